@@ -1,0 +1,142 @@
+//! The agent's configuration file.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::camera::Camera;
+use super::error::Fault;
+use super::link::{Outlet, OutletTable};
+use crate::name::Name;
+
+/// What an agent is to do.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// What it is called; the host's name when the file says nothing.
+    pub name: Name,
+    /// Its boards.
+    pub serial: Vec<Serial>,
+    /// Its cameras.
+    pub cameras: Vec<Camera>,
+    /// Where everything goes.
+    pub links: Vec<Outlet>,
+}
+
+/// One board on a serial port.
+#[derive(Clone, Debug)]
+pub struct Serial {
+    /// What the port is called; the last part of its path when the file says nothing.
+    pub name: Name,
+    /// The device, or a link to it.
+    pub port: PathBuf,
+    /// Symbols a second.
+    pub baud: u32,
+    /// The n-th label-value pair of a line is this quantity; empty: the labels decide.
+    pub fields: Vec<String>,
+    /// The age at which a reading is no longer a current value.
+    pub stale_after: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<Name>,
+    #[serde(default)]
+    serial: Vec<Spanned<SerialTable>>,
+    #[serde(default)]
+    camera: Vec<Spanned<Camera>>,
+    #[serde(default)]
+    link: Vec<Spanned<OutletTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SerialTable {
+    name: Option<Name>,
+    port: PathBuf,
+    #[serde(default = "default_baud")]
+    baud: u32,
+    #[serde(default)]
+    fields: Vec<String>,
+    #[serde(default = "default_stale_after", deserialize_with = "duration")]
+    stale_after: Duration,
+}
+
+fn default_baud() -> u32 {
+    115_200
+}
+
+fn default_stale_after() -> Duration {
+    Duration::from_secs(10)
+}
+
+pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
+    let file: File = toml::from_str(text)?;
+    let serial = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner())));
+    let serial = distinct("port", serial, |board: &Serial| &board.name)?;
+    let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner()));
+    let cameras = distinct("camera", cameras, |camera: &Camera| &camera.name)?;
+    let names: Vec<Name> = cameras.iter().map(|camera| camera.name.clone()).collect();
+    let links = file.link.into_iter().map(|table| OutletTable::check(table, &names)).collect::<Result<Vec<_>, _>>()?;
+    if serial.is_empty() && cameras.is_empty() {
+        return Err(Fault::of_file("nothing to do: there is neither a [[serial]] nor a [[camera]] table"));
+    }
+    if links.is_empty() {
+        return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
+    }
+    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, cameras, links })
+}
+
+fn named(table: SerialTable) -> Serial {
+    let last = table.port.file_name().unwrap_or(table.port.as_os_str()).to_string_lossy();
+    Serial {
+        name: table.name.unwrap_or_else(|| Name::nearest(&last)),
+        port: table.port,
+        baud: table.baud,
+        fields: table.fields,
+        stale_after: table.stale_after,
+    }
+}
+
+/// What the tables hold, if no two have the same name.
+fn distinct<T>(
+    kind: &str,
+    tables: impl Iterator<Item = (std::ops::Range<usize>, T)>,
+    name: impl Fn(&T) -> &Name,
+) -> Result<Vec<T>, Fault> {
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for (span, table) in tables {
+        if !seen.insert(name(&table).clone()) {
+            let what = format!("two {kind}s are named \"{}\"; give this one a `name` of its own", name(&table));
+            return Err(Fault::of("name", span, what));
+        }
+        all.push(table);
+    }
+    Ok(all)
+}
+
+fn host_name() -> Name {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    Name::nearest(&host.to_string_lossy())
+}
+
+/// A length of time as `"500ms"`, `"10s"` or `"5min"`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: Option<u64> = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "min" => Some(60_000),
+        _ => None,
+    };
+    let millis = unit_ms.zip(number.parse::<u64>().ok()).and_then(|(ms, n)| ms.checked_mul(n));
+    millis.filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(|| {
+        serde::de::Error::custom(format!("{text:?} is not a length of time; write \"500ms\", \"10s\" or \"5min\""))
+    })
+}

@@ -1,0 +1,158 @@
+//! A `[[camera]]` table.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::name::Name;
+
+/// One camera of an agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// What it is called in topics, logs and on the page.
+    pub name: Name,
+    /// Where its frames come from.
+    pub source: Source,
+    /// The size wished for. Without it: 640x480 from a device or the pattern, a stream's or file's own.
+    pub size: Option<Size>,
+    /// The most frames a second that are passed on.
+    #[serde(default = "default_fps")]
+    pub fps: Fps,
+    /// JPEG quality, where a frame has to be encoded.
+    #[serde(default)]
+    pub quality: Quality,
+}
+
+fn default_fps() -> Fps {
+    Fps(25.0)
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Source {
+    /// A moving test picture that needs nothing.
+    Pattern,
+    /// A V4L2 device, by its path or a by-id or by-path link.
+    Device(PathBuf),
+    /// A stream (`rtsp://`, `http://`) or a file, through OpenCV.
+    Film(String),
+}
+
+impl TryFrom<String> for Source {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Source, String> {
+        match text.as_str() {
+            "" => Err("a source cannot be empty; write a device, a stream's address, a file or \"pattern\"".into()),
+            "pattern" => Ok(Source::Pattern),
+            device if device.starts_with("/dev/") => Ok(Source::Device(device.into())),
+            _ if !cfg!(feature = "opencv") => Err(format!(
+                "{text:?} needs OpenCV, which this lean build of watchpost is without; \
+                 use a /dev/video device or \"pattern\", or install the full build"
+            )),
+            _ => Ok(Source::Film(text)),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Pattern => f.write_str("pattern"),
+            Source::Device(path) => path.display().fmt(f),
+            // A password in a stream's address is for the camera alone.
+            Source::Film(text) => match (text.find("://"), text.find('@')) {
+                (Some(scheme), Some(at)) if scheme < at => {
+                    write!(f, "{}://…{}", &text[..scheme], &text[at..])
+                }
+                _ => f.write_str(text),
+            },
+        }
+    }
+}
+
+/// Width and height in pixels, both even: chroma is stored for pairs of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Size {
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Size, String> {
+        let good = |n: &u32| (16..=8192).contains(n) && n.is_multiple_of(2);
+        let parse = |part: &str| part.parse().ok().filter(good);
+        text.split_once('x')
+            .and_then(|(width, height)| Some(Size { width: parse(width)?, height: parse(height)? }))
+            .ok_or_else(|| format!("{text:?} is not a size; write \"640x480\": two even numbers from 16 to 8192"))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// Frames a second, above 0 and at most 240.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Fps(f64);
+
+impl TryFrom<f64> for Fps {
+    type Error = String;
+
+    fn try_from(fps: f64) -> Result<Fps, String> {
+        if fps > 0.0 && fps <= 240.0 {
+            Ok(Fps(fps))
+        } else {
+            Err(format!("{fps} is not a frame rate; write a number above 0 and at most 240"))
+        }
+    }
+}
+
+impl Fps {
+    /// Frames a second.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// JPEG quality as libjpeg counts it, 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Quality(u8);
+
+impl Default for Quality {
+    fn default() -> Quality {
+        Quality(80)
+    }
+}
+
+impl TryFrom<i64> for Quality {
+    type Error = String;
+
+    fn try_from(quality: i64) -> Result<Quality, String> {
+        match u8::try_from(quality) {
+            Ok(quality @ 1..=100) => Ok(Quality(quality)),
+            _ => Err(format!("{quality} is not a JPEG quality; write a number from 1 to 100")),
+        }
+    }
+}
+
+impl Quality {
+    /// 1 to 100.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}

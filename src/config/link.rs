@@ -1,0 +1,170 @@
+//! `[[link]]` tables, as the agent and as the receiver see them.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::address::{Address, End};
+use super::error::Fault;
+use crate::name::Name;
+
+/// How messages are written on a link; the module `wire` says how each looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Topic, header and JPEG as parts.
+    #[default]
+    Watchpost,
+    /// One part: the header with the JPEG in it.
+    Json,
+    /// One part: the JPEG as base64 and nothing else.
+    Base64,
+    /// What imagezmq's `ImageHub` reads.
+    Imagezmq,
+}
+
+/// A link of the agent.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// ZeroMQ socket pattern.
+    pub pattern: OutPattern,
+    /// Which side it takes, and where.
+    pub end: End,
+    /// How messages are written.
+    pub format: Format,
+    /// The cameras whose frames go here; all of the agent's when the file names none.
+    pub cameras: Vec<Name>,
+}
+
+/// The socket patterns of an agent's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutPattern {
+    /// One peer, both directions.
+    Pair,
+    /// Any number of subscribers, one direction.
+    Pub,
+}
+
+/// A link of the receiver.
+#[derive(Clone, Debug)]
+pub struct Inlet {
+    /// ZeroMQ socket pattern.
+    pub pattern: InPattern,
+    /// Which side it takes, and where.
+    pub end: End,
+    /// How messages are written.
+    pub format: Format,
+    /// What the frames of a format without names (base64) are shown as.
+    pub shown_as: ShownAs,
+}
+
+/// Agent and camera for frames that come without.
+#[derive(Clone, Debug)]
+pub struct ShownAs {
+    /// The agent's name.
+    pub agent: Name,
+    /// The camera's name.
+    pub camera: Name,
+}
+
+/// The socket patterns of a receiver's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InPattern {
+    /// One peer, both directions.
+    Pair,
+    /// Subscribed to everything.
+    Sub,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutletTable {
+    pattern: OutPattern,
+    bind: Option<Address>,
+    connect: Option<Address>,
+    #[serde(default)]
+    format: Format,
+    cameras: Option<Vec<Name>>,
+    #[serde(default)]
+    plaintext: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InletTable {
+    pattern: InPattern,
+    bind: Option<Address>,
+    connect: Option<Address>,
+    #[serde(default)]
+    format: Format,
+    agent: Option<Name>,
+    camera: Option<Name>,
+    #[serde(default)]
+    plaintext: bool,
+}
+
+impl OutletTable {
+    pub(super) fn check(table: Spanned<OutletTable>, all: &[Name]) -> Result<Outlet, Fault> {
+        let span = table.span();
+        let table = table.into_inner();
+        let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        let cameras = table.cameras.unwrap_or_else(|| all.to_vec());
+        if let Some(unknown) = cameras.iter().find(|name| !all.contains(name)) {
+            let known = all.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+            return Err(Fault::of("cameras", span, format!("no camera is named \"{unknown}\"; there are: {known}")));
+        }
+        Ok(Outlet { pattern: table.pattern, end, format: table.format, cameras })
+    }
+}
+
+impl InletTable {
+    pub(super) fn check(table: Spanned<InletTable>) -> Result<Inlet, Fault> {
+        let span = table.span();
+        let table = table.into_inner();
+        let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        if table.format != Format::Base64 && (table.agent.is_some() || table.camera.is_some()) {
+            let what = "`agent` and `camera` are for the format \"base64\", which carries no names; leave them out";
+            let key = if table.agent.is_some() { "agent" } else { "camera" };
+            return Err(Fault::of(key, span, what.into()));
+        }
+        let shown_as = ShownAs {
+            agent: table.agent.unwrap_or_else(|| Name::nearest("agent")),
+            camera: table.camera.unwrap_or_else(|| Name::nearest(end.address().as_str())),
+        };
+        Ok(Inlet { pattern: table.pattern, end, format: table.format, shown_as })
+    }
+}
+
+fn end(
+    bind: Option<Address>,
+    connect: Option<Address>,
+    plaintext: bool,
+    span: &std::ops::Range<usize>,
+) -> Result<End, Fault> {
+    let (key, end) = match (bind, connect) {
+        (Some(address), None) => ("bind", End::Bind(address)),
+        (None, Some(address)) => ("connect", End::Connect(address)),
+        (None, None) => {
+            let what = "a link needs an address: write `connect = \"tcp://HOST:PORT\"` or `bind = …`";
+            return Err(Fault::of("pattern", span.clone(), what.into()));
+        }
+        (Some(_), Some(_)) => {
+            let what = "a link either binds or connects; leave out one of `bind` and `connect`";
+            return Err(Fault::of("bind", span.clone(), what.into()));
+        }
+    };
+    if matches!(&end, End::Connect(address) if address.as_str().ends_with(":*")) {
+        let what = "only a bound end can take any free port; write the port's number";
+        return Err(Fault::of(key, span.clone(), what.into()));
+    }
+    if !end.address().is_local() && !plaintext {
+        let what = format!(
+            "{} is not on this machine, and what is sent there can be read and changed on the way; \
+             if that network is yours alone, add the line `plaintext = true` to this link",
+            end.address()
+        );
+        return Err(Fault::of(key, span.clone(), what));
+    }
+    Ok(end)
+}

@@ -1,0 +1,69 @@
+//! TOML to plain, checked structs. Everything is checked here, at the door, and nowhere again; this module knows no
+//! component that will use it.
+//!
+//! A value checks itself as it is read (`address.rs`, `camera.rs`), so that the error carries its line; what
+//! concerns several tables at once is checked in `agent.rs` and `receiver.rs`.
+
+mod address;
+mod agent;
+mod camera;
+mod error;
+mod link;
+mod receiver;
+
+use std::path::Path;
+
+pub use address::{Address, End};
+pub use agent::{Agent, Serial};
+pub use camera::{Camera, Fps, Quality, Size, Source};
+pub use error::Error;
+pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
+pub use receiver::{Receiver, Web};
+
+/// What a configuration file is for.
+#[derive(Debug)]
+pub enum Either {
+    /// The agent's: it has boards, cameras or a name.
+    Agent(Agent),
+    /// The receiver's.
+    Receiver(Receiver),
+}
+
+/// Reads the agent's configuration.
+///
+/// # Errors
+/// When the file cannot be read or anything in it is wrong; the error says where and what to write instead.
+pub fn agent(path: &Path) -> Result<Agent, Error> {
+    agent_from(&error::read(path)?, path)
+}
+
+/// The agent's configuration in `text`; `path` is for the error.
+///
+/// # Errors
+/// As [`agent`].
+pub fn agent_from(text: &str, path: &Path) -> Result<Agent, Error> {
+    agent::parse(text).map_err(|fault| Error::in_file(path, text, fault))
+}
+
+/// Reads the receiver's configuration.
+///
+/// # Errors
+/// As [`agent`].
+pub fn receiver(path: &Path) -> Result<Receiver, Error> {
+    let text = error::read(path)?;
+    receiver::parse(&text).map_err(|fault| Error::in_file(path, &text, fault))
+}
+
+/// Reads a configuration of either kind, told apart by its tables.
+///
+/// # Errors
+/// As [`agent`].
+pub fn either(path: &Path) -> Result<Either, Error> {
+    let text = error::read(path)?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
+    if ["name", "serial", "camera"].iter().any(|key| table.contains_key(*key)) {
+        agent(path).map(Either::Agent)
+    } else {
+        receiver(path).map(Either::Receiver)
+    }
+}

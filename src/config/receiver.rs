@@ -1,0 +1,74 @@
+//! The receiver's configuration file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::address::{Address, End};
+use super::error::Fault;
+use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
+use crate::name::Name;
+
+/// What a receiver is to do.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Where messages come from.
+    pub links: Vec<Inlet>,
+    /// The page.
+    pub web: Web,
+}
+
+/// The `[web]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    /// Where the page is served; on this machine only.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+}
+
+fn default_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 8080).into()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    link: Vec<Spanned<InletTable>>,
+    web: Option<Spanned<Web>>,
+}
+
+impl Default for Receiver {
+    /// One bound pair link in the format watchpost on this machine's port 5559, and the page on 8080.
+    fn default() -> Receiver {
+        let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
+        let end = End::Bind(address.expect("the built-in address is an address"));
+        let shown_as = ShownAs { agent: Name::nearest("agent"), camera: Name::nearest("camera") };
+        let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as };
+        Receiver { links: vec![link], web: Web { listen: default_listen() } }
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
+    let file: File = toml::from_str(text)?;
+    let links = file.link.into_iter().map(InletTable::check).collect::<Result<Vec<_>, _>>()?;
+    if links.is_empty() {
+        return Err(Fault::of_file("nothing to receive from: there is no [[link]] table"));
+    }
+    let Some(web) = file.web else {
+        return Ok(Receiver { links, web: Web { listen: default_listen() } });
+    };
+    let span = web.span();
+    let web = web.into_inner();
+    if !web.listen.ip().is_loopback() {
+        let what = format!(
+            "{} can be reached from other machines, and the page asks nobody who they are; \
+             write \"127.0.0.1:8080\" and go there through `ssh -L 8080:127.0.0.1:8080 THIS-HOST`",
+            web.listen
+        );
+        return Err(Fault::of("listen", span, what));
+    }
+    Ok(Receiver { links, web })
+}

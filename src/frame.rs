@@ -1,0 +1,113 @@
+//! Frames: pictures as pixels and as JPEG, and the slots that keep the newest of each camera.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::clock::Stamp;
+
+/// Pixels of one picture, borrowed from whoever captured it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Pixels a line, even.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// How `data` is laid out.
+    pub layout: Layout,
+    /// The pixels, without padding.
+    pub data: &'a [u8],
+}
+
+/// How pixels lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A plane of luma, then planes of Cb and Cr at half the width: 4:2:2, two bytes a pixel.
+    Yuv422,
+    /// Blue, green, red: three bytes a pixel, as OpenCV has it.
+    Bgr,
+}
+
+/// One encoded picture of a camera.
+#[derive(Clone, Debug)]
+pub struct Jpeg {
+    /// Counts a camera's frames from 1 since the agent's start; a gap is a dropped frame.
+    pub seq: u64,
+    /// When the picture was taken, as near as the source tells.
+    pub captured: Stamp,
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// A JPEG file.
+    pub bytes: Bytes,
+}
+
+/// The newest JPEG of each camera, in the order of the configuration. A new one replaces an old one whether or not
+/// anyone has taken it.
+pub type Newest = Vec<Option<Arc<Jpeg>>>;
+
+/// Puts frames of one camera into its slot.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    camera: usize,
+    newest: watch::Sender<Newest>,
+}
+
+impl Slot {
+    /// Slots for `cameras` cameras.
+    #[must_use]
+    pub fn for_each(cameras: usize) -> Vec<Slot> {
+        let newest = watch::Sender::new(vec![None; cameras]);
+        (0..cameras).map(|camera| Slot { camera, newest: newest.clone() }).collect()
+    }
+
+    /// Replaces the camera's newest frame and wakes whoever follows.
+    pub fn put(&self, jpeg: Jpeg) {
+        let jpeg = Some(Arc::new(jpeg));
+        // The old one is dropped outside the lock.
+        let mut old = None;
+        self.newest.send_modify(|newest| old = std::mem::replace(&mut newest[self.camera], jpeg));
+        drop(old);
+    }
+
+    /// The newest frame of all cameras from now on.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Newest> {
+        self.newest.subscribe()
+    }
+}
+
+/// Start and end of an image, and the first of the start-of-frame markers: ITU-T T.81, table B.1.
+const SOI: [u8; 2] = [0xff, 0xd8];
+const EOI: [u8; 2] = [0xff, 0xd9];
+
+/// The bytes from the start to the end of the image, without what drivers leave after it; `None` when either is
+/// missing, as in a frame that was cut on the bus.
+#[must_use]
+pub fn whole_jpeg(bytes: &[u8]) -> Option<&[u8]> {
+    if !bytes.starts_with(&SOI) {
+        return None;
+    }
+    // Drivers pad with zeros to a buffer's length: the end lies near the end.
+    let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+    bytes[..end].ends_with(&EOI).then_some(&bytes[..end])
+}
+
+/// Width and height as a JPEG's frame header says (T.81, B.2.2); `None` when there is no such header.
+#[must_use]
+pub fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = bytes.strip_prefix(&SOI)?;
+    loop {
+        let [0xff, marker, high, low, ..] = *rest else { return None };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        // All of C0 to CF start a frame but DHT, JPG and DAC.
+        if (0xc0..=0xcf).contains(&marker) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+            let [h1, h0, w1, w0] = *rest.get(5..9)? else { return None };
+            let size = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
+            return (size.0 > 0 && size.1 > 0).then_some(size);
+        }
+        rest = rest.get(2 + length.max(2)..)?;
+    }
+}

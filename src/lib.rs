@@ -1,0 +1,42 @@
+//! watchpost reads sensor boards and cameras on a Raspberry Pi and sends what they measure and see, together, over
+//! ZeroMQ to a receiver. One crate, one binary, both ends.
+//!
+//! ```text
+//! boards  ─ serial ─┐                                             ┌─ wall (newest frames, newest readings) ─ web page
+//!                   ├─ state ─┐                                   │
+//! cameras ─ capture ┴ encode ─┴ newest ─ wire ─ link ~~~~ link ─ wire ─ intake ─┴─ save, json lines
+//!                  agent                                             receiver
+//! ```
+//!
+//! Frames and readings are different goods. A frame is perishable: only the newest counts, so it waits in a slot where
+//! the next one replaces it, and what was dropped is counted. A reading is a record: each is numbered and sent once.
+//!
+//! # The modules, in reading order
+//!
+//! A module uses only what stands above it here, and its own children; `tests/layering.rs` keeps it so, with what else
+//! each must not know.
+//!
+//! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
+//! - [`clock`]: when something was captured, on both clocks.
+//! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
+//! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
+//! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
+//! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
+//!
+//! # Threads and tasks
+//!
+//! One thread runs all tokio tasks: a task a serial port, a link, a viewer. Each camera has a thread of its own, because
+//! drivers and decoders block. libzmq keeps one thread for its sockets. A link is a task and not a thread: it waits for
+//! the newest frames, the readings and the socket at once, and a slow peer costs it nothing but its turn.
+//!
+//! # Deliberately absent
+//!
+//! No trait objects for cameras, links and formats: the sets are closed, enums delegate. No channels of frames: a queue
+//! is where a picture grows old. No module for errors, types or helpers: each lives beside what returns or uses it.
+
+pub mod name;
+pub mod clock;
+pub mod config;
+pub mod reading;
+pub mod frame;
+pub mod wire;

@@ -1,0 +1,70 @@
+//! What agents, cameras and ports are called.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A name that is safe as part of a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`,
+/// not starting with a dot. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Arc<str>);
+
+/// The most characters a name may have.
+const LONGEST: usize = 64;
+
+impl Name {
+    /// The nearest name to any text: what a name cannot hold becomes `_`, what is too long loses its beginning,
+    /// because device names differ at their end.
+    #[must_use]
+    pub fn nearest(text: &str) -> Name {
+        let excess = text.chars().count().saturating_sub(LONGEST);
+        let fits: String = text.chars().skip(excess).map(|c| if allowed(c) { c } else { '_' }).collect();
+        match fits.as_str() {
+            "" => Name("_".into()),
+            hidden if hidden.starts_with('.') => Name(format!("_{}", &hidden[1..]).into()),
+            name => Name(name.into()),
+        }
+    }
+}
+
+fn allowed(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// The text is not a [`Name`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} cannot be a name: use 1 to {LONGEST} letters, digits, '-', '_' or '.', not starting with '.'")]
+pub struct NotAName(String);
+
+impl TryFrom<String> for Name {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Name, NotAName> {
+        let length = text.chars().count();
+        let good = (1..=LONGEST).contains(&length) && !text.starts_with('.') && text.chars().all(allowed);
+        if good { Ok(Name(text.into())) } else { Err(NotAName(text)) }
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

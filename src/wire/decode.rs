@@ -1,0 +1,119 @@
+//! Parts to messages. What comes from a network is anything at all: every part is checked before it is believed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{FrameHeader, Header, Message, VERSION};
+use crate::config::{Format, ShownAs};
+use crate::frame::jpeg_size;
+use crate::name::Name;
+
+/// A header is at most this long; an agent with a thousand quantities is well below.
+const LONGEST_HEADER: usize = 256 * 1024;
+
+/// Parts that are no message of the link's format.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Too few or too many.
+    #[error("{0} parts")]
+    Parts(usize),
+    /// The header is too long, not JSON, or not one of ours.
+    #[error("header: {0}")]
+    Header(String),
+    /// The header's version is not ours.
+    #[error("header of version {0}, not {VERSION}")]
+    Version(u32),
+    /// The picture is no JPEG.
+    #[error("the picture is not a JPEG")]
+    Jpeg,
+    /// The picture is no base64.
+    #[error("the picture is not base64")]
+    Base64,
+}
+
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Malformed {
+        Malformed::Header(error.to_string())
+    }
+}
+
+/// The message in `parts`; `shown_as` names the frames of a format that carries no names.
+///
+/// # Errors
+/// When the parts are not a message in `format`.
+pub fn decode(format: Format, shown_as: &ShownAs, parts: &[Bytes]) -> Result<Message, Malformed> {
+    match (format, parts) {
+        (Format::Watchpost, [_topic, header]) => message(serde_json::from_slice(bounded(header)?)?, None),
+        (Format::Watchpost, [_topic, header, jpeg]) => {
+            message(serde_json::from_slice(bounded(header)?)?, Some(jpeg.clone()))
+        }
+        (Format::Json, [json]) => from_json(json),
+        (Format::Base64, [text]) => {
+            let jpeg = STANDARD.decode(text).map_err(|_| Malformed::Base64)?;
+            nameless(shown_as.agent.clone(), shown_as.camera.clone(), jpeg.into())
+        }
+        (Format::Imagezmq, [header, jpeg]) => from_imagezmq(header, jpeg),
+        _ => Err(Malformed::Parts(parts.len())),
+    }
+}
+
+fn bounded(header: &Bytes) -> Result<&Bytes, Malformed> {
+    if header.len() <= LONGEST_HEADER {
+        Ok(header)
+    } else {
+        Err(Malformed::Header(format!("{} bytes long", header.len())))
+    }
+}
+
+fn message(header: Header, jpeg: Option<Bytes>) -> Result<Message, Malformed> {
+    let (v, message) = match (header, jpeg) {
+        (Header::Frame(header), Some(jpeg)) if jpeg_size(&jpeg).is_some() => (header.v, Message::Frame(header, jpeg)),
+        (Header::Frame(_), _) => return Err(Malformed::Jpeg),
+        (Header::Readings(readings), None) => (readings.v, Message::Readings(readings)),
+        (Header::Status(status), None) => (status.v, Message::Status(status)),
+        (_, Some(_)) => return Err(Malformed::Parts(3)),
+    };
+    if v == VERSION { Ok(message) } else { Err(Malformed::Version(v)) }
+}
+
+fn from_json(json: &Bytes) -> Result<Message, Malformed> {
+    let mut value: Value = serde_json::from_slice(json)?;
+    let jpeg = match value.as_object_mut().and_then(|header| header.remove("jpeg")) {
+        Some(Value::String(text)) => Some(STANDARD.decode(text).map_err(|_| Malformed::Base64)?.into()),
+        Some(_) => return Err(Malformed::Base64),
+        None => None,
+    };
+    message(Header::deserialize(value)?, jpeg)
+}
+
+fn from_imagezmq(header: &Bytes, jpeg: &Bytes) -> Result<Message, Malformed> {
+    let value: Value = serde_json::from_slice(bounded(header)?)?;
+    if value.get("v").is_some() {
+        return message(Header::deserialize(value)?, Some(jpeg.clone()));
+    }
+    // A stranger's: `msg` is all there is, and most write "HOST CAMERA" or just the host.
+    let text = value.get("msg").and_then(Value::as_str).ok_or(Malformed::Header("no msg".into()))?;
+    let (agent, camera) = text.split_once(' ').unwrap_or((text, "camera"));
+    nameless(Name::nearest(agent), Name::nearest(camera), jpeg.clone())
+}
+
+/// A frame that came without a header of ours: what can be known is in the JPEG.
+fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed> {
+    let (width, height) = jpeg_size(&jpeg).ok_or(Malformed::Jpeg)?;
+    let header = FrameHeader {
+        v: VERSION,
+        agent,
+        camera,
+        boot: Name::nearest("unknown"),
+        seq: 0,
+        captured_at_us: 0,
+        age_us: 0,
+        width,
+        height,
+        readings: Vec::new(),
+    };
+    Ok(Message::Frame(header, jpeg))
+}

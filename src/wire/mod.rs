@@ -1,0 +1,247 @@
+//! Messages to bytes and back, in every format. Pure: no sockets, no clocks, no state.
+//!
+//! A message is one of [`Message`]'s three. The format watchpost sends it as parts: a topic (`frame/AGENT/CAMERA`,
+//! `readings/AGENT`, `status/AGENT`), a JSON header that says everything, and for a frame the JPEG. The other formats
+//! are for programs that exist already and carry what those programs can read.
+
+mod decode;
+mod encode;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use decode::{Malformed, decode};
+pub use encode::encode;
+
+use crate::name::Name;
+use crate::{frame, reading};
+
+/// The version of the header, `v`; a receiver refuses others.
+pub const VERSION: u32 = 1;
+
+/// What goes over a link.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A picture, and what was measured when it was sent.
+    Frame(FrameHeader, Bytes),
+    /// Readings, each once.
+    Readings(Readings),
+    /// How the agent's parts are.
+    Status(Status),
+}
+
+/// The header of a frame.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FrameHeader {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The agent.
+    pub agent: Name,
+    /// The camera.
+    pub camera: Name,
+    /// New each time the agent starts; sequence numbers count within it.
+    pub boot: Name,
+    /// Counts the camera's frames; a gap is a dropped frame.
+    pub seq: u64,
+    /// When the picture was taken, microseconds since 1970 by the agent's clock.
+    pub captured_at_us: i64,
+    /// Microseconds from capture to sending, by the agent's monotonic clock.
+    pub age_us: u64,
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// The newest reading of every quantity.
+    pub readings: Vec<Reading>,
+}
+
+/// Readings as they were captured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Readings {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The agent.
+    pub agent: Name,
+    /// As in [`FrameHeader`].
+    pub boot: Name,
+    /// In the order of their `seq`.
+    pub readings: Vec<Reading>,
+}
+
+/// One reading on the wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Counts the agent's readings from 1 within a boot, without gaps.
+    pub seq: u64,
+    /// The serial port it came from.
+    pub port: Name,
+    /// What was measured.
+    pub quantity: Cow<'static, str>,
+    /// In `unit`.
+    pub value: f64,
+    /// Empty for raw counts.
+    pub unit: Cow<'static, str>,
+    /// When its line was complete, microseconds since 1970 by the agent's clock.
+    pub captured_at_us: i64,
+    /// Milliseconds from then to sending, by the agent's monotonic clock.
+    pub age_ms: u64,
+    /// Too old to be a current value.
+    pub stale: bool,
+}
+
+impl From<&reading::Reading> for Reading {
+    fn from(reading: &reading::Reading) -> Reading {
+        Reading {
+            seq: reading.seq,
+            port: reading.port.clone(),
+            quantity: reading.quantity.name.clone(),
+            value: reading.value,
+            unit: reading.quantity.unit.clone(),
+            captured_at_us: reading.captured.unix_us(),
+            age_ms: reading.captured.age().as_millis() as u64,
+            stale: reading.is_stale(),
+        }
+    }
+}
+
+/// How an agent's parts are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The agent.
+    pub agent: Name,
+    /// As in [`FrameHeader`].
+    pub boot: Name,
+    /// Its cameras, in the order of its configuration.
+    pub cameras: Vec<PartStatus>,
+    /// Its serial ports, likewise.
+    pub ports: Vec<PartStatus>,
+    /// Its links, likewise.
+    pub links: Vec<PartStatus>,
+}
+
+/// How one camera, port or link is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartStatus {
+    /// Its name; a link's is its address.
+    pub name: Name,
+    /// The device, stream or address behind it.
+    pub source: String,
+    /// Whether it does its work.
+    pub up: bool,
+    /// Up: how (a camera's size and format). Down: why.
+    pub cause: String,
+    /// For how long it has been so, in milliseconds, by the agent's monotonic clock.
+    pub for_ms: u64,
+    /// What it did since the start: frames, readings, drops and refusals, by cause.
+    pub counts: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl Message {
+    /// A frame as it is sent now.
+    #[must_use]
+    pub fn frame(
+        agent: &Name,
+        camera: &Name,
+        boot: &Name,
+        jpeg: &frame::Jpeg,
+        current: &[reading::Reading],
+    ) -> Message {
+        let header = FrameHeader {
+            v: VERSION,
+            agent: agent.clone(),
+            camera: camera.clone(),
+            boot: boot.clone(),
+            seq: jpeg.seq,
+            captured_at_us: jpeg.captured.unix_us(),
+            age_us: jpeg.captured.age().as_micros() as u64,
+            width: jpeg.width,
+            height: jpeg.height,
+            readings: current.iter().map(Reading::from).collect(),
+        };
+        Message::Frame(header, jpeg.bytes.clone())
+    }
+
+    /// Readings as they are sent now.
+    #[must_use]
+    pub fn readings<'a>(
+        agent: &Name,
+        boot: &Name,
+        readings: impl IntoIterator<Item = &'a reading::Reading>,
+    ) -> Message {
+        let readings = readings.into_iter().map(Reading::from).collect();
+        Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), readings })
+    }
+
+    /// The agent it is from.
+    #[must_use]
+    pub fn agent(&self) -> &Name {
+        match self {
+            Message::Frame(header, _) => &header.agent,
+            Message::Readings(readings) => &readings.agent,
+            Message::Status(status) => &status.agent,
+        }
+    }
+
+    /// The header alone, as one line of JSON with its `type`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        String::from_utf8(encode::header(self)).expect("JSON is UTF-8")
+    }
+}
+
+/// Counts frames by camera and readings by quantity, on either side of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames of each camera.
+    pub frames: BTreeMap<Name, u64>,
+    /// Readings of each quantity.
+    pub readings: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl Tally {
+    /// Counts what is in a message.
+    pub fn add(&mut self, message: &Message) {
+        match message {
+            Message::Frame(header, _) => *self.frames.entry(header.camera.clone()).or_default() += 1,
+            Message::Readings(readings) => {
+                for reading in &readings.readings {
+                    *self.readings.entry(reading.quantity.clone()).or_default() += 1;
+                }
+            }
+            Message::Status(_) => {}
+        }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: Tally) {
+        for (camera, frames) in other.frames {
+            *self.frames.entry(camera).or_default() += frames;
+        }
+        for (quantity, readings) in other.readings {
+            *self.readings.entry(quantity).or_default() += readings;
+        }
+    }
+}
+
+/// A header with its `type`, borrowed for writing.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum HeaderRef<'a> {
+    Frame(&'a FrameHeader),
+    Readings(&'a Readings),
+    Status(&'a Status),
+}
+
+/// A header with its `type`, as read.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Header {
+    Frame(FrameHeader),
+    Readings(Readings),
+    Status(Status),
+}
