@@ -22,6 +22,9 @@
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
 //! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
+//! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
+//! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
+//!   link, its `line` module nothing but bytes and quantities.
 //!
 //! # Threads and tasks
 //!
@@ -40,3 +43,5 @@ pub mod config;
 pub mod reading;
 pub mod frame;
 pub mod wire;
+pub mod link;
+pub mod agent;

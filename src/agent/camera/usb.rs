@@ -1,0 +1,164 @@
+//! USB cameras: which format to ask for, and how to have the newest frame of the driver's queue.
+
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+
+use super::pace::Pace;
+use super::v4l2::{Device, Filled, Format, FourCc, Stream};
+use super::{PATIENCE, Picture, STALLED};
+use crate::agent::health::Part;
+use crate::clock::Stamp;
+use crate::config::{Camera, Size};
+use crate::frame::{Frame, Layout, whole_jpeg};
+
+const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
+
+/// One that the driver fills, one that we read, and two for when this thread is late.
+const BUFFERS: u32 = 4;
+
+pub(super) struct Usb {
+    stream: Stream,
+    format: Format,
+    rate: Option<f64>,
+    pace: Pace,
+    health: Part,
+    last: Instant,
+    sequence: Option<u32>,
+    planes: Vec<u8>,
+}
+
+impl Usb {
+    pub(super) fn open(path: &Path, camera: &Camera, health: Part) -> Result<Usb> {
+        let device = Device::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => anyhow::anyhow!("no such device"),
+            io::ErrorKind::PermissionDenied => {
+                anyhow::anyhow!("no permission to open it; is the user in the group \"video\"?")
+            }
+            _ => anyhow::Error::new(error).context("cannot be opened"),
+        })?;
+        let offered = device.formats();
+        let Some(fourcc) = [FourCc::MJPG, FourCc::JPEG, FourCc::YUYV].into_iter().find(|f| offered.contains(f)) else {
+            let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            bail!("offers neither MJPG nor YUYV but {offered}");
+        };
+        let wish = camera.size.unwrap_or(DEFAULT_SIZE);
+        let format = device.set_format(fourcc, wish.width, wish.height).context("refuses the format")?;
+        if format.fourcc != fourcc {
+            bail!("was asked for {fourcc} and gives {}", format.fourcc);
+        }
+        let rate = device.set_rate(camera.fps.get());
+        let stream = Stream::start(device, BUFFERS).map_err(|error| match error.raw_os_error() {
+            Some(nix::libc::ENOSPC) => anyhow::anyhow!(
+                "no bandwidth left on its USB bus; use a smaller size, fewer frames a second or another port"
+            ),
+            Some(nix::libc::EBUSY) => anyhow::anyhow!("another program is using it"),
+            _ => anyhow::Error::new(error).context("does not stream"),
+        })?;
+        let (pace, last) = (Pace::of(camera.fps), Instant::now());
+        Ok(Usb { stream, format, rate, pace, health, last, sequence: None, planes: Vec::new() })
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(Stamp, Picture<'_>)>> {
+        self.stream.wait(PATIENCE).context("failed")?;
+        let Some(filled) = self.newest()? else {
+            if self.last.elapsed() > STALLED {
+                bail!("gives no frames");
+            }
+            return Ok(None);
+        };
+        self.last = Instant::now();
+        if !self.pace.takes_now() {
+            self.give_back(filled)?;
+            return Ok(None);
+        }
+        let captured = filled.captured;
+        if self.format.fourcc == FourCc::YUYV { self.planar(filled, captured) } else { self.own_jpeg(filled, captured) }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let Format { fourcc, width, height, .. } = self.format;
+        let rate = self.rate.map(|fps| format!(", {fps:.0} frames a second")).unwrap_or_default();
+        format!("{width}x{height} {fourcc}{rate}")
+    }
+
+    /// The last of all filled buffers; the ones before go back unread.
+    fn newest(&mut self) -> Result<Option<Filled>> {
+        let mut newest = None;
+        while let Some(filled) = self.stream.dequeue().map_err(unplugged)? {
+            self.count_gap(filled.sequence);
+            if let Some(older) = newest.replace(filled) {
+                self.health.count("replaced by a newer frame", 1);
+                self.give_back(older)?;
+            }
+        }
+        Ok(newest)
+    }
+
+    fn count_gap(&mut self, sequence: u32) {
+        let missed = self.sequence.map_or(0, |last| sequence.wrapping_sub(last).saturating_sub(1));
+        if missed > 0 {
+            self.health.count("dropped by the driver", missed.into());
+        }
+        self.sequence = Some(sequence);
+    }
+
+    /// The camera's own bytes, copied once, and the buffer given back before anyone works on them.
+    fn own_jpeg(&self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
+        let bytes = whole_jpeg(self.stream.bytes(&filled)).map(Bytes::copy_from_slice);
+        self.give_back(filled)?;
+        let Some(bytes) = bytes else {
+            self.health.count("broken frames", 1);
+            return Ok(None);
+        };
+        let Format { width, height, .. } = self.format;
+        Ok(Some((captured, Picture::Jpeg { width, height, bytes })))
+    }
+
+    /// YUYV taken apart into planes, as the encoder wants it, and the buffer given back before the encoding.
+    fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
+        let Format { width, height, bytes_per_line, .. } = self.format;
+        let width = width & !1;
+        let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
+        self.give_back(filled)?;
+        if whole.is_none() {
+            self.health.count("broken frames", 1);
+            return Ok(None);
+        }
+        let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.planes };
+        Ok(Some((captured, Picture::Pixels(frame))))
+    }
+
+    fn give_back(&self, filled: Filled) -> Result<()> {
+        self.stream.give_back(filled).map_err(unplugged)
+    }
+}
+
+fn unplugged(error: io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        Some(nix::libc::ENODEV) => anyhow::anyhow!("unplugged"),
+        _ => anyhow::Error::new(error).context("failed"),
+    }
+}
+
+/// Y0 Cb Y1 Cr to a plane of each; `None` when there are too few bytes.
+fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, planes: &mut Vec<u8>) -> Option<()> {
+    let (width, height) = (width as usize, height as usize);
+    let pitch = (bytes_per_line as usize).max(width * 2);
+    if yuyv.len() < pitch * (height - 1) + width * 2 {
+        return None;
+    }
+    planes.resize(width * height * 2, 0);
+    let (y, chroma) = planes.split_at_mut(width * height);
+    let (cb, cr) = chroma.split_at_mut(width * height / 2);
+    let lines = y.chunks_exact_mut(width).zip(cb.chunks_exact_mut(width / 2)).zip(cr.chunks_exact_mut(width / 2));
+    for (((y, cb), cr), line) in lines.zip(yuyv.chunks(pitch)) {
+        for (((y, cb), cr), four) in y.chunks_exact_mut(2).zip(cb).zip(cr).zip(line.chunks_exact(4)) {
+            (y[0], *cb, y[1], *cr) = (four[0], four[1], four[2], four[3]);
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,413 @@
+//! V4L2's ioctls and mapped buffers behind a safe face.
+//!
+//! Own structs and not a crate's: a handful is needed, bindings made at build time would need libclang, and a buffer
+//! must be given back without a panic when its camera is gone. Layouts are those of linux/videodev2.h, whose names the
+//! fields keep; a struct's size is part of its ioctl's number, so a wrong one is refused by the kernel (ENOTTY).
+
+use std::ffi::{c_int, c_ulong};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem::size_of;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use nix::libc::{O_NONBLOCK, c_void, timeval};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::clock::Stamp;
+
+/// A pixel format's four characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FourCc(pub(super) [u8; 4]);
+
+impl FourCc {
+    pub(super) const MJPG: FourCc = FourCc(*b"MJPG");
+    pub(super) const JPEG: FourCc = FourCc(*b"JPEG");
+    pub(super) const YUYV: FourCc = FourCc(*b"YUYV");
+}
+
+impl std::fmt::Display for FourCc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What the driver settled on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Format {
+    pub(super) fourcc: FourCc,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// From one line to the next; 0 for compressed formats.
+    pub(super) bytes_per_line: u32,
+}
+
+/// An open capture device.
+pub(super) struct Device(File);
+
+impl Device {
+    /// # Errors
+    /// When it cannot be opened or captures no video.
+    pub(super) fn open(path: &Path) -> io::Result<Device> {
+        let device = Device(OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path)?);
+        let capability = device.capability()?;
+        // The node's own capabilities where the driver tells them: one camera has several nodes, some of metadata.
+        let caps = if capability.capabilities & CAP_DEVICE_CAPS == 0 {
+            capability.capabilities
+        } else {
+            capability.device_caps
+        };
+        if caps & CAP_VIDEO_CAPTURE == 0 || caps & CAP_STREAMING == 0 {
+            return Err(io::Error::other("not a camera that streams"));
+        }
+        Ok(device)
+    }
+
+    fn capability(&self) -> io::Result<Capability> {
+        let mut capability = zeroed();
+        // SAFETY: the struct is QUERYCAP's, and lives through the call.
+        unsafe { querycap(self.0.as_raw_fd(), &raw mut capability) }?;
+        Ok(capability)
+    }
+
+    /// The pixel formats on offer, in the driver's order.
+    pub(super) fn formats(&self) -> Vec<FourCc> {
+        let one = |index| {
+            let mut desc = FmtDesc { index, type_: VIDEO_CAPTURE, ..zeroed() };
+            // SAFETY: the struct is ENUM_FMT's, and lives through the call.
+            unsafe { enum_fmt(self.0.as_raw_fd(), &raw mut desc) }.ok()?;
+            Some(FourCc(desc.pixelformat.to_le_bytes()))
+        };
+        (0..).map_while(one).collect()
+    }
+
+    /// Wishes for a format; the driver answers with the nearest it has.
+    pub(super) fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<Format> {
+        let pixelformat = u32::from_le_bytes(fourcc.0);
+        let wish = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
+        let mut format = FormatArg { type_: VIDEO_CAPTURE, fmt: FormatUnion { pix: wish } };
+        // SAFETY: the struct is S_FMT's, and lives through the call.
+        unsafe { s_fmt(self.0.as_raw_fd(), &raw mut format) }?;
+        // SAFETY: for VIDEO_CAPTURE the driver fills `pix`, and any bytes are valid integers.
+        let pix = unsafe { format.fmt.pix };
+        Ok(Format {
+            fourcc: FourCc(pix.pixelformat.to_le_bytes()),
+            width: pix.width,
+            height: pix.height,
+            bytes_per_line: pix.bytesperline,
+        })
+    }
+
+    /// Wishes for a rate; gives the one the driver settled on, if it tells.
+    pub(super) fn set_rate(&self, fps: f64) -> Option<f64> {
+        let interval = Fraction { numerator: 1000, denominator: (fps * 1000.0).round() as u32 };
+        let capture = CaptureParm { timeperframe: interval, ..zeroed() };
+        let mut parm = StreamParm { type_: VIDEO_CAPTURE, parm: ParmUnion { capture } };
+        // SAFETY: the struct is S_PARM's, and lives through the call.
+        unsafe { s_parm(self.0.as_raw_fd(), &raw mut parm) }.ok()?;
+        // SAFETY: for VIDEO_CAPTURE the driver fills `capture`, and any bytes are valid integers.
+        let Fraction { numerator, denominator } = unsafe { parm.parm.capture }.timeperframe;
+        (numerator > 0 && denominator > 0).then(|| f64::from(denominator) / f64::from(numerator))
+    }
+}
+
+/// A device that streams into mapped buffers; stops and unmaps when dropped.
+pub(super) struct Stream {
+    // Before the device: unmapped while it is open.
+    buffers: Vec<Mapping>,
+    device: Device,
+}
+
+/// A filled buffer, out of the driver's hands until it is given back.
+pub(super) struct Filled {
+    index: u32,
+    length: usize,
+    /// Counts what the sensor gave; a gap is a frame that found no free buffer.
+    pub(super) sequence: u32,
+    /// When the driver has it from.
+    pub(super) captured: Stamp,
+}
+
+impl Stream {
+    /// Maps `count` buffers, or as many as the driver gives, and starts.
+    pub(super) fn start(device: Device, count: u32) -> io::Result<Stream> {
+        let mut request = RequestBuffers { count, type_: VIDEO_CAPTURE, memory: MEMORY_MMAP, ..zeroed() };
+        // SAFETY: the struct is REQBUFS', and lives through the call.
+        unsafe { reqbufs(device.0.as_raw_fd(), &raw mut request) }?;
+        let mut stream = Stream { buffers: Vec::new(), device };
+        for index in 0..request.count {
+            let mut buffer = buffer(index);
+            // SAFETY: the struct is QUERYBUF's, and lives through the call.
+            unsafe { querybuf(stream.device.0.as_raw_fd(), &raw mut buffer) }?;
+            // SAFETY: for MEMORY_MMAP the driver fills `offset`.
+            let offset = unsafe { buffer.m.offset };
+            stream.buffers.push(Mapping::new(&stream.device.0, buffer.length, offset)?);
+            stream.queue(index)?;
+        }
+        // SAFETY: STREAMON reads one int.
+        unsafe { streamon(stream.device.0.as_raw_fd(), &raw const VIDEO_CAPTURE_INT) }?;
+        Ok(stream)
+    }
+
+    /// Waits for a filled buffer; false when there was none in time.
+    pub(super) fn wait(&self, patience: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self.device.0.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, patience) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The oldest filled buffer, without waiting.
+    pub(super) fn dequeue(&self) -> io::Result<Option<Filled>> {
+        let mut buffer = buffer(0);
+        // SAFETY: the struct is DQBUF's, and lives through the call.
+        match unsafe { dqbuf(self.device.0.as_raw_fd(), &raw mut buffer) } {
+            Ok(_) => Ok(Some(Filled {
+                index: buffer.index,
+                length: if buffer.flags & BUF_FLAG_ERROR == 0 { buffer.bytesused as usize } else { 0 },
+                sequence: buffer.sequence,
+                captured: stamp(&buffer),
+            })),
+            Err(nix::errno::Errno::EAGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the camera put into the buffer; empty when the driver found it broken.
+    pub(super) fn bytes(&self, filled: &Filled) -> &[u8] {
+        let all = self.buffers.get(filled.index as usize).map_or(&[][..], Mapping::bytes);
+        &all[..filled.length.min(all.len())]
+    }
+
+    /// Gives a buffer back to the driver.
+    // Taken by value: who has given it back can no longer read it.
+    #[allow(clippy::needless_pass_by_value)]
+    pub(super) fn give_back(&self, filled: Filled) -> io::Result<()> {
+        self.queue(filled.index)
+    }
+
+    fn queue(&self, index: u32) -> io::Result<()> {
+        let mut buffer = buffer(index);
+        // SAFETY: the struct is QBUF's, and lives through the call; nobody reads the buffer now, because its
+        // `Filled`, if there was one, is gone.
+        unsafe { qbuf(self.device.0.as_raw_fd(), &raw mut buffer) }?;
+        Ok(())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: STREAMOFF reads one int. It fails when the camera is gone, which stops it as well.
+        let _ = unsafe { streamoff(self.device.0.as_raw_fd(), &raw const VIDEO_CAPTURE_INT) };
+    }
+}
+
+/// The driver's timestamp where it is one of the monotonic clock and believable, else this moment.
+fn stamp(buffer: &Buffer) -> Stamp {
+    if buffer.flags & BUF_FLAG_TIMESTAMP_MASK != BUF_FLAG_TIMESTAMP_MONOTONIC {
+        return Stamp::now();
+    }
+    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Stamp::now() };
+    let (seconds, micros) = (buffer.timestamp.tv_sec as u64, buffer.timestamp.tv_usec as u64);
+    let taken = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
+    match Duration::from(now).checked_sub(taken) {
+        Some(age) if age < Duration::from_secs(10) => Stamp::ago(age),
+        _ => Stamp::now(),
+    }
+}
+
+/// One of the driver's buffers in our memory.
+struct Mapping {
+    start: NonNull<c_void>,
+    length: NonZeroUsize,
+}
+
+// SAFETY: the memory belongs to the mapping alone, whichever thread has it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(device: &File, length: u32, offset: u32) -> io::Result<Mapping> {
+        let length = NonZeroUsize::new(length as usize).ok_or(io::Error::other("the driver gave an empty buffer"))?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping, placed by the kernel, touches no memory of ours.
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, device, offset.into()) }?;
+        Ok(Mapping { start, length })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped for `length` bytes as long as self lives; the driver does not write into a dequeued buffer.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length.get()) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by us, and no slice of it outlives self.
+        let _ = unsafe { munmap(self.start, self.length.get()) };
+    }
+}
+
+const VIDEO_CAPTURE: u32 = 1;
+static VIDEO_CAPTURE_INT: c_int = 1;
+const MEMORY_MMAP: u32 = 1;
+const FIELD_NONE: u32 = 1;
+const CAP_VIDEO_CAPTURE: u32 = 0x0000_0001;
+const CAP_STREAMING: u32 = 0x0400_0000;
+const CAP_DEVICE_CAPS: u32 = 0x8000_0000;
+const BUF_FLAG_ERROR: u32 = 0x0000_0040;
+const BUF_FLAG_TIMESTAMP_MASK: u32 = 0x0000_e000;
+const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x0000_2000;
+
+/// The structs below hold integers, arrays of them and unions of such: all zeros is a value of each.
+trait Plain: Sized {}
+
+fn zeroed<T: Plain>() -> T {
+    // SAFETY: `Plain` types are valid when all bytes are zero.
+    unsafe { std::mem::zeroed() }
+}
+
+fn buffer(index: u32) -> Buffer {
+    Buffer { index, type_: VIDEO_CAPTURE, memory: MEMORY_MMAP, ..zeroed() }
+}
+
+#[repr(C)]
+struct Capability {
+    driver: [u8; 16],
+    card: [u8; 32],
+    bus_info: [u8; 32],
+    version: u32,
+    capabilities: u32,
+    device_caps: u32,
+    reserved: [u32; 3],
+}
+
+#[repr(C)]
+struct FmtDesc {
+    index: u32,
+    type_: u32,
+    flags: u32,
+    description: [u8; 32],
+    pixelformat: u32,
+    mbus_code: u32,
+    reserved: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct PixFormat {
+    width: u32,
+    height: u32,
+    pixelformat: u32,
+    field: u32,
+    bytesperline: u32,
+    sizeimage: u32,
+    colorspace: u32,
+    private: u32,
+    flags: u32,
+    encoding: u32,
+    quantization: u32,
+    xfer_func: u32,
+}
+
+#[repr(C)]
+struct FormatArg {
+    type_: u32,
+    fmt: FormatUnion,
+}
+
+#[repr(C)]
+union FormatUnion {
+    pix: PixFormat,
+    /// 200 bytes, aligned as the pointers in the members that are not used here.
+    raw: [usize; 200 / size_of::<usize>()],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Fraction {
+    numerator: u32,
+    denominator: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct CaptureParm {
+    capability: u32,
+    capturemode: u32,
+    timeperframe: Fraction,
+    extendedmode: u32,
+    readbuffers: u32,
+    reserved: [u32; 4],
+}
+
+#[repr(C)]
+struct StreamParm {
+    type_: u32,
+    parm: ParmUnion,
+}
+
+#[repr(C)]
+union ParmUnion {
+    capture: CaptureParm,
+    raw: [u8; 200],
+}
+
+#[repr(C)]
+struct RequestBuffers {
+    count: u32,
+    type_: u32,
+    memory: u32,
+    capabilities: u32,
+    flags: u8,
+    reserved: [u8; 3],
+}
+
+#[repr(C)]
+struct Buffer {
+    index: u32,
+    type_: u32,
+    bytesused: u32,
+    flags: u32,
+    field: u32,
+    timestamp: timeval,
+    timecode: [u32; 4],
+    sequence: u32,
+    memory: u32,
+    m: BufferUnion,
+    length: u32,
+    reserved2: u32,
+    request_fd: i32,
+}
+
+#[repr(C)]
+union BufferUnion {
+    offset: u32,
+    userptr: c_ulong,
+}
+
+impl Plain for Capability {}
+impl Plain for FmtDesc {}
+impl Plain for PixFormat {}
+impl Plain for CaptureParm {}
+impl Plain for RequestBuffers {}
+impl Plain for Buffer {}
+
+nix::ioctl_read!(querycap, b'V', 0, Capability);
+nix::ioctl_readwrite!(enum_fmt, b'V', 2, FmtDesc);
+nix::ioctl_readwrite!(s_fmt, b'V', 5, FormatArg);
+nix::ioctl_readwrite!(reqbufs, b'V', 8, RequestBuffers);
+nix::ioctl_readwrite!(querybuf, b'V', 9, Buffer);
+nix::ioctl_readwrite!(qbuf, b'V', 15, Buffer);
+nix::ioctl_readwrite!(dqbuf, b'V', 17, Buffer);
+nix::ioctl_write_ptr!(streamon, b'V', 18, c_int);
+nix::ioctl_write_ptr!(streamoff, b'V', 19, c_int);
+nix::ioctl_readwrite!(s_parm, b'V', 22, StreamParm);

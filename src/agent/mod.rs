@@ -1,0 +1,185 @@
+//! The agent: boards and cameras in, links out.
+//!
+//! A tokio task a port (`serial.rs`, parsing by `line.rs`) and a thread a camera (`camera/`, `encode.rs`) bring
+//! readings and frames; a task a link (`publish.rs`) takes them from the shared state and the newest-frame slots.
+//! Each reports to its part in `health.rs`, from which a status is made each second.
+
+pub mod camera;
+pub mod encode;
+pub mod health;
+pub mod line;
+pub mod publish;
+pub mod serial;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config;
+use crate::frame::Slot;
+use crate::name::Name;
+use crate::reading::State;
+use crate::wire::{self, Status, Tally};
+use camera::Camera;
+use health::{Kind, Part};
+use publish::Publisher;
+
+/// How often a status is made.
+const STATUS: Duration = Duration::from_secs(1);
+
+/// Camera threads that have not ended by now hang in a driver and are left to the end of the process.
+const CAMERAS_END: Duration = Duration::from_millis(1_200);
+
+/// Runs the agent until the shutdown; gives what each link has sent.
+///
+/// # Errors
+/// When a part ends that should never end, or a thread cannot be started.
+pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<Vec<Tally>> {
+    let agent = Agent::new(config);
+    info!("agent {} started, boot {}", agent.config.name, agent.boot);
+    let sources = shutdown.child_token();
+    let links_end = CancellationToken::new();
+    let context = zmq::Context::new();
+    let mut links = JoinSet::new();
+    for publisher in agent.publishers() {
+        links.spawn(publisher.run(context.clone(), links_end.clone()));
+    }
+    let mut ports = JoinSet::new();
+    for (port, health) in agent.config.serial.iter().zip(agent.health_of(Kind::Port)) {
+        ports.spawn(serial::run(port.clone(), Arc::clone(&agent.state), health.clone(), sources.clone()));
+    }
+    let cameras = agent.start_cameras(&sources)?;
+    let watched = agent.watch(&cameras, &mut ports, &mut links, &shutdown).await;
+
+    // Sources first, links last: what was captured until now is still sent.
+    sources.cancel();
+    ports.join_all().await;
+    join_cameras(cameras).await;
+    links_end.cancel();
+    let sent = links.join_all().await;
+    watched.map(|()| sent)
+}
+
+struct Agent {
+    config: config::Agent,
+    boot: Name,
+    state: Arc<State>,
+    slots: Vec<Slot>,
+    health: Vec<Part>,
+    status: watch::Sender<Arc<Status>>,
+}
+
+impl Agent {
+    fn new(config: config::Agent) -> Agent {
+        let boot = Name::nearest(&format!("{:016x}", RandomState::new().build_hasher().finish()));
+        let cameras = config.cameras.iter().map(|c| Part::new(Kind::Camera, c.name.clone(), c.source.to_string()));
+        let ports = config.serial.iter().map(|s| Part::new(Kind::Port, s.name.clone(), s.port.display().to_string()));
+        let links = config.links.iter().enumerate().map(|(index, l)| {
+            let name = format!("{:?}-{}", l.pattern, index + 1).to_lowercase();
+            Part::new(Kind::Link, Name::nearest(&name), l.end.address().to_string())
+        });
+        let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
+        let slots = Slot::for_each(config.cameras.len());
+        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health)));
+        Agent { config, boot, state: Arc::default(), slots, health, status }
+    }
+
+    fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
+        self.health.iter().filter(move |part| part.is(kind))
+    }
+
+    fn publishers(&self) -> impl Iterator<Item = Publisher> {
+        let newest = self.slots.first().map_or_else(|| watch::Sender::new(Vec::new()).subscribe(), Slot::follow);
+        let cameras: Vec<Name> = self.config.cameras.iter().map(|camera| camera.name.clone()).collect();
+        self.config.links.iter().zip(self.health_of(Kind::Link)).map(move |(outlet, health)| Publisher {
+            agent: self.config.name.clone(),
+            boot: self.boot.clone(),
+            outlet: outlet.clone(),
+            cameras: cameras.clone(),
+            state: Arc::clone(&self.state),
+            feed: self.state.follow(),
+            newest: newest.clone(),
+            status: self.status.subscribe(),
+            health: health.clone(),
+        })
+    }
+
+    fn start_cameras(&self, shutdown: &CancellationToken) -> Result<Vec<JoinHandle<()>>> {
+        let cameras = self.config.cameras.iter().zip(&self.slots).zip(self.health_of(Kind::Camera));
+        cameras
+            .map(|((config, slot), health)| {
+                let camera = Camera {
+                    config: config.clone(),
+                    slot: slot.clone(),
+                    health: health.clone(),
+                    shutdown: shutdown.clone(),
+                    runtime: Handle::current(),
+                };
+                let name = format!("camera-{}", config.name);
+                std::thread::Builder::new().name(name).spawn(|| camera.run()).context("cannot start a camera's thread")
+            })
+            .collect()
+    }
+
+    /// Makes a status each second until the shutdown; fails when a worker ends before.
+    async fn watch(
+        &self,
+        cameras: &[JoinHandle<()>],
+        ports: &mut JoinSet<()>,
+        links: &mut JoinSet<Tally>,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        let mut seconds = interval(STATUS);
+        loop {
+            tokio::select! {
+                // First, because the shutdown ends workers too.
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                _ = seconds.tick() => {}
+                Some(ended) = ports.join_next() => bail!("a port's task ended: {ended:?}"),
+                Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
+            }
+            if cameras.iter().any(JoinHandle::is_finished) {
+                bail!("a camera's thread ended");
+            }
+            self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health)));
+        }
+    }
+}
+
+fn status(agent: &Name, boot: &Name, health: &[Part]) -> Status {
+    let of = |kind| health.iter().filter(|part| part.is(kind)).map(Part::status).collect();
+    Status {
+        v: wire::VERSION,
+        agent: agent.clone(),
+        boot: boot.clone(),
+        cameras: of(Kind::Camera),
+        ports: of(Kind::Port),
+        links: of(Kind::Link),
+    }
+}
+
+async fn join_cameras(cameras: Vec<JoinHandle<()>>) {
+    let deadline = Instant::now() + CAMERAS_END;
+    for camera in cameras {
+        while !camera.is_finished() && Instant::now() < deadline {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let name = camera.thread().name().unwrap_or_default().to_owned();
+        if !camera.is_finished() {
+            error!("{name} hangs and is left behind");
+        } else if camera.join().is_err() {
+            error!("{name} panicked");
+        }
+    }
+}

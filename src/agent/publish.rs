@@ -1,0 +1,211 @@
+//! One link of the agent: what is to be said next, said as soon as the other side takes it.
+//!
+//! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
+//! their bounded feed: sensors, cameras and other links never notice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio::sync::{broadcast, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::health::Part;
+use crate::config::{End, OutPattern, Outlet};
+use crate::frame::{Jpeg, Newest};
+use crate::link::{Link, Pattern};
+use crate::name::Name;
+use crate::reading::{Reading, State};
+use crate::wire::{Message, Status, Tally, encode};
+
+/// Readings a message, so that a backlog does not make one that nobody takes.
+const BATCH: usize = 256;
+
+/// The wait between tries to open the socket.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// A link that has something to say and cannot for this long is down.
+const DEAF: Duration = Duration::from_secs(3);
+
+/// A link's worker.
+pub struct Publisher {
+    /// The agent's name.
+    pub agent: Name,
+    /// This start of the agent.
+    pub boot: Name,
+    /// Its table in the configuration.
+    pub outlet: Outlet,
+    /// The names of all cameras, as the slots have them.
+    pub cameras: Vec<Name>,
+    /// Current readings.
+    pub state: Arc<State>,
+    /// Every reading.
+    pub feed: broadcast::Receiver<Arc<[Reading]>>,
+    /// Every camera's newest frame.
+    pub newest: watch::Receiver<Newest>,
+    /// How the agent is.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// Where it reports.
+    pub health: Part,
+}
+
+/// What the other side still has to be told.
+struct Pending {
+    readings: VecDeque<Reading>,
+    /// A new status has not been sent yet.
+    status: bool,
+    /// Of each camera, the last frame that was sent.
+    sent: Vec<u64>,
+    /// The camera whose turn it is.
+    turn: usize,
+    tally: Tally,
+    /// Since when there was something to say that was not taken.
+    waiting: Option<Instant>,
+}
+
+impl Publisher {
+    /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
+    pub async fn run(mut self, context: zmq::Context, shutdown: CancellationToken) -> Tally {
+        let mut pending = Pending {
+            readings: VecDeque::new(),
+            status: true,
+            sent: vec![0; self.cameras.len()],
+            turn: 0,
+            tally: Tally::default(),
+            waiting: None,
+        };
+        while let Err(error) = self.run_once(&context, &shutdown, &mut pending).await {
+            self.health.down(&format!("{error:#}"));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = sleep(WAIT) => {}
+            }
+        }
+        pending.tally
+    }
+
+    async fn run_once(
+        &mut self,
+        context: &zmq::Context,
+        shutdown: &CancellationToken,
+        pending: &mut Pending,
+    ) -> Result<()> {
+        let mut link = Link::open(context, pattern(self.outlet.pattern), &self.outlet.end)?;
+        if matches!(self.outlet.end, End::Bind(_)) {
+            info!("bound at {}", link.address());
+        }
+        loop {
+            // Nothing is expected yet; taking it keeps the socket's inbound side alive.
+            while link.try_receive()?.is_some() {}
+            let writable = link.is_writable()?;
+            if writable && self.send_next(&mut link, pending)? {
+                continue;
+            }
+            if shutdown.is_cancelled() {
+                return Ok(());
+            }
+            self.judge(writable, pending);
+            // What cannot be sent need not wake this task.
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                changed = link.changed() => changed?,
+                readings = self.feed.recv(), if writable => self.take(readings, pending),
+                _ = self.newest.changed(), if writable => {}
+                _ = self.status.changed() => pending.status = true,
+            }
+        }
+    }
+
+    /// Sends one message if there is one to be sent.
+    fn send_next(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
+        while pending.readings.len() < BATCH {
+            match self.feed.try_recv() {
+                Ok(batch) => pending.readings.extend(batch.iter().cloned()),
+                Err(broadcast::error::TryRecvError::Lagged(batches)) => self.health.count("lines lost", batches),
+                Err(_) => break,
+            }
+        }
+        let readings = pending.readings.len().min(BATCH);
+        if readings > 0 {
+            let message = Message::readings(&self.agent, &self.boot, pending.readings.range(..readings));
+            let sent = self.send(link, &message, &mut pending.tally)?;
+            if sent {
+                pending.readings.drain(..readings);
+            }
+            return Ok(sent);
+        }
+        if pending.status {
+            let status = Status::clone(&self.status.borrow_and_update());
+            pending.status = !self.send(link, &Message::Status(status), &mut pending.tally)?;
+            return Ok(!pending.status);
+        }
+        let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };
+        let skipped = jpeg.seq - pending.sent[camera] - 1;
+        let name = &self.cameras[camera];
+        let message = Message::frame(&self.agent, name, &self.boot, &jpeg, &self.state.current());
+        let sent = self.send(link, &message, &mut pending.tally)?;
+        if sent {
+            // Those before the first are not missed by anyone.
+            if pending.sent[camera] > 0 && skipped > 0 {
+                self.health.count("frames skipped", skipped);
+            }
+            pending.sent[camera] = jpeg.seq;
+            pending.turn = camera + 1;
+        }
+        Ok(sent)
+    }
+
+    /// The newest frame of the next camera in turn that has one to be sent.
+    fn next_frame(&mut self, pending: &Pending) -> Option<(usize, Arc<Jpeg>)> {
+        let newest = self.newest.borrow_and_update();
+        let cameras = newest.len();
+        (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
+            let jpeg = newest[camera].as_ref()?;
+            let fresh = jpeg.seq > pending.sent[camera] && self.outlet.cameras.contains(&self.cameras[camera]);
+            fresh.then(|| (camera, Arc::clone(jpeg)))
+        })
+    }
+
+    /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
+    fn send(&self, link: &mut Link, message: &Message, tally: &mut Tally) -> Result<bool> {
+        let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
+        let sent = link.try_send(&parts)?;
+        if sent {
+            tally.add(message);
+            match message {
+                Message::Frame(..) => self.health.count("frames sent", 1),
+                Message::Readings(all) => self.health.count("readings sent", all.readings.len() as u64),
+                Message::Status(_) => {}
+            }
+        }
+        Ok(sent)
+    }
+
+    fn take(&self, readings: Result<Arc<[Reading]>, broadcast::error::RecvError>, pending: &mut Pending) {
+        match readings {
+            Ok(batch) => pending.readings.extend(batch.iter().cloned()),
+            Err(broadcast::error::RecvError::Lagged(batches)) => self.health.count("lines lost", batches),
+            Err(broadcast::error::RecvError::Closed) => {}
+        }
+    }
+
+    /// Reports whether the other side is there.
+    fn judge(&self, writable: bool, pending: &mut Pending) {
+        if writable {
+            pending.waiting = None;
+            self.health.up(if self.outlet.pattern == OutPattern::Pub { "publishing" } else { "connected" });
+        } else if pending.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
+            self.health.down("nobody there who takes anything");
+        }
+    }
+}
+
+fn pattern(pattern: OutPattern) -> Pattern {
+    match pattern {
+        OutPattern::Pair => Pattern::Pair,
+        OutPattern::Pub => Pattern::Pub,
+    }
+}

@@ -1,0 +1,199 @@
+//! A ZeroMQ socket with an address, for tokio tasks.
+//!
+//! libzmq tells of changes through one file descriptor, and on its edges only: after each wake-up, and after each send
+//! or receive, its events have to be asked for anew. [`Link`] keeps to that, so that its users may simply try, and wait
+//! for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the socket's
+//! inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
+
+use std::os::fd::RawFd;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::config::{Address, End};
+
+/// The socket patterns in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// One peer, both directions.
+    Pair,
+    /// Sends to all subscribers.
+    Pub,
+    /// Receives everything.
+    Sub,
+}
+
+/// Messages that wait for a peer: on PAIR next to none, because a waiting frame grows old; on PUB, which drops the new
+/// ones when it is full, a burst of all cameras and the readings with it.
+const PAIR_QUEUE: i32 = 2;
+const PUB_QUEUE: i32 = 32;
+const RECEIVE_QUEUE: i32 = 16;
+
+/// No message is larger, in either direction.
+const LARGEST_MESSAGE: i64 = 8 * 1024 * 1024;
+
+/// More parts than any format has.
+const MOST_PARTS: usize = 4;
+
+/// Milliseconds. A peer is asked for a sign of life each second and given up after three; a lost connection is tried
+/// again at first at once, then every two seconds; what was handed over before a close may take half a second more.
+const HEARTBEAT: i32 = 1_000;
+const SILENCE: i32 = 3_000;
+const RECONNECT: i32 = 100;
+const RECONNECT_MOST: i32 = 2_000;
+const LINGER: i32 = 500;
+
+/// An open socket.
+pub struct Link {
+    // Before the socket: taken out of the poll while its descriptor is open.
+    changes: AsyncFd<RawFd>,
+    socket: zmq::Socket,
+    address: String,
+}
+
+impl Link {
+    /// Opens the socket and binds or connects it.
+    ///
+    /// # Errors
+    /// When a bound address is in use or not of this machine, a host has no address, or descriptors run out.
+    pub fn open(context: &zmq::Context, pattern: Pattern, end: &End) -> Result<Link> {
+        let socket = context.socket(match pattern {
+            Pattern::Pair => zmq::PAIR,
+            // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
+            Pattern::Pub => zmq::XPUB,
+            Pattern::Sub => zmq::SUB,
+        })?;
+        set_options(&socket, pattern, end.address())?;
+        let address = end.address().as_str();
+        match end {
+            End::Bind(_) => socket.bind(address).with_context(|| format!("cannot bind {address}"))?,
+            End::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}"))?,
+        }
+        let address = match socket.get_last_endpoint() {
+            Ok(Ok(endpoint)) => endpoint,
+            _ => address.to_owned(),
+        };
+        // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
+        let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
+            .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
+        Ok(Link { changes, socket, address })
+    }
+
+    /// Where it is; for a bound end with any free port, the port it got.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether a message would be taken now: for PAIR, a peer is there and keeps up.
+    ///
+    /// # Errors
+    /// When libzmq is being shut down.
+    pub fn is_writable(&mut self) -> Result<bool> {
+        Ok(self.socket.get_events()?.contains(zmq::POLLOUT))
+    }
+
+    /// Hands a message to libzmq; false when it takes none now.
+    ///
+    /// # Errors
+    /// As [`Link::is_writable`].
+    pub fn try_send(&mut self, parts: &[Bytes]) -> Result<bool> {
+        let last = parts.len().saturating_sub(1);
+        for (index, part) in parts.iter().enumerate() {
+            let more = if index < last { zmq::SNDMORE } else { 0 };
+            match retried(|| self.socket.send(&part[..], zmq::DONTWAIT | more)) {
+                Ok(()) => {}
+                // Only the first part can be refused while a peer is there: libzmq takes the others with it.
+                Err(zmq::Error::EAGAIN) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next message, if there is one; parts beyond what any format has are left out.
+    ///
+    /// # Errors
+    /// As [`Link::is_writable`].
+    pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
+        let mut parts = Vec::with_capacity(MOST_PARTS);
+        loop {
+            let part = match retried(|| self.socket.recv_msg(zmq::DONTWAIT)) {
+                Ok(part) => part,
+                Err(zmq::Error::EAGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let more = part.get_more();
+            if parts.len() < MOST_PARTS {
+                parts.push(Bytes::from_owner(Part(part)));
+            }
+            if !more {
+                return Ok(Some(parts));
+            }
+        }
+    }
+
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// As [`Link::is_writable`].
+    pub async fn receive(&mut self) -> Result<Vec<Bytes>> {
+        loop {
+            if let Some(parts) = self.try_receive()? {
+                return Ok(parts);
+            }
+            // Asking for the events takes in what the descriptor told of; a message may have come meanwhile.
+            if !self.socket.get_events()?.contains(zmq::POLLIN) {
+                self.changed().await?;
+            }
+        }
+    }
+
+    /// Waits until something may have changed: a message came, a peer takes more, came or went.
+    ///
+    /// # Errors
+    /// When the runtime is being shut down.
+    pub async fn changed(&mut self) -> Result<()> {
+        self.changes.readable().await?.clear_ready();
+        Ok(())
+    }
+}
+
+/// libzmq's memory of one received part, shared instead of copied.
+struct Part(zmq::Message);
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn set_options(socket: &zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
+    socket.set_sndhwm(if pattern == Pattern::Pub { PUB_QUEUE } else { PAIR_QUEUE })?;
+    socket.set_rcvhwm(RECEIVE_QUEUE)?;
+    // Nothing is queued for a peer that is not there.
+    socket.set_immediate(true)?;
+    socket.set_heartbeat_ivl(HEARTBEAT)?;
+    socket.set_heartbeat_timeout(SILENCE)?;
+    socket.set_reconnect_ivl(RECONNECT)?;
+    socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
+    socket.set_linger(LINGER)?;
+    socket.set_maxmsgsize(LARGEST_MESSAGE)?;
+    socket.set_ipv6(address.as_str().contains('['))?;
+    if pattern == Pattern::Sub {
+        socket.set_subscribe(b"")?;
+    }
+    Ok(())
+}
+
+/// A signal is no reason to give up.
+fn retried<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
+    loop {
+        match call() {
+            Err(zmq::Error::EINTR) => {}
+            result => return result,
+        }
+    }
+}
