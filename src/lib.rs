@@ -25,6 +25,7 @@
 //! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes and quantities.
+//! - [`receiver`]: links in, the wall and the page out. Never names the agent.
 //!
 //! # Threads and tasks
 //!
@@ -45,3 +46,4 @@ pub mod frame;
 pub mod wire;
 pub mod link;
 pub mod agent;
+pub mod receiver;

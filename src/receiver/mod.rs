@@ -1,0 +1,152 @@
+//! The receiver: links in, the wall, and the page that shows it.
+//!
+//! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`); each viewer of the page (`web.rs`) and the
+//! saving of pictures (`save.rs`) follow the wall at their own pace.
+
+pub mod intake;
+pub mod save;
+pub mod wall;
+pub mod web;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::config::{self, InPattern, Inlet};
+use crate::link::{Link, Pattern};
+use crate::wire::Tally;
+use intake::Intake;
+use wall::Wall;
+
+/// Lines that wait for whoever reads them.
+const LINES: usize = 64;
+
+/// A follower that has not ended by now is left behind.
+const FOLLOWERS_END: Duration = Duration::from_millis(500);
+
+/// What to do with messages besides showing them.
+#[derive(Clone, Debug, Default)]
+pub struct Also {
+    /// Print each message's header on standard output, a line each.
+    pub json: bool,
+    /// Keep each camera's newest frame as a file below this directory.
+    pub save: Option<PathBuf>,
+}
+
+/// A receiver whose links and page are open.
+pub struct Receiver {
+    context: zmq::Context,
+    links: Vec<(Inlet, Link)>,
+    page: TcpListener,
+}
+
+impl Receiver {
+    /// Opens the links and the page's port.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub async fn open(config: config::Receiver) -> Result<Receiver> {
+        let context = zmq::Context::new();
+        let mut links = Vec::new();
+        for inlet in config.links {
+            let pattern = match inlet.pattern {
+                InPattern::Pair => Pattern::Pair,
+                InPattern::Sub => Pattern::Sub,
+            };
+            let link = Link::open(&context, pattern, &inlet.end)?;
+            info!("link {}: open, format {:?}", link.address(), inlet.format);
+            links.push((inlet, link));
+        }
+        let listen = config.web.listen;
+        let page = TcpListener::bind(listen).await.with_context(|| {
+            format!(
+                "cannot serve the page on {listen}; is another receiver running? ([web] listen = … chooses another)"
+            )
+        })?;
+        Ok(Receiver { context, links, page })
+    }
+
+    /// Where the page is.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn page(&self) -> Result<SocketAddr> {
+        Ok(self.page.local_addr()?)
+    }
+
+    /// Where the links are, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.links.iter().map(|(_, link)| link.address().to_owned()).collect()
+    }
+
+    /// Receives until the shutdown; gives the count of what came.
+    ///
+    /// # Errors
+    /// When a socket fails, or files cannot be written.
+    pub async fn run(self, also: Also, shutdown: CancellationToken) -> Result<Tally> {
+        info!("the page is at http://{}/", self.page()?);
+        let wall = watch::Sender::new(Wall::default());
+        let mut tasks = JoinSet::new();
+        let followers_end = CancellationToken::new();
+        let mut followers = JoinSet::new();
+        followers.spawn(web::serve(self.page, wall.subscribe(), followers_end.clone()));
+        if let Some(dir) = also.save {
+            followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
+        }
+        let lines = also.json.then(|| {
+            let (lines, printed) = mpsc::channel(LINES);
+            followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
+            lines
+        });
+        for (inlet, link) in self.links {
+            let intake = Intake { inlet, link, wall: wall.clone(), lines: lines.clone() };
+            tasks.spawn(intake.run(shutdown.clone()));
+        }
+        drop(lines);
+
+        let mut came = Tally::default();
+        let mut failed = None;
+        loop {
+            tokio::select! {
+                // Followers end before only when they fail or nobody reads their lines; then the receiver ends.
+                Some(ended) = followers.join_next() => {
+                    failed = failed.or(ended?.err());
+                    shutdown.cancel();
+                }
+                ended = tasks.join_next() => match ended {
+                    Some(tally) => came.merge(tally??),
+                    None => break,
+                },
+            }
+        }
+        followers_end.cancel();
+        // Lines that nobody takes would keep their printer for ever.
+        while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
+            failed = failed.or(ended?.err());
+        }
+        drop(self.context);
+        failed.map_or(Ok(came), Err)
+    }
+}
+
+/// Prints lines until there are no more or nobody reads them.
+fn print(mut lines: mpsc::Receiver<String>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    while let Some(line) = lines.blocking_recv() {
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
+            result => result.context("cannot print")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+// One line for each agent: when it was heard, and how its ports are.
+
+import { byId, clone, placeAt, setData, setText, setTitle } from "./dom.js";
+import { connected } from "./link.js";
+import { heardMs, isSilent, stateMs, wall } from "./wall.js";
+import { duration } from "./words.js";
+
+const rows = new Map();
+
+export function syncAgents() {
+  const names = new Set(wall.agents.map((agent) => agent.name));
+  for (const [name, row] of rows) {
+    if (names.has(name)) continue;
+    row.root.remove();
+    rows.delete(name);
+  }
+  wall.agents.forEach((agent, index) => placeAt(byId("agent-rows"), index, rowFor(agent.name).root));
+}
+
+function rowFor(name) {
+  if (!rows.has(name)) {
+    const row = { ...clone("agent-template"), ports: [] };
+    setText(row.parts["agent-name"], name);
+    rows.set(name, row);
+  }
+  return rows.get(name);
+}
+
+export function renderAgent(agent, at) {
+  const row = rowFor(agent.name);
+  const silent = connected() && isSilent(agent, at);
+  const known = connected() && !silent;
+  const heard = duration(heardMs(agent, at));
+  setData(row.root, "tone", silent ? "bad" : known ? "good" : "quiet");
+  setText(row.parts["agent-words"], silent ? `silent for ${heard}` : `heard ${heard} ago`);
+  while (row.ports.length > agent.ports.length) row.ports.pop().root.remove();
+  while (row.ports.length < agent.ports.length) addPort(row);
+  agent.ports.forEach((port, index) => renderPort(row.ports[index], port, known, at));
+}
+
+function addPort(row) {
+  const line = clone("port-template");
+  row.ports.push(line);
+  row.parts["port-rows"].append(line.root);
+}
+
+function renderPort({ root, parts }, port, known, at) {
+  setData(root, "tone", !port.up ? "bad" : known ? "good" : "quiet");
+  setTitle(root, port.up ? port.cause : "");
+  setText(parts["port-name"], port.name);
+  setText(parts["port-words"], !port.up ? downWords(port, at) : known ? "up" : "last said up");
+}
+
+function downWords(port, at) {
+  const ms = stateMs(port, at);
+  return `down${ms === null ? "" : ` for ${duration(ms)}`}: ${port.cause}`;
+}

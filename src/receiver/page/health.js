@@ -1,0 +1,77 @@
+// One sentence on how everything is, and what an empty wall waits for.
+
+import { byId, setData, setText, setTitle } from "./dom.js";
+import { connected, lostMs } from "./link.js";
+import { cards, isStale, readingAge } from "./readings.js";
+import { frameAge, tileState, tiles } from "./tiles.js";
+import { fullName, heardMs, isSilent, stateMs, wall } from "./wall.js";
+import { duration, quantityName } from "./words.js";
+
+const say = (tone, words, ms = null) => ({ tone, words, ms });
+
+export function renderHealth(at) {
+  const [first, ...others] = health(at);
+  setData(byId("health"), "tone", first.tone);
+  setText(byId("health-words"), first.words);
+  setText(byId("health-time"), first.ms === null ? "" : `for ${duration(first.ms)}`);
+  setText(byId("health-more"), others.length ? `and ${others.length} more` : "");
+  setTitle(byId("health-more"), others.map((problem) => problem.words).join("\n"));
+  const title = first.tone === "good" ? "watchpost" : `${first.words} · watchpost`;
+  if (document.title !== title) document.title = title;
+}
+
+function health(at) {
+  if (!connected()) return [say("warn", "No link to the receiver", lostMs(at))];
+  const found = problems(at);
+  if (found.length) return found;
+  if (!wall.agents.length) return [say("quiet", "Waiting for an agent")];
+  if (!tiles.size && !cards.size) return [say("quiet", "Waiting for frames and readings")];
+  return [say("good", "Everything is live")];
+}
+
+/** The worst first, and only causes: what a silent agent or a port that is down explains is left out. */
+function problems(at) {
+  const silent = wall.agents.filter((agent) => isSilent(agent, at));
+  const heard = wall.agents.filter((agent) => !isSilent(agent, at));
+  const downPorts = heard.flatMap((agent) => agent.ports.filter((port) => !port.up).map((port) => ({ agent, port })));
+  const quiet = new Set(silent.map((agent) => agent.name));
+  const downs = new Set(downPorts.map(({ agent, port }) => `${agent.name}/${port.name}`));
+  const explained = (card) => quiet.has(card.agent) || downs.has(`${card.agent}/${card.reading.port}`);
+  const found = [
+    ...silent.map((agent) => say("bad", `${agent.name}: silent`, heardMs(agent, at))),
+    ...[...tiles.values()].filter((tile) => !quiet.has(tile.agent)).map((tile) => tileProblem(tile, at)),
+    ...downPorts.map(({ agent, port }) => portProblem(agent, port, at)),
+    ...[...cards.values()].filter((card) => !explained(card)).map((card) => cardProblem(card, at)),
+  ];
+  return ["bad", "warn"].flatMap((tone) => found.filter((problem) => problem?.tone === tone));
+}
+
+function tileProblem(tile, at) {
+  const name = fullName(tile.agent, tile.camera);
+  switch (tileState(tile, at)) {
+    case "no-signal": return say("bad", `${name}: no signal`, stateMs(tile.status, at));
+    case "stale": return say("warn", `${name}: no frame`, frameAge(tile, at));
+    case "waiting": return say("warn", `${name}: waiting for the first frame`);
+    default: return null;
+  }
+}
+
+function portProblem(agent, port, at) {
+  return say("bad", `${fullName(agent.name, port.name)}: ${port.cause}`, stateMs(port, at));
+}
+
+function cardProblem(card, at) {
+  if (!isStale(card, at)) return null;
+  const { quantity, port } = card.reading;
+  return say("warn", `${quantityName(quantity)} from ${fullName(card.agent, port)}: stale`, readingAge(card, at));
+}
+
+export function renderEmpty() {
+  const names = wall.agents.map((agent) => agent.name).join(", ");
+  byId("empty").hidden = wall.at === 0 || tiles.size > 0 || cards.size > 0;
+  byId("empty-how").hidden = names !== "";
+  setText(byId("empty-title"), names ? "Waiting for frames and readings" : "Waiting for an agent");
+  setText(byId("empty-words"), names
+    ? `The receiver hears ${names}. Cameras and readings appear here when the agent sends them.`
+    : "The cameras and readings of an agent appear here as soon as the receiver hears from it.");
+}

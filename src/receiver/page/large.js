@@ -1,0 +1,59 @@
+// One tile over the whole window: how it comes, goes on to its neighbour, and goes.
+
+import { byId } from "./dom.js";
+
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+const shown = byId("cameras").children;
+let large = null; // the tile's element
+
+export function listen() {
+  byId("cameras").addEventListener("click", onClick);
+  byId("previous").addEventListener("click", () => step(-1));
+  byId("next").addEventListener("click", () => step(1));
+  byId("close").addEventListener("click", () => show(null));
+  document.addEventListener("keydown", onKey);
+}
+
+/** After tiles came or went: a new one must not take the keyboard, and a large one may be gone. */
+export function keepLarge() {
+  if (!large) return;
+  if (!large.isConnected) large = null;
+  mark();
+}
+
+function onClick(event) {
+  const tile = event.target.closest(".tile");
+  if (tile) show(tile === large ? null : tile);
+}
+
+function onKey(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === "Enter" && event.target.matches(".tile")) show(event.target);
+  else if (large && event.key === "Escape") show(null);
+  else if (large && event.key in STEPS) step(STEPS[event.key]);
+  else return;
+  event.preventDefault(); // Enter would also press the button that has the focus now
+}
+
+function step(by) {
+  const index = [...shown].indexOf(large) + by + shown.length;
+  show(shown[index % shown.length]);
+}
+
+function show(tile) {
+  const focused = tile ?? large;
+  large = tile;
+  mark();
+  focused.querySelector(".stage").focus({ preventScroll: true });
+}
+
+function mark() {
+  for (const tile of shown) {
+    tile.toggleAttribute("data-large", tile === large);
+    tile.inert = large !== null && tile !== large;
+  }
+  byId("top").inert = byId("panel").inert = large !== null;
+  byId("large-controls").hidden = large === null;
+  byId("previous").hidden = byId("next").hidden = shown.length < 2;
+}

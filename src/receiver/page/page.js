@@ -1,0 +1,54 @@
+// The receiver's messages come in; tiles, reading cards and one sentence of health go out.
+
+import { renderAgent, syncAgents } from "./agents.js";
+import { byId, setData, setText } from "./dom.js";
+import { showFrame } from "./frames.js";
+import { renderEmpty, renderHealth } from "./health.js";
+import { keepLarge, listen } from "./large.js";
+import { layOut } from "./layout.js";
+import { keepLinked, loseIfDead } from "./link.js";
+import { cards, renderCard, syncCards } from "./readings.js";
+import { renderTile, syncTiles, tiles } from "./tiles.js";
+import { agentsWord, takeWall, wall } from "./wall.js";
+
+const RENDER_MS = 200;
+
+let renderedAt = 0;
+
+function hear(text) {
+  const message = JSON.parse(text);
+  if (message.type !== "wall") return;
+  takeWall(message.agents);
+  syncTiles();
+  syncCards();
+  syncAgents();
+  keepLarge();
+  // Timers sleep in a hidden tab, so the wall itself renders when the timer is late.
+  if (performance.now() - renderedAt >= RENDER_MS) render();
+}
+
+function render() {
+  const at = (renderedAt = performance.now());
+  setData(document.body, "agents", agentsWord());
+  setText(byId("connection"), document.body.dataset.connection);
+  byId("cameras").hidden = tiles.size === 0;
+  byId("readings").hidden = cards.size === 0;
+  byId("agents").hidden = wall.agents.length === 0;
+  for (const tile of tiles.values()) renderTile(tile, at);
+  for (const card of cards.values()) renderCard(card, at);
+  for (const agent of wall.agents) renderAgent(agent, at);
+  renderHealth(at);
+  renderEmpty();
+  layOut();
+}
+
+function tick() {
+  loseIfDead(performance.now());
+  render();
+}
+
+document.addEventListener("visibilitychange", render);
+addEventListener("resize", layOut);
+listen();
+setInterval(tick, RENDER_MS);
+keepLinked(hear, showFrame);

@@ -1,0 +1,59 @@
+// The readings' cards: the newest value of each quantity, and how old it is.
+
+import { byId, clone, placeAt, setData, setText, setTitle } from "./dom.js";
+import { addPoint, drawSpark } from "./spark.js";
+import { UNLISTED_MS, fullName, wall } from "./wall.js";
+import { duration, figure, quantityName } from "./words.js";
+
+const STALE_MS = 15_000;
+
+export const cards = new Map();
+
+export function syncCards() {
+  let index = 0;
+  for (const agent of wall.agents) {
+    for (const reading of agent.readings) {
+      const key = `${agent.name}/${reading.port}/${reading.quantity}`;
+      const card = cards.get(key) ?? makeCard(key, agent.name, reading);
+      card.reading = reading;
+      card.listedAt = wall.at;
+      setData(card.root, "value", reading.value);
+      if (!isStale(card, wall.at)) addPoint(card.points, wall.at - reading.age_ms, reading.value);
+      placeAt(byId("reading-cards"), index++, card.root);
+    }
+  }
+  for (const [key, card] of cards) {
+    if (wall.at - card.listedAt <= UNLISTED_MS) continue;
+    card.root.remove();
+    cards.delete(key);
+  }
+}
+
+function makeCard(key, agent, reading) {
+  const { root, parts } = clone("reading-template");
+  const card = { agent, root, parts, reading, listedAt: wall.at, points: [], drawnAt: 0 };
+  root.dataset.reading = key;
+  setText(parts.quantity, quantityName(reading.quantity));
+  setTitle(parts.quantity, parts.quantity.textContent);
+  cards.set(key, card);
+  return card;
+}
+
+export const readingAge = (card, at) => card.reading.age_ms + at - card.listedAt;
+export const isStale = (card, at) => card.reading.stale || readingAge(card, at) > STALE_MS;
+
+export function renderCard(card, at) {
+  const { root, parts, reading } = card;
+  const stale = isStale(card, at);
+  const age = duration(readingAge(card, at));
+  const number = figure(reading.value, reading.unit);
+  setData(root, "stale", stale);
+  setData(root, "long", number.length + reading.unit.length > 8);
+  setText(parts.mark, stale ? `STALE ${age}` : "");
+  setText(parts.number, number);
+  setText(parts.unit, reading.unit);
+  setText(parts.age, `${age} ago`);
+  setText(parts.port, fullName(card.agent, reading.port));
+  setTitle(parts.port, parts.port.textContent);
+  if (!stale) drawSpark(card, at);
+}

@@ -1,0 +1,40 @@
+// How times, numbers and names are said.
+
+const DECIMALS = { "°C": 1, "°F": 1, K: 1, hPa: 0, "%": 0, "%RH": 0, ppm: 0, ppb: 0, lx: 0 };
+
+export function duration(ms) {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 10) return `${Math.max(0.1, Math.floor(seconds * 10) / 10).toFixed(1)} s`;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** A moment of Date.now()'s: the time, and the day when it is not today. */
+export function clock(moment) {
+  const then = new Date(moment);
+  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  if (then.toDateString() === new Date().toDateString()) return time;
+  return `${then.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
+}
+
+export function figure(value, unit) {
+  if (!Number.isFinite(value)) return "–";
+  const text = value.toFixed(decimals(value, unit));
+  return Number(text) < 0 ? text.replace("-", "−") : text.replace("-", "");
+}
+
+function decimals(value, unit) {
+  if (unit === "" && Number.isInteger(value)) return 0;
+  if (Object.hasOwn(DECIMALS, unit)) return DECIMALS[unit];
+  const size = Math.abs(value);
+  return size >= 100 ? 0 : size >= 10 ? 1 : 2;
+}
+
+/** mq2 is a part and is called MQ2; other quantities are words: air_pressure is Air pressure. */
+export function quantityName(quantity) {
+  const words = quantity.replaceAll("_", " ").replace(/^mq(?=\d)/i, "MQ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

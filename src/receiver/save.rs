@@ -1,0 +1,67 @@
+//! The newest JPEG of each camera as a file, for programs that want just that.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::fs;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::wall::{Shown, Wall};
+use crate::name::Name;
+
+/// Failures are logged this often at most.
+const LOG: Duration = Duration::from_mins(1);
+
+/// Keeps `DIR/AGENT/CAMERA.jpg` the newest frame until the shutdown. Each file is whole at any time: it is written
+/// beside and then renamed. A full or broken disk costs files and a line in the log, nothing else.
+///
+/// # Errors
+/// When the directory cannot be made.
+pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: CancellationToken) -> Result<()> {
+    fs::create_dir_all(&dir).await.with_context(|| format!("cannot make {}", dir.display()))?;
+    let mut saved = HashMap::new();
+    let mut logged: Option<Instant> = None;
+    loop {
+        let newer = newer(&wall.borrow_and_update(), &mut saved);
+        for (agent, camera, shown) in newer {
+            let Err(error) = save(&dir, &agent, &camera, &shown).await else { continue };
+            if logged.is_none_or(|at| at.elapsed() > LOG) {
+                logged = Some(Instant::now());
+                warn!("{error:#}");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            changed = wall.changed() => if changed.is_err() { return Ok(()) },
+        }
+    }
+}
+
+fn newer(wall: &Wall, saved: &mut HashMap<(Name, Name), Arc<Shown>>) -> Vec<(Name, Name, Arc<Shown>)> {
+    let cameras = wall.agents.iter().flat_map(|(agent, view)| view.cameras.iter().map(move |camera| (agent, camera)));
+    let mut newer = Vec::new();
+    for (agent, (name, camera)) in cameras {
+        let before = saved.insert((agent.clone(), name.clone()), Arc::clone(&camera.shown));
+        if before.is_none_or(|before| !Arc::ptr_eq(&before, &camera.shown)) {
+            newer.push((agent.clone(), name.clone(), Arc::clone(&camera.shown)));
+        }
+    }
+    newer
+}
+
+async fn save(dir: &Path, agent: &Name, camera: &Name, shown: &Shown) -> Result<()> {
+    // Names hold nothing that a path could be led astray with.
+    let dir = dir.join(&**agent);
+    let (file, beside) = (dir.join(format!("{camera}.jpg")), dir.join(format!(".{camera}.jpg")));
+    let write = async {
+        fs::create_dir_all(&dir).await?;
+        fs::write(&beside, &shown.jpeg).await?;
+        fs::rename(&beside, &file).await
+    };
+    write.await.with_context(|| format!("cannot write {}", file.display()))
+}

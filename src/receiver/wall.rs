@@ -1,0 +1,204 @@
+//! The newest frame of every camera and the newest reading of every quantity, of all agents.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::name::Name;
+use crate::wire::{FrameHeader, Message, Reading, Status};
+
+/// What comes from a network must not fill memory: more agents, more cameras of one or more quantities of one than
+/// these are left out.
+const MOST_AGENTS: usize = 64;
+const MOST_CAMERAS: usize = 64;
+const MOST_QUANTITIES: usize = 1024;
+
+/// What the receiver knows now.
+#[derive(Debug, Default)]
+pub struct Wall {
+    /// By name.
+    pub agents: BTreeMap<Name, Agent>,
+    /// Grows with each change but those of frames alone.
+    pub edition: u64,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its latest start.
+    pub boot: Name,
+    /// When its last message came.
+    pub heard: Instant,
+    /// Cameras that frames came from.
+    pub cameras: BTreeMap<Name, Camera>,
+    /// By port and quantity.
+    pub readings: BTreeMap<(Name, Cow<'static, str>), Current>,
+    /// Its last status, and when it came.
+    pub status: Option<(Status, Instant)>,
+}
+
+/// One camera's newest frame.
+#[derive(Debug)]
+pub struct Camera {
+    /// Counts the frames that came.
+    pub number: u64,
+    /// The newest.
+    pub shown: Arc<Shown>,
+    rate: Rate,
+}
+
+/// A frame as it came.
+#[derive(Debug)]
+pub struct Shown {
+    /// What was said of it.
+    pub header: FrameHeader,
+    /// A JPEG file.
+    pub jpeg: Bytes,
+    /// When it came.
+    pub received: Instant,
+}
+
+impl Shown {
+    /// How long ago it was captured: what it took to be sent, by the agent's clock, and what passed here since. The
+    /// way between is not in it, because the two clocks need not agree.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_micros(self.header.age_us) + self.received.elapsed()
+    }
+}
+
+/// The newest reading of one quantity of one port.
+#[derive(Debug)]
+pub struct Current {
+    /// As it came.
+    pub reading: Reading,
+    /// When it came.
+    pub received: Instant,
+}
+
+impl Current {
+    /// As [`Shown::age`].
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(self.reading.age_ms) + self.received.elapsed()
+    }
+}
+
+impl Camera {
+    /// Frames that came in the last full second.
+    #[must_use]
+    pub fn fps(&self) -> f64 {
+        self.rate.per_second()
+    }
+}
+
+impl Wall {
+    /// Takes in a message.
+    pub fn apply(&mut self, message: Message) {
+        let known = self.agents.contains_key(message.agent());
+        if !known && self.agents.len() == MOST_AGENTS {
+            return;
+        }
+        let boot = match &message {
+            Message::Frame(header, _) => &header.boot,
+            Message::Readings(readings) => &readings.boot,
+            Message::Status(status) => &status.boot,
+        };
+        let agent = self.agents.entry(message.agent().clone()).or_insert_with(|| Agent::new(boot));
+        if agent.boot != *boot {
+            // Started anew: its numbers begin again, and what it no longer has must not stay.
+            *agent = Agent::new(boot);
+        }
+        agent.heard = Instant::now();
+        let changed = match message {
+            Message::Frame(mut header, jpeg) => {
+                let readings = std::mem::take(&mut header.readings);
+                agent.show(header, jpeg) | agent.read(readings)
+            }
+            Message::Readings(readings) => agent.read(readings.readings),
+            Message::Status(status) => {
+                agent.status = Some((status, Instant::now()));
+                true
+            }
+        };
+        self.edition += u64::from(changed || !known);
+    }
+}
+
+impl Agent {
+    fn new(boot: &Name) -> Agent {
+        Agent {
+            boot: boot.clone(),
+            heard: Instant::now(),
+            cameras: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            status: None,
+        }
+    }
+
+    /// True when the camera is new.
+    fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> bool {
+        let name = header.camera.clone();
+        let shown = Arc::new(Shown { header, jpeg, received: Instant::now() });
+        if let Some(camera) = self.cameras.get_mut(&name) {
+            camera.number += 1;
+            camera.rate.count();
+            camera.shown = shown;
+            return false;
+        }
+        let new = self.cameras.len() < MOST_CAMERAS;
+        if new {
+            self.cameras.insert(name, Camera { number: 1, shown, rate: Rate::default() });
+        }
+        new
+    }
+
+    /// True when one is newer than what was known.
+    fn read(&mut self, readings: Vec<Reading>) -> bool {
+        let mut changed = false;
+        for reading in readings {
+            let key = (reading.port.clone(), reading.quantity.clone());
+            let newer = match self.readings.get(&key) {
+                // Also the one that is known already, for what became of it: it may be stale by now.
+                Some(current) => reading.seq > current.reading.seq || reading.stale != current.reading.stale,
+                None => self.readings.len() < MOST_QUANTITIES,
+            };
+            if newer {
+                self.readings.insert(key, Current { reading, received: Instant::now() });
+                changed = true;
+            }
+        }
+        changed
+    }
+}
+
+/// Counts by full seconds.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    count: u32,
+    last: f64,
+}
+
+impl Default for Rate {
+    fn default() -> Rate {
+        Rate { since: Instant::now(), count: 0, last: 0.0 }
+    }
+}
+
+impl Rate {
+    fn count(&mut self) {
+        self.count += 1;
+        let elapsed = self.since.elapsed().as_secs_f64();
+        if elapsed >= 1.0 {
+            *self = Rate { since: Instant::now(), count: 0, last: f64::from(self.count) / elapsed };
+        }
+    }
+
+    fn per_second(&self) -> f64 {
+        if self.since.elapsed() < Duration::from_secs(3) { self.last } else { 0.0 }
+    }
+}
