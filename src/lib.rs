@@ -26,6 +26,8 @@
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes and quantities.
 //! - [`receiver`]: links in, the wall and the page out. Never names the agent.
+//! - [`check`]: what a configuration means on this machine.
+//! - [`demo`]: both ends in one process, with a simulated board.
 //!
 //! # Threads and tasks
 //!
@@ -47,3 +49,5 @@ pub mod wire;
 pub mod link;
 pub mod agent;
 pub mod receiver;
+pub mod check;
+pub mod demo;

@@ -1,0 +1,80 @@
+//! Says what a configuration means on this machine.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::config::{Agent, Either, End, Receiver, Source};
+
+/// What the configuration asks for, a line each, and whether it is there.
+#[must_use]
+pub fn describe(config: &Either) -> String {
+    match config {
+        Either::Agent(agent) => describe_agent(agent),
+        Either::Receiver(receiver) => describe_receiver(receiver),
+    }
+}
+
+fn describe_agent(agent: &Agent) -> String {
+    let mut text = format!("agent {}\n", agent.name);
+    for port in &agent.serial {
+        line(
+            &mut text,
+            "port",
+            &port.name,
+            &format!("{} at {} baud", port.port.display(), port.baud),
+            probe(&port.port),
+        );
+    }
+    for camera in &agent.cameras {
+        let there = match &camera.source {
+            Source::Device(path) => probe(path),
+            Source::Film(film) if !film.contains("://") => probe(Path::new(film)),
+            Source::Film(_) => "tried when the agent runs",
+            Source::Pattern => "needs nothing",
+        };
+        let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();
+        let what = format!("{}{size}, {} frames a second at most", camera.source, camera.fps.get());
+        line(&mut text, "camera", &camera.name, &what, there);
+    }
+    for link in &agent.links {
+        let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+        let what = format!("{:?}, format {:?}, cameras: {cameras}", link.pattern, link.format).to_lowercase();
+        line(&mut text, "link", &end(&link.end), &what, "tried when the agent runs");
+    }
+    text
+}
+
+fn describe_receiver(receiver: &Receiver) -> String {
+    let mut text = "receiver\n".to_owned();
+    for link in &receiver.links {
+        let what = format!("{:?}, format {:?}", link.pattern, link.format).to_lowercase();
+        line(&mut text, "link", &end(&link.end), &what, "tried when the receiver runs");
+    }
+    line(&mut text, "page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
+    text
+}
+
+fn line(text: &mut String, kind: &str, name: &str, what: &str, there: &str) {
+    let there = if there.is_empty() { String::new() } else { format!(": {there}") };
+    writeln!(text, "  {kind:<7} {name:<12} {what}{there}").expect("a String takes all");
+}
+
+fn end(end: &End) -> String {
+    match end {
+        End::Bind(address) => format!("bound at {address}"),
+        End::Connect(address) => format!("to {address}"),
+    }
+}
+
+/// Looks without opening: opening a port resets many boards.
+fn probe(path: &Path) -> &'static str {
+    if !path.exists() {
+        "not there; it will be used when it appears"
+    } else if access(path, AccessFlags::R_OK).is_err() {
+        "there, but not readable by this user"
+    } else {
+        "there"
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use watchpost::receiver::{Also, Receiver};
+use watchpost::{agent, check, config, demo};
+
+/// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more, for finding out why.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent: read boards and cameras, send to every link.
+    Run {
+        /// The agent's configuration.
+        #[arg(long, value_name = "FILE", default_value = "/etc/watchpost/watchpost.toml")]
+        config: PathBuf,
+    },
+    /// Run the receiver: show what agents send on a page.
+    Receive {
+        /// The receiver's configuration [default: /etc/watchpost/receiver.toml, without it a link and the page on
+        /// this machine's ports 5559 and 8080].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print the header of each message on standard output, a line each.
+        #[arg(long)]
+        json: bool,
+        /// Keep the newest JPEG of each camera as DIR/AGENT/CAMERA.jpg.
+        #[arg(long, value_name = "DIR")]
+        save: Option<PathBuf>,
+    },
+    /// Run everything at once with a simulated board and two test pictures; nothing to configure.
+    Demo {
+        /// End by itself, with a summary; exit 1 if anything did not arrive.
+        #[arg(long, value_name = "N")]
+        seconds: Option<u64>,
+    },
+    /// Read a configuration, say what is wrong with it, or what it means on this machine.
+    Check {
+        /// The agent's or the receiver's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Where the receiver looks when it is told no file.
+const RECEIVER_FILE: &str = "/etc/watchpost/receiver.toml";
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("watchpost: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    log_to_stderr(cli.verbose);
+    match cli.command {
+        Command::Run { config } => {
+            let config = config::agent(&config)?;
+            until_signal(async |shutdown| agent::run(config, shutdown).await.map(drop))
+        }
+        Command::Receive { config, json, save } => {
+            let config = receiver_config(config.as_deref())?;
+            until_signal(async |shutdown| {
+                Receiver::open(config).await?.run(Also { json, save }, shutdown).await.map(drop)
+            })
+        }
+        Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
+        Command::Check { config } => {
+            print!("{}", check::describe(&config::either(&config)?));
+            Ok(())
+        }
+    }
+}
+
+fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {
+    let usual = Path::new(RECEIVER_FILE);
+    match file.or_else(|| usual.exists().then_some(usual)) {
+        Some(file) => Ok(config::receiver(file)?),
+        None => Ok(config::Receiver::default()),
+    }
+}
+
+/// Runs `work`, which is told to end by SIGTERM or Ctrl-C.
+fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("blocking")
+        .build()
+        .context("cannot start")?;
+    let result = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let watched = shutdown.clone();
+        let watching = tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = watched.cancelled() => {}
+            }
+            watched.cancel();
+        });
+        let result = work(shutdown.clone()).await;
+        shutdown.cancel();
+        watching.await?;
+        result
+    });
+    // Someone's standard output that takes nothing must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+/// Lines for a person, or for journald, which has its own clock.
+fn log_to_stderr(verbose: bool) {
+    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().init() } else { log.init() }
+}
