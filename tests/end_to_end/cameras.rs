@@ -1,0 +1,130 @@
+use std::collections::HashSet;
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::harness::{Bench, Program, film};
+
+fn agent(bench: &Bench, link: &str) -> Program {
+    bench.agent(&format!(
+        r#"
+        camera = [
+            {{ name = "usb", source = "/dev/video0", size = "480x320" }},
+            {{ name = "other", source = "pattern" }},
+        ]
+        link = [{{ pattern = "pair", connect = "{link}" }}]
+        "#
+    ))
+}
+
+#[test]
+fn a_cameras_own_jpegs_arrive_byte_for_byte_and_in_order() {
+    let bench = Bench::new();
+    let (path, jpegs) = film(&bench, "film", 20);
+    bench.plug_camera(2, &path);
+    let context = zmq::Context::new();
+    let socket = context.socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvtimeo(30_000).expect("a timeout");
+    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    let _agent = bench.agent(&format!(
+        r#"
+        camera = [{{ name = "usb", source = "/dev/video2", size = "480x320", fps = 25 }}]
+        link = [{{ pattern = "pair", connect = "{address}", format = "base64" }}]
+        "#
+    ));
+    let mut last = None;
+    for _ in 0..60 {
+        let text = socket.recv_bytes(0).expect("a frame");
+        let jpeg = STANDARD.decode(text).expect("base64");
+        let place = jpegs.iter().position(|own| *own == jpeg).expect("one of the camera's own frames, unchanged");
+        assert_ne!(Some(place), last, "the same frame twice");
+        last = Some(place);
+    }
+}
+
+#[test]
+fn a_camera_that_is_missing_joins_and_one_that_is_unplugged_comes_back() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("cameras")).expect("a temporary directory");
+    let (path, _) = film(&bench, "film", 5);
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    let usb_is = |up: bool, cause: &'static str| {
+        move |message: &Value| {
+            let usb = &message["cameras"][0];
+            usb["up"] == up && usb["cause"].as_str().is_some_and(|said| said.contains(cause))
+        }
+    };
+    let other_goes_on = || {
+        receiver.program.forget();
+        receiver.program.says_json("the other camera goes on", |message| message["camera"] == "other");
+    };
+    receiver.program.says_json("the cause", usb_is(false, "no such device"));
+    other_goes_on();
+    let mut boots = HashSet::new();
+    for _ in 0..2 {
+        bench.plug_camera(0, &path);
+        receiver.program.says_json("the camera is up", usb_is(true, "480x320 MJPG"));
+        boots
+            .insert(receiver.program.says_json("its frames", |message| message["camera"] == "usb")["boot"].to_string());
+        fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
+        receiver.program.forget();
+        receiver.program.says_json("the cause", usb_is(false, ""));
+        other_goes_on();
+    }
+    assert_eq!(boots.len(), 1, "the agent was the same all the time");
+}
+
+#[test]
+fn a_camera_that_stalls_is_named_so_and_comes_back() {
+    let bench = Bench::new();
+    bench.plug_camera(0, &film(&bench, "film", 5).0);
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    fs::write(bench.camera(0, "stall"), "").expect("a temporary file");
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives no frames");
+    fs::remove_file(bench.camera(0, "stall")).expect("it stalls");
+    receiver.program.forget();
+    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+}
+
+#[test]
+fn cut_frames_are_dropped_and_counted() {
+    let bench = Bench::new();
+    bench.plug_camera(0, &film(&bench, "film", 5).0);
+    fs::write(bench.camera(0, "cut"), "").expect("a temporary file");
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    receiver
+        .program
+        .says_json("the count", |message| message["cameras"][0]["counts"]["broken frames"].as_u64() > Some(5));
+    assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
+}
+
+#[test]
+fn a_yuyv_camera_is_encoded() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("cameras")).expect("a temporary directory");
+    // Grey, darker from line to line.
+    let frame: Vec<u8> = (0..240).flat_map(|line: u32| [(line as u8), 128].repeat(320)).collect();
+    fs::write(bench.path("film"), &frame).expect("a temporary file");
+    let camera = format!("YUYV 320x240 30 {}\n", bench.path("film").display());
+    fs::write(bench.camera(0, "camera"), camera).expect("a temporary file");
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    // The driver has but one size, and the frame says which.
+    assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(320), Some(240)));
+    let agent = frame["agent"].as_str().expect("a name");
+    let jpeg = crate::harness::saved(&bench, agent, "usb");
+    let image = turbojpeg::decompress(&jpeg, turbojpeg::PixelFormat::GRAY).expect("a JPEG");
+    assert_eq!((image.width, image.height), (320, 240));
+    for line in [10, 120, 230] {
+        let luma = i32::from(image.pixels[line * image.pitch + 160]);
+        assert!((luma - line as i32).abs() < 12, "line {line} has luma {luma}");
+    }
+}

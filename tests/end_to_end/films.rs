@@ -1,0 +1,73 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Bench, Board, FILM, eventually, peer};
+
+/// The example in config/ with its devices and addresses replaced by what is here.
+fn example(boards: &[Board; 2], ports: &[u64]) -> String {
+    let example = include_str!("../../config/examples/two-boards-four-cameras.toml");
+    let mut text = example
+        .replace("/dev/ttyUSB1", &boards[0].path.to_string_lossy())
+        .replace("/dev/ttyUSB0", &boards[1].path.to_string_lossy())
+        .replace("tcp://*:5560", "tcp://127.0.0.1:*");
+    for (camera, port) in
+        ["/dev/video0", "/dev/video2", "/dev/video4", "/dev/video6"].iter().zip([5559, 5556, 5557, 5558])
+    {
+        let place = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
+        text = text.replace(&format!("\"{camera}\""), &format!("\"{FILM}\""));
+        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[place]));
+    }
+    assert!(!text.contains("192.168") && !text.contains("/dev/video"), "{text}");
+    text
+}
+
+#[test]
+fn the_four_camera_example_reaches_a_python_receiver_and_a_subscriber() {
+    let bench = Bench::new();
+    let receiver = peer("four_ports.py", &[]);
+    let ports = receiver.says_json("its ports", |said| said["ports"].is_array());
+    let ports: Vec<u64> = ports["ports"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+    let mut boards = [Board::new(), Board::new()];
+    let agent = bench.agent(&example(&boards, &ports));
+    let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", "\n"), "frame/greenhouse-1/south"]);
+    boards[0].say("t-25-h-60");
+    boards[1].say("mq2-312-light-540-mq9-120");
+
+    for port in ports {
+        eventually(&format!("20 frames on port {port}; {}", agent.log()), || {
+            let said = receiver.out();
+            let frames = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let frames: Vec<Value> = frames.filter(|frame| frame["port"] == port).collect();
+            assert!(frames.iter().all(|frame| frame["size"] == json!([480, 320])));
+            (frames.len() >= 20).then_some(())
+        });
+    }
+    subscriber.says_json("a frame with all five quantities", |frame| {
+        let readings = frame["header"]["readings"].as_array().expect("a list");
+        let value = |quantity: &str| {
+            readings.iter().find(|r| r["quantity"] == quantity).and_then(|reading| reading["value"].as_f64())
+        };
+        frame["size"] == json!([480, 320])
+            && ["temperature", "humidity", "mq2", "light", "mq9"].map(value)
+                == [25.0, 60.0, 312.0, 540.0, 120.0].map(Some)
+    });
+}
+
+#[test]
+fn a_film_plays_again_at_its_end() {
+    // The film as a file of a few frames: its size is that of a whole one.
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let (film, jpegs) = crate::harness::film(&bench, "film.mjpeg", 7);
+    let _agent = bench.agent(&format!(
+        r#"
+        camera = [{{ name = "door", source = "{}" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        film.display(),
+        receiver.link
+    ));
+    let more_than_once = 3 * jpegs.len() as u64;
+    receiver.program.says_json("more frames than the film has", |message| {
+        message["type"] == "frame" && message["seq"].as_u64() > Some(more_than_once)
+    });
+}

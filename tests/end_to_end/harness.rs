@@ -1,0 +1,282 @@
+//! Programs, boards and cameras for the tests.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+use watchpost::agent::encode::Encoder;
+use watchpost::config::Quality;
+use watchpost::frame::{Frame, Layout};
+
+/// The longest that anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks until there is something to be found.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running program whose output is kept; killed when dropped.
+pub struct Program {
+    child: Child,
+    out: Lines,
+    log: Lines,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Program {
+    pub fn start(command: &mut Command) -> Program {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let out = collect(child.stdout.take().expect("piped"));
+        let log = collect(child.stderr.take().expect("piped"));
+        Program { child, out, log }
+    }
+
+    /// The newest line of standard output that `matches`.
+    #[track_caller]
+    pub fn says<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
+        eventually(what, || self.out.lock().unwrap().iter().rev().find_map(|line| matches(line)))
+    }
+
+    /// The newest line of standard output that is JSON and `matches`.
+    #[track_caller]
+    pub fn says_json(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        self.says(what, |line| serde_json::from_str(line).ok().filter(|value| matches(value)))
+    }
+
+    /// What stands between `before` and `after` in a line of the log.
+    #[track_caller]
+    pub fn logs(&self, before: &str, after: &str) -> String {
+        eventually(&format!("{before:?} in the log"), || {
+            let log = self.log.lock().unwrap();
+            let rest = log.iter().find_map(|line| Some(line.split_once(before)?.1.to_owned()))?;
+            Some(rest.split_once(after).map_or(rest.clone(), |(found, _)| found.to_owned()))
+        })
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    pub fn out(&self) -> String {
+        self.out.lock().unwrap().join("\n")
+    }
+
+    /// Forgets what was said on standard output until now.
+    pub fn forget(&self) {
+        self.out.lock().unwrap().clear();
+    }
+
+    /// Ends it as systemd does; gives how it ended and how long that took.
+    pub fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it runs");
+        (self.wait(), start.elapsed())
+    }
+
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the program ends", || self.child.try_wait().expect("it is ours"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of process {}:\n{}", self.child.id(), self.log());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let kept = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            kept.lock().unwrap().push(line);
+        }
+    });
+    lines
+}
+
+/// A directory for one test, with everything it needs.
+pub struct Bench {
+    pub dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("a temporary file");
+        path
+    }
+
+    /// An agent with this configuration, on virtual cameras if the bench has any.
+    pub fn agent(&self, config: &str) -> Program {
+        let config = self.write("agent.toml", config);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.arg("run").arg("--config").arg(config);
+        if self.path("cameras").exists() {
+            command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
+        }
+        Program::start(&mut command)
+    }
+
+    /// A receiver with one link, its page on any free port, printing JSON lines.
+    pub fn receiver(&self, link: &str) -> Receiver {
+        let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.args(["receive", "--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
+        let program = Program::start(&mut command);
+        let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
+        let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));
+        Receiver { program, link, page }
+    }
+
+    /// A receiver for a watchpost agent that connects.
+    pub fn pair_receiver(&self) -> Receiver {
+        self.receiver("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"")
+    }
+
+    /// Plugs in a virtual MJPG camera as /dev/videoNODE that plays `film`.
+    pub fn plug_camera(&self, node: u32, film: &Path) {
+        fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
+        let text = format!("MJPG 480x320 25 {}\n", film.display());
+        // Whole at any time: the camera is there from the moment the file is.
+        let whole = self.write("camera", &text);
+        fs::rename(whole, self.camera(node, "camera")).expect("a temporary file");
+    }
+
+    /// A control file of a virtual camera.
+    pub fn camera(&self, node: u32, control: &str) -> PathBuf {
+        self.path("cameras").join(format!("{node}.{control}"))
+    }
+
+    /// Plugs a board in: a link that stays the same leads to its terminal.
+    pub fn plug_board(&self, name: &str) -> Board {
+        let board = Board::new();
+        let link = self.path(name);
+        let _ = fs::remove_file(&link);
+        symlink(&board.path, link).expect("a link to a terminal");
+        board
+    }
+}
+
+pub struct Receiver {
+    pub program: Program,
+    pub link: String,
+    pub page: String,
+}
+
+/// A board on a real pseudo-terminal; unplugged when dropped.
+pub struct Board {
+    master: PtyMaster,
+    pub path: PathBuf,
+}
+
+impl Board {
+    pub fn new() -> Board {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).expect("a pseudo-terminal");
+        grantpt(&master).expect("a pseudo-terminal");
+        unlockpt(&master).expect("a pseudo-terminal");
+        let path = ptsname_r(&master).expect("a pseudo-terminal's name").into();
+        Board { master, path }
+    }
+
+    /// Writes a line. The newline before it ends whatever was there when the agent opened the port, which it takes for
+    /// the rest of a line that began before.
+    pub fn say(&mut self, line: &str) {
+        self.master.write_all(format!("\n{line}\n").as_bytes()).expect("the terminal takes it");
+    }
+}
+
+/// A film of Debian's package opencv-doc: 768x576, 10 frames a second.
+#[cfg(feature = "opencv")]
+pub const FILM: &str = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
+
+/// A Python program of tests/peers, with the packages that script/setup has installed for it.
+pub fn peer(program: &str, arguments: &[&str]) -> Program {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
+    let program = format!("{}/tests/peers/{program}", env!("CARGO_MANIFEST_DIR"));
+    Program::start(Command::new(python).arg("-u").arg(program).args(arguments))
+}
+
+/// A film of `count` different JPEGs of 480x320, and the JPEGs.
+pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
+    let mut encoder = Encoder::new(Quality::default());
+    let (width, height) = (480, 320);
+    let jpegs: Vec<Vec<u8>> = (0..count)
+        .map(|number| {
+            let mut data: Vec<u8> = (0..width * height).map(|i| (i % width) as u8 / 4 + number * 8).collect();
+            data.resize((width * height * 2) as usize, 128);
+            let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
+            encoder.encode(frame).expect("a picture").to_vec()
+        })
+        .collect();
+    let path = bench.path(name);
+    fs::write(&path, jpegs.concat()).expect("a temporary file");
+    (path, jpegs)
+}
+
+/// The library that makes virtual cameras, built once for all tests.
+fn virtual_camera() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirtual_camera.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/virtual_camera.c");
+        let status = Command::new("cc")
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", source, "-ldl", "-lpthread", "-o"])
+            .arg(&library)
+            .status()
+            .expect("a C compiler");
+        assert!(status.success(), "{source} does not compile");
+        library
+    })
+}
+
+/// A free port of this machine, for a program that has to be told one.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The JPEG below DIR/AGENT/CAMERA.jpg, once it is there.
+pub fn saved(bench: &Bench, agent: &str, camera: &str) -> Vec<u8> {
+    let path = bench.path("saved").join(agent).join(format!("{camera}.jpg"));
+    eventually(&format!("{}", path.display()), || {
+        let mut bytes = Vec::new();
+        File::open(&path).ok()?.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    })
+}

@@ -1,0 +1,161 @@
+use std::process::Command;
+
+use serde_json::Value;
+use zeromq::{Socket as _, SocketRecv as _, SubSocket};
+
+use crate::harness::{Bench, Program, eventually, free_port, peer, saved};
+
+const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
+
+#[test]
+fn a_link_without_a_peer_holds_up_neither_cameras_nor_other_links() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = bench.agent(&format!(
+        r#"
+        {CAMERA}
+        link = [
+            {{ pattern = "pair", connect = "tcp://127.0.0.1:{}" }},
+            {{ pattern = "pair", bind = "tcp://127.0.0.1:*" }},
+            {{ pattern = "pair", connect = "{}" }},
+        ]
+        "#,
+        free_port(),
+        receiver.link
+    ));
+    receiver.program.says_json("many frames", |message| message["seq"].as_u64() > Some(50));
+    receiver.program.says_json("a status that tells the links apart", |message| {
+        let up: Vec<_> = (0..3).map(|link| message["links"][link]["up"].clone()).collect();
+        up == [false, false, true]
+    });
+}
+
+#[test]
+fn a_receiver_that_is_started_again_gets_new_frames() {
+    let bench = Bench::new();
+    let port = free_port();
+    let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"");
+    let receiver = bench.receiver(&link);
+    let _agent =
+        bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\" }}]"));
+    let is_frame = |message: &Value| message["type"] == "frame";
+    let before = receiver.program.says_json("a frame", is_frame);
+    drop(receiver);
+    let again = bench.receiver(&link);
+    let after = again.program.says_json("a frame", is_frame);
+    assert_eq!(after["boot"], before["boot"]);
+    assert!(after["seq"].as_u64() > before["seq"].as_u64());
+}
+
+#[test]
+fn an_agent_that_is_started_again_is_heard_on_a_bound_pair() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let config = format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link);
+    let first = bench.agent(&config);
+    let before = receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    drop(first);
+    let _second = bench.agent(&config);
+    receiver.program.says_json("a frame of the second start", |message| {
+        message["type"] == "frame" && message["boot"] != before["boot"]
+    });
+}
+
+/// Every format arrives, on a pair and on a pub link, and is the same picture.
+#[test]
+fn every_format_arrives_on_both_patterns() {
+    for format in ["watchpost", "json", "base64", "imagezmq"] {
+        for (inward, outward) in [("pair", "pair"), ("sub", "pub")] {
+            let bench = Bench::new();
+            let receiver = bench.receiver(&format!(
+                "pattern = \"{inward}\"\nbind = \"tcp://127.0.0.1:*\"\nformat = \"{format}\"\n{}",
+                if format == "base64" { "agent = \"shed\"\ncamera = \"door\"" } else { "" }
+            ));
+            let _agent = bench.agent(&format!(
+                "{CAMERA}link = [{{ pattern = \"{outward}\", connect = \"{}\", format = \"{format}\" }}]",
+                receiver.link
+            ));
+            let message = receiver.program.says_json(&format!("a frame as {format} on {outward}"), |message| {
+                message["type"] == "frame" && message["agent"] == "shed" && message["camera"] == "door"
+            });
+            assert_eq!((message["width"].as_u64(), message["height"].as_u64()), (Some(320), Some(240)));
+            assert!(saved(&bench, "shed", "door").starts_with(&[0xff, 0xd8]));
+        }
+    }
+}
+
+#[test]
+fn garbage_on_the_port_is_counted_and_ends_nothing() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"");
+    let context = zmq::Context::new();
+    let stranger = context.socket(zmq::PUB).expect("a socket");
+    stranger.connect(&receiver.link).expect("a connection");
+    eventually("the receiver minds the garbage", || {
+        for parts in [vec!["x"], vec!["", ""], vec!["frame/a/b", "{\"type\":\"frame\"}", "no jpeg"], vec!["a"; 9]] {
+            stranger.send_multipart(parts, 0).expect("it is sent");
+        }
+        receiver.program.log().contains("malformed message").then_some(())
+    });
+    let _agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", connect = \"{}\" }}]", receiver.link));
+    receiver.program.says_json("a frame after it", |message| message["type"] == "frame");
+}
+
+#[test]
+fn imagezmqs_own_hub_reads_the_frames() {
+    let bench = Bench::new();
+    let agent = bench.agent(&format!(
+        "{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", format = \"imagezmq\" }}]"
+    ));
+    let hub = peer("image_hub.py", &[&agent.logs("bound at ", "\n")]);
+    let frame = hub.says_json("a frame", |_| true);
+    assert_eq!(frame["msg"], "shed door");
+    assert_eq!(frame["size"], serde_json::json!([320, 240]));
+}
+
+/// The `zeromq` crate and pyzmq: two implementations that share nothing with ours but the protocol.
+#[tokio::test]
+async fn independent_subscribers_read_header_and_jpeg() {
+    let bench = Bench::new();
+    let agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}]"));
+    let address = agent.logs("bound at ", "\n");
+
+    let python = peer("subscriber.py", &[&address, "frame/shed/door"]);
+    let mut rust = SubSocket::new();
+    rust.connect(&address).await.expect("a connection");
+    rust.subscribe("frame/").await.expect("a subscription");
+    let parts = rust.recv().await.expect("a message").into_vec();
+    let [topic, header, jpeg] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+    let header: Value = serde_json::from_slice(header).expect("JSON");
+    assert_eq!(topic.as_ref(), b"frame/shed/door");
+    assert_eq!((&header["v"], &header["camera"]), (&1.into(), &"door".into()));
+    assert!(jpeg.starts_with(&[0xff, 0xd8]) && jpeg.ends_with(&[0xff, 0xd9]));
+
+    let seen = python.says_json("a frame", |_| true);
+    assert_eq!(seen["size"], serde_json::json!([320, 240]));
+    assert_eq!(seen["header"]["boot"], header["boot"]);
+}
+
+#[test]
+fn a_receiver_needs_no_file() {
+    // The built-in link and page may be in use on this machine; then it says so and which key changes it.
+    let bench = Bench::new();
+    let config = bench.path("receiver.toml");
+    std::fs::write(
+        &config,
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
+    )
+    .expect("a temporary file");
+    let first =
+        Program::start(Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("receive").arg("--config").arg(&config));
+    let taken = first.logs("the page is at http://", "/");
+    std::fs::write(
+        &config,
+        format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"{taken}\"\n"),
+    )
+    .expect("a temporary file");
+    let mut second =
+        Program::start(Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("receive").arg("--config").arg(&config));
+    assert_eq!(second.wait().code(), Some(1));
+    assert!(second.log().contains("another receiver") && second.log().contains("[web] listen"), "{}", second.log());
+}

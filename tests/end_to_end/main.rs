@@ -1,0 +1,22 @@
+//! watchpost driven from its edges: pseudo-terminals, virtual cameras, films, sockets, unmodified Python peers and a
+//! browser. Each module says what it shows.
+
+mod harness;
+
+/// Lines on serial ports arrive as readings.
+mod boards;
+/// USB cameras, as the kernel would show them.
+mod cameras;
+/// Wrong files are explained, the files in config/ are right.
+mod configuration;
+/// The newcomer's command.
+mod demo;
+/// The four-camera example with films for cameras, and programs in other languages for receivers.
+#[cfg(feature = "opencv")]
+mod films;
+/// Peers that are not there, go and come back.
+mod links;
+/// What the README promises in code.
+mod readme;
+/// How the programs end.
+mod shutdown;

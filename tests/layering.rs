@@ -1,0 +1,86 @@
+//! What each module must not know.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn source_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).expect("a directory of ours") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(source_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The code of a file, without comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a file of ours");
+    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules in the order of lib.rs.
+fn modules() -> Vec<String> {
+    let lib = code(&source().join("lib.rs"));
+    lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect()
+}
+
+/// The modules of the crate that the code names.
+fn used<'a>(code: &str, modules: &'a [String]) -> Vec<&'a str> {
+    let names = code.split("crate::").skip(1).flat_map(|rest| {
+        let end =
+            if rest.starts_with('{') { rest.find('}') } else { rest.find(|c: char| !c.is_alphanumeric() && c != '_') };
+        rest[..end.unwrap_or(rest.len())]
+            .trim_start_matches('{')
+            .split(',')
+            .map(|part| part.trim().split("::").next().unwrap_or("").to_owned())
+    });
+    names.filter_map(|name| modules.iter().find(|module| **module == name)).map(String::as_str).collect()
+}
+
+#[test]
+fn a_module_uses_only_what_stands_above_it_in_lib_rs() {
+    let modules = modules();
+    assert!(modules.len() > 8, "{modules:?}");
+    for file in source_files(&source()) {
+        let place = file.strip_prefix(source()).expect("below src");
+        let own = place.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
+        let Some(own_rank) = modules.iter().position(|module| *module == own) else { continue };
+        for other in used(&code(&file), &modules) {
+            let rank = modules.iter().position(|module| module == other).expect("a module");
+            assert!(rank <= own_rank, "{} uses {other}, which stands below {own}", place.display());
+        }
+    }
+}
+
+#[test]
+fn what_must_not_be_known_is_not_named() {
+    let forbidden: [(&str, &[&str]); 8] = [
+        ("agent", &["crate::receiver"]),
+        ("receiver", &["crate::agent"]),
+        ("agent/camera", &["crate::wire", "crate::link", "super::publish", "zmq::"]),
+        ("agent/line.rs", &["tokio", "std::io", "std::fs", "tracing", "Instant"]),
+        ("agent/encode.rs", &["tokio", "crate::wire", "crate::link"]),
+        ("config", &["tokio", "zmq::", "opencv::", "tracing"]),
+        ("wire", &["tokio", "zmq::", "std::net", "std::io", "Instant", "SystemTime"]),
+        ("frame.rs", &["zmq::", "turbojpeg", "opencv::", "crate::wire"]),
+    ];
+    for (place, words) in forbidden {
+        let path = source().join(place);
+        let files = if path.is_dir() { source_files(&path) } else { vec![path] };
+        assert!(!files.is_empty(), "{place} is gone; change this list with it");
+        for file in files {
+            let code = code(&file);
+            for word in words {
+                assert!(!code.contains(word), "{} must not name {word}", file.display());
+            }
+        }
+    }
+}
