@@ -117,3 +117,50 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
     };
     Ok(Message::Frame(header, jpeg))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of 1x1: the headers that are looked at, and no more.
+    const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 1, 0xff, 0xd9];
+    const FRAME: &str = r#"{"type":"frame","v":1,"agent":"a","camera":"c","boot":"b","seq":1,"captured_at_us":1,
+        "age_us":1,"width":1,"height":1,"readings":[]}"#;
+
+    fn decoded(format: Format, parts: &[&[u8]]) -> Result<Message, Malformed> {
+        let shown_as = ShownAs { agent: Name::nearest("agent"), camera: Name::nearest("camera") };
+        let parts: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
+        decode(format, &shown_as, &parts)
+    }
+
+    fn refusal(format: Format, parts: &[&[u8]]) -> String {
+        decoded(format, parts).expect_err("not a message").to_string()
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused_with_its_cause() {
+        use Format::{Base64, Imagezmq, Json, Watchpost};
+        let header = |from: &str, to: &str| FRAME.replace(from, to).into_bytes();
+        assert!(decoded(Watchpost, &[b"", FRAME.as_bytes(), JPEG]).is_ok());
+        assert_eq!(refusal(Watchpost, &[]), "0 parts");
+        assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes(), JPEG, b""]), "4 parts");
+        assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes()]), "the picture is not a JPEG");
+        assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes(), b"GIF89a"]), "the picture is not a JPEG");
+        assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes(), &JPEG[..4]]), "the picture is not a JPEG");
+        assert_eq!(refusal(Watchpost, &[b"", &header(r#""v":1"#, r#""v":2"#), JPEG]), "header of version 2, not 1");
+        assert!(refusal(Watchpost, &[b"", &header(r#""c""#, r#""../c""#), JPEG]).contains("cannot be a name"));
+        assert!(refusal(Watchpost, &[b"", &[b' '; LONGEST_HEADER + 1], JPEG]).contains("bytes long"));
+        assert!(refusal(Watchpost, &[b"", &[b'['; 10_000], JPEG]).starts_with("header: "));
+        assert_eq!(refusal(Base64, &[b"!"]), "the picture is not base64");
+        assert_eq!(refusal(Json, &[header(r#""v""#, r#""jpeg":1,"v""#).as_slice()]), "the picture is not base64");
+        assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
+    }
+
+    #[test]
+    fn a_strangers_imagezmq_message_is_a_frame() {
+        let Ok(Message::Frame(header, _)) = decoded(Format::Imagezmq, &[br#"{"msg": "pi 4|x"}"#, JPEG]) else {
+            panic!("not a frame")
+        };
+        assert_eq!((&*header.agent, &*header.camera, header.width), ("pi", "4_x", 1));
+    }
+}

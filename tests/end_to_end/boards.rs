@@ -98,3 +98,32 @@ fn a_quantity_that_is_no_longer_told_becomes_stale() {
         });
     }
 }
+
+#[test]
+fn a_port_that_is_missing_joins_and_one_that_is_unplugged_comes_back_under_its_link() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = bench.agent(&format!(
+        r#"
+        serial = [{{ name = "climate", port = "{}" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        bench.path("by-id").display(),
+        receiver.link
+    ));
+    let says = |up: bool, cause: &str| {
+        receiver.program.forget();
+        receiver.program.says_json(cause, |message| {
+            message["ports"][0]["up"] == up && message["ports"][0]["cause"].as_str().is_some_and(|c| c.contains(cause))
+        });
+    };
+    says(false, "no such port");
+    for temperature in [21.0, 22.0] {
+        let mut board = bench.plug_board("by-id");
+        says(true, "open at 115200 baud");
+        board.say(&format!("t-{temperature}"));
+        receiver.program.says_json("its reading", |message| message["readings"][0]["value"] == temperature);
+        drop(board);
+        says(false, "");
+    }
+}

@@ -16,6 +16,8 @@ mod demo;
 mod films;
 /// Peers that are not there, go and come back.
 mod links;
+/// What a browser shows.
+mod page;
 /// What the README promises in code.
 mod readme;
 /// How the programs end.

@@ -1,0 +1,186 @@
+use std::process::Command;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use crate::harness::{Bench, Board, PATIENCE, Program, Receiver, free_port};
+
+/// Debian's chromium, driven as by a person.
+struct Browser {
+    client: Client,
+    _driver: Program,
+}
+
+impl Browser {
+    async fn open(bench: &Bench, page: &str) -> Browser {
+        let port = free_port();
+        let driver = Program::start(Command::new("chromedriver").arg(format!("--port={port}")));
+        driver.says("chromedriver is ready", |line| line.contains("started successfully").then_some(()));
+        let profile = format!("--user-data-dir={}", bench.path("profile").display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &profile,
+        ];
+        let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+        let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(capabilities.as_object().expect("an object").clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a session");
+        client.goto(&format!("http://{page}/")).await.expect("the page");
+        Browser { client, _driver: driver }
+    }
+
+    /// Waits until an element is there.
+    async fn sees(&self, css: &str) {
+        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
+        assert!(found.is_ok(), "no {css} on the page: {}", self.client.source().await.unwrap_or_default());
+    }
+
+    async fn attribute(&self, css: &str, name: &str) -> String {
+        let element = self.client.find(Locator::Css(css)).await.expect(css);
+        element.attr(name).await.expect(name).unwrap_or_default()
+    }
+
+    async fn close(self) {
+        self.client.close().await.expect("it closes");
+    }
+}
+
+fn agent(bench: &Bench, receiver: &Receiver, board: &Board, camera: &str) -> Program {
+    bench.agent(&format!(
+        r#"
+        name = "shed"
+        serial = [{{ name = "climate", port = "{}" }}]
+        camera = [{{ name = "door", source = "{camera}" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        board.path.display(),
+        receiver.link
+    ))
+}
+
+/// The whole way: a board on a terminal and a film as camera at one end, a browser at the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_live_frames_and_what_the_board_said() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let mut board = Board::new();
+    #[cfg(feature = "opencv")]
+    let source = crate::harness::FILM;
+    #[cfg(not(feature = "opencv"))]
+    let source = "pattern";
+    let _agent = agent(&bench, &receiver, &board, source);
+    let browser = Browser::open(&bench, &receiver.page).await;
+
+    browser.sees("body[data-connection=live]").await;
+    let tile = "article[data-camera='shed/door'][data-state=live]";
+    browser.sees(tile).await;
+    let drawn = browser.attribute(tile, "data-frames").await;
+    browser.sees(&format!("{tile}:not([data-frames='{drawn}'])")).await;
+
+    board.say("t-23.5-h-61");
+    browser.sees("[data-reading='shed/climate/temperature'][data-value='23.5'][data-stale=false]").await;
+    browser.sees("[data-reading='shed/climate/humidity'][data-value='61']").await;
+    board.say("t-24-h-61");
+    browser.sees("[data-reading='shed/climate/temperature'][data-value='24']").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_is_down_is_no_signal_with_its_cause() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let board = Board::new();
+    let _agent = agent(&bench, &receiver, &board, "/dev/video63");
+    let browser = Browser::open(&bench, &receiver.page).await;
+    let tile = "article[data-camera='shed/door'][data-state=no-signal]";
+    browser.sees(tile).await;
+    let text = browser.client.find(Locator::Css(tile)).await.expect("the tile").text().await.expect("its text");
+    assert!(text.contains("NO SIGNAL") && text.contains("no such device"), "{text}");
+    browser.close().await;
+}
+
+/// The next message of a kind.
+async fn next<S>(socket: &mut S, wanted: impl Fn(&Message) -> bool) -> Message
+where
+    S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+{
+    let look = async {
+        loop {
+            let message = socket.next().await.expect("the socket stays").expect("a message");
+            if wanted(&message) {
+                return message;
+            }
+        }
+    };
+    timeout(PATIENCE, look).await.expect("a message in time")
+}
+
+fn seq(message: &Message) -> u64 {
+    let bytes = message.clone().into_data();
+    let length = u32::from_be_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
+    let header: Value = serde_json::from_slice(&bytes[4..4 + length]).expect("JSON");
+    assert!(bytes[4 + length..].starts_with(&[0xff, 0xd8]));
+    header["seq"].as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn a_viewer_gets_a_cameras_next_frame_only_after_its_answer_and_then_the_newest() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver, &Board::new(), "pattern");
+    let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
+    let first = seq(&next(&mut socket, Message::is_binary).await);
+    let without_answer = timeout(Duration::from_secs(1), next(&mut socket, Message::is_binary)).await;
+    assert!(without_answer.is_err(), "a frame came without an answer");
+    socket.send(Message::text(r#"{"seen":"shed/door"}"#)).await.expect("it is sent");
+    let second = seq(&next(&mut socket, Message::is_binary).await);
+    assert!(second > first + 10, "frame {second} after {first} and a second: not the newest");
+}
+
+#[tokio::test]
+async fn pages_of_others_may_not_connect() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    for (origin, host, allowed) in [
+        (Some(format!("http://{}", receiver.page)), receiver.page.clone(), true),
+        (None, receiver.page.clone(), true),
+        (Some("http://evil.example".to_owned()), receiver.page.clone(), false),
+        (Some("http://evil.example".to_owned()), "evil.example".to_owned(), false),
+    ] {
+        let mut request = format!("ws://{}/live", receiver.page).into_client_request().expect("a request");
+        request.headers_mut().insert("host", host.parse().expect("a header"));
+        if let Some(origin) = &origin {
+            request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        }
+        assert_eq!(connect_async(request).await.is_ok(), allowed, "origin {origin:?} to {host}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_goes_on_when_a_viewer_leaves_without_a_word() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver, &Board::new(), "pattern");
+    for _ in 0..20 {
+        let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
+        next(&mut socket, Message::is_binary).await;
+        drop(socket);
+        sleep(Duration::ZERO).await;
+    }
+    let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
+    next(&mut socket, Message::is_binary).await;
+}
