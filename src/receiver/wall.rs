@@ -162,8 +162,7 @@ impl Agent {
         for reading in readings {
             let key = (reading.port.clone(), reading.quantity.clone());
             let newer = match self.readings.get(&key) {
-                // Also the one that is known already, for what became of it: it may be stale by now.
-                Some(current) => reading.seq > current.reading.seq || reading.stale != current.reading.stale,
+                Some(current) => reading.seq > current.reading.seq,
                 None => self.readings.len() < MOST_QUANTITIES,
             };
             if newer {

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +30,9 @@ use crate::wire::PartStatus;
 /// Readings and states are told at most and at least this often.
 const OFTENEST: Duration = Duration::from_millis(50);
 const SELDOMEST: Duration = Duration::from_secs(1);
+
+/// A viewer that takes nothing does not hold up the end.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// What a viewer says is short.
 const LONGEST_ANSWER: usize = 4096;
@@ -102,7 +105,7 @@ async fn live(State(viewers): State<Viewers>, headers: HeaderMap, upgrade: WebSo
         tasks.track_future(async move {
             let mut viewer = Viewer { socket, wall: viewers.wall, sent: HashMap::new() };
             tokio::select! {
-                () = viewers.shutdown.cancelled() => {}
+                () = viewers.shutdown.cancelled() => viewer.part().await,
                 // An error is a viewer that has left.
                 _ = viewer.run() => {}
             }
@@ -169,6 +172,11 @@ impl Viewer {
                 },
             }
         }
+    }
+
+    /// Says good-bye, to whoever still listens.
+    async fn part(&mut self) {
+        let _ = timeout(FAREWELL, self.socket.send(Frame::Close(None))).await;
     }
 
     fn hear(&mut self, text: &str) {
@@ -251,7 +259,7 @@ fn tell_agent(name: &Name, agent: &Agent) -> serde_json::Value {
             let reading = &current.reading;
             json!({
                 "port": reading.port, "quantity": reading.quantity, "value": reading.value, "unit": reading.unit,
-                "age_ms": current.age().as_millis() as u64, "stale": reading.stale,
+                "age_ms": current.age().as_millis() as u64, "stale_after_ms": reading.stale_after_ms,
             })
         })
         .collect();

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes(), &JPEG[..4]]), "the picture is not a JPEG");
         assert_eq!(refusal(Watchpost, &[b"", &header(r#""v":1"#, r#""v":2"#), JPEG]), "header of version 2, not 1");
         assert!(refusal(Watchpost, &[b"", &header(r#""c""#, r#""../c""#), JPEG]).contains("cannot be a name"));
-        assert!(refusal(Watchpost, &[b"", &[b' '; LONGEST_HEADER + 1], JPEG]).contains("bytes long"));
+        assert!(refusal(Watchpost, &[b"", &vec![b' '; LONGEST_HEADER + 1], JPEG]).contains("bytes long"));
         assert!(refusal(Watchpost, &[b"", &[b'['; 10_000], JPEG]).starts_with("header: "));
         assert_eq!(refusal(Base64, &[b"!"]), "the picture is not base64");
         assert_eq!(refusal(Json, &[header(r#""v""#, r#""jpeg":1,"v""#).as_slice()]), "the picture is not base64");

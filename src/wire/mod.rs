@@ -88,7 +88,9 @@ pub struct Reading {
     pub captured_at_us: i64,
     /// Milliseconds from then to sending, by the agent's monotonic clock.
     pub age_ms: u64,
-    /// Too old to be a current value.
+    /// The age from which it is no longer a current value.
+    pub stale_after_ms: u64,
+    /// That age was reached when it was sent.
     pub stale: bool,
 }
 
@@ -102,6 +104,7 @@ impl From<&reading::Reading> for Reading {
             unit: reading.quantity.unit.clone(),
             captured_at_us: reading.captured.unix_us(),
             age_ms: reading.captured.age().as_millis() as u64,
+            stale_after_ms: reading.stale_after.as_millis() as u64,
             stale: reading.is_stale(),
         }
     }

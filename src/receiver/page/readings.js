@@ -5,8 +5,6 @@ import { addPoint, drawSpark } from "./spark.js";
 import { UNLISTED_MS, fullName, wall } from "./wall.js";
 import { duration, figure, quantityName } from "./words.js";
 
-const STALE_MS = 15_000;
-
 export const cards = new Map();
 
 export function syncCards() {
@@ -15,8 +13,11 @@ export function syncCards() {
     for (const reading of agent.readings) {
       const key = `${agent.name}/${reading.port}/${reading.quantity}`;
       const card = cards.get(key) ?? makeCard(key, agent.name, reading);
+      const changed = card.reading?.value !== reading.value;
       card.reading = reading;
       card.listedAt = wall.at;
+      // A new value is shown at once and not at the next tick.
+      if (changed) renderCard(card, wall.at);
       setData(card.root, "value", reading.value);
       if (!isStale(card, wall.at)) addPoint(card.points, wall.at - reading.age_ms, reading.value);
       placeAt(byId("reading-cards"), index++, card.root);
@@ -31,7 +32,7 @@ export function syncCards() {
 
 function makeCard(key, agent, reading) {
   const { root, parts } = clone("reading-template");
-  const card = { agent, root, parts, reading, listedAt: wall.at, points: [], drawnAt: 0 };
+  const card = { agent, root, parts, reading: null, listedAt: wall.at, points: [], drawnAt: 0 };
   root.dataset.reading = key;
   setText(parts.quantity, quantityName(reading.quantity));
   setTitle(parts.quantity, parts.quantity.textContent);
@@ -40,7 +41,7 @@ function makeCard(key, agent, reading) {
 }
 
 export const readingAge = (card, at) => card.reading.age_ms + at - card.listedAt;
-export const isStale = (card, at) => card.reading.stale || readingAge(card, at) > STALE_MS;
+export const isStale = (card, at) => readingAge(card, at) > card.reading.stale_after_ms;
 
 export function renderCard(card, at) {
   const { root, parts, reading } = card;
