@@ -40,7 +40,7 @@ pub fn agent(path: &Path) -> Result<Agent, Error> {
 /// The agent's configuration in `text`; `path` is for the error.
 ///
 /// # Errors
-/// As [`agent`].
+/// As [`agent()`].
 pub fn agent_from(text: &str, path: &Path) -> Result<Agent, Error> {
     agent::parse(text).map_err(|fault| Error::in_file(path, text, fault))
 }
@@ -48,7 +48,7 @@ pub fn agent_from(text: &str, path: &Path) -> Result<Agent, Error> {
 /// Reads the receiver's configuration.
 ///
 /// # Errors
-/// As [`agent`].
+/// As [`agent()`].
 pub fn receiver(path: &Path) -> Result<Receiver, Error> {
     let text = error::read(path)?;
     receiver::parse(&text).map_err(|fault| Error::in_file(path, &text, fault))
@@ -57,7 +57,7 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 /// Reads a configuration of either kind, told apart by its tables.
 ///
 /// # Errors
-/// As [`agent`].
+/// As [`agent()`].
 pub fn either(path: &Path) -> Result<Either, Error> {
     let text = error::read(path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
