@@ -84,13 +84,14 @@ fn a_quantity_that_is_no_longer_told_becomes_stale() {
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(
         r#"
-        serial = [{{ port = "{}", stale_after = "300ms" }}]
+        serial = [{{ port = "{}", stale_after = "1s" }}]
         camera = [{{ name = "door", source = "pattern", fps = 10 }}]
         link = [{{ pattern = "pair", connect = "{}" }}]
         "#,
         board.path.display(),
         receiver.link
     ));
+    receiver.program.says_json("frames", |message| message["type"] == "frame");
     board.say("t-25");
     for stale in [false, true] {
         receiver.program.says_json(&format!("stale = {stale}"), |message| {

@@ -185,10 +185,10 @@ impl Bench {
 
     /// Plugs a board in: a link that stays the same leads to its terminal.
     pub fn plug_board(&self, name: &str) -> Board {
-        let board = Board::new();
+        let mut board = Board::new();
         let link = self.path(name);
-        let _ = fs::remove_file(&link);
-        symlink(&board.path, link).expect("a link to a terminal");
+        symlink(&board.path, &link).expect("a link to a terminal");
+        board.link = Some(link);
         board
     }
 }
@@ -203,15 +203,27 @@ pub struct Receiver {
 pub struct Board {
     master: PtyMaster,
     pub path: PathBuf,
+    link: Option<PathBuf>,
+}
+
+impl Drop for Board {
+    /// The link goes first, as udev removes it: the terminal's name is soon another test's.
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            fs::remove_file(link).expect("the link of a board that is plugged in");
+        }
+    }
 }
 
 impl Board {
     pub fn new() -> Board {
-        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).expect("a pseudo-terminal");
+        // Not for programs that are started meanwhile: they would keep it plugged in.
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let master = posix_openpt(flags).expect("a pseudo-terminal");
         grantpt(&master).expect("a pseudo-terminal");
         unlockpt(&master).expect("a pseudo-terminal");
         let path = ptsname_r(&master).expect("a pseudo-terminal's name").into();
-        Board { master, path }
+        Board { master, path, link: None }
     }
 
     /// Writes a line. The newline before it ends whatever was there when the agent opened the port, which it takes for
