@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,8 @@ struct Pending {
     /// The camera whose turn it is.
     turn: usize,
     tally: Tally,
+    /// Topics that a pub link's subscribers want. While there is none, nothing is prepared for it.
+    topics: usize,
     /// Since when there was something to say that was not taken.
     waiting: Option<Instant>,
 }
@@ -74,6 +77,7 @@ impl Publisher {
             status: true,
             sent: vec![0; self.cameras.len()],
             turn: 0,
+            topics: 0,
             tally: Tally::default(),
             waiting: None,
         };
@@ -97,16 +101,20 @@ impl Publisher {
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
+        pending.topics = 0;
         loop {
-            // Nothing is expected yet; taking it keeps the socket's inbound side alive.
-            while link.try_receive()?.is_some() {}
-            let writable = link.is_writable()?;
-            if writable && self.send_next(&mut link, pending)? {
+            while let Some(parts) = link.try_receive()? {
+                self.hear(&parts, pending);
+            }
+            let heard = self.outlet.pattern == OutPattern::Pair || pending.topics > 0;
+            if heard && link.is_writable()? && self.send_next(&mut link, pending)? {
                 continue;
             }
             if shutdown.is_cancelled() {
                 return Ok(());
             }
+            // Asked anew: the try to send may have taken in what the descriptor told of.
+            let writable = heard && link.is_writable()?;
             self.judge(writable, pending);
             // What cannot be sent need not wake this task.
             tokio::select! {
@@ -116,6 +124,24 @@ impl Publisher {
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
+        }
+    }
+
+    /// Takes what the other side says: on a pub link, which topics are subscribed to; on a pair link nothing is
+    /// expected, but taking it keeps the socket's inbound side alive.
+    fn hear(&mut self, parts: &[Bytes], pending: &mut Pending) {
+        // ZMQ_XPUB: 1 and a topic that is new, or 0 and one that nobody wants any more.
+        match parts.first().and_then(|part| part.first()) {
+            Some(1) if self.outlet.pattern == OutPattern::Pub => {
+                if pending.topics == 0 {
+                    // What was said to nobody is gone.
+                    self.feed = self.feed.resubscribe();
+                    pending.readings.clear();
+                }
+                pending.topics += 1;
+            }
+            Some(0) if self.outlet.pattern == OutPattern::Pub => pending.topics = pending.topics.saturating_sub(1),
+            _ => {}
         }
     }
 
@@ -194,9 +220,11 @@ impl Publisher {
 
     /// Reports whether the other side is there.
     fn judge(&self, writable: bool, pending: &mut Pending) {
-        if writable {
+        if self.outlet.pattern == OutPattern::Pub {
+            self.health.up(if writable { "publishing" } else { "open, nobody subscribes" });
+        } else if writable {
             pending.waiting = None;
-            self.health.up(if self.outlet.pattern == OutPattern::Pub { "publishing" } else { "connected" });
+            self.health.up("connected");
         } else if pending.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             self.health.down("nobody there who takes anything");
         }
