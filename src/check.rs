@@ -72,8 +72,8 @@ fn end(end: &End) -> String {
 fn probe(path: &Path) -> &'static str {
     if !path.exists() {
         "not there; it will be used when it appears"
-    } else if access(path, AccessFlags::R_OK).is_err() {
-        "there, but not readable by this user"
+    } else if access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_err() && !path.is_file() {
+        "there, but this user may not use it"
     } else {
         "there"
     }

@@ -10,7 +10,7 @@ use crate::clock::Stamp;
 /// Pixels of one picture, borrowed from whoever captured it.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// Pixels a line, even.
+    /// Pixels a line; even where chroma is shared by two.
     pub width: u32,
     /// Lines.
     pub height: u32,
@@ -48,6 +48,30 @@ pub struct Jpeg {
 /// anyone has taken it.
 pub type Newest = Vec<Option<Arc<Jpeg>>>;
 
+/// The slots of an agent's cameras.
+#[derive(Debug)]
+pub struct Slots(watch::Sender<Newest>);
+
+impl Slots {
+    /// Empty ones for so many cameras.
+    #[must_use]
+    pub fn new(cameras: usize) -> Slots {
+        Slots(watch::Sender::new(vec![None; cameras]))
+    }
+
+    /// The slot of one camera, by its place in the configuration.
+    #[must_use]
+    pub fn of(&self, camera: usize) -> Slot {
+        Slot { camera, newest: self.0.clone() }
+    }
+
+    /// The newest frames of all cameras, from now on.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Newest> {
+        self.0.subscribe()
+    }
+}
+
 /// Puts frames of one camera into its slot.
 #[derive(Clone, Debug)]
 pub struct Slot {
@@ -56,13 +80,6 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Slots for `cameras` cameras.
-    #[must_use]
-    pub fn for_each(cameras: usize) -> Vec<Slot> {
-        let newest = watch::Sender::new(vec![None; cameras]);
-        (0..cameras).map(|camera| Slot { camera, newest: newest.clone() }).collect()
-    }
-
     /// Replaces the camera's newest frame and wakes whoever follows.
     pub fn put(&self, jpeg: Jpeg) {
         let jpeg = Some(Arc::new(jpeg));
@@ -71,15 +88,9 @@ impl Slot {
         self.newest.send_modify(|newest| old = std::mem::replace(&mut newest[self.camera], jpeg));
         drop(old);
     }
-
-    /// The newest frame of all cameras from now on.
-    #[must_use]
-    pub fn follow(&self) -> watch::Receiver<Newest> {
-        self.newest.subscribe()
-    }
 }
 
-/// Start and end of an image, and the first of the start-of-frame markers: ITU-T T.81, table B.1.
+/// Start and end of an image: ITU-T T.81, table B.1.
 const SOI: [u8; 2] = [0xff, 0xd8];
 const EOI: [u8; 2] = [0xff, 0xd9];
 

@@ -31,26 +31,37 @@ const PAIR_QUEUE: i32 = 2;
 const PUB_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
 
-/// No message is larger, in either direction.
-const LARGEST_MESSAGE: i64 = 8 * 1024 * 1024;
+/// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
+pub const LARGEST_PART: usize = 8 * 1024 * 1024;
 
 /// More parts than any format has.
 const MOST_PARTS: usize = 4;
 
 /// Milliseconds. A peer is asked for a sign of life each second and given up after three; a lost connection is tried
-/// again at first at once, then every two seconds; what was handed over before a close may take half a second more.
+/// again at first at once, then every two seconds; what was handed over before a close may take a third of one more.
 const HEARTBEAT: i32 = 1_000;
 const SILENCE: i32 = 3_000;
 const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
-const LINGER: i32 = 500;
+const LINGER: i32 = 300;
 
-/// An open socket.
+/// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
+/// one that has no answer must not hold up other links.
 pub struct Link {
-    // Before the socket: taken out of the poll while its descriptor is open.
+    // Dropped in this order: out of the poll while the descriptor is open, and the context when its socket is closed.
     changes: AsyncFd<RawFd>,
     socket: zmq::Socket,
+    context: zmq::Context,
     address: String,
+}
+
+/// What a link can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// A message waits.
+    pub readable: bool,
+    /// A message would be taken: on PAIR, a peer is there and keeps up.
+    pub writable: bool,
 }
 
 impl Link {
@@ -58,7 +69,8 @@ impl Link {
     ///
     /// # Errors
     /// When a bound address is in use or not of this machine, a host has no address, or descriptors run out.
-    pub fn open(context: &zmq::Context, pattern: Pattern, end: &End) -> Result<Link> {
+    pub fn open(pattern: Pattern, end: &End) -> Result<Link> {
+        let context = zmq::Context::new();
         let socket = context.socket(match pattern {
             Pattern::Pair => zmq::PAIR,
             // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
@@ -78,7 +90,7 @@ impl Link {
         // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
         let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
             .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
-        Ok(Link { changes, socket, address })
+        Ok(Link { changes, socket, context, address })
     }
 
     /// Where it is; for a bound end with any free port, the port it got.
@@ -87,18 +99,19 @@ impl Link {
         &self.address
     }
 
-    /// Whether a message would be taken now: for PAIR, a peer is there and keeps up.
+    /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.
     ///
     /// # Errors
     /// When libzmq is being shut down.
-    pub fn is_writable(&mut self) -> Result<bool> {
-        Ok(self.socket.get_events()?.contains(zmq::POLLOUT))
+    pub fn events(&mut self) -> Result<Events> {
+        let events = self.socket.get_events()?;
+        Ok(Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) })
     }
 
     /// Hands a message to libzmq; false when it takes none now.
     ///
     /// # Errors
-    /// As [`Link::is_writable`].
+    /// As [`Link::events`].
     pub fn try_send(&mut self, parts: &[Bytes]) -> Result<bool> {
         let last = parts.len().saturating_sub(1);
         for (index, part) in parts.iter().enumerate() {
@@ -116,7 +129,7 @@ impl Link {
     /// The next message, if there is one; parts beyond what any format has are left out.
     ///
     /// # Errors
-    /// As [`Link::is_writable`].
+    /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
         let mut parts = Vec::with_capacity(MOST_PARTS);
         loop {
@@ -127,7 +140,7 @@ impl Link {
             };
             let more = part.get_more();
             if parts.len() < MOST_PARTS {
-                parts.push(Bytes::from_owner(Part(part)));
+                parts.push(Bytes::from_owner(Received(part)));
             }
             if !more {
                 return Ok(Some(parts));
@@ -138,17 +151,24 @@ impl Link {
     /// Waits for the next message.
     ///
     /// # Errors
-    /// As [`Link::is_writable`].
+    /// As [`Link::events`].
     pub async fn receive(&mut self) -> Result<Vec<Bytes>> {
         loop {
             if let Some(parts) = self.try_receive()? {
                 return Ok(parts);
             }
-            // Asking for the events takes in what the descriptor told of; a message may have come meanwhile.
-            if !self.socket.get_events()?.contains(zmq::POLLIN) {
+            if !self.events()?.readable {
                 self.changed().await?;
             }
         }
+    }
+
+    /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up.
+    pub async fn close(self) {
+        let Link { changes, socket, context, .. } = self;
+        drop((changes, socket));
+        // Only a panic of the closing could fail here, and there is nobody left to tell.
+        let _ = tokio::task::spawn_blocking(move || drop(context)).await;
     }
 
     /// Waits until something may have changed: a message came, a peer takes more, came or went.
@@ -161,10 +181,10 @@ impl Link {
     }
 }
 
-/// libzmq's memory of one received part, shared instead of copied.
-struct Part(zmq::Message);
+/// libzmq's memory of one part, shared instead of copied.
+struct Received(zmq::Message);
 
-impl AsRef<[u8]> for Part {
+impl AsRef<[u8]> for Received {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
@@ -180,7 +200,7 @@ fn set_options(socket: &zmq::Socket, pattern: Pattern, address: &Address) -> Res
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
     socket.set_linger(LINGER)?;
-    socket.set_maxmsgsize(LARGEST_MESSAGE)?;
+    socket.set_maxmsgsize(LARGEST_PART as i64)?;
     socket.set_ipv6(address.as_str().contains('['))?;
     if pattern == Pattern::Sub {
         socket.set_subscribe(b"")?;

@@ -32,15 +32,44 @@ fn modules() -> Vec<String> {
     lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect()
 }
 
+/// The first word of a path.
+fn word(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first words of the paths in a `use` group, up to the brace that closes it.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut start, mut heads) = (0, 0, Vec::new());
+    for (place, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                heads.push(word(&group[start..place]));
+                start = place + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+#[test]
+fn a_nested_group_is_seen_through() {
+    assert_eq!(
+        heads("config::{Quality, Format}, receiver::Also, wire::{self, x::{y}}};"),
+        ["config", "receiver", "wire"]
+    );
+}
+
 /// The modules of the crate that the code names.
 fn used<'a>(code: &str, modules: &'a [String]) -> Vec<&'a str> {
-    let names = code.split("crate::").skip(1).flat_map(|rest| {
-        let end =
-            if rest.starts_with('{') { rest.find('}') } else { rest.find(|c: char| !c.is_alphanumeric() && c != '_') };
-        rest[..end.unwrap_or(rest.len())]
-            .trim_start_matches('{')
-            .split(',')
-            .map(|part| part.trim().split("::").next().unwrap_or("").to_owned())
+    let names = code.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
+        Some(group) => heads(group),
+        None => vec![word(rest)],
     });
     names.filter_map(|name| modules.iter().find(|module| **module == name)).map(String::as_str).collect()
 }

@@ -38,12 +38,43 @@ struct Now {
     up: bool,
     cause: String,
     since: Instant,
-    logged: Option<Instant>,
+    said: Said,
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
-/// The same trouble is logged this often at most; status always has it.
+/// The same thing of the same part is logged this often at most; status always has it.
 const QUIET: Duration = Duration::from_mins(1);
+
+impl Now {
+    /// False when it was so already.
+    fn turn(&mut self, up: bool, cause: &str) -> bool {
+        if (self.up, self.cause.as_str()) == (up, cause) {
+            return false;
+        }
+        if self.up != up {
+            self.since = Instant::now();
+        }
+        self.up = up;
+        cause.clone_into(&mut self.cause);
+        true
+    }
+}
+
+/// What was logged lately.
+#[derive(Debug, Default)]
+struct Said(Vec<(String, Instant)>);
+
+impl Said {
+    /// True when this was not logged within the last minute.
+    fn is_news(&mut self, text: &str) -> bool {
+        self.0.retain(|(_, at)| at.elapsed() < QUIET);
+        let news = !self.0.iter().any(|(said, _)| said == text);
+        if news {
+            self.0.push((text.to_owned(), Instant::now()));
+        }
+        news
+    }
+}
 
 impl Part {
     /// A part that has not started yet.
@@ -53,7 +84,7 @@ impl Part {
             up: false,
             cause: "starting".to_owned(),
             since: Instant::now(),
-            logged: None,
+            said: Said::default(),
             counts: BTreeMap::new(),
         };
         Part(Arc::new(Inner { kind, name, source, now: Mutex::new(now) }))
@@ -62,29 +93,16 @@ impl Part {
     /// It works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
-        if now.up && now.cause == how {
-            return;
+        if now.turn(true, how) && now.said.is_news(how) {
+            info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
         }
-        info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
-        *now = Now {
-            up: true,
-            cause: how.to_owned(),
-            since: Instant::now(),
-            logged: None,
-            counts: std::mem::take(&mut now.counts),
-        };
     }
 
     /// It does not work, and why.
     pub fn down(&self, why: &str) {
         let mut now = self.now();
-        if now.up || now.cause != why {
-            now.since = if now.up { Instant::now() } else { now.since };
-            (now.up, now.logged) = (false, None);
-            why.clone_into(&mut now.cause);
-        }
-        if now.logged.is_none_or(|at| at.elapsed() > QUIET) {
-            now.logged = Some(Instant::now());
+        now.turn(false, why);
+        if now.said.is_news(why) {
             warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
         }
     }

@@ -120,6 +120,9 @@ pub fn pairs(line: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, Refusal>> {
     })
 }
 
+/// Bytes; the longest usual one, "µg/m³", has eight.
+const LONGEST_UNIT: usize = 16;
+
 fn next_pair<'a>(rest: &mut &'a str) -> Result<Pair<'a>, Refusal> {
     let (label, behind) = rest.split_once('-').ok_or(Refusal::Garbled)?;
     let label = label.trim();
@@ -141,7 +144,15 @@ fn next_pair<'a>(rest: &mut &'a str) -> Result<Pair<'a>, Refusal> {
     let number_end = value[sign..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(value.len(), |i| i + sign);
     let (number, unit) = value.split_at(number_end);
     let value = number.parse().map_err(|_| Refusal::NotANumber)?;
-    Ok(Pair { label, value, unit: unit.trim() })
+    let unit = unit.trim();
+    // No unit begins as an exponent does, and a number that is cut at one would be a wrong reading.
+    if unit.starts_with(['e', 'E']) && unit[1..].starts_with(|c: char| c.is_ascii_digit() || c == '+') {
+        return Err(Refusal::NotANumber);
+    }
+    if unit.len() > LONGEST_UNIT || unit.contains(char::is_control) {
+        return Err(Refusal::Unit);
+    }
+    Ok(Pair { label, value, unit })
 }
 
 /// Labels of quantities that no table of ours names, which one port may bring: garbled lines must not fill memory.
@@ -150,7 +161,7 @@ const MOST_OTHERS: usize = 64;
 /// Turns pairs into quantities: by their place in the line where the port's `fields` say so, else by their label.
 #[derive(Debug)]
 pub struct Labels {
-    fields: Vec<Quantity>,
+    fields: Vec<String>,
     others: Vec<Quantity>,
 }
 
@@ -158,9 +169,7 @@ impl Labels {
     /// `fields`: the n-th pair of a line is this quantity.
     #[must_use]
     pub fn new(fields: &[String]) -> Labels {
-        let other = |name: &String| Quantity { name: Cow::Owned(name.clone()), unit: Cow::Borrowed("") };
-        let fields = fields.iter().map(|name| known(name).unwrap_or_else(|| other(name))).collect();
-        Labels { fields, others: Vec::new() }
+        Labels { fields: fields.to_vec(), others: Vec::new() }
     }
 
     /// The quantity of the `index`-th pair of a line, and its value in the quantity's unit.
@@ -168,23 +177,27 @@ impl Labels {
     /// # Errors
     /// When the unit or the value cannot be of this quantity.
     pub fn quantity(&mut self, index: usize, pair: Pair<'_>) -> Result<(Quantity, f64), Refusal> {
-        let quantity = self.fields.get(index).cloned().or_else(|| known(pair.label));
-        let Some(quantity) = quantity else { return Ok((self.other(pair)?, pair.value)) };
+        let label = self.fields.get(index).map_or(pair.label, String::as_str);
+        let Some(quantity) = known(label) else {
+            let quantity = other(&mut self.others, label, pair.unit)?;
+            return Ok((quantity, pair.value));
+        };
         let value = in_unit(&quantity, pair)?;
         if possible(&quantity, value) { Ok((quantity, value)) } else { Err(Refusal::OutOfRange) }
     }
+}
 
-    fn other(&mut self, pair: Pair<'_>) -> Result<Quantity, Refusal> {
-        if let Some(seen) = self.others.iter().find(|other| other.name == pair.label && other.unit == pair.unit) {
-            return Ok(seen.clone());
-        }
-        if self.others.len() == MOST_OTHERS {
-            return Err(Refusal::TooMany);
-        }
-        let quantity = Quantity { name: Cow::Owned(pair.label.to_owned()), unit: Cow::Owned(pair.unit.to_owned()) };
-        self.others.push(quantity.clone());
-        Ok(quantity)
+/// A quantity that no table of ours names, as the line has it.
+fn other(others: &mut Vec<Quantity>, name: &str, unit: &str) -> Result<Quantity, Refusal> {
+    if let Some(seen) = others.iter().find(|other| other.name == name && other.unit == unit) {
+        return Ok(seen.clone());
     }
+    if others.len() == MOST_OTHERS {
+        return Err(Refusal::TooMany);
+    }
+    let quantity = Quantity { name: Cow::Owned(name.to_owned()), unit: Cow::Owned(unit.to_owned()) };
+    others.push(quantity.clone());
+    Ok(quantity)
 }
 
 /// The quantity that a usual label means.
@@ -262,12 +275,22 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_no_table_names_takes_the_lines_unit() {
+        let mut labels = Labels::new(&["co2".to_owned()]);
+        let pair = pairs(b"x-415ppm").next().expect("a pair").expect("a good one");
+        let (quantity, value) = labels.quantity(0, pair).expect("a reading");
+        assert_eq!((&*quantity.name, &*quantity.unit, value), ("co2", "ppm", 415.0));
+    }
+
+    #[test]
     fn one_bad_value_costs_one_reading_and_a_garbled_line_all() {
         let humidity = || Ok(("humidity".to_owned(), 60.0));
         assert_eq!(read("t-nan-h-60"), [Err(Refusal::NotANumber), humidity()]);
         assert_eq!(read("t--h-60"), [Err(Refusal::Empty), humidity()]);
         assert_eq!(read("t-9999-h-60"), [Err(Refusal::OutOfRange), humidity()]);
         assert_eq!(read("t-5kg-h-60"), [Err(Refusal::Unit), humidity()]);
+        assert_eq!(read("co2-4.2e3ppm-h-60"), [Err(Refusal::NotANumber), humidity()]);
+        assert_eq!(read("co2-4\u{7}-h-60"), [Err(Refusal::Unit), humidity()]);
         assert_eq!(read("h-60-25"), [humidity(), Err(Refusal::Garbled)]);
         assert_eq!(read("hello"), [Err(Refusal::Garbled)]);
         assert_eq!(pairs(b"t-\xff\xfe").collect::<Vec<_>>(), [Err(Refusal::Undecodable)]);

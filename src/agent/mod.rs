@@ -23,10 +23,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config;
-use crate::frame::Slot;
+use crate::frame::Slots;
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{self, Status, Tally};
@@ -38,7 +38,7 @@ use publish::Publisher;
 const STATUS: Duration = Duration::from_secs(1);
 
 /// Camera threads that have not ended by now hang in a driver and are left to the end of the process.
-const CAMERAS_END: Duration = Duration::from_millis(1_200);
+const CAMERAS_END: Duration = Duration::from_secs(1);
 
 /// Runs the agent until the shutdown; gives what each link has sent.
 ///
@@ -49,10 +49,9 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
     info!("agent {} started, boot {}", agent.config.name, agent.boot);
     let sources = shutdown.child_token();
     let links_end = CancellationToken::new();
-    let context = zmq::Context::new();
     let mut links = JoinSet::new();
     for publisher in agent.publishers() {
-        links.spawn(publisher.run(context.clone(), links_end.clone()));
+        links.spawn(publisher.run(links_end.clone()));
     }
     let mut ports = JoinSet::new();
     for (port, health) in agent.config.serial.iter().zip(agent.health_of(Kind::Port)) {
@@ -74,7 +73,7 @@ struct Agent {
     config: config::Agent,
     boot: Name,
     state: Arc<State>,
-    slots: Vec<Slot>,
+    slots: Slots,
     health: Vec<Part>,
     status: watch::Sender<Arc<Status>>,
 }
@@ -89,7 +88,7 @@ impl Agent {
             Part::new(Kind::Link, Name::nearest(&name), l.end.address().to_string())
         });
         let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
-        let slots = Slot::for_each(config.cameras.len());
+        let slots = Slots::new(config.cameras.len());
         let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health)));
         Agent { config, boot, state: Arc::default(), slots, health, status }
     }
@@ -99,7 +98,6 @@ impl Agent {
     }
 
     fn publishers(&self) -> impl Iterator<Item = Publisher> {
-        let newest = self.slots.first().map_or_else(|| watch::Sender::new(Vec::new()).subscribe(), Slot::follow);
         let cameras: Vec<Name> = self.config.cameras.iter().map(|camera| camera.name.clone()).collect();
         self.config.links.iter().zip(self.health_of(Kind::Link)).map(move |(outlet, health)| Publisher {
             agent: self.config.name.clone(),
@@ -108,19 +106,19 @@ impl Agent {
             cameras: cameras.clone(),
             state: Arc::clone(&self.state),
             feed: self.state.follow(),
-            newest: newest.clone(),
+            newest: self.slots.follow(),
             status: self.status.subscribe(),
             health: health.clone(),
         })
     }
 
     fn start_cameras(&self, shutdown: &CancellationToken) -> Result<Vec<JoinHandle<()>>> {
-        let cameras = self.config.cameras.iter().zip(&self.slots).zip(self.health_of(Kind::Camera));
+        let cameras = self.config.cameras.iter().zip(self.health_of(Kind::Camera)).enumerate();
         cameras
-            .map(|((config, slot), health)| {
+            .map(|(place, (config, health))| {
                 let camera = Camera {
                     config: config.clone(),
-                    slot: slot.clone(),
+                    slot: self.slots.of(place),
                     health: health.clone(),
                     shutdown: shutdown.clone(),
                     runtime: Handle::current(),
@@ -177,7 +175,7 @@ async fn join_cameras(cameras: Vec<JoinHandle<()>>) {
         }
         let name = camera.thread().name().unwrap_or_default().to_owned();
         if !camera.is_finished() {
-            error!("{name} hangs and is left behind");
+            warn!("{name} hangs in its driver or stream and is left behind");
         } else if camera.join().is_err() {
             error!("{name} panicked");
         }

@@ -5,19 +5,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::health::Part;
-use crate::config::{End, OutPattern, Outlet};
+use crate::config::{End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
-use crate::link::{Link, Pattern};
+use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
 use crate::reading::{Reading, State};
 use crate::wire::{Message, Status, Tally, encode};
@@ -53,6 +53,9 @@ pub struct Publisher {
     pub health: Part,
 }
 
+/// At the end, readings wait this long for a peer that is slow.
+const LAST: Duration = Duration::from_millis(300);
+
 /// What the other side still has to be told.
 struct Pending {
     readings: VecDeque<Reading>,
@@ -71,7 +74,7 @@ struct Pending {
 
 impl Publisher {
     /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
-    pub async fn run(mut self, context: zmq::Context, shutdown: CancellationToken) -> Tally {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
             readings: VecDeque::new(),
             status: true,
@@ -81,7 +84,7 @@ impl Publisher {
             tally: Tally::default(),
             waiting: None,
         };
-        while let Err(error) = self.run_once(&context, &shutdown, &mut pending).await {
+        while let Err(error) = self.run_once(&shutdown, &mut pending).await {
             self.health.down(&format!("{error:#}"));
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -91,31 +94,46 @@ impl Publisher {
         pending.tally
     }
 
-    async fn run_once(
-        &mut self,
-        context: &zmq::Context,
-        shutdown: &CancellationToken,
-        pending: &mut Pending,
-    ) -> Result<()> {
-        let mut link = Link::open(context, pattern(self.outlet.pattern), &self.outlet.end)?;
+    async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
+        let mut link = Link::open(pattern(self.outlet.pattern), &self.outlet.end)?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
         pending.topics = 0;
+        let result = self.serve(&mut link, shutdown, pending).await;
+        link.close().await;
+        result
+    }
+
+    async fn serve(&mut self, link: &mut Link, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
+        let mut end = None;
         loop {
             while let Some(parts) = link.try_receive()? {
                 self.hear(&parts, pending);
             }
-            let heard = self.outlet.pattern == OutPattern::Pair || pending.topics > 0;
-            if heard && link.is_writable()? && self.send_next(&mut link, pending)? {
+            if self.may_send(link.events()?, pending) && self.send_next(link, pending)? {
                 continue;
             }
-            if shutdown.is_cancelled() {
-                return Ok(());
+            // Asked anew: trying to send takes in what the descriptor tells of.
+            let events = link.events()?;
+            if events.readable {
+                continue;
             }
-            // Asked anew: the try to send may have taken in what the descriptor told of.
-            let writable = heard && link.is_writable()?;
+            let writable = self.may_send(events, pending);
             self.judge(writable, pending);
+            if shutdown.is_cancelled() {
+                let end = *end.get_or_insert_with(|| Instant::now() + LAST);
+                let left = self.readings_left(pending);
+                if left == 0 || Instant::now() >= end {
+                    if left > 0 {
+                        warn!("link {}: the last {left} lines and readings were not taken", self.outlet.end.address());
+                    }
+                    return Ok(());
+                }
+                // Out of time is seen above.
+                let _ = timeout_at(end, link.changed()).await;
+                continue;
+            }
             // What cannot be sent need not wake this task.
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -124,6 +142,19 @@ impl Publisher {
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
+        }
+    }
+
+    /// A pub link takes everything, but while nobody subscribes there is no sense in preparing it.
+    fn may_send(&self, events: Events, pending: &Pending) -> bool {
+        events.writable && (self.outlet.pattern == OutPattern::Pair || pending.topics > 0)
+    }
+
+    /// What the end should wait for, if this link carries readings to a peer at all.
+    fn readings_left(&self, pending: &Pending) -> usize {
+        match (self.outlet.pattern, self.outlet.format) {
+            (OutPattern::Pair, Format::Watchpost | Format::Json) => pending.readings.len() + self.feed.len(),
+            _ => 0,
         }
     }
 
@@ -198,6 +229,10 @@ impl Publisher {
     /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
     fn send(&self, link: &mut Link, message: &Message, tally: &mut Tally) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
+        if parts.iter().any(|part| part.len() > LARGEST_PART) {
+            self.health.count("too large to send", 1);
+            return Ok(true);
+        }
         let sent = link.try_send(&parts)?;
         if sent {
             tally.add(message);

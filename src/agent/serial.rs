@@ -27,16 +27,16 @@ pub async fn run(port: config::Serial, state: Arc<State>, health: Part, shutdown
     let mut reader = Reader { labels: Labels::new(&port.fields), values: Vec::new(), port, state, health };
     let mut wait = FIRST_WAIT;
     loop {
-        let mut opened = false;
+        let mut heard = false;
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
-            result = reader.run_once(&mut opened) => result,
+            result = reader.run_once(&mut heard) => result,
         };
         if let Err(error) = result {
             reader.health.down(&format!("{error:#}"));
         }
         // What worked, and what is merely not plugged in, is looked for at the quickest.
-        let quick = opened || !reader.port.port.exists();
+        let quick = heard || !reader.port.port.exists();
         wait = if quick { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -55,9 +55,10 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run_once(&mut self, opened: &mut bool) -> Result<()> {
-        let mut stream = open(&self.port)?;
-        *opened = true;
+    async fn run_once(&mut self, heard: &mut bool) -> Result<()> {
+        let port = self.port.clone();
+        // Some drivers take seconds to open a port that hangs.
+        let mut stream = tokio::task::spawn_blocking(move || open(&port)).await??;
         self.health.up(&format!("open at {} baud", self.port.baud));
         self.health.count("opened", 1);
         let mut buffer = [0; 4096];
@@ -70,7 +71,10 @@ impl Reader {
             };
             match read {
                 Ok(0) => bail!("unplugged"),
-                Ok(length) => framer.push(&buffer[..length], |line| self.take(line)),
+                Ok(length) => {
+                    *heard = true;
+                    framer.push(&buffer[..length], |line| self.take(line));
+                }
                 // A hang-up of the other side is an I/O error on a terminal.
                 Err(error) => return Err(error).context("unplugged"),
             }

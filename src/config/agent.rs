@@ -1,6 +1,7 @@
 //! The agent's configuration file.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,8 +76,11 @@ fn default_stale_after() -> Duration {
 
 pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     let file: File = toml::from_str(text)?;
-    let serial = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner())));
-    let serial = distinct("port", serial, |board: &Serial| &board.name)?;
+    let serial: Vec<_> = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner()))).collect();
+    for (span, board) in &serial {
+        check(span, board)?;
+    }
+    let serial = distinct("port", serial.into_iter(), |board: &Serial| &board.name)?;
     let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner()));
     let cameras = distinct("camera", cameras, |camera: &Camera| &camera.name)?;
     let names: Vec<Name> = cameras.iter().map(|camera| camera.name.clone()).collect();
@@ -88,6 +92,22 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
         return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
     }
     Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, cameras, links })
+}
+
+fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
+    let fault = |key, what: &str| Err(Fault::of(key, span.clone(), what.to_owned()));
+    if board.port.as_os_str().is_empty() {
+        return fault("port", "a port cannot be empty; write for example \"/dev/ttyUSB0\"");
+    }
+    // From the slowest of teleprinters to the fastest of USB adapters.
+    if !(50..=12_000_000).contains(&board.baud) {
+        return fault("baud", "not a baud rate; write for example 9600 or 115200");
+    }
+    let distinct: BTreeSet<_> = board.fields.iter().collect();
+    if distinct.len() < board.fields.len() || distinct.iter().any(|field| field.is_empty()) {
+        return fault("fields", "each field is a quantity of its own; leave out none and write none twice");
+    }
+    Ok(())
 }
 
 fn named(table: SerialTable) -> Serial {
@@ -104,7 +124,7 @@ fn named(table: SerialTable) -> Serial {
 /// What the tables hold, if no two have the same name.
 fn distinct<T>(
     kind: &str,
-    tables: impl Iterator<Item = (std::ops::Range<usize>, T)>,
+    tables: impl Iterator<Item = (Range<usize>, T)>,
     name: impl Fn(&T) -> &Name,
 ) -> Result<Vec<T>, Fault> {
     let mut seen = BTreeSet::new();

@@ -64,12 +64,14 @@ impl fmt::Display for Source {
             Source::Pattern => f.write_str("pattern"),
             Source::Device(path) => path.display().fmt(f),
             // A password in a stream's address is for the camera alone.
-            Source::Film(text) => match (text.find("://"), text.find('@')) {
-                (Some(scheme), Some(at)) if scheme < at => {
-                    write!(f, "{}://…{}", &text[..scheme], &text[at..])
+            Source::Film(text) => {
+                let Some((scheme, rest)) = text.split_once("://") else { return f.write_str(text) };
+                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                match host.rsplit_once('@') {
+                    Some((_, host)) => write!(f, "{scheme}://…@{host}{path}"),
+                    None => f.write_str(text),
                 }
-                _ => f.write_str(text),
-            },
+            }
         }
     }
 }
@@ -102,7 +104,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Frames a second, above 0 and at most 240.
+/// Frames a second, from 0.01 to 240.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Fps(f64);
@@ -111,10 +113,10 @@ impl TryFrom<f64> for Fps {
     type Error = String;
 
     fn try_from(fps: f64) -> Result<Fps, String> {
-        if fps > 0.0 && fps <= 240.0 {
+        if (0.01..=240.0).contains(&fps) {
             Ok(Fps(fps))
         } else {
-            Err(format!("{fps} is not a frame rate; write a number above 0 and at most 240"))
+            Err(format!("{fps} is not a frame rate; write a number from 0.01 to 240"))
         }
     }
 }

@@ -59,12 +59,18 @@ pub struct Inlet {
 }
 
 /// Agent and camera for frames that come without.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShownAs {
     /// The agent's name.
     pub agent: Name,
     /// The camera's name.
     pub camera: Name,
+}
+
+impl Default for ShownAs {
+    fn default() -> ShownAs {
+        ShownAs { agent: Name::nearest("agent"), camera: Name::nearest("camera") }
+    }
 }
 
 /// The socket patterns of a receiver's link.
@@ -109,10 +115,16 @@ impl OutletTable {
         let span = table.span();
         let table = table.into_inner();
         let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        let named = table.cameras.is_some();
         let cameras = table.cameras.unwrap_or_else(|| all.to_vec());
         if let Some(unknown) = cameras.iter().find(|name| !all.contains(name)) {
             let known = all.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
             return Err(Fault::of("cameras", span, format!("no camera is named \"{unknown}\"; there are: {known}")));
+        }
+        if table.format == Format::Base64 && cameras.len() > 1 {
+            let what = "base64 carries no names, so nobody could tell these cameras apart; \
+                        write one, as in `cameras = [\"door\"]`, and a link for each other";
+            return Err(Fault::of(if named { "cameras" } else { "format" }, span, what.into()));
         }
         Ok(Outlet { pattern: table.pattern, end, format: table.format, cameras })
     }
@@ -129,8 +141,8 @@ impl InletTable {
             return Err(Fault::of(key, span, what.into()));
         }
         let shown_as = ShownAs {
-            agent: table.agent.unwrap_or_else(|| Name::nearest("agent")),
-            camera: table.camera.unwrap_or_else(|| Name::nearest(end.address().as_str())),
+            agent: table.agent.unwrap_or_else(|| ShownAs::default().agent),
+            camera: table.camera.unwrap_or_else(|| ShownAs::default().camera),
         };
         Ok(Inlet { pattern: table.pattern, end, format: table.format, shown_as })
     }
@@ -156,6 +168,10 @@ fn end(
     };
     if matches!(&end, End::Connect(address) if address.as_str().ends_with(":*")) {
         let what = "only a bound end can take any free port; write the port's number";
+        return Err(Fault::of(key, span.clone(), what.into()));
+    }
+    if matches!(&end, End::Bind(address) if address.as_str().starts_with("tcp://localhost:")) {
+        let what = "an end is bound at an address and not at a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
     if !end.address().is_local() && !plaintext {

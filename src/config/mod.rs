@@ -23,9 +23,9 @@ pub use receiver::{Receiver, Web};
 /// What a configuration file is for.
 #[derive(Debug)]
 pub enum Either {
-    /// The agent's: it has boards, cameras or a name.
+    /// The agent's.
     Agent(Agent),
-    /// The receiver's.
+    /// The receiver's: it has links, perhaps a page, and nothing else.
     Receiver(Receiver),
 }
 
@@ -61,9 +61,9 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 pub fn either(path: &Path) -> Result<Either, Error> {
     let text = error::read(path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
-    if ["name", "serial", "camera"].iter().any(|key| table.contains_key(*key)) {
-        agent(path).map(Either::Agent)
-    } else {
+    if !table.is_empty() && table.keys().all(|key| key == "link" || key == "web") {
         receiver(path).map(Either::Receiver)
+    } else {
+        agent(path).map(Either::Agent)
     }
 }

@@ -1,5 +1,6 @@
 //! The receiver's configuration file.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use toml::Spanned;
 use super::address::{Address, End};
 use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
-use crate::name::Name;
 
 /// What a receiver is to do.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Default for Receiver {
     fn default() -> Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = End::Bind(address.expect("the built-in address is an address"));
-        let shown_as = ShownAs { agent: Name::nearest("agent"), camera: Name::nearest("camera") };
+        let shown_as = ShownAs::default();
         let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as };
         Receiver { links: vec![link], web: Web { listen: default_listen() } }
     }
@@ -53,7 +53,21 @@ impl Default for Receiver {
 
 pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     let file: File = toml::from_str(text)?;
-    let links = file.link.into_iter().map(InletTable::check).collect::<Result<Vec<_>, _>>()?;
+    let mut links = Vec::new();
+    let mut shown = BTreeSet::new();
+    for table in file.link {
+        let span = table.span();
+        let link = InletTable::check(table)?;
+        if link.format == Format::Base64 && !shown.insert(link.shown_as.clone()) {
+            let ShownAs { agent, camera } = &link.shown_as;
+            let what = format!(
+                "frames of another base64 link are shown as camera {camera} of agent {agent} already; \
+                 give this link a `camera` of its own"
+            );
+            return Err(Fault::of("camera", span, what));
+        }
+        links.push(link);
+    }
     if links.is_empty() {
         return Err(Fault::of_file("nothing to receive from: there is no [[link]] table"));
     }

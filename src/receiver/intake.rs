@@ -1,9 +1,11 @@
 //! One link of the receiver: messages in, onto the wall.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use crate::wire::{Tally, decode};
 const QUIET: Duration = Duration::from_millis(200);
 const LAST: Duration = Duration::from_secs(1);
 
-/// Malformed messages of one link are logged this often at most.
+/// The same trouble of one link is logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
 
 /// After so many messages in a row others get their turn.
@@ -43,14 +45,14 @@ impl Intake {
     /// When the socket fails.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<Tally> {
         let mut tally = Tally::default();
-        let mut malformed = Malformed::default();
+        let (mut malformed, mut dropped) = (Trouble::default(), Trouble::default());
         let mut in_a_row = 0_u32;
         loop {
             let parts = tokio::select! {
                 () = shutdown.cancelled() => break,
                 parts = self.link.receive() => parts?,
             };
-            self.take(&parts, &mut tally, &mut malformed, &shutdown).await;
+            self.take(&parts, &mut tally, &mut malformed, &mut dropped);
             in_a_row = in_a_row.wrapping_add(1);
             if in_a_row.is_multiple_of(FAIR) {
                 tokio::task::yield_now().await;
@@ -58,48 +60,45 @@ impl Intake {
         }
         let end = Instant::now() + LAST;
         while let Ok(parts) = timeout(QUIET, self.link.receive()).await {
-            self.take(&parts?, &mut tally, &mut malformed, &shutdown).await;
+            self.take(&parts?, &mut tally, &mut malformed, &mut dropped);
             if Instant::now() > end {
                 break;
             }
         }
+        self.link.close().await;
         Ok(tally)
     }
 
-    async fn take(
-        &mut self,
-        parts: &[Bytes],
-        tally: &mut Tally,
-        malformed: &mut Malformed,
-        shutdown: &CancellationToken,
-    ) {
+    fn take(&mut self, parts: &[Bytes], tally: &mut Tally, malformed: &mut Trouble, dropped: &mut Trouble) {
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
                 tally.add(&message);
                 if let Some(lines) = &self.lines {
-                    // Whoever reads the lines sets the pace, as in any pipe, but does not hold up the end.
-                    let _ = shutdown.run_until_cancelled(lines.send(message.to_json())).await;
+                    // A slow reader loses lines; it does not make the wall old.
+                    if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
+                        dropped.log(self.link.address(), &"a line was dropped, standard output is not read");
+                    }
                 }
                 self.wall.send_modify(|wall| wall.apply(message));
             }
-            Err(error) => malformed.log(self.link.address(), &error),
+            Err(error) => malformed.log(self.link.address(), &format_args!("malformed message ({error})")),
         }
     }
 }
 
 /// Counts, and logs now and then.
 #[derive(Default)]
-struct Malformed {
+struct Trouble {
     count: u64,
     logged: Option<Instant>,
 }
 
-impl Malformed {
-    fn log(&mut self, address: &str, error: &crate::wire::Malformed) {
+impl Trouble {
+    fn log(&mut self, address: &str, what: &dyn Display) {
         self.count += 1;
         if self.logged.is_none_or(|at| at.elapsed() > LOG) {
             self.logged = Some(Instant::now());
-            warn!("link {address}: malformed message ({error}); {} so far", self.count);
+            warn!("link {address}: {what}; {} so far", self.count);
         }
     }
 }

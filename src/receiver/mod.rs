@@ -27,8 +27,8 @@ use crate::wire::Tally;
 use intake::Intake;
 use wall::Wall;
 
-/// Lines that wait for whoever reads them.
-const LINES: usize = 64;
+/// Lines that wait for whoever reads them; more are dropped and counted.
+const LINES: usize = 4096;
 
 /// A follower that has not ended by now is left behind.
 const FOLLOWERS_END: Duration = Duration::from_millis(500);
@@ -44,7 +44,6 @@ pub struct Also {
 
 /// A receiver whose links and page are open.
 pub struct Receiver {
-    context: zmq::Context,
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
 }
@@ -55,14 +54,13 @@ impl Receiver {
     /// # Errors
     /// When an address cannot be had.
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
-        let context = zmq::Context::new();
         let mut links = Vec::new();
         for inlet in config.links {
             let pattern = match inlet.pattern {
                 InPattern::Pair => Pattern::Pair,
                 InPattern::Sub => Pattern::Sub,
             };
-            let link = Link::open(&context, pattern, &inlet.end)?;
+            let link = Link::open(pattern, &inlet.end)?;
             info!("link {}: open, format {:?}", link.address(), inlet.format);
             links.push((inlet, link));
         }
@@ -72,7 +70,7 @@ impl Receiver {
                 "cannot serve the page on {listen}; is another receiver running? ([web] listen = … chooses another)"
             )
         })?;
-        Ok(Receiver { context, links, page })
+        Ok(Receiver { links, page })
     }
 
     /// Where the page is.
@@ -134,7 +132,6 @@ impl Receiver {
         while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
             failed = failed.or(ended?.err());
         }
-        drop(self.context);
         failed.map_or(Ok(came), Err)
     }
 }

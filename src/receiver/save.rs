@@ -14,6 +14,9 @@ use tracing::warn;
 use super::wall::{Shown, Wall};
 use crate::name::Name;
 
+/// When the frame that was saved last came, for each camera on the wall.
+type Saved = HashMap<(Name, Name), Instant>;
+
 /// Failures are logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
 
@@ -24,7 +27,7 @@ const LOG: Duration = Duration::from_mins(1);
 /// When the directory cannot be made.
 pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: CancellationToken) -> Result<()> {
     fs::create_dir_all(&dir).await.with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut saved = HashMap::new();
+    let mut saved = Saved::new();
     let mut logged: Option<Instant> = None;
     loop {
         let newer = newer(&wall.borrow_and_update(), &mut saved);
@@ -42,13 +45,16 @@ pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: Cancel
     }
 }
 
-fn newer(wall: &Wall, saved: &mut HashMap<(Name, Name), Arc<Shown>>) -> Vec<(Name, Name, Arc<Shown>)> {
-    let cameras = wall.agents.iter().flat_map(|(agent, view)| view.cameras.iter().map(move |camera| (agent, camera)));
+fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name, Arc<Shown>)> {
+    let before = std::mem::take(saved);
     let mut newer = Vec::new();
-    for (agent, (name, camera)) in cameras {
-        let before = saved.insert((agent.clone(), name.clone()), Arc::clone(&camera.shown));
-        if before.is_none_or(|before| !Arc::ptr_eq(&before, &camera.shown)) {
-            newer.push((agent.clone(), name.clone(), Arc::clone(&camera.shown)));
+    for (agent, view) in &wall.agents {
+        for (name, camera) in &view.cameras {
+            let key = (agent.clone(), name.clone());
+            if before.get(&key) != Some(&camera.shown.received) {
+                newer.push((agent.clone(), name.clone(), Arc::clone(&camera.shown)));
+            }
+            saved.insert(key, camera.shown.received);
         }
     }
     newer

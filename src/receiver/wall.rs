@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::name::Name;
 use crate::wire::{FrameHeader, Message, Reading, Status};
@@ -15,6 +16,12 @@ use crate::wire::{FrameHeader, Message, Reading, Status};
 const MOST_AGENTS: usize = 64;
 const MOST_CAMERAS: usize = 64;
 const MOST_QUANTITIES: usize = 1024;
+
+/// An agent that was not heard for so long has ended, and another may have its name.
+const CONTESTED: Duration = Duration::from_secs(5);
+
+/// Two agents of one name are logged this often at most.
+const LOG: Duration = Duration::from_mins(1);
 
 /// What the receiver knows now.
 #[derive(Debug, Default)]
@@ -28,8 +35,10 @@ pub struct Wall {
 /// One agent.
 #[derive(Debug)]
 pub struct Agent {
-    /// Its latest start.
-    pub boot: Name,
+    /// Its latest start; none while only formats were heard that do not say.
+    pub boot: Option<Name>,
+    boot_before: Option<Name>,
+    contested: Option<Instant>,
     /// When its last message came.
     pub heard: Instant,
     /// Cameras that frames came from.
@@ -102,15 +111,9 @@ impl Wall {
         if !known && self.agents.len() == MOST_AGENTS {
             return;
         }
-        let boot = match &message {
-            Message::Frame(header, _) => &header.boot,
-            Message::Readings(readings) => &readings.boot,
-            Message::Status(status) => &status.boot,
-        };
-        let agent = self.agents.entry(message.agent().clone()).or_insert_with(|| Agent::new(boot));
-        if agent.boot != *boot {
-            // Started anew: its numbers begin again, and what it no longer has must not stay.
-            *agent = Agent::new(boot);
+        let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);
+        if !agent.is_of(message.agent(), message.boot()) {
+            return;
         }
         agent.heard = Instant::now();
         let changed = match message {
@@ -129,14 +132,35 @@ impl Wall {
 }
 
 impl Agent {
-    fn new(boot: &Name) -> Agent {
+    fn new() -> Agent {
         Agent {
-            boot: boot.clone(),
+            boot: None,
+            boot_before: None,
+            contested: None,
             heard: Instant::now(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
         }
+    }
+
+    /// Whether a message of this boot is to be taken. A new boot starts the agent anew: its numbers begin again, and
+    /// what it no longer has must not stay. A boot that comes back while the other one still speaks is a second agent
+    /// of the same name.
+    fn is_of(&mut self, name: &Name, boot: Option<&Name>) -> bool {
+        if boot.is_none() || self.boot.as_ref() == boot {
+            return true;
+        }
+        if self.boot_before.as_ref() == boot && self.heard.elapsed() < CONTESTED {
+            if self.contested.is_none_or(|at| at.elapsed() > LOG) {
+                self.contested = Some(Instant::now());
+                warn!("two agents are named {name}; the one that started first is not shown");
+            }
+            return false;
+        }
+        let boot_before = std::mem::replace(self, Agent::new()).boot;
+        (self.boot, self.boot_before) = (boot.cloned(), boot_before);
+        true
     }
 
     /// True when the camera is new.

@@ -231,18 +231,23 @@ fn tell(wall: &Wall) -> String {
 fn tell_agent(name: &Name, agent: &Agent) -> serde_json::Value {
     let for_ms = |part: &PartStatus| {
         let since_told = agent.status.as_ref().map(|(_, came)| came.elapsed().as_millis() as u64);
-        part.for_ms + since_told.unwrap_or(0)
+        part.for_ms.saturating_add(since_told.unwrap_or(0))
     };
     let status = agent.status.as_ref().map(|(status, _)| status);
-    let cameras: Vec<_> = status
-        .iter()
-        .flat_map(|status| &status.cameras)
-        .map(|part| {
-            let camera = agent.cameras.get(&part.name);
+    let told = |name: &Name| status.and_then(|status| status.cameras.iter().find(|part| part.name == *name));
+    // Those of the status in its order, then those that only frames are known of.
+    let names = status.iter().flat_map(|status| status.cameras.iter().map(|part| &part.name));
+    let others = agent.cameras.keys().filter(|name| told(name).is_none());
+    let cameras: Vec<_> = names
+        .chain(others)
+        .map(|name| {
+            let part = told(name);
+            let camera = agent.cameras.get(name);
             let header = camera.map(|camera| &camera.shown.header);
             json!({
-                "name": part.name, "source": part.source, "up": part.up, "cause": part.cause,
-                "for_ms": for_ms(part), "fps": camera.map(super::wall::Camera::fps),
+                "name": name, "up": part.is_none_or(|part| part.up), "for_ms": part.map(for_ms),
+                "source": part.map_or("", |part| &part.source), "cause": part.map_or("", |part| &part.cause),
+                "fps": camera.map(super::wall::Camera::fps),
                 "width": header.map(|header| header.width), "height": header.map(|header| header.height),
             })
         })

@@ -1,12 +1,14 @@
 //! Parts to messages. What comes from a network is anything at all: every part is checked before it is believed.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-use super::{FrameHeader, Header, Message, VERSION};
+use super::{FrameHeader, Message, VERSION};
 use crate::config::{Format, ShownAs};
 use crate::frame::jpeg_size;
 use crate::name::Name;
@@ -46,58 +48,85 @@ impl From<serde_json::Error> for Malformed {
 /// When the parts are not a message in `format`.
 pub fn decode(format: Format, shown_as: &ShownAs, parts: &[Bytes]) -> Result<Message, Malformed> {
     match (format, parts) {
-        (Format::Watchpost, [_topic, header]) => message(serde_json::from_slice(bounded(header)?)?, None),
-        (Format::Watchpost, [_topic, header, jpeg]) => {
-            message(serde_json::from_slice(bounded(header)?)?, Some(jpeg.clone()))
-        }
+        (Format::Watchpost, [_topic, header]) => message(bounded(header)?, None),
+        (Format::Watchpost, [_topic, header, jpeg]) => message(bounded(header)?, Some(jpeg.clone())),
         (Format::Json, [json]) => from_json(json),
         (Format::Base64, [text]) => {
             let jpeg = STANDARD.decode(text).map_err(|_| Malformed::Base64)?;
             nameless(shown_as.agent.clone(), shown_as.camera.clone(), jpeg.into())
         }
-        (Format::Imagezmq, [header, jpeg]) => from_imagezmq(header, jpeg),
+        (Format::Imagezmq, [header, jpeg]) => from_imagezmq(bounded(header)?, jpeg),
         _ => Err(Malformed::Parts(parts.len())),
     }
 }
 
-fn bounded(header: &Bytes) -> Result<&Bytes, Malformed> {
-    if header.len() <= LONGEST_HEADER {
-        Ok(header)
-    } else {
-        Err(Malformed::Header(format!("{} bytes long", header.len())))
-    }
+fn bounded(header: &Bytes) -> Result<&[u8], Malformed> {
+    if header.len() <= LONGEST_HEADER { Ok(header) } else { Err(too_long(header.len())) }
 }
 
-fn message(header: Header, jpeg: Option<Bytes>) -> Result<Message, Malformed> {
-    let (v, message) = match (header, jpeg) {
-        (Header::Frame(header), Some(jpeg)) if jpeg_size(&jpeg).is_some() => (header.v, Message::Frame(header, jpeg)),
-        (Header::Frame(_), _) => return Err(Malformed::Jpeg),
-        (Header::Readings(readings), None) => (readings.v, Message::Readings(readings)),
-        (Header::Status(status), None) => (status.v, Message::Status(status)),
-        (_, Some(_)) => return Err(Malformed::Parts(3)),
-    };
-    if v == VERSION { Ok(message) } else { Err(Malformed::Version(v)) }
+fn too_long(length: usize) -> Malformed {
+    Malformed::Header(format!("{length} bytes long"))
+}
+
+/// What has to be known before a header can be read as what it is. All else is passed over: a message made to be large
+/// must not become many times as large here.
+#[derive(Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    v: Option<u32>,
+    #[serde(borrow)]
+    jpeg: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    msg: Option<Cow<'a, str>>,
+}
+
+fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
+    let kind: Outline<'_> = serde_json::from_slice(header)?;
+    match kind.v {
+        Some(VERSION) => {}
+        Some(other) => return Err(Malformed::Version(other)),
+        None => return Err(Malformed::Header("no v".into())),
+    }
+    match (kind.kind.as_deref(), jpeg) {
+        (Some("frame"), Some(jpeg)) if jpeg_size(&jpeg).is_some() => {
+            Ok(Message::Frame(serde_json::from_slice(header)?, jpeg))
+        }
+        (Some("frame"), _) => Err(Malformed::Jpeg),
+        (Some("readings"), None) => Ok(Message::Readings(serde_json::from_slice(header)?)),
+        (Some("status"), None) => Ok(Message::Status(serde_json::from_slice(header)?)),
+        (Some("readings" | "status"), Some(_)) => Err(Malformed::Parts(3)),
+        _ => Err(Malformed::Header("no type that is known".into())),
+    }
 }
 
 fn from_json(json: &Bytes) -> Result<Message, Malformed> {
-    let mut value: Value = serde_json::from_slice(json)?;
-    let jpeg = match value.as_object_mut().and_then(|header| header.remove("jpeg")) {
-        Some(Value::String(text)) => Some(STANDARD.decode(text).map_err(|_| Malformed::Base64)?.into()),
-        Some(_) => return Err(Malformed::Base64),
-        None => None,
-    };
-    message(Header::deserialize(value)?, jpeg)
+    let text = serde_json::from_slice::<Outline<'_>>(json)?.jpeg;
+    let header = json.len() - text.as_ref().map_or(0, |text| text.len());
+    if header > LONGEST_HEADER {
+        return Err(too_long(header));
+    }
+    let jpeg = text.map(|text| STANDARD.decode(text.as_bytes())).transpose().map_err(|_| Malformed::Base64)?;
+    message(json, jpeg.map(Bytes::from))
 }
 
-fn from_imagezmq(header: &Bytes, jpeg: &Bytes) -> Result<Message, Malformed> {
-    let value: Value = serde_json::from_slice(bounded(header)?)?;
-    if value.get("v").is_some() {
-        return message(Header::deserialize(value)?, Some(jpeg.clone()));
+fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
+    let kind: Outline<'_> = serde_json::from_slice(header)?;
+    if kind.v.is_some() {
+        return message(header, Some(jpeg.clone()));
     }
     // A stranger's: `msg` is all there is, and most write "HOST CAMERA" or just the host.
-    let text = value.get("msg").and_then(Value::as_str).ok_or(Malformed::Header("no msg".into()))?;
-    let (agent, camera) = text.split_once(' ').unwrap_or((text, "camera"));
+    let text = kind.msg.ok_or(Malformed::Header("no msg".into()))?;
+    let (agent, camera) = text.split_once(' ').unwrap_or((&text, "camera"));
     nameless(Name::nearest(agent), Name::nearest(camera), jpeg.clone())
+}
+
+/// The longest name of a quantity or unit, in bytes: of a line's 256 a label can be most.
+const LONGEST_TEXT: usize = 256;
+
+pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, str>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.len() <= LONGEST_TEXT { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
 }
 
 /// A frame that came without a header of ours: what can be known is in the JPEG.
@@ -107,7 +136,7 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
         v: VERSION,
         agent,
         camera,
-        boot: Name::nearest("unknown"),
+        boot: None,
         seq: 0,
         captured_at_us: 0,
         age_us: 0,
@@ -152,7 +181,10 @@ mod tests {
         assert!(refusal(Watchpost, &[b"", &vec![b' '; LONGEST_HEADER + 1], JPEG]).contains("bytes long"));
         assert!(refusal(Watchpost, &[b"", &[b'['; 10_000], JPEG]).starts_with("header: "));
         assert_eq!(refusal(Base64, &[b"!"]), "the picture is not base64");
-        assert_eq!(refusal(Json, &[header(r#""v""#, r#""jpeg":1,"v""#).as_slice()]), "the picture is not base64");
+        assert_eq!(refusal(Json, &[header(r#""v""#, r#""jpeg":"!","v""#).as_slice()]), "the picture is not base64");
+        assert!(refusal(Json, &[header(r#""v""#, r#""jpeg":1,"v""#).as_slice()]).contains("invalid type"));
+        let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(LONGEST_HEADER)));
+        assert!(refusal(Json, &[padded.as_slice()]).contains("bytes long"));
         assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
     }
 

@@ -1,4 +1,4 @@
-//! Messages to bytes and back, in every format. Pure: no sockets, no clocks, no state.
+//! Messages to bytes and back, in every format. No sockets and no state.
 //!
 //! A message is one of [`Message`]'s three. The format watchpost sends it as parts: a topic (`frame/AGENT/CAMERA`,
 //! `readings/AGENT`, `status/AGENT`), a JSON header that says everything, and for a frame the JPEG. The other formats
@@ -42,8 +42,8 @@ pub struct FrameHeader {
     pub agent: Name,
     /// The camera.
     pub camera: Name,
-    /// New each time the agent starts; sequence numbers count within it.
-    pub boot: Name,
+    /// New each time the agent starts; sequence numbers count within it. None in formats that do not carry it.
+    pub boot: Option<Name>,
     /// Counts the camera's frames; a gap is a dropped frame.
     pub seq: u64,
     /// When the picture was taken, microseconds since 1970 by the agent's clock.
@@ -79,10 +79,12 @@ pub struct Reading {
     /// The serial port it came from.
     pub port: Name,
     /// What was measured.
+    #[serde(deserialize_with = "decode::short")]
     pub quantity: Cow<'static, str>,
     /// In `unit`.
     pub value: f64,
     /// Empty for raw counts.
+    #[serde(deserialize_with = "decode::short")]
     pub unit: Cow<'static, str>,
     /// When its line was complete, microseconds since 1970 by the agent's clock.
     pub captured_at_us: i64,
@@ -158,7 +160,7 @@ impl Message {
             v: VERSION,
             agent: agent.clone(),
             camera: camera.clone(),
-            boot: boot.clone(),
+            boot: Some(boot.clone()),
             seq: jpeg.seq,
             captured_at_us: jpeg.captured.unix_us(),
             age_us: jpeg.captured.age().as_micros() as u64,
@@ -178,6 +180,16 @@ impl Message {
     ) -> Message {
         let readings = readings.into_iter().map(Reading::from).collect();
         Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), readings })
+    }
+
+    /// The start of the agent that it is from, where the format says.
+    #[must_use]
+    pub fn boot(&self) -> Option<&Name> {
+        match self {
+            Message::Frame(header, _) => header.boot.as_ref(),
+            Message::Readings(readings) => Some(&readings.boot),
+            Message::Status(status) => Some(&status.boot),
+        }
     }
 
     /// The agent it is from.
@@ -210,11 +222,9 @@ impl Tally {
     /// Counts what is in a message.
     pub fn add(&mut self, message: &Message) {
         match message {
-            Message::Frame(header, _) => *self.frames.entry(header.camera.clone()).or_default() += 1,
+            Message::Frame(header, _) => count(&mut self.frames, &header.camera),
             Message::Readings(readings) => {
-                for reading in &readings.readings {
-                    *self.readings.entry(reading.quantity.clone()).or_default() += 1;
-                }
+                readings.readings.iter().for_each(|reading| count(&mut self.readings, &reading.quantity));
             }
             Message::Status(_) => {}
         }
@@ -231,6 +241,17 @@ impl Tally {
     }
 }
 
+/// Names that are counted: what comes from a network must not fill memory.
+const MOST_COUNTED: usize = 1024;
+
+fn count<K: Clone + Ord>(counts: &mut BTreeMap<K, u64>, name: &K) {
+    if let Some(count) = counts.get_mut(name) {
+        *count += 1;
+    } else if counts.len() < MOST_COUNTED {
+        counts.insert(name.clone(), 1);
+    }
+}
+
 /// A header with its `type`, borrowed for writing.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -238,13 +259,4 @@ enum HeaderRef<'a> {
     Frame(&'a FrameHeader),
     Readings(&'a Readings),
     Status(&'a Status),
-}
-
-/// A header with its `type`, as read.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Header {
-    Frame(FrameHeader),
-    Readings(Readings),
-    Status(Status),
 }

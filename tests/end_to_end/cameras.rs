@@ -40,7 +40,9 @@ fn a_cameras_own_jpegs_arrive_byte_for_byte_and_in_order() {
         let text = socket.recv_bytes(0).expect("a frame");
         let jpeg = STANDARD.decode(text).expect("base64");
         let place = jpegs.iter().position(|own| *own == jpeg).expect("one of the camera's own frames, unchanged");
-        assert_ne!(Some(place), last, "the same frame twice");
+        // Forward, by one or by the few that a busy machine drops, round the film's end.
+        let step = last.map_or(1, |last| (place + jpegs.len() - last) % jpegs.len());
+        assert!((1..10).contains(&step), "frame {place} after {last:?}");
         last = Some(place);
     }
 }
@@ -102,6 +104,7 @@ fn cut_frames_are_dropped_and_counted() {
     receiver
         .program
         .says_json("the count", |message| message["cameras"][0]["counts"]["broken frames"].as_u64() > Some(5));
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives only broken frames");
     assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
 }
 

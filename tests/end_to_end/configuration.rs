@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use watchpost::config;
+
 use crate::harness::Bench;
 
 fn watchpost(command: &str, config: &Path) -> Output {
@@ -9,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 9] = [
+const WRONG: [(&str, u32, &[&str]); 13] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -30,6 +32,10 @@ const WRONG: [(&str, u32, &[&str]); 9] = [
     ),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:5559\"", 3, &["not on this machine", "`plaintext = true`"]),
     ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["`base46`", "`base64`"]),
+    ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
+    ("[[serial]]\nport = \"\"", 2, &["cannot be empty", "/dev/ttyUSB0"]),
+    ("[[serial]]\nport = \"x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
+    ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = 1e-20", 4, &["not a frame rate", "0.01 to 240"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nsize = \"big\"", 4, &["\"big\" is not a size", "\"640x480\""]),
 ];
@@ -39,7 +45,6 @@ fn a_wrong_file_is_refused_with_its_line_and_what_to_write_instead() {
     let bench = Bench::new();
     for (text, line, words) in WRONG {
         let config = bench.path("agent.toml");
-        // A name makes it the agent's for `check` too.
         std::fs::write(&config, format!("{text}\n")).expect("a temporary file");
         let run = watchpost("run", &config);
         let said = String::from_utf8_lossy(&run.stderr).into_owned();
@@ -52,9 +57,10 @@ fn a_wrong_file_is_refused_with_its_line_and_what_to_write_instead() {
 #[test]
 fn check_says_the_same_as_run() {
     let bench = Bench::new();
-    for (text, ..) in WRONG.iter().filter(|(text, ..)| text.contains("camera")) {
+    for (text, ..) in WRONG {
         let config = bench.path("agent.toml");
-        std::fs::write(&config, text).expect("a temporary file");
+        // A file of links alone is taken for a receiver's.
+        std::fs::write(&config, format!("name = \"a\"\n{text}")).expect("a temporary file");
         let (run, check) = (watchpost("run", &config), watchpost("check", &config));
         assert_eq!((run.status.code(), run.stderr), (check.status.code(), check.stderr));
     }
@@ -73,25 +79,41 @@ fn a_file_that_is_not_there_or_says_nothing_is_refused() {
 }
 
 #[test]
-fn the_files_in_config_are_right_and_so_are_the_defaults_they_show() {
+fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
     let bench = Bench::new();
-    for file in ["watchpost.toml", "receiver.toml", "examples/two-boards-four-cameras.toml"] {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
-        let check = watchpost("check", &file);
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
-        // What stands there as a default is a key that can be set.
-        let text = std::fs::read_to_string(&file).expect("a file of ours");
-        let set = text.replace("# format = \"watchpost\"", "format = \"base64\"");
-        let set: Vec<String> = set.lines().map(uncommented_default).collect();
-        std::fs::write(bench.path("set.toml"), set.join("\n")).expect("a temporary file");
-        let check = watchpost("check", &bench.path("set.toml"));
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
-    }
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    config::agent(&dir.join("examples/two-boards-four-cameras.toml")).expect("the example");
+    let agent = |path: &Path| format!("{:?}", config::agent(path).expect("the agent's file"));
+    let (plain, set) = (dir.join("watchpost.toml"), bench.path("watchpost.toml"));
+    std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
+    // The agent's own name is the machine's, and cannot stand in a file.
+    assert_eq!(
+        agent(&plain).split_once("serial:").map(|(_, rest)| rest.to_owned()),
+        agent(&set).split_once("serial:").map(|(_, rest)| rest
+            .replace("fields: [\"temperature\", \"humidity\"]", "fields: []")
+            .replace("size: Some(Size { width: 640, height: 480 })", "size: None"))
+    );
+
+    let receiver = |path: &Path| format!("{:?}", config::receiver(path).expect("the receiver's file"));
+    let (plain, set) = (dir.join("receiver.toml"), bench.path("receiver.toml"));
+    std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
+    assert_eq!(receiver(&plain), receiver(&set));
+    assert_eq!(receiver(&plain), format!("{:?}", config::Receiver::default()), "what it does without a file");
 }
 
-fn uncommented_default(line: &str) -> String {
-    let key_value = line.strip_prefix("# ").filter(|rest| {
-        rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
-    });
-    key_value.map_or(line, |set| set.split("     ").next().unwrap_or(set)).to_owned()
+/// The file with its lines `# key = value` uncommented.
+fn with_defaults_set(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).expect("a file of ours");
+    let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    text.lines()
+        .map(|line| {
+            match line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))) {
+                // Only for another format; their default shows in the comparison with no file at all.
+                Some(set) if set.starts_with("agent =") || set.starts_with("camera =") => String::new(),
+                Some(set) => set.to_owned(),
+                None => line.to_owned(),
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -3,7 +3,7 @@ use std::process::Command;
 use serde_json::Value;
 use zeromq::{Socket as _, SocketRecv as _, SubSocket};
 
-use crate::harness::{Bench, Program, eventually, free_port, peer, saved};
+use crate::harness::{Bench, Board, Program, eventually, free_port, peer, saved};
 
 const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
 
@@ -25,8 +25,8 @@ fn a_link_without_a_peer_holds_up_neither_cameras_nor_other_links() {
     ));
     receiver.program.says_json("many frames", |message| message["seq"].as_u64() > Some(50));
     receiver.program.says_json("a status that tells the links apart", |message| {
-        let up: Vec<_> = (0..3).map(|link| message["links"][link]["up"].clone()).collect();
-        up == [false, false, true]
+        let cause = |link: usize| message["links"][link]["cause"].as_str().unwrap_or("").to_owned();
+        (0..2).all(|link| cause(link).starts_with("nobody there")) && cause(2) == "connected"
     });
 }
 
@@ -61,7 +61,7 @@ fn an_agent_that_is_started_again_is_heard_on_a_bound_pair() {
     });
 }
 
-/// Every format arrives, on a pair and on a pub link, and is the same picture.
+/// Every format arrives, on a pair and on a pub link.
 #[test]
 fn every_format_arrives_on_both_patterns() {
     for format in ["watchpost", "json", "base64", "imagezmq"] {
@@ -137,25 +137,98 @@ async fn independent_subscribers_read_header_and_jpeg() {
 }
 
 #[test]
-fn a_receiver_needs_no_file() {
-    // The built-in link and page may be in use on this machine; then it says so and which key changes it.
+fn a_page_port_that_is_in_use_is_told_with_the_key_that_changes_it() {
     let bench = Bench::new();
-    let config = bench.path("receiver.toml");
-    std::fs::write(
-        &config,
-        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
-    )
-    .expect("a temporary file");
-    let first =
-        Program::start(Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("receive").arg("--config").arg(&config));
-    let taken = first.logs("the page is at http://", "/");
-    std::fs::write(
-        &config,
-        format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"{taken}\"\n"),
-    )
-    .expect("a temporary file");
+    let first = bench.pair_receiver();
+    let config = bench.path("second.toml");
+    let text =
+        format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"{}\"\n", first.page);
+    std::fs::write(&config, text).expect("a temporary file");
     let mut second =
         Program::start(Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("receive").arg("--config").arg(&config));
     assert_eq!(second.wait().code(), Some(1));
     assert!(second.log().contains("another receiver") && second.log().contains("[web] listen"), "{}", second.log());
+}
+
+/// The four base64 ports and the pub link of one agent, shown together under its name.
+#[test]
+fn links_of_one_agent_share_the_wall() {
+    let bench = Bench::new();
+    let config = bench.path("receiver.toml");
+    std::fs::write(
+        &config,
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n\
+         [[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\nformat = \"base64\"\nagent = \"shed\"\ncamera = \"too\"\n\
+         [web]\nlisten = \"127.0.0.1:0\"\n",
+    )
+    .expect("a temporary file");
+    let receiver = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_watchpost"))
+            .arg("receive")
+            .arg("--config")
+            .arg(&config)
+            .arg("--save")
+            .arg(bench.path("saved")),
+    );
+    let whole = format!("tcp://{}", receiver.logs("link tcp://", ": open, format Watchpost"));
+    eventually("the second link", || receiver.log().contains("format Base64").then_some(()));
+    let log = receiver.log();
+    let base64 = log.lines().find(|line| line.contains("format Base64")).expect("its line");
+    let base64 = base64.split_once("link ").and_then(|(_, rest)| rest.split_once(": open")).expect("an address").0;
+    let _agent = bench.agent(&format!(
+        "{CAMERA}link = [{{ pattern = \"pair\", connect = \"{whole}\" }}, \
+         {{ pattern = \"pair\", connect = \"{base64}\", format = \"base64\" }}]"
+    ));
+    saved(&bench, "shed", "door");
+    saved(&bench, "shed", "too");
+    let page = receiver.logs("the page is at http://", "/");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        use futures_util::StreamExt as _;
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{page}/live")).await.expect("a WebSocket");
+        // Never just one of them: neither link may wipe out what the other brought.
+        for _ in 0..20 {
+            let Some(Ok(message)) = socket.next().await else { panic!("the socket stays") };
+            let Ok(text) = message.to_text() else { continue };
+            let Ok(wall) = serde_json::from_str::<Value>(text) else { continue };
+            assert_eq!(wall["agents"][0]["cameras"].as_array().map(Vec::len), Some(2), "{wall}");
+        }
+    });
+}
+
+#[test]
+fn the_last_readings_before_the_end_are_sent_to_a_slow_peer() {
+    let bench = Bench::new();
+    let mut board = Board::new();
+    let context = zmq::Context::new();
+    let socket = context.socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvhwm(1).expect("an option");
+    socket.set_rcvtimeo(500).expect("an option");
+    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    let mut agent = bench.agent(&format!(
+        "serial = [{{ name = \"climate\", port = \"{}\" }}]\nlink = [{{ pattern = \"pair\", connect = \"{address}\" }}]",
+        board.path.display()
+    ));
+    agent.logs("connected", "");
+    agent.logs("open at", "");
+    let lines = 300;
+    for line in 0..lines {
+        board.say(&format!("n-{line}"));
+    }
+    let mut numbers = Vec::new();
+    let mut end = None;
+    while let Ok(parts) = socket.recv_multipart(0) {
+        let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
+        let readings = header["readings"].as_array().into_iter().flatten();
+        numbers.extend(readings.filter_map(|reading| reading["value"].as_f64()).map(|value| value as i64));
+        if end.is_none() && !numbers.is_empty() {
+            end = Some(agent.terminate());
+        }
+    }
+    let (status, _) = end.expect("readings came");
+    assert!(status.success());
+    // What was read from the port until the end is here, in order and without a gap.
+    assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] == 1), "{numbers:?}");
+    assert!(!agent.log().contains("were not taken"), "{}", agent.log());
 }

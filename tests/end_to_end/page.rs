@@ -108,8 +108,11 @@ async fn a_camera_that_is_down_is_no_signal_with_its_cause() {
     let browser = Browser::open(&bench, &receiver.page).await;
     let tile = "article[data-camera='shed/door'][data-state=no-signal]";
     browser.sees(tile).await;
-    let text = browser.client.find(Locator::Css(tile)).await.expect("the tile").text().await.expect("its text");
-    assert!(text.contains("NO SIGNAL") && text.contains("no such device"), "{text}");
+    for words in ["NO SIGNAL", "no such device"] {
+        let said = format!("//article[@data-state='no-signal']//*[text()='{words}']");
+        let found = browser.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&said)).await;
+        assert!(found.is_ok(), "no {words:?} on the page");
+    }
     browser.close().await;
 }
 

@@ -1,5 +1,7 @@
 //! Streams and files, through OpenCV.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use opencv::core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Size as CvSize, Vector};
 use opencv::imgproc::{INTER_AREA, resize};
@@ -13,6 +15,9 @@ use super::{PATIENCE, Picture, STALLED};
 use crate::clock::Stamp;
 use crate::config::{Camera, Size};
 use crate::frame::{Frame, Layout};
+
+/// A network camera may take seconds to agree on a stream.
+const OPEN: Duration = Duration::from_secs(5);
 
 /// The rate of a file that does not tell its own.
 const USUAL_FPS: f64 = 25.0;
@@ -34,8 +39,8 @@ impl Film {
         if is_file && !std::path::Path::new(film).exists() {
             bail!("no such file");
         }
-        let timeout = STALLED.as_millis() as i32;
-        let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, CAP_PROP_READ_TIMEOUT_MSEC, timeout]);
+        let (open, read) = (OPEN.as_millis() as i32, STALLED.as_millis() as i32);
+        let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
         let capture = VideoCapture::from_file_with_params(film, CAP_FFMPEG, &params).context("cannot be opened")?;
         if !capture.is_opened()? {
             bail!("cannot be opened as {}", if is_file { "a film" } else { "a stream" });

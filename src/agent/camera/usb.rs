@@ -27,6 +27,8 @@ pub(super) struct Usb {
     pace: Pace,
     health: Part,
     last: Instant,
+    /// No frame was whole since then.
+    broken_since: Option<Instant>,
     sequence: Option<u32>,
     planes: Vec<u8>,
 }
@@ -38,7 +40,7 @@ impl Usb {
             io::ErrorKind::PermissionDenied => {
                 anyhow::anyhow!("no permission to open it; is the user in the group \"video\"?")
             }
-            _ => anyhow::Error::new(error).context("cannot be opened"),
+            _ => in_words(error),
         })?;
         let offered = device.formats();
         let Some(fourcc) = [FourCc::MJPG, FourCc::JPEG, FourCc::YUYV].into_iter().find(|f| offered.contains(f)) else {
@@ -46,20 +48,14 @@ impl Usb {
             bail!("offers neither MJPG nor YUYV but {offered}");
         };
         let wish = camera.size.unwrap_or(DEFAULT_SIZE);
-        let format = device.set_format(fourcc, wish.width, wish.height).context("refuses the format")?;
-        if format.fourcc != fourcc {
-            bail!("was asked for {fourcc} and gives {}", format.fourcc);
+        let format = device.set_format(fourcc, wish.width, wish.height).map_err(in_words)?;
+        if format.fourcc != fourcc || format.width < 2 || format.height < 2 {
+            bail!("was asked for {fourcc} and gives {}x{} {}", format.width, format.height, format.fourcc);
         }
         let rate = device.set_rate(camera.fps.get());
-        let stream = Stream::start(device, BUFFERS).map_err(|error| match error.raw_os_error() {
-            Some(nix::libc::ENOSPC) => anyhow::anyhow!(
-                "no bandwidth left on its USB bus; use a smaller size, fewer frames a second or another port"
-            ),
-            Some(nix::libc::EBUSY) => anyhow::anyhow!("another program is using it"),
-            _ => anyhow::Error::new(error).context("does not stream"),
-        })?;
+        let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
         let (pace, last) = (Pace::of(camera.fps), Instant::now());
-        Ok(Usb { stream, format, rate, pace, health, last, sequence: None, planes: Vec::new() })
+        Ok(Usb { stream, format, rate, pace, health, last, broken_since: None, sequence: None, planes: Vec::new() })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<(Stamp, Picture<'_>)>> {
@@ -88,7 +84,7 @@ impl Usb {
     /// The last of all filled buffers; the ones before go back unread.
     fn newest(&mut self) -> Result<Option<Filled>> {
         let mut newest = None;
-        while let Some(filled) = self.stream.dequeue().map_err(unplugged)? {
+        while let Some(filled) = self.stream.dequeue().map_err(in_words)? {
             self.count_gap(filled.sequence);
             if let Some(older) = newest.replace(filled) {
                 self.health.count("replaced by a newer frame", 1);
@@ -100,20 +96,19 @@ impl Usb {
 
     fn count_gap(&mut self, sequence: u32) {
         let missed = self.sequence.map_or(0, |last| sequence.wrapping_sub(last).saturating_sub(1));
-        if missed > 0 {
+        // A step back is a driver that counts anew.
+        if missed > 0 && missed < u32::MAX / 2 {
             self.health.count("dropped by the driver", missed.into());
         }
         self.sequence = Some(sequence);
     }
 
     /// The camera's own bytes, copied once, and the buffer given back before anyone works on them.
-    fn own_jpeg(&self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
+    fn own_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
         let bytes = whole_jpeg(self.stream.bytes(&filled)).map(Bytes::copy_from_slice);
         self.give_back(filled)?;
-        let Some(bytes) = bytes else {
-            self.health.count("broken frames", 1);
-            return Ok(None);
-        };
+        self.judge(bytes.is_some())?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let Format { width, height, .. } = self.format;
         Ok(Some((captured, Picture::Jpeg { width, height, bytes })))
     }
@@ -124,22 +119,40 @@ impl Usb {
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
+        self.judge(whole.is_some())?;
         if whole.is_none() {
-            self.health.count("broken frames", 1);
             return Ok(None);
         }
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.planes };
         Ok(Some((captured, Picture::Pixels(frame))))
     }
 
+    /// Counts a broken frame; fails when there is nothing else any more.
+    fn judge(&mut self, whole: bool) -> Result<()> {
+        if whole {
+            self.broken_since = None;
+            return Ok(());
+        }
+        self.health.count("broken frames", 1);
+        if self.broken_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
+            bail!("gives only broken frames");
+        }
+        Ok(())
+    }
+
     fn give_back(&self, filled: Filled) -> Result<()> {
-        self.stream.give_back(filled).map_err(unplugged)
+        self.stream.give_back(filled).map_err(in_words)
     }
 }
 
-fn unplugged(error: io::Error) -> anyhow::Error {
+/// What a driver's error means to a person.
+fn in_words(error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(nix::libc::ENODEV) => anyhow::anyhow!("unplugged"),
+        Some(nix::libc::EBUSY) => anyhow::anyhow!("another program is using it"),
+        Some(nix::libc::ENOSPC) => anyhow::anyhow!(
+            "no bandwidth left on its USB bus; use a smaller size, fewer frames a second or another port"
+        ),
         _ => anyhow::Error::new(error).context("failed"),
     }
 }

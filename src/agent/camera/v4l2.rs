@@ -15,7 +15,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use nix::libc::{O_NONBLOCK, c_void, timeval};
+use nix::libc::{O_NONBLOCK, c_void, off_t, timeval};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::time::{ClockId, clock_gettime};
@@ -91,7 +91,8 @@ impl Device {
     pub(super) fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<Format> {
         let pixelformat = u32::from_le_bytes(fourcc.0);
         let wish = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
-        let mut format = FormatArg { type_: VIDEO_CAPTURE, fmt: FormatUnion { pix: wish } };
+        let mut format = FormatArg { type_: VIDEO_CAPTURE, ..zeroed() };
+        format.fmt.pix = wish;
         // SAFETY: the struct is S_FMT's, and lives through the call.
         unsafe { s_fmt(self.0.as_raw_fd(), &raw mut format) }?;
         // SAFETY: for VIDEO_CAPTURE the driver fills `pix`, and any bytes are valid integers.
@@ -108,7 +109,8 @@ impl Device {
     pub(super) fn set_rate(&self, fps: f64) -> Option<f64> {
         let interval = Fraction { numerator: 1000, denominator: (fps * 1000.0).round() as u32 };
         let capture = CaptureParm { timeperframe: interval, ..zeroed() };
-        let mut parm = StreamParm { type_: VIDEO_CAPTURE, parm: ParmUnion { capture } };
+        let mut parm = StreamParm { type_: VIDEO_CAPTURE, ..zeroed() };
+        parm.parm.capture = capture;
         // SAFETY: the struct is S_PARM's, and lives through the call.
         unsafe { s_parm(self.0.as_raw_fd(), &raw mut parm) }.ok()?;
         // SAFETY: for VIDEO_CAPTURE the driver fills `capture`, and any bytes are valid integers.
@@ -238,8 +240,11 @@ impl Mapping {
     fn new(device: &File, length: u32, offset: u32) -> io::Result<Mapping> {
         let length = NonZeroUsize::new(length as usize).ok_or(io::Error::other("the driver gave an empty buffer"))?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // Of 32 bits where that is the machine's word.
+        #[allow(clippy::cast_lossless)]
+        let offset = offset as off_t;
         // SAFETY: a new mapping, placed by the kernel, touches no memory of ours.
-        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, device, offset.into()) }?;
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, device, offset) }?;
         Ok(Mapping { start, length })
     }
 
@@ -397,6 +402,8 @@ union BufferUnion {
 impl Plain for Capability {}
 impl Plain for FmtDesc {}
 impl Plain for PixFormat {}
+impl Plain for FormatArg {}
+impl Plain for StreamParm {}
 impl Plain for CaptureParm {}
 impl Plain for RequestBuffers {}
 impl Plain for Buffer {}
