@@ -128,3 +128,32 @@ fn a_port_that_is_missing_joins_and_one_that_is_unplugged_comes_back_under_its_l
         says(false, "");
     }
 }
+
+#[test]
+fn an_agent_without_cameras_rests_while_its_board_is_silent() {
+    let bench = Bench::new();
+    let board = Board::new();
+    let receiver = bench.pair_receiver();
+    let agent = bench.agent(&format!(
+        r#"
+        serial = [{{ name = "climate", port = "{}" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        board.path.display(),
+        receiver.link
+    ));
+    agent.logs("connected", "");
+    let statuses = |count| {
+        receiver.program.forget();
+        for _ in 0..count {
+            receiver.program.says_json("a status", |message| message["type"] == "status");
+            receiver.program.forget();
+        }
+    };
+    statuses(1);
+    let before = agent.cpu_seconds();
+    // A second each.
+    statuses(2);
+    let used = agent.cpu_seconds() - before;
+    assert!(used < 0.5, "{used} s of CPU in two seconds");
+}
