@@ -1,6 +1,6 @@
 //! One camera: opened, captured, encoded where that is needed, and opened again for as long as the agent runs.
 //!
-//! `usb.rs` is the policy of V4L2 devices over the ioctls in `v4l2.rs`, `opencv.rs` is streams and files, `pattern.rs`
+//! `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in `videodev2.rs`, `opencv.rs` is streams and files, `pattern.rs`
 //! needs nothing. Each source gives the newest picture it has; nothing is queued here.
 
 #[cfg(feature = "opencv")]
@@ -9,6 +9,7 @@ mod pace;
 mod pattern;
 mod usb;
 mod v4l2;
+mod videodev2;
 
 use std::time::Duration;
 

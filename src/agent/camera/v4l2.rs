@@ -1,13 +1,7 @@
-//! V4L2's ioctls and mapped buffers behind a safe face.
-//!
-//! Own structs and not a crate's: a handful is needed, bindings made at build time would need libclang, and a buffer
-//! must be given back without a panic when its camera is gone. Layouts are those of linux/videodev2.h, whose names the
-//! fields keep; a struct's size is part of its ioctl's number, so a wrong one is refused by the kernel (ENOTTY).
+//! V4L2's ioctls and mapped buffers behind a safe face: a device is asked and set, then streams.
 
-use std::ffi::{c_int, c_ulong};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::mem::size_of;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,11 +9,14 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use nix::libc::{O_NONBLOCK, c_void, off_t, timeval};
+use nix::libc::{O_NONBLOCK, c_void, off_t};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::time::{ClockId, clock_gettime};
 
+// A header's names, taken as C takes them.
+#[allow(clippy::wildcard_imports)]
+use super::videodev2::*;
 use crate::clock::Stamp;
 
 /// A pixel format's four characters.
@@ -260,161 +257,3 @@ impl Drop for Mapping {
         let _ = unsafe { munmap(self.start, self.length.get()) };
     }
 }
-
-const VIDEO_CAPTURE: u32 = 1;
-static VIDEO_CAPTURE_INT: c_int = 1;
-const MEMORY_MMAP: u32 = 1;
-const FIELD_NONE: u32 = 1;
-const CAP_VIDEO_CAPTURE: u32 = 0x0000_0001;
-const CAP_STREAMING: u32 = 0x0400_0000;
-const CAP_DEVICE_CAPS: u32 = 0x8000_0000;
-const BUF_FLAG_ERROR: u32 = 0x0000_0040;
-const BUF_FLAG_TIMESTAMP_MASK: u32 = 0x0000_e000;
-const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x0000_2000;
-
-/// The structs below hold integers, arrays of them and unions of such: all zeros is a value of each.
-trait Plain: Sized {}
-
-fn zeroed<T: Plain>() -> T {
-    // SAFETY: `Plain` types are valid when all bytes are zero.
-    unsafe { std::mem::zeroed() }
-}
-
-fn buffer(index: u32) -> Buffer {
-    Buffer { index, type_: VIDEO_CAPTURE, memory: MEMORY_MMAP, ..zeroed() }
-}
-
-#[repr(C)]
-struct Capability {
-    driver: [u8; 16],
-    card: [u8; 32],
-    bus_info: [u8; 32],
-    version: u32,
-    capabilities: u32,
-    device_caps: u32,
-    reserved: [u32; 3],
-}
-
-#[repr(C)]
-struct FmtDesc {
-    index: u32,
-    type_: u32,
-    flags: u32,
-    description: [u8; 32],
-    pixelformat: u32,
-    mbus_code: u32,
-    reserved: [u32; 3],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct PixFormat {
-    width: u32,
-    height: u32,
-    pixelformat: u32,
-    field: u32,
-    bytesperline: u32,
-    sizeimage: u32,
-    colorspace: u32,
-    private: u32,
-    flags: u32,
-    encoding: u32,
-    quantization: u32,
-    xfer_func: u32,
-}
-
-#[repr(C)]
-struct FormatArg {
-    type_: u32,
-    fmt: FormatUnion,
-}
-
-#[repr(C)]
-union FormatUnion {
-    pix: PixFormat,
-    /// 200 bytes, aligned as the pointers in the members that are not used here.
-    raw: [usize; 200 / size_of::<usize>()],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Fraction {
-    numerator: u32,
-    denominator: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct CaptureParm {
-    capability: u32,
-    capturemode: u32,
-    timeperframe: Fraction,
-    extendedmode: u32,
-    readbuffers: u32,
-    reserved: [u32; 4],
-}
-
-#[repr(C)]
-struct StreamParm {
-    type_: u32,
-    parm: ParmUnion,
-}
-
-#[repr(C)]
-union ParmUnion {
-    capture: CaptureParm,
-    raw: [u8; 200],
-}
-
-#[repr(C)]
-struct RequestBuffers {
-    count: u32,
-    type_: u32,
-    memory: u32,
-    capabilities: u32,
-    flags: u8,
-    reserved: [u8; 3],
-}
-
-#[repr(C)]
-struct Buffer {
-    index: u32,
-    type_: u32,
-    bytesused: u32,
-    flags: u32,
-    field: u32,
-    timestamp: timeval,
-    timecode: [u32; 4],
-    sequence: u32,
-    memory: u32,
-    m: BufferUnion,
-    length: u32,
-    reserved2: u32,
-    request_fd: i32,
-}
-
-#[repr(C)]
-union BufferUnion {
-    offset: u32,
-    userptr: c_ulong,
-}
-
-impl Plain for Capability {}
-impl Plain for FmtDesc {}
-impl Plain for PixFormat {}
-impl Plain for FormatArg {}
-impl Plain for StreamParm {}
-impl Plain for CaptureParm {}
-impl Plain for RequestBuffers {}
-impl Plain for Buffer {}
-
-nix::ioctl_read!(querycap, b'V', 0, Capability);
-nix::ioctl_readwrite!(enum_fmt, b'V', 2, FmtDesc);
-nix::ioctl_readwrite!(s_fmt, b'V', 5, FormatArg);
-nix::ioctl_readwrite!(reqbufs, b'V', 8, RequestBuffers);
-nix::ioctl_readwrite!(querybuf, b'V', 9, Buffer);
-nix::ioctl_readwrite!(qbuf, b'V', 15, Buffer);
-nix::ioctl_readwrite!(dqbuf, b'V', 17, Buffer);
-nix::ioctl_write_ptr!(streamon, b'V', 18, c_int);
-nix::ioctl_write_ptr!(streamoff, b'V', 19, c_int);
-nix::ioctl_readwrite!(s_parm, b'V', 22, StreamParm);

@@ -1,0 +1,167 @@
+//! The part of the kernel's linux/videodev2.h that is needed here, whose names the fields keep.
+//!
+//! Own structs and not a crate's: a handful is needed, and bindings made at build time would need libclang. A struct's
+//! size is part of its ioctl's number, so a wrong one is refused by the kernel (ENOTTY).
+
+use std::ffi::{c_int, c_ulong};
+use std::mem::size_of;
+
+use nix::libc::timeval;
+
+pub const VIDEO_CAPTURE: u32 = 1;
+pub static VIDEO_CAPTURE_INT: c_int = 1;
+pub const MEMORY_MMAP: u32 = 1;
+pub const FIELD_NONE: u32 = 1;
+pub const CAP_VIDEO_CAPTURE: u32 = 0x0000_0001;
+pub const CAP_STREAMING: u32 = 0x0400_0000;
+pub const CAP_DEVICE_CAPS: u32 = 0x8000_0000;
+pub const BUF_FLAG_ERROR: u32 = 0x0000_0040;
+pub const BUF_FLAG_TIMESTAMP_MASK: u32 = 0x0000_e000;
+pub const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x0000_2000;
+
+/// The structs below hold integers, arrays of them and unions of such: all zeros is a value of each.
+pub trait Plain: Sized {}
+
+pub fn zeroed<T: Plain>() -> T {
+    // SAFETY: `Plain` types are valid when all bytes are zero.
+    unsafe { std::mem::zeroed() }
+}
+
+pub fn buffer(index: u32) -> Buffer {
+    Buffer { index, type_: VIDEO_CAPTURE, memory: MEMORY_MMAP, ..zeroed() }
+}
+
+#[repr(C)]
+pub struct Capability {
+    pub driver: [u8; 16],
+    pub card: [u8; 32],
+    pub bus_info: [u8; 32],
+    pub version: u32,
+    pub capabilities: u32,
+    pub device_caps: u32,
+    pub reserved: [u32; 3],
+}
+
+#[repr(C)]
+pub struct FmtDesc {
+    pub index: u32,
+    pub type_: u32,
+    pub flags: u32,
+    pub description: [u8; 32],
+    pub pixelformat: u32,
+    pub mbus_code: u32,
+    pub reserved: [u32; 3],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PixFormat {
+    pub width: u32,
+    pub height: u32,
+    pub pixelformat: u32,
+    pub field: u32,
+    pub bytesperline: u32,
+    pub sizeimage: u32,
+    pub colorspace: u32,
+    pub private: u32,
+    pub flags: u32,
+    pub encoding: u32,
+    pub quantization: u32,
+    pub xfer_func: u32,
+}
+
+#[repr(C)]
+pub struct FormatArg {
+    pub type_: u32,
+    pub fmt: FormatUnion,
+}
+
+#[repr(C)]
+pub union FormatUnion {
+    pub pix: PixFormat,
+    /// 200 bytes, aligned as the pointers in the members that are not used here.
+    pub raw: [usize; 200 / size_of::<usize>()],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Fraction {
+    pub numerator: u32,
+    pub denominator: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CaptureParm {
+    pub capability: u32,
+    pub capturemode: u32,
+    pub timeperframe: Fraction,
+    pub extendedmode: u32,
+    pub readbuffers: u32,
+    pub reserved: [u32; 4],
+}
+
+#[repr(C)]
+pub struct StreamParm {
+    pub type_: u32,
+    pub parm: ParmUnion,
+}
+
+#[repr(C)]
+pub union ParmUnion {
+    pub capture: CaptureParm,
+    pub raw: [u8; 200],
+}
+
+#[repr(C)]
+pub struct RequestBuffers {
+    pub count: u32,
+    pub type_: u32,
+    pub memory: u32,
+    pub capabilities: u32,
+    pub flags: u8,
+    pub reserved: [u8; 3],
+}
+
+#[repr(C)]
+pub struct Buffer {
+    pub index: u32,
+    pub type_: u32,
+    pub bytesused: u32,
+    pub flags: u32,
+    pub field: u32,
+    pub timestamp: timeval,
+    pub timecode: [u32; 4],
+    pub sequence: u32,
+    pub memory: u32,
+    pub m: BufferUnion,
+    pub length: u32,
+    pub reserved2: u32,
+    pub request_fd: i32,
+}
+
+#[repr(C)]
+pub union BufferUnion {
+    pub offset: u32,
+    pub userptr: c_ulong,
+}
+
+impl Plain for Capability {}
+impl Plain for FmtDesc {}
+impl Plain for PixFormat {}
+impl Plain for FormatArg {}
+impl Plain for StreamParm {}
+impl Plain for CaptureParm {}
+impl Plain for RequestBuffers {}
+impl Plain for Buffer {}
+
+nix::ioctl_read!(querycap, b'V', 0, Capability);
+nix::ioctl_readwrite!(enum_fmt, b'V', 2, FmtDesc);
+nix::ioctl_readwrite!(s_fmt, b'V', 5, FormatArg);
+nix::ioctl_readwrite!(reqbufs, b'V', 8, RequestBuffers);
+nix::ioctl_readwrite!(querybuf, b'V', 9, Buffer);
+nix::ioctl_readwrite!(qbuf, b'V', 15, Buffer);
+nix::ioctl_readwrite!(dqbuf, b'V', 17, Buffer);
+nix::ioctl_write_ptr!(streamon, b'V', 18, c_int);
+nix::ioctl_write_ptr!(streamoff, b'V', 19, c_int);
+nix::ioctl_readwrite!(s_parm, b'V', 22, StreamParm);
