@@ -19,13 +19,9 @@ pub fn describe(config: &Either) -> String {
 fn describe_agent(agent: &Agent) -> String {
     let mut text = format!("agent {}\n", agent.name);
     for port in &agent.serial {
-        line(
-            &mut text,
-            "port",
-            &port.name,
-            &format!("{} at {} baud", port.port.display(), port.baud),
-            probe(&port.port),
-        );
+        let fields = if port.fields.is_empty() { String::new() } else { format!(", {}", port.fields.join(", ")) };
+        let what = format!("{} at {} baud{fields}", port.port.display(), port.baud);
+        line(&mut text, "port", &port.name, &what, probe(&port.port));
     }
     for camera in &agent.cameras {
         let there = match &camera.source {
@@ -40,7 +36,9 @@ fn describe_agent(agent: &Agent) -> String {
     }
     for link in &agent.links {
         let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-        let what = format!("{:?}, format {:?}, cameras: {cameras}", link.pattern, link.format).to_lowercase();
+        let cameras = if cameras.is_empty() { "no cameras".to_owned() } else { format!("cameras {cameras}") };
+        let pattern = format!("{:?}", link.pattern).to_lowercase();
+        let what = format!("{pattern}, format {}, {cameras}", link.format);
         line(&mut text, "link", &end(&link.end), &what, "tried when the agent runs");
     }
     text
@@ -49,7 +47,7 @@ fn describe_agent(agent: &Agent) -> String {
 fn describe_receiver(receiver: &Receiver) -> String {
     let mut text = "receiver\n".to_owned();
     for link in &receiver.links {
-        let what = format!("{:?}, format {:?}", link.pattern, link.format).to_lowercase();
+        let what = format!("{}, format {}", format!("{:?}", link.pattern).to_lowercase(), link.format);
         line(&mut text, "link", &end(&link.end), &what, "tried when the receiver runs");
     }
     line(&mut text, "page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");

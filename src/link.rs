@@ -5,6 +5,7 @@
 //! for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the socket's
 //! inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
 
+use std::ffi::c_int;
 use std::os::fd::RawFd;
 
 use anyhow::{Context as _, Result};
@@ -37,10 +38,16 @@ pub const LARGEST_PART: usize = 8 * 1024 * 1024;
 /// More parts than any format has.
 const MOST_PARTS: usize = 4;
 
-/// Milliseconds. A peer is asked for a sign of life each second and given up after three; a lost connection is tried
-/// again at first at once, then every two seconds; what was handed over before a close may take a third of one more.
-const HEARTBEAT: i32 = 1_000;
-const SILENCE: i32 = 3_000;
+/// A peer is asked for a sign of life after a second of silence and each second (KEEPALIVE), and given up after three
+/// without one, or when it has not confirmed what was sent for so long (SILENCE, milliseconds). The kernel does this,
+/// not ZeroMQ's heartbeats: with those libzmq aborts the whole process when a connection whose input is stopped, such
+/// as that of a second peer on a PAIR, is closed (libzmq issues 3937, 4364 and 4767, in 4.3.4 and later).
+const KEEPALIVE: i32 = 1;
+const KEEPALIVES: i32 = 3;
+static SILENCE: c_int = 3_000;
+
+/// Milliseconds. A lost connection is tried again at first at once, then every two seconds; what was handed over before
+/// a close may take a third of one more.
 const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
 const LINGER: i32 = 300;
@@ -71,13 +78,13 @@ impl Link {
     /// When a bound address is in use or not of this machine, a host has no address, or descriptors run out.
     pub fn open(pattern: Pattern, end: &End) -> Result<Link> {
         let context = zmq::Context::new();
-        let socket = context.socket(match pattern {
+        let mut socket = context.socket(match pattern {
             Pattern::Pair => zmq::PAIR,
             // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
             Pattern::Pub => zmq::XPUB,
             Pattern::Sub => zmq::SUB,
         })?;
-        set_options(&socket, pattern, end.address())?;
+        set_options(&mut socket, pattern, end.address())?;
         let address = end.address().as_str();
         match end {
             End::Bind(_) => socket.bind(address).with_context(|| format!("cannot bind {address}"))?,
@@ -190,13 +197,16 @@ impl AsRef<[u8]> for Received {
     }
 }
 
-fn set_options(socket: &zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
+fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
     socket.set_sndhwm(if pattern == Pattern::Pub { PUB_QUEUE } else { PAIR_QUEUE })?;
     socket.set_rcvhwm(RECEIVE_QUEUE)?;
     // Nothing is queued for a peer that is not there.
     socket.set_immediate(true)?;
-    socket.set_heartbeat_ivl(HEARTBEAT)?;
-    socket.set_heartbeat_timeout(SILENCE)?;
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(KEEPALIVE)?;
+    socket.set_tcp_keepalive_intvl(KEEPALIVE)?;
+    socket.set_tcp_keepalive_cnt(KEEPALIVES)?;
+    set_longest_silence(socket)?;
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
     socket.set_linger(LINGER)?;
@@ -205,6 +215,21 @@ fn set_options(socket: &zmq::Socket, pattern: Pattern, address: &Address) -> Res
     if pattern == Pattern::Sub {
         socket.set_subscribe(b"")?;
     }
+    Ok(())
+}
+
+/// `TCP_USER_TIMEOUT`, which the zmq crate has no name for.
+fn set_longest_silence(socket: &mut zmq::Socket) -> Result<()> {
+    // SAFETY: the option reads one int, and the socket is open.
+    let failed = unsafe {
+        zmq_sys::zmq_setsockopt(
+            socket.as_mut_ptr(),
+            zmq_sys::ZMQ_TCP_MAXRT as c_int,
+            (&raw const SILENCE).cast(),
+            size_of_val(&SILENCE),
+        )
+    };
+    anyhow::ensure!(failed == 0, "libzmq refuses ZMQ_TCP_MAXRT");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 use watchpost::receiver::{Also, Receiver};
 use watchpost::{agent, check, config, demo};
 
@@ -18,7 +19,7 @@ use watchpost::{agent, check, config, demo};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Log more, for finding out why.
+    /// Log more: each line of a board that was refused, and why.
     #[arg(long, short, global = true)]
     verbose: bool,
 }
@@ -116,8 +117,8 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
         let watched = shutdown.clone();
         let watching = tokio::spawn(async move {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = terminate.recv() => info!("ending on SIGTERM"),
+                _ = interrupt.recv() => info!("ending on SIGINT"),
                 () = watched.cancelled() => {}
             }
             watched.cancel();

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{sleep, timeout};
-use tokio_serial::{SerialPortBuilderExt as _, SerialStream};
+use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::health::Part;
 use super::line::{Framer, Labels, Refusal, pairs};
@@ -87,6 +88,7 @@ impl Reader {
         if let Err(refusal) = line.and_then(|line| self.parse(line)) {
             self.values.clear();
             self.refuse(refusal);
+            debug!("port {}: {refusal}: {:?}", self.port.name, String::from_utf8_lossy(line.unwrap_or_default()));
         }
         if !self.values.is_empty() {
             self.health.count("lines", 1);
@@ -121,7 +123,11 @@ impl Reader {
 fn open(port: &config::Serial) -> Result<SerialStream> {
     let path = port.port.to_str().context("the port's path is not UTF-8")?;
     match tokio_serial::new(path, port.baud).open_native_async() {
-        Ok(stream) => Ok(stream),
+        Ok(stream) => {
+            // What came before is of an unknown time.
+            stream.clear(ClearBuffer::Input).context("cannot be cleared")?;
+            Ok(stream)
+        }
         Err(_) if !port.port.exists() => bail!("no such port"),
         Err(error) => Err(error).context("cannot be opened"),
     }

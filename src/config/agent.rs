@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::camera::Camera;
+use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
 use crate::name::Name;
@@ -80,9 +80,17 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     for (span, board) in &serial {
         check(span, board)?;
     }
-    let serial = distinct("port", serial.into_iter(), |board: &Serial| &board.name)?;
-    let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner()));
-    let cameras = distinct("camera", cameras, |camera: &Camera| &camera.name)?;
+    let serial = distinct("port", serial, |board: &Serial| &board.name, |board| Some(("port", &board.port)))?;
+    let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner())).collect();
+    let cameras = distinct(
+        "camera",
+        cameras,
+        |camera: &Camera| &camera.name,
+        |camera| match &camera.source {
+            Source::Device(path) => Some(("source", path)),
+            Source::Pattern | Source::Film(_) => None,
+        },
+    )?;
     let names: Vec<Name> = cameras.iter().map(|camera| camera.name.clone()).collect();
     let links = file.link.into_iter().map(|table| OutletTable::check(table, &names)).collect::<Result<Vec<_>, _>>()?;
     if serial.is_empty() && cameras.is_empty() {
@@ -96,8 +104,8 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
 
 fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
     let fault = |key, what: &str| Err(Fault::of(key, span.clone(), what.to_owned()));
-    if board.port.as_os_str().is_empty() {
-        return fault("port", "a port cannot be empty; write for example \"/dev/ttyUSB0\"");
+    if !board.port.is_absolute() {
+        return fault("port", "a port is a device's whole path; write for example \"/dev/ttyUSB0\"");
     }
     // From the slowest of teleprinters to the fastest of USB adapters.
     if !(50..=12_000_000).contains(&board.baud) {
@@ -121,16 +129,24 @@ fn named(table: SerialTable) -> Serial {
     }
 }
 
-/// What the tables hold, if no two have the same name.
+/// What the tables hold, if no two have the same name or the same device.
 fn distinct<T>(
     kind: &str,
-    tables: impl Iterator<Item = (Range<usize>, T)>,
+    tables: Vec<(Range<usize>, T)>,
     name: impl Fn(&T) -> &Name,
+    device: impl Fn(&T) -> Option<(&'static str, &Path)>,
 ) -> Result<Vec<T>, Fault> {
-    let mut seen = BTreeSet::new();
+    let (mut names, mut devices) = (BTreeSet::new(), BTreeSet::new());
     let mut all = Vec::new();
     for (span, table) in tables {
-        if !seen.insert(name(&table).clone()) {
+        if let Some((key, path)) = device(&table)
+            && !devices.insert(path.to_owned())
+        {
+            let what =
+                format!("{} is used by another {kind} already, and a device can be used but once", path.display());
+            return Err(Fault::of(key, span, what));
+        }
+        if !names.insert(name(&table).clone()) {
             let what = format!("two {kind}s are named \"{}\"; give this one a `name` of its own", name(&table));
             return Err(Fault::of("name", span, what));
         }

@@ -49,6 +49,9 @@ impl TryFrom<String> for Source {
             "" => Err("a source cannot be empty; write a device, a stream's address, a file or \"pattern\"".into()),
             "pattern" => Ok(Source::Pattern),
             device if device.starts_with("/dev/") => Ok(Source::Device(device.into())),
+            word if !word.contains(['/', '.', ':']) => {
+                Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
+            }
             _ if !cfg!(feature = "opencv") => Err(format!(
                 "{text:?} needs OpenCV, which this lean build of watchpost is without; \
                  use a /dev/video device or \"pattern\", or install the full build"

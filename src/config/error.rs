@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|e| Error {
         file: path.to_owned(),
         place: None,
-        what: format!("cannot be read: {e}"),
+        what: format!("cannot be read: {e}; `--config FILE` names another"),
     })
 }
 
@@ -74,7 +74,7 @@ fn place_of(text: &str, start: usize, key: &str) -> Place {
 /// Serde speaks of fields; a person sees keys. An unknown one gets the nearest known one as a suggestion.
 fn in_our_words(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field ") else {
-        return message.replace("missing field", "missing key").replace("unknown variant", "unknown value");
+        return in_tomls_words(message);
     };
     let quoted: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     let [wrong, known @ ..] = quoted.as_slice() else { return message.to_owned() };
@@ -85,6 +85,26 @@ fn in_our_words(message: &str) -> String {
             format!("unknown key `{wrong}`; did you mean `{name}`? (the keys here: {list})")
         }
         _ => format!("unknown key `{wrong}`; the keys here are {list}"),
+    }
+}
+
+/// Serde speaks of Rust's types; a person writes TOML.
+fn in_tomls_words(message: &str) -> String {
+    let message = message.replace("missing field", "missing key").replace("unknown variant", "unknown value");
+    let instead = [
+        ("map, expected a sequence", "write the table's name in double brackets, as in [[link]]"),
+        ("expected a sequence", "write a list, as in [\"door\"]"),
+        ("expected f64", "write a number without quotes"),
+        ("expected u32", "write a whole number without quotes"),
+        ("expected i64", "write a whole number without quotes"),
+        ("expected a string", "write it in quotes"),
+        ("expected a boolean", "write true or false"),
+        ("must be quoted", "text stands in quotes; true and false do not"),
+        ("socket address", "write for example \"127.0.0.1:8080\""),
+    ];
+    match instead.iter().find(|(words, _)| message.contains(words)) {
+        Some((_, instead)) => format!("{message}; {instead}"),
+        None => message,
     }
 }
 

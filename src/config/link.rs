@@ -1,5 +1,7 @@
 //! `[[link]]` tables, as the agent and as the receiver see them.
 
+use std::fmt;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -20,6 +22,18 @@ pub enum Format {
     Base64,
     /// What imagezmq's `ImageHub` reads.
     Imagezmq,
+}
+
+impl fmt::Display for Format {
+    /// As the file has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Watchpost => "watchpost",
+            Format::Json => "json",
+            Format::Base64 => "base64",
+            Format::Imagezmq => "imagezmq",
+        })
+    }
 }
 
 /// A link of the agent.
@@ -166,8 +180,9 @@ fn end(
             return Err(Fault::of("bind", span.clone(), what.into()));
         }
     };
-    if matches!(&end, End::Connect(address) if address.as_str().ends_with(":*")) {
-        let what = "only a bound end can take any free port; write the port's number";
+    let is_wild = |address: &str| address.ends_with(":*") || address.starts_with("tcp://*");
+    if matches!(&end, End::Connect(address) if is_wild(address.as_str())) {
+        let what = "`*` is for a bound end; write the other side's host and port";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
     if matches!(&end, End::Bind(address) if address.as_str().starts_with("tcp://localhost:")) {

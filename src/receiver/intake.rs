@@ -81,7 +81,13 @@ impl Intake {
                 }
                 self.wall.send_modify(|wall| wall.apply(message));
             }
-            Err(error) => malformed.log(self.link.address(), &format_args!("malformed message ({error})")),
+            Err(error) => malformed.log(
+                self.link.address(),
+                &format_args!(
+                    "malformed message ({error}); this link's format is {}, is the agent's the same?",
+                    self.inlet.format
+                ),
+            ),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Receiver {
                 InPattern::Sub => Pattern::Sub,
             };
             let link = Link::open(pattern, &inlet.end)?;
-            info!("link {}: open, format {:?}", link.address(), inlet.format);
+            info!("link {}: open, format {}", link.address(), inlet.format);
             links.push((inlet, link));
         }
         let listen = config.web.listen;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::name::Name;
 use crate::wire::{FrameHeader, Message, Reading, Status};
@@ -151,6 +151,11 @@ impl Agent {
         if boot.is_none() || self.boot.as_ref() == boot {
             return true;
         }
+        if self.boot.is_none() {
+            self.boot = boot.cloned();
+            info!("agent {name} is heard");
+            return true;
+        }
         if self.boot_before.as_ref() == boot && self.heard.elapsed() < CONTESTED {
             if self.contested.is_none_or(|at| at.elapsed() > LOG) {
                 self.contested = Some(Instant::now());
@@ -158,6 +163,7 @@ impl Agent {
             }
             return false;
         }
+        info!("agent {name} was started anew");
         let boot_before = std::mem::replace(self, Agent::new()).boot;
         (self.boot, self.boot_before) = (boot.cloned(), boot_before);
         true
@@ -168,6 +174,11 @@ impl Agent {
         let name = header.camera.clone();
         let shown = Arc::new(Shown { header, jpeg, received: Instant::now() });
         if let Some(camera) = self.cameras.get_mut(&name) {
+            let known = &camera.shown.header;
+            // Over another link already, or later than a newer one.
+            if shown.header.boot.is_some() && shown.header.boot == known.boot && shown.header.seq <= known.seq {
+                return false;
+            }
             camera.number += 1;
             camera.rate.count();
             camera.shown = shown;

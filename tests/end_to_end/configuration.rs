@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 13] = [
+const WRONG: [(&str, u32, &[&str]); 18] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -33,9 +33,18 @@ const WRONG: [(&str, u32, &[&str]); 13] = [
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:5559\"", 3, &["not on this machine", "`plaintext = true`"]),
     ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["`base46`", "`base64`"]),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
-    ("[[serial]]\nport = \"\"", 2, &["cannot be empty", "/dev/ttyUSB0"]),
-    ("[[serial]]\nport = \"x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
+    ("[[serial]]\nport = \"ttyUSB0\"", 2, &["whole path", "\"/dev/ttyUSB0\""]),
+    ("[[serial]]\nport = \"/x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = 1e-20", 4, &["not a frame rate", "0.01 to 240"]),
+    (
+        "[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n[[camera]]\nname = \"b\"\nsource = \"/dev/video0\"",
+        6,
+        &["/dev/video0 is used by another camera already"],
+    ),
+    ("[[camera]]\nname = \"a\"\nsource = \"patern\"", 3, &["did you mean \"pattern\"?"]),
+    ("[link]\npattern = \"pair\"", 1, &["double brackets", "[[link]]"]),
+    ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
+    ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nsize = \"big\"", 4, &["\"big\" is not a size", "\"640x480\""]),
 ];

@@ -29,6 +29,8 @@ fn the_four_camera_example_reaches_a_python_receiver_and_a_subscriber() {
     let mut boards = [Board::new(), Board::new()];
     let agent = bench.agent(&example(&boards, &ports));
     let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", "\n"), "frame/greenhouse-1/south"]);
+    // One opens the first board's port, one the second's, in any order.
+    eventually("both ports", || (agent.log().matches("open at").count() == 2).then_some(()));
     boards[0].say("t-25-h-60");
     boards[1].say("mq2-312-light-540-mq9-120");
 

@@ -170,10 +170,10 @@ fn links_of_one_agent_share_the_wall() {
             .arg("--save")
             .arg(bench.path("saved")),
     );
-    let whole = format!("tcp://{}", receiver.logs("link tcp://", ": open, format Watchpost"));
-    eventually("the second link", || receiver.log().contains("format Base64").then_some(()));
+    let whole = format!("tcp://{}", receiver.logs("link tcp://", ": open, format watchpost"));
+    eventually("the second link", || receiver.log().contains("format base64").then_some(()));
     let log = receiver.log();
-    let base64 = log.lines().find(|line| line.contains("format Base64")).expect("its line");
+    let base64 = log.lines().find(|line| line.contains("format base64")).expect("its line");
     let base64 = base64.split_once("link ").and_then(|(_, rest)| rest.split_once(": open")).expect("an address").0;
     let _agent = bench.agent(&format!(
         "{CAMERA}link = [{{ pattern = \"pair\", connect = \"{whole}\" }}, \
@@ -231,4 +231,33 @@ fn the_last_readings_before_the_end_are_sent_to_a_slow_peer() {
     // What was read from the port until the end is here, in order and without a gap.
     assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] == 1), "{numbers:?}");
     assert!(!agent.log().contains("were not taken"), "{}", agent.log());
+}
+
+/// libzmq's heartbeats abort the receiver here, within seconds of the stranger's going.
+#[test]
+fn a_second_peer_on_a_pair_comes_and_goes_and_harms_nothing() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link));
+    receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    // Statuses, one a second, are the clock: a stranger each, of which some end between two of libzmq's own.
+    for _ in 0..3 {
+        let context = zmq::Context::new();
+        let stranger = context.socket(zmq::PAIR).expect("a socket");
+        stranger.set_linger(0).expect("an option");
+        stranger.connect(&receiver.link).expect("a connection");
+        for _ in 0..2 {
+            for _ in 0..100 {
+                let _ = stranger.send(vec![b'x'; 8192], zmq::DONTWAIT);
+            }
+            receiver.program.forget();
+            receiver.program.says_json("a status", |message| message["type"] == "status");
+        }
+        drop(stranger);
+    }
+    for _ in 0..3 {
+        receiver.program.forget();
+        receiver.program.says_json("a status", |message| message["type"] == "status");
+        receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    }
 }

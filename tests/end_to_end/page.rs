@@ -82,7 +82,7 @@ async fn a_browser_shows_live_frames_and_what_the_board_said() {
     let source = crate::harness::FILM;
     #[cfg(not(feature = "opencv"))]
     let source = "pattern";
-    let _agent = agent(&bench, &receiver, &board, source);
+    let agent = agent(&bench, &receiver, &board, source);
     let browser = Browser::open(&bench, &receiver.page).await;
 
     browser.sees("body[data-connection=live]").await;
@@ -91,6 +91,7 @@ async fn a_browser_shows_live_frames_and_what_the_board_said() {
     let drawn = browser.attribute(tile, "data-frames").await;
     browser.sees(&format!("{tile}:not([data-frames='{drawn}'])")).await;
 
+    agent.logs("climate", "open at");
     board.say("t-23.5-h-61");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='23.5'][data-stale=false]").await;
     browser.sees("[data-reading='shed/climate/humidity'][data-value='61']").await;
