@@ -145,7 +145,8 @@ fn seq(message: &Message) -> u64 {
 async fn a_viewer_gets_a_cameras_next_frame_only_after_its_answer_and_then_the_newest() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let _agent = agent(&bench, &receiver, &Board::new(), "pattern");
+    let board = Board::new();
+    let _agent = agent(&bench, &receiver, &board, "pattern");
     let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
     let first = seq(&next(&mut socket, Message::is_binary).await);
     let without_answer = timeout(Duration::from_secs(1), next(&mut socket, Message::is_binary)).await;
@@ -178,7 +179,8 @@ async fn pages_of_others_may_not_connect() {
 async fn the_page_goes_on_when_a_viewer_leaves_without_a_word() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let _agent = agent(&bench, &receiver, &Board::new(), "pattern");
+    let board = Board::new();
+    let _agent = agent(&bench, &receiver, &board, "pattern");
     for _ in 0..20 {
         let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
         next(&mut socket, Message::is_binary).await;
