@@ -32,8 +32,9 @@
 //! # Threads and tasks
 //!
 //! One thread runs all tokio tasks: a task a serial port, a link, a viewer. Each camera has a thread of its own, because
-//! drivers and decoders block. libzmq keeps one thread for its sockets. A link is a task and not a thread: it waits for
-//! the newest frames, the readings and the socket at once, and a slow peer costs it nothing but its turn.
+//! drivers and decoders block. A link is a task and not a thread: it waits for the newest frames, the readings and the
+//! socket at once, and a slow peer costs it nothing but its turn. libzmq adds two threads a link, each link's own, so
+//! that a name server that does not answer one is no trouble of another.
 //!
 //! # Deliberately absent
 //!
