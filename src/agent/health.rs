@@ -39,6 +39,7 @@ struct Now {
     cause: String,
     since: Instant,
     said: Said,
+    trouble_logged: bool,
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -85,6 +86,7 @@ impl Part {
             cause: "starting".to_owned(),
             since: Instant::now(),
             said: Said::default(),
+            trouble_logged: false,
             counts: BTreeMap::new(),
         };
         Part(Arc::new(Inner { kind, name, source, now: Mutex::new(now) }))
@@ -93,7 +95,9 @@ impl Part {
     /// It works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
-        if now.turn(true, how) && now.said.is_news(how) {
+        let turned = now.turn(true, how);
+        // A trouble that was logged is also logged as over.
+        if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how)) {
             info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
         }
     }
@@ -103,6 +107,7 @@ impl Part {
         let mut now = self.now();
         now.turn(false, why);
         if now.said.is_news(why) {
+            now.trouble_logged = true;
             warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
         }
     }
