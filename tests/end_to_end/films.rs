@@ -28,7 +28,7 @@ fn the_four_camera_example_reaches_a_python_receiver_and_a_subscriber() {
     let ports: Vec<u64> = ports["ports"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
     let mut boards = [Board::new(), Board::new()];
     let agent = bench.agent(&example(&boards, &ports));
-    let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", "\n"), "frame/greenhouse-1/south"]);
+    let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", ""), "frame/greenhouse-1/south"]);
     // One opens the first board's port, one the second's, in any order.
     eventually("both ports", || (agent.log().matches("open at").count() == 2).then_some(()));
     boards[0].say("t-25-h-60");

@@ -65,13 +65,15 @@ impl Program {
         self.says(what, |line| serde_json::from_str(line).ok().filter(|value| matches(value)))
     }
 
-    /// What stands between `before` and `after` in a line of the log.
+    /// What stands between `before` and `after` in a line of the log; up to the line's end if `after` is empty.
     #[track_caller]
     pub fn logs(&self, before: &str, after: &str) -> String {
         eventually(&format!("{before:?} in the log"), || {
-            let log = self.log.lock().unwrap();
-            let rest = log.iter().find_map(|line| Some(line.split_once(before)?.1.to_owned()))?;
-            Some(rest.split_once(after).map_or(rest.clone(), |(found, _)| found.to_owned()))
+            self.log.lock().unwrap().iter().find_map(|line| {
+                let rest = line.split_once(before)?.1;
+                let found = if after.is_empty() { rest } else { rest.split_once(after)?.0 };
+                Some(found.to_owned())
+            })
         })
     }
 

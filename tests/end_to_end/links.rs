@@ -107,7 +107,7 @@ fn imagezmqs_own_hub_reads_the_frames() {
     let agent = bench.agent(&format!(
         "{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", format = \"imagezmq\" }}]"
     ));
-    let hub = peer("image_hub.py", &[&agent.logs("bound at ", "\n")]);
+    let hub = peer("image_hub.py", &[&agent.logs("bound at ", "")]);
     let frame = hub.says_json("a frame", |_| true);
     assert_eq!(frame["msg"], "shed door");
     assert_eq!(frame["size"], serde_json::json!([320, 240]));
@@ -118,7 +118,7 @@ fn imagezmqs_own_hub_reads_the_frames() {
 async fn independent_subscribers_read_header_and_jpeg() {
     let bench = Bench::new();
     let agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}]"));
-    let address = agent.logs("bound at ", "\n");
+    let address = agent.logs("bound at ", "");
 
     let python = peer("subscriber.py", &[&address, "frame/shed/door"]);
     let mut rust = SubSocket::new();

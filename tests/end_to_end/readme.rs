@@ -14,7 +14,7 @@ fn the_ten_lines_of_python_receive_frames_and_readings() {
         "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\" }]\n\
          link = [{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }]",
     );
-    let address = agent.logs("bound at ", "\n");
+    let address = agent.logs("bound at ", "");
     let code = code.replace("tcp://127.0.0.1:5560", &address);
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
     let receiver = Program::start(Command::new(python).current_dir(bench.dir.path()).args(["-u", "-c", &code]));
