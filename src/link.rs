@@ -41,7 +41,7 @@ const MOST_PARTS: usize = 4;
 /// A peer is asked for a sign of life after a second of silence and each second (KEEPALIVE), and given up after three
 /// without one, or when it has not confirmed what was sent for so long (SILENCE, milliseconds). The kernel does this,
 /// not ZeroMQ's heartbeats: with those libzmq aborts the whole process when a connection whose input is stopped, such
-/// as that of a second peer on a PAIR, is closed (libzmq issues 3937, 4364 and 4767, in 4.3.4 and later).
+/// as that of a second peer on a PAIR, is closed (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
 const KEEPALIVE: i32 = 1;
 const KEEPALIVES: i32 = 3;
 static SILENCE: c_int = 3_000;

@@ -1,6 +1,20 @@
 use serde_json::json;
 
-use crate::harness::{Bench, Board};
+use std::path::Path;
+
+use crate::harness::{Bench, Board, Program, Receiver};
+
+/// An agent with one board and nothing else.
+fn agent_on(bench: &Bench, port: &Path, receiver: &Receiver) -> Program {
+    bench.agent(&format!(
+        r#"
+        serial = [{{ name = "climate", port = "{}" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        port.display(),
+        receiver.link
+    ))
+}
 
 #[test]
 fn what_two_boards_write_is_in_readings_and_in_the_next_frames_header() {
@@ -53,14 +67,7 @@ fn a_garbled_line_is_counted_by_cause_and_costs_no_other() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&format!(
-        r#"
-        serial = [{{ name = "climate", port = "{}" }}]
-        link = [{{ pattern = "pair", connect = "{}" }}]
-        "#,
-        board.path.display(),
-        receiver.link
-    ));
+    let agent = agent_on(&bench, &board.path, &receiver);
     agent.logs("climate", "open at");
     for line in ["t-25-h", "hello", "t-nan-h-60", "t-9999", &"x".repeat(2000), "t-21-h-61"] {
         board.say(line);
@@ -106,14 +113,7 @@ fn a_quantity_that_is_no_longer_told_becomes_stale() {
 fn a_port_that_is_missing_joins_and_one_that_is_unplugged_comes_back_under_its_link() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let _agent = bench.agent(&format!(
-        r#"
-        serial = [{{ name = "climate", port = "{}" }}]
-        link = [{{ pattern = "pair", connect = "{}" }}]
-        "#,
-        bench.path("by-id").display(),
-        receiver.link
-    ));
+    let _agent = agent_on(&bench, &bench.path("by-id"), &receiver);
     let says = |up: bool, cause: &str| {
         receiver.program.forget();
         receiver.program.says_json(cause, |message| {
@@ -136,14 +136,7 @@ fn an_agent_without_cameras_rests_while_its_board_is_silent() {
     let bench = Bench::new();
     let board = Board::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&format!(
-        r#"
-        serial = [{{ name = "climate", port = "{}" }}]
-        link = [{{ pattern = "pair", connect = "{}" }}]
-        "#,
-        board.path.display(),
-        receiver.link
-    ));
+    let agent = agent_on(&bench, &board.path, &receiver);
     agent.logs("connected", "");
     let statuses = |count| {
         receiver.program.forget();
