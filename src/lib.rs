@@ -18,6 +18,7 @@
 //!
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
+//! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
@@ -43,6 +44,7 @@
 
 pub mod name;
 pub mod clock;
+pub mod quantity;
 pub mod config;
 pub mod reading;
 pub mod frame;

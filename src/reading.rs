@@ -1,7 +1,7 @@
 //! Readings, and the state struct that all of an agent's parts share.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,32 +9,7 @@ use tokio::sync::broadcast;
 
 use crate::clock::Stamp;
 use crate::name::Name;
-
-/// What is measured, and in which unit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Quantity {
-    /// Its name in headers, in the configuration and on the page.
-    pub name: Cow<'static, str>,
-    /// Its unit; empty for raw counts.
-    pub unit: Cow<'static, str>,
-}
-
-impl Quantity {
-    /// Degrees Celsius.
-    pub const TEMPERATURE: Quantity = Quantity::known("temperature", "°C");
-    /// Percent relative humidity.
-    pub const HUMIDITY: Quantity = Quantity::known("humidity", "%RH");
-    /// An MQ-2 gas and smoke sensor's raw count.
-    pub const MQ2: Quantity = Quantity::known("mq2", "");
-    /// An MQ-9 carbon monoxide and flammable gas sensor's raw count.
-    pub const MQ9: Quantity = Quantity::known("mq9", "");
-    /// A light sensor's raw count.
-    pub const LIGHT: Quantity = Quantity::known("light", "");
-
-    const fn known(name: &'static str, unit: &'static str) -> Quantity {
-        Quantity { name: Cow::Borrowed(name), unit: Cow::Borrowed(unit) }
-    }
-}
+use crate::quantity::Quantity;
 
 /// One quantity, its value, and when and where it was measured.
 #[derive(Clone, Debug)]
@@ -64,6 +39,9 @@ impl Reading {
 /// Batches of readings that a slow follower may be behind before it loses the oldest.
 const FEED: usize = 4096;
 
+/// Quantities of one port that are current at once: garbled labels must not fill memory.
+const MOST_QUANTITIES: usize = 64;
+
 /// The newest reading of every quantity of every port, and the feed of all readings.
 #[derive(Debug)]
 pub struct State {
@@ -74,7 +52,22 @@ pub struct State {
 #[derive(Debug, Default)]
 struct Current {
     last_seq: u64,
-    readings: BTreeMap<(Name, Cow<'static, str>), Reading>,
+    /// By port and name.
+    newest: BTreeMap<(Name, Arc<str>), Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    reading: Reading,
+    /// It came in more than one line.
+    confirmed: bool,
+}
+
+impl Newest {
+    /// What came once and never again under a label that nobody knows was a garbled label.
+    fn is_believed(&self) -> bool {
+        self.confirmed || self.reading.quantity.listed || !self.reading.is_stale()
+    }
 }
 
 impl Default for State {
@@ -100,24 +93,49 @@ impl State {
                 stale_after,
             })
             .collect();
-        for reading in batch.iter() {
-            current.readings.insert((port.clone(), reading.quantity.name.clone()), reading.clone());
-        }
+        batch.iter().for_each(|reading| current.renew(reading));
         // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
         // is no error.
         let _ = self.feed.send(batch);
     }
 
-    /// The newest reading of every quantity, by port and name.
+    /// The newest reading of every quantity, by port and name; stale ones too, which say that they are.
     #[must_use]
     pub fn current(&self) -> Vec<Reading> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.readings.values().cloned().collect()
+        current.newest.values().filter(|newest| newest.is_believed()).map(|newest| newest.reading.clone()).collect()
     }
 
     /// Every reading from now on, a line's together.
     #[must_use]
     pub fn follow(&self) -> broadcast::Receiver<Arc<[Reading]>> {
         self.feed.subscribe()
+    }
+}
+
+impl Current {
+    fn renew(&mut self, reading: &Reading) {
+        match self.newest.entry((reading.port.clone(), Arc::clone(&reading.quantity.name))) {
+            Entry::Occupied(mut known) => {
+                let newest = known.get_mut();
+                newest.confirmed |= newest.is_believed();
+                newest.reading.clone_from(reading);
+            }
+            Entry::Vacant(new) => {
+                new.insert(Newest { reading: reading.clone(), confirmed: false });
+                self.make_room(&reading.port);
+            }
+        }
+    }
+
+    /// Drops the quantity that was not told of for the longest time, when the port has too many.
+    fn make_room(&mut self, port: &Name) {
+        let of_port = || self.newest.iter().filter(|((of, _), _)| of == port);
+        if of_port().count() > MOST_QUANTITIES
+            && let Some((oldest, _)) = of_port().min_by_key(|(_, newest)| newest.reading.seq)
+        {
+            let oldest = oldest.clone();
+            self.newest.remove(&oldest);
+        }
     }
 }

@@ -33,6 +33,7 @@ use crate::wire::{self, Status, Tally};
 use camera::Camera;
 use health::{Kind, Part};
 use publish::Publisher;
+use serial::Port;
 
 /// How often a status is made.
 const STATUS: Duration = Duration::from_secs(1);
@@ -55,7 +56,13 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
     }
     let mut ports = JoinSet::new();
     for (port, health) in agent.config.serial.iter().zip(agent.health_of(Kind::Port)) {
-        ports.spawn(serial::run(port.clone(), Arc::clone(&agent.state), health.clone(), sources.clone()));
+        let port = Port {
+            config: port.clone(),
+            quantities: agent.config.quantities.clone(),
+            state: Arc::clone(&agent.state),
+            health: health.clone(),
+        };
+        ports.spawn(port.run(sources.clone()));
     }
     let cameras = agent.start_cameras(&sources)?;
     let watched = agent.watch(&cameras, &mut ports, &mut links, &shutdown).await;
@@ -164,6 +171,7 @@ fn status(agent: &Name, boot: &Name, health: &[Part]) -> Status {
         cameras: of(Kind::Camera),
         ports: of(Kind::Port),
         links: of(Kind::Link),
+        readings: Vec::new(),
     }
 }
 

@@ -195,8 +195,9 @@ impl Publisher {
             return Ok(sent);
         }
         if pending.status {
-            let status = Status::clone(&self.status.borrow_and_update());
-            pending.status = !self.send(link, &Message::Status(status), &mut pending.tally)?;
+            let status = Arc::clone(&self.status.borrow_and_update());
+            let message = Message::status(&status, &self.state.current());
+            pending.status = !self.send(link, &message, &mut pending.tally)?;
             return Ok(!pending.status);
         }
         let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };

@@ -11,7 +11,9 @@ use toml::Spanned;
 use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
+use super::quantity::{self, Quantity};
 use crate::name::Name;
+use crate::quantity::is_label;
 
 /// What an agent is to do.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Agent {
     pub name: Name,
     /// Its boards.
     pub serial: Vec<Serial>,
+    /// What is said of the quantities that the boards measure.
+    pub quantities: Vec<Quantity>,
     /// Its cameras.
     pub cameras: Vec<Camera>,
     /// Where everything goes.
@@ -35,6 +39,8 @@ pub struct Serial {
     pub port: PathBuf,
     /// Symbols a second.
     pub baud: u32,
+    /// Whether the data-terminal-ready line is set or cleared when the port is opened; none: it is left alone.
+    pub dtr: Option<bool>,
     /// The n-th label-value pair of a line is this quantity; empty: the labels decide.
     pub fields: Vec<String>,
     /// The age at which a reading is no longer a current value.
@@ -48,6 +54,8 @@ struct File {
     #[serde(default)]
     serial: Vec<Spanned<SerialTable>>,
     #[serde(default)]
+    quantity: quantity::Tables,
+    #[serde(default)]
     camera: Vec<Spanned<Camera>>,
     #[serde(default)]
     link: Vec<Spanned<OutletTable>>,
@@ -60,6 +68,7 @@ struct SerialTable {
     port: PathBuf,
     #[serde(default = "default_baud")]
     baud: u32,
+    dtr: Option<bool>,
     #[serde(default)]
     fields: Vec<String>,
     #[serde(default = "default_stale_after", deserialize_with = "duration")]
@@ -99,7 +108,8 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
     }
-    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, cameras, links })
+    let quantities = quantity::check(file.quantity)?;
+    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links })
 }
 
 fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
@@ -112,8 +122,8 @@ fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
         return fault("baud", "not a baud rate; write for example 9600 or 115200");
     }
     let distinct: BTreeSet<_> = board.fields.iter().collect();
-    if distinct.len() < board.fields.len() || distinct.iter().any(|field| field.is_empty()) {
-        return fault("fields", "each field is a quantity of its own; leave out none and write none twice");
+    if distinct.len() < board.fields.len() || distinct.iter().any(|field| !is_label(field)) {
+        return fault("fields", "each field is a quantity of its own, a word without a dash; write none twice");
     }
     Ok(())
 }
@@ -124,6 +134,7 @@ fn named(table: SerialTable) -> Serial {
         name: table.name.unwrap_or_else(|| Name::nearest(&last)),
         port: table.port,
         baud: table.baud,
+        dtr: table.dtr,
         fields: table.fields,
         stale_after: table.stale_after,
     }
@@ -160,7 +171,7 @@ fn host_name() -> Name {
     Name::nearest(&host.to_string_lossy())
 }
 
-/// A length of time as `"500ms"`, `"10s"` or `"5min"`.
+/// A length of time as `"500ms"`, `"10s"`, `"5min"` or `"2h"`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -169,10 +180,13 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         "ms" => Some(1),
         "s" => Some(1_000),
         "min" => Some(60_000),
+        "h" => Some(3_600_000),
         _ => None,
     };
     let millis = unit_ms.zip(number.parse::<u64>().ok()).and_then(|(ms, n)| ms.checked_mul(n));
     millis.filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(|| {
-        serde::de::Error::custom(format!("{text:?} is not a length of time; write \"500ms\", \"10s\" or \"5min\""))
+        serde::de::Error::custom(format!(
+            "{text:?} is not a length of time; write \"500ms\", \"10s\", \"5min\" or \"2h\""
+        ))
     })
 }

@@ -9,6 +9,7 @@ mod agent;
 mod camera;
 mod error;
 mod link;
+mod quantity;
 mod receiver;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ pub use agent::{Agent, Serial};
 pub use camera::{Camera, Fps, Quality, Size, Source};
 pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
+pub use quantity::Quantity;
 pub use receiver::{Receiver, Web};
 
 /// What a configuration file is for.

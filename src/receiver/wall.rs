@@ -1,6 +1,5 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ pub struct Agent {
     /// Cameras that frames came from.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
-    pub readings: BTreeMap<(Name, Cow<'static, str>), Current>,
+    pub readings: BTreeMap<(Name, Arc<str>), Current>,
     /// Its last status, and when it came.
     pub status: Option<(Status, Instant)>,
 }
@@ -122,7 +121,8 @@ impl Wall {
                 agent.show(header, jpeg) | agent.read(readings)
             }
             Message::Readings(readings) => agent.read(readings.readings),
-            Message::Status(status) => {
+            Message::Status(mut status) => {
+                agent.read(std::mem::take(&mut status.readings));
                 agent.status = Some((status, Instant::now()));
                 true
             }

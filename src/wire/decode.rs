@@ -1,6 +1,7 @@
 //! Parts to messages. What comes from a network is anything at all: every part is checked before it is believed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -124,7 +125,7 @@ fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
 /// The longest name of a quantity or unit, in bytes: of a line's 256 a label can be most.
 const LONGEST_TEXT: usize = 256;
 
-pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, str>, D::Error> {
+pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.len() <= LONGEST_TEXT { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
 }

@@ -9,6 +9,7 @@ mod encode;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -80,12 +81,12 @@ pub struct Reading {
     pub port: Name,
     /// What was measured.
     #[serde(deserialize_with = "decode::short")]
-    pub quantity: Cow<'static, str>,
+    pub quantity: Arc<str>,
     /// In `unit`.
     pub value: f64,
     /// Empty for raw counts.
     #[serde(deserialize_with = "decode::short")]
-    pub unit: Cow<'static, str>,
+    pub unit: Arc<str>,
     /// When its line was complete, microseconds since 1970 by the agent's clock.
     pub captured_at_us: i64,
     /// Milliseconds from then to sending, by the agent's monotonic clock.
@@ -98,6 +99,7 @@ pub struct Reading {
 
 impl From<&reading::Reading> for Reading {
     fn from(reading: &reading::Reading) -> Reading {
+        let age = reading.captured.age();
         Reading {
             seq: reading.seq,
             port: reading.port.clone(),
@@ -105,9 +107,9 @@ impl From<&reading::Reading> for Reading {
             value: reading.value,
             unit: reading.quantity.unit.clone(),
             captured_at_us: reading.captured.unix_us(),
-            age_ms: reading.captured.age().as_millis() as u64,
+            age_ms: age.as_millis() as u64,
             stale_after_ms: reading.stale_after.as_millis() as u64,
-            stale: reading.is_stale(),
+            stale: age > reading.stale_after,
         }
     }
 }
@@ -127,6 +129,9 @@ pub struct Status {
     pub ports: Vec<PartStatus>,
     /// Its links, likewise.
     pub links: Vec<PartStatus>,
+    /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
+    #[serde(default)]
+    pub readings: Vec<Reading>,
 }
 
 /// How one camera, port or link is.
@@ -182,6 +187,12 @@ impl Message {
         Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), readings })
     }
 
+    /// A status as it is sent now.
+    #[must_use]
+    pub fn status(status: &Status, current: &[reading::Reading]) -> Message {
+        Message::Status(Status { readings: current.iter().map(Reading::from).collect(), ..status.clone() })
+    }
+
     /// The start of the agent that it is from, where the format says.
     #[must_use]
     pub fn boot(&self) -> Option<&Name> {
@@ -215,7 +226,7 @@ pub struct Tally {
     /// Frames of each camera.
     pub frames: BTreeMap<Name, u64>,
     /// Readings of each quantity.
-    pub readings: BTreeMap<Cow<'static, str>, u64>,
+    pub readings: BTreeMap<Arc<str>, u64>,
 }
 
 impl Tally {

@@ -1,0 +1,129 @@
+//! A line to label-value pairs.
+//!
+//! ```text
+//! line  = pair *("-" pair) *("-" / space)
+//! pair  = label "-" value
+//! label = text without a dash, perhaps spaces around it
+//! value = *space number *space [unit]
+//! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]
+//! unit  = text without a dash, as in 5.5C, 60%, 415 ppm
+//! ```
+
+use super::Refusal;
+
+/// One label with what stands behind it, as the line has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair<'a> {
+    /// Without the spaces around it; anything, perhaps nothing.
+    pub label: &'a str,
+    /// A number with its unit; [`Refusal::Garbled`] when nothing at all stands behind the label.
+    pub value: Result<Value<'a>, Refusal>,
+}
+
+/// A number and its unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Value<'a> {
+    /// Finite.
+    pub number: f64,
+    /// What stands behind the number, without the spaces around it; empty when nothing does.
+    pub unit: &'a str,
+}
+
+/// The pairs of a line; see [`pairs`].
+#[derive(Clone, Debug)]
+pub struct Pairs<'a> {
+    rest: &'a str,
+}
+
+/// The pairs of a line. One that is no label and value is the last.
+#[must_use]
+pub fn pairs(line: &str) -> Pairs<'_> {
+    Pairs { rest: line }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        // Boards end lines with a dash, too.
+        if self.rest.bytes().all(|byte| byte == b'-' || byte.is_ascii_whitespace()) {
+            return None;
+        }
+        let Some((label, behind)) = cut(self.rest, 0) else {
+            let label = std::mem::take(&mut self.rest).trim_ascii();
+            return Some(Pair { label, value: Err(Refusal::Garbled) });
+        };
+        let (value, rest) = value(behind.trim_ascii_start());
+        self.rest = rest;
+        Some(Pair { label: label.trim_ascii(), value })
+    }
+}
+
+/// What stands before and behind the first dash that is not before byte `from`.
+fn cut(text: &str, from: usize) -> Option<(&str, &str)> {
+    let dash = from + text.as_bytes()[from..].iter().position(|byte| *byte == b'-')?;
+    Some((&text[..dash], &text[dash + 1..]))
+}
+
+/// The value that `text` begins with, and what stands behind the dash that ends it.
+fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
+    let length = number_length(text.as_bytes());
+    // The dashes of a number end nothing.
+    let from = length.max(usize::from(is_minus_no_number(text)));
+    let (whole, rest) = cut(text, from).unwrap_or((text, ""));
+    if length == 0 {
+        let nothing = whole.trim_ascii().is_empty();
+        return (Err(if nothing { Refusal::Empty } else { Refusal::NotANumber }), rest);
+    }
+    let (number, unit) = (&whole[..length], whole[length..].trim_ascii());
+    let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
+        check_unit(unit)?;
+        if number.is_finite() { Ok(Value { number, unit }) } else { Err(Refusal::OutOfRange) }
+    });
+    (value, rest)
+}
+
+/// How many bytes of the text's beginning are a number; 0 when it begins with none.
+fn number_length(text: &[u8]) -> usize {
+    let digits = |from: usize| from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is = |place: usize, one_of: &[u8]| text.get(place).is_some_and(|byte| one_of.contains(byte));
+    let start = usize::from(is(0, b"+-"));
+    let mut end = digits(start);
+    let mut count = end - start;
+    if is(end, b".") {
+        let fraction = digits(end + 1);
+        count += fraction - end - 1;
+        end = fraction;
+    }
+    if count == 0 {
+        return 0;
+    }
+    // As %g and Python's repr write very large and very small values.
+    if is(end, b"eE") {
+        let exponent = end + 1 + usize::from(is(end + 1, b"+-"));
+        if digits(exponent) > exponent {
+            return digits(exponent);
+        }
+    }
+    end
+}
+
+/// What C prints for no number can have a sign, too.
+fn is_minus_no_number(text: &str) -> bool {
+    let word = text.strip_prefix('-').and_then(|rest| rest.split(['-', ' ', '\r']).next());
+    word.is_some_and(|word| ["nan", "inf"].iter().any(|no_number| word.eq_ignore_ascii_case(no_number)))
+}
+
+/// Bytes; the longest usual one, "µg/m³", has eight.
+const LONGEST_UNIT: usize = 16;
+
+fn check_unit(unit: &str) -> Result<(), Refusal> {
+    let Some(first) = unit.chars().next() else { return Ok(()) };
+    // 23,5 and 1.2.3 and 12:30 are no number with a unit, and half of one would be a wrong reading.
+    if first.is_ascii() && !first.is_ascii_alphabetic() && first != '%' {
+        return Err(Refusal::NotANumber);
+    }
+    // Digits are powers and molecules, as in m3 and gH2O; 0x1F and a digit that a garbled one follows have others.
+    let odd = |c: char| c.is_control() || (c.is_ascii_digit() && c != '2' && c != '3');
+    if unit.len() > LONGEST_UNIT || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
+}

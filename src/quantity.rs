@@ -1,0 +1,68 @@
+//! What boards measure: the quantities that need no configuration, and what their labels and units look like.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// What is measured, and in which unit. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantity {
+    /// Its name in headers, in the configuration and on the page.
+    pub name: Arc<str>,
+    /// Its unit; empty for raw counts.
+    pub unit: Arc<str>,
+    /// The configuration or [`KNOWN`] names it. One that neither names may be a garbled label.
+    pub listed: bool,
+}
+
+/// A quantity that needs no configuration.
+#[derive(Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit; empty where it is the line's to say one.
+    pub unit: &'static str,
+    /// What boards call it, in any case.
+    pub labels: &'static [&'static str],
+    /// The values that it can have at all.
+    pub range: RangeInclusive<f64>,
+}
+
+/// Temperatures begin at absolute zero and end where no sensor of this kind reaches; humidity is a share; a converter's
+/// counts have at most 16 bits; sunlight has 120,000 lx.
+pub const KNOWN: [Known; 5] = [
+    Known {
+        name: "temperature",
+        unit: "°C",
+        labels: &["temperature", "t", "temp", "wendu", "温度"],
+        range: -273.15..=3_000.0,
+    },
+    Known { name: "humidity", unit: "%RH", labels: &["humidity", "h", "hum", "shidu", "湿度"], range: 0.0..=100.0 },
+    // Raw counts of an MQ-2 (gas and smoke) and an MQ-9 (carbon monoxide and flammable gas).
+    Known { name: "mq2", unit: "", labels: &["mq2"], range: 0.0..=65_535.0 },
+    Known { name: "mq9", unit: "", labels: &["mq9"], range: 0.0..=65_535.0 },
+    Known { name: "light", unit: "", labels: &["light", "l", "lux", "lihgt"], range: 0.0..=200_000.0 },
+];
+
+/// The known quantity that a board calls `label`.
+#[must_use]
+pub fn known(label: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.labels.iter().any(|usual| usual.eq_ignore_ascii_case(label)))
+}
+
+/// Whether a text can be a label: one letter at least, no dash, no control character.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control())
+}
+
+/// Boards write units in many ways; this is the usual one.
+#[must_use]
+pub fn usual_unit(unit: &str) -> &str {
+    match unit {
+        "C" | "c" | "℃" | "°" | "degC" => "°C",
+        "F" | "f" | "℉" | "degF" => "°F",
+        "%" | "RH" | "%rh" | "rH" => "%RH",
+        "lux" => "lx",
+        other => other,
+    }
+}

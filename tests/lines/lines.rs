@@ -1,0 +1,87 @@
+//! Lines of all kinds: good ones, damaged ones, and bytes that are none.
+
+use fastrand::Rng;
+
+const LABELS: [&str; 16] = [
+    "t", "T", "temp", "wendu", "温度", "h", "hum", "shidu", "湿度", "mq2", "MQ9", "light", "lux", "lihgt", "co2",
+    " soil_1 ",
+];
+
+const ODD_LABELS: [&str; 8] = ["", "3v3", "5", "e5", "inf", "空气 质量", "\u{7}x", "l"];
+
+const UNITS: [&str; 6] = ["", "", "", "", "", " "];
+
+const ODD_UNITS: [&str; 14] =
+    ["C", "°C", "F", "%", "%RH", " ppm", "lx", "µg/m³", "m3", "e", "E5", "x1F", ",5", "much too long for a unit"];
+
+const NO_NUMBERS: [&str; 12] = ["", " ", "nan", "inf", "-inf", "-nan", "NaN", "--", "+", "-.", "abc", "infinity"];
+
+fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
+    from[rng.usize(..from.len())]
+}
+
+/// Most often one of the usual ones.
+fn mostly<'a>(rng: &mut Rng, usual: &[&'a str], odd: &[&'a str]) -> &'a str {
+    if rng.u8(..10) == 0 { pick(rng, odd) } else { pick(rng, usual) }
+}
+
+/// A number as a board might print it.
+fn number(rng: &mut Rng) -> String {
+    let size = 10_u32.pow(rng.u32(..7));
+    let whole = rng.u32(..size);
+    let sign = pick(rng, &["", "", "", "", "-", "+"]);
+    match rng.u8(..8) {
+        0 => format!("{sign}{whole}.{}", rng.u32(..1000)),
+        1 => format!("{sign}.{}", rng.u32(..1000)),
+        2 => format!("{sign}{whole}."),
+        3 => format!("{sign}{whole}{}{}", pick(rng, &["e", "E", "e+", "e-"]), rng.u32(..400)),
+        _ => format!("{sign}{whole}"),
+    }
+}
+
+/// Pairs of labels and values, whole or not.
+pub fn line(rng: &mut Rng) -> Vec<u8> {
+    let mut line = String::new();
+    for place in 0..rng.usize(..5) {
+        line.push_str(if place == 0 { "" } else { mostly(rng, &["-"], &[" - ", "--", " "]) });
+        line.push_str(mostly(rng, &LABELS, &ODD_LABELS));
+        line.push_str(mostly(rng, &["-"], &["- ", " -", "--", ""]));
+        line.push_str(&if rng.u8(..10) == 0 { pick(rng, &NO_NUMBERS).to_owned() } else { number(rng) });
+        line.push_str(mostly(rng, &UNITS, &ODD_UNITS));
+    }
+    line.push_str(mostly(rng, &["", "", "-"], &["\r", " ", "--", "-h"]));
+    let mut line = line.into_bytes();
+    if !line.is_empty() && rng.u8(..4) == 0 {
+        damage(rng, &mut line);
+    }
+    line.retain(|byte| *byte != b'\n');
+    line
+}
+
+/// What a bad line or a full buffer does to bytes.
+fn damage(rng: &mut Rng, line: &mut Vec<u8>) {
+    let place = rng.usize(..line.len());
+    match rng.u8(..5) {
+        0 => line[place] = rng.u8(..),
+        1 => line[place] ^= 1 << rng.u8(..8),
+        2 => drop(line.remove(place)),
+        3 => line.truncate(place),
+        _ => line.insert(place, b"-e.+0C "[rng.usize(..7)]),
+    }
+}
+
+/// A line with numbers at every second place, whatever stands between them.
+pub fn positional(rng: &mut Rng) -> String {
+    let mut line = String::new();
+    for _ in 0..rng.usize(1..5) {
+        line.push_str(mostly(rng, &LABELS, &ODD_LABELS));
+        line.push('-');
+        let number = number(rng);
+        line.push_str(pick(rng, &["", "", "", " "]));
+        line.push_str(number.trim_start_matches('-'));
+        line.push_str(pick(rng, &["", "", "", "", " ", "C"]));
+        line.push('-');
+    }
+    line.push_str(pick(rng, &["", "OK", "ok-", "*1F", "--", "\r"]));
+    line
+}
