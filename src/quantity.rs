@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// What is measured, and in which unit. Cheap to clone.
+/// What is measured, and in which unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity {
     /// Its name in headers, in the configuration and on the page.

@@ -19,7 +19,7 @@ pub struct Reading {
     /// The port it came from.
     pub port: Name,
     /// What was measured.
-    pub quantity: Quantity,
+    pub quantity: Arc<Quantity>,
     /// In the quantity's unit.
     pub value: f64,
     /// When its line was complete.
@@ -78,7 +78,7 @@ impl Default for State {
 
 impl State {
     /// Takes what one line said, and passes it to all followers.
-    pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Quantity, f64)]) {
+    pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Arc<Quantity>, f64)]) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let first = current.last_seq + 1;
         current.last_seq += values.len() as u64;
@@ -87,7 +87,7 @@ impl State {
             .map(|(seq, (quantity, value))| Reading {
                 seq,
                 port: port.clone(),
-                quantity: quantity.clone(),
+                quantity: Arc::clone(quantity),
                 value: *value,
                 captured,
                 stale_after,

@@ -1,6 +1,7 @@
 //! Labels to quantities, with their units, ranges and calibrations.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::Refusal;
 use super::pairs::Value;
@@ -22,11 +23,10 @@ pub struct Labels {
 struct Met {
     label: Box<str>,
     unit: Box<str>,
-    quantity: Quantity,
-    /// A number of the line is (number - `zero`) / `size` in the quantity's unit …
-    zero: f64,
-    size: f64,
-    /// … and that times `scale`, and `offset` more, is the value.
+    quantity: Arc<Quantity>,
+    /// The line's number is in °F and the quantity in °C.
+    fahrenheit: bool,
+    /// The number in the quantity's unit times `scale`, and `offset` more, is the value.
     scale: f64,
     offset: f64,
     range: RangeInclusive<f64>,
@@ -46,20 +46,23 @@ impl Labels {
     ///
     /// # Errors
     /// When the label is none, or the unit or the value cannot be of this quantity.
-    pub fn read(&mut self, label: &str, value: Value<'_>) -> Result<(Quantity, f64), Refusal> {
+    pub fn read(&mut self, label: &str, value: Value<'_>) -> Result<(Arc<Quantity>, f64), Refusal> {
         let place = match self.find(label, value.unit) {
             Some(place) => place,
             None => self.meet(label, value.unit)?,
         };
         self.next = place + 1;
         let met = &self.met[place];
-        let number = (value.number - met.zero) / met.size * met.scale + met.offset;
-        if met.range.contains(&number) { Ok((met.quantity.clone(), number)) } else { Err(Refusal::OutOfRange) }
+        let number = if met.fahrenheit { (value.number - 32.0) / 1.8 } else { value.number };
+        let number = number * met.scale + met.offset;
+        if met.range.contains(&number) { Ok((Arc::clone(&met.quantity), number)) } else { Err(Refusal::OutOfRange) }
     }
 
     fn find(&self, label: &str, unit: &str) -> Option<usize> {
         let (before, behind) = self.met.split_at(self.next.min(self.met.len()));
-        let is = |met: &Met| *met.label == *label && *met.unit == *unit;
+        // No unit is the usual one, and comparing nothing with nothing is not free.
+        let is_unit = |met: &Met| met.unit.len() == unit.len() && (unit.is_empty() || *met.unit == *unit);
+        let is = |met: &Met| *met.label == *label && is_unit(met);
         behind.iter().position(is).map(|place| place + before.len()).or_else(|| before.iter().position(is))
     }
 
@@ -86,10 +89,10 @@ impl Labels {
 
         let own_unit = configured.and_then(|quantity| quantity.unit.as_deref());
         let own_unit = own_unit.or(known.map(|known| known.unit)).unwrap_or("");
-        let (shown_unit, zero, size) = match (usual_unit(own_unit), usual_unit(unit)) {
-            ("", _) => (unit, 0.0, 1.0),
-            (own, line) if line.is_empty() || line == own => (own_unit, 0.0, 1.0),
-            ("°C", "°F") => (own_unit, 32.0, 1.8),
+        let (shown_unit, fahrenheit) = match (usual_unit(own_unit), usual_unit(unit)) {
+            ("", _) => (unit, false),
+            (own, line) if line.is_empty() || line == own => (own_unit, false),
+            ("°C", "°F") => (own_unit, true),
             _ => return Err(Refusal::Unit),
         };
         let (least, most) = known.map_or((f64::MIN, f64::MAX), |known| (*known.range.start(), *known.range.end()));
@@ -99,9 +102,8 @@ impl Labels {
         Ok(Met {
             label: label.into(),
             unit: unit.into(),
-            quantity: Quantity { name: name.into(), unit: shown_unit.into(), listed },
-            zero,
-            size,
+            quantity: Arc::new(Quantity { name: name.into(), unit: shown_unit.into(), listed }),
+            fahrenheit,
             scale: configured.map_or(1.0, |quantity| quantity.scale),
             offset: configured.map_or(0.0, |quantity| quantity.offset),
             range: least..=most,

@@ -8,6 +8,7 @@ mod labels;
 mod pairs;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use framer::{Framer, LONGEST, Line};
 pub use labels::Labels;
@@ -69,7 +70,7 @@ pub struct Parser {
     fields: Vec<String>,
     labels: Labels,
     /// Of the line at hand; kept for its memory.
-    values: Vec<(Quantity, f64)>,
+    values: Vec<(Arc<Quantity>, f64)>,
 }
 
 impl Parser {
@@ -82,7 +83,7 @@ impl Parser {
 
     /// The quantities of a line with their values, each once. What is refused is told to `refused`; nothing of a line
     /// that is [`Refusal::Undecodable`] or [`Refusal::Garbled`] is believed.
-    pub fn parse(&mut self, line: &[u8], mut refused: impl FnMut(Refusal)) -> &[(Quantity, f64)] {
+    pub fn parse(&mut self, line: &[u8], mut refused: impl FnMut(Refusal)) -> &[(Arc<Quantity>, f64)] {
         self.values.clear();
         if let Err(refusal) = self.read(line, &mut refused) {
             self.values.clear();

@@ -1,0 +1,52 @@
+//! What a board's line costs: framed, parsed and made quantities of, beside the plain way of splitting it at its dashes.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use watchpost::agent::line::{Framer, Line, Parser};
+
+const LINES: [(&str, &str); 4] = [
+    ("climate", "t-25-h-60\n"),
+    ("units", "t--5.5C-h-60%\r\n"),
+    ("gas", "mq2-312-light-540-mq9-120\n"),
+    ("chinese", "温度-23.5-湿度-61-mq2-88\n"),
+];
+
+/// As many as a read from a terminal brings at once.
+const COUNT: usize = 100;
+
+fn lines(criterion: &mut Criterion) {
+    for (name, line) in LINES {
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(COUNT as u64));
+        let bytes = line.repeat(COUNT).into_bytes();
+        let (mut framer, mut parser) = (Framer::new(false), Parser::new(&[], &[]));
+        group.bench_function("watchpost", |bencher| {
+            bencher.iter(|| {
+                framer.push(black_box(&bytes), |line| {
+                    if let Line::Whole(line) = line {
+                        black_box(parser.parse(line, |refusal| panic!("{refusal}")));
+                    }
+                });
+            });
+        });
+        group.bench_function("split at dashes", |bencher| {
+            bencher.iter(|| {
+                for line in black_box(&bytes).split(|byte| *byte == b'\n') {
+                    black_box(split(line));
+                }
+            });
+        });
+        group.finish();
+    }
+}
+
+/// What a script does: every second field is a value. Names and units are not looked at, nothing is checked.
+fn split(line: &[u8]) -> Vec<f64> {
+    let line = String::from_utf8_lossy(line);
+    let fields: Vec<&str> = line.trim().split('-').collect();
+    fields.chunks_exact(2).filter_map(|pair| pair[1].parse().ok()).collect()
+}
+
+criterion_group!(benches, lines);
+criterion_main!(benches);
