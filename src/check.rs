@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Agent, Either, End, Receiver, Source};
+use crate::config::{Agent, Either, End, Quantity, Receiver, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -22,6 +22,9 @@ fn describe_agent(agent: &Agent) -> String {
         let fields = if port.fields.is_empty() { String::new() } else { format!(", {}", port.fields.join(", ")) };
         let what = format!("{} at {} baud{fields}", port.port.display(), port.baud);
         line(&mut text, "port", &port.name, &what, probe(&port.port));
+    }
+    for quantity in &agent.quantities {
+        line(&mut text, "quantity", &quantity.name, &describe_quantity(quantity), "");
     }
     for camera in &agent.cameras {
         let there = match &camera.source {
@@ -44,6 +47,19 @@ fn describe_agent(agent: &Agent) -> String {
     text
 }
 
+fn describe_quantity(quantity: &Quantity) -> String {
+    let said = [
+        quantity.label.as_ref().map(|label| format!("labelled {label}")),
+        quantity.scale.total_cmp(&1.0).is_ne().then(|| format!("times {}", quantity.scale)),
+        quantity.offset.total_cmp(&0.0).is_ne().then(|| format!("plus {}", quantity.offset)),
+        quantity.unit.as_ref().map(|unit| format!("in {unit}")),
+        quantity.min.map(|min| format!("at least {min}")),
+        quantity.max.map(|max| format!("at most {max}")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() { "as without its table".to_owned() } else { said.join(", ") }
+}
+
 fn describe_receiver(receiver: &Receiver) -> String {
     let mut text = "receiver\n".to_owned();
     for link in &receiver.links {
@@ -56,7 +72,7 @@ fn describe_receiver(receiver: &Receiver) -> String {
 
 fn line(text: &mut String, kind: &str, name: &str, what: &str, there: &str) {
     let there = if there.is_empty() { String::new() } else { format!(": {there}") };
-    writeln!(text, "  {kind:<7} {name:<12} {what}{there}").expect("a String takes all");
+    writeln!(text, "  {kind:<8} {name:<12} {what}{there}").expect("a String takes all");
 }
 
 fn end(end: &End) -> String {

@@ -90,6 +90,7 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
         check(span, board)?;
     }
     let serial = distinct("port", serial, |board: &Serial| &board.name, |board| Some(("port", &board.port)))?;
+    let quantities = quantity::check(file.quantity)?;
     let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner())).collect();
     let cameras = distinct(
         "camera",
@@ -108,7 +109,6 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
     }
-    let quantities = quantity::check(file.quantity)?;
     Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links })
 }
 

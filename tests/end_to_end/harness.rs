@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -56,13 +57,22 @@ impl Program {
     /// The newest line of standard output that `matches`.
     #[track_caller]
     pub fn says<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
-        eventually(what, || self.out.lock().unwrap().iter().rev().find_map(|line| matches(line)))
+        eventually(what, || self.said(&matches))
     }
 
     /// The newest line of standard output that is JSON and `matches`.
     #[track_caller]
     pub fn says_json(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        self.says(what, |line| serde_json::from_str(line).ok().filter(|value| matches(value)))
+        eventually(what, || self.said_json(&matches))
+    }
+
+    /// As [`Program::says_json`], if it was said already.
+    pub fn said_json(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
+        self.said(|line| serde_json::from_str(line).ok().filter(|value| matches(value)))
+    }
+
+    fn said<T>(&self, matches: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.out.lock().unwrap().iter().rev().find_map(|line| matches(line))
     }
 
     /// What stands between `before` and `after` in a line of the log; up to the line's end if `after` is empty.
@@ -91,6 +101,18 @@ impl Program {
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
         ticks.sum::<f64>() / 100.0
+    }
+
+    /// How many files, sockets and terminals it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    /// Bytes of memory that are in use and not a file's (proc(5), `RssAnon`, in kB).
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// Forgets what was said on standard output until now.
@@ -236,10 +258,24 @@ impl Board {
         Board { master, path, link: None }
     }
 
+    /// Writes bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.master.write_all(bytes).expect("the terminal takes it");
+    }
+
+    /// The terminal's settings.
+    pub fn settings(&self) -> Termios {
+        tcgetattr(&self.master).expect("a terminal")
+    }
+
+    pub fn set(&mut self, settings: &Termios) {
+        tcsetattr(&self.master, SetArg::TCSANOW, settings).expect("a terminal");
+    }
+
     /// Writes a line. The newline before it ends whatever was there when the agent opened the port, which it takes for
     /// the rest of a line that began before.
     pub fn say(&mut self, line: &str) {
-        self.master.write_all(format!("\n{line}\n").as_bytes()).expect("the terminal takes it");
+        self.write(format!("\n{line}\n").as_bytes());
     }
 }
 
