@@ -32,6 +32,12 @@ impl Stamp {
         self.unix_us
     }
 
+    /// How long before `later` it was; nothing when it was not.
+    #[must_use]
+    pub fn until(&self, later: Stamp) -> Duration {
+        later.monotonic.saturating_duration_since(self.monotonic)
+    }
+
     /// How long ago it was.
     #[must_use]
     pub fn age(&self) -> Duration {

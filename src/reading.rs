@@ -36,6 +36,9 @@ impl Reading {
     }
 }
 
+/// Readings of one batch at most.
+pub const BATCH: usize = 128;
+
 /// Batches of readings that a slow follower may be behind before it loses the oldest.
 const FEED: usize = 4096;
 
@@ -77,8 +80,12 @@ impl Default for State {
 }
 
 impl State {
-    /// Takes what one line said, and passes it to all followers.
+    /// Takes what lines that came together said, and passes it to all followers, in batches.
     pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Arc<Quantity>, f64)]) {
+        values.chunks(BATCH).for_each(|values| self.record_batch(port, stale_after, captured, values));
+    }
+
+    fn record_batch(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Arc<Quantity>, f64)]) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let first = current.last_seq + 1;
         current.last_seq += values.len() as u64;
@@ -106,7 +113,7 @@ impl State {
         current.newest.values().filter(|newest| newest.is_believed()).map(|newest| newest.reading.clone()).collect()
     }
 
-    /// Every reading from now on, a line's together.
+    /// Every reading from now on; those that came together are together.
     #[must_use]
     pub fn follow(&self) -> broadcast::Receiver<Arc<[Reading]>> {
         self.feed.subscribe()

@@ -3,7 +3,6 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +21,8 @@ use crate::name::Name;
 use crate::reading::{Reading, State};
 use crate::wire::{Message, Status, Tally, encode};
 
-/// Readings a message, so that a backlog does not make one that nobody takes.
-const BATCH: usize = 256;
+/// A message has no more readings than fill it to this number, so that a backlog does not make one that nobody takes.
+const ENOUGH: usize = 128;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -58,7 +57,9 @@ const LAST: Duration = Duration::from_millis(300);
 
 /// What the other side still has to be told.
 struct Pending {
-    readings: VecDeque<Reading>,
+    readings: Vec<Arc<[Reading]>>,
+    /// The number of the last reading that was taken from the feed.
+    heard: Option<u64>,
     /// A new status has not been sent yet.
     status: bool,
     /// Of each camera, the last frame that was sent.
@@ -72,11 +73,19 @@ struct Pending {
     waiting: Option<Instant>,
 }
 
+impl Pending {
+    /// Readings that wait.
+    fn count(&self) -> usize {
+        self.readings.iter().map(|batch| batch.len()).sum()
+    }
+}
+
 impl Publisher {
     /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
     pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
-            readings: VecDeque::new(),
+            readings: Vec::new(),
+            heard: None,
             status: true,
             sent: vec![0; self.cameras.len()],
             turn: 0,
@@ -108,10 +117,14 @@ impl Publisher {
     async fn serve(&mut self, link: &mut Link, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let mut end = None;
         loop {
-            while let Some(parts) = link.try_receive()? {
-                self.hear(&parts, pending);
+            let events = link.events()?;
+            if events.readable {
+                while let Some(parts) = link.try_receive()? {
+                    self.hear(&parts, pending);
+                }
+                continue;
             }
-            if self.may_send(link.events()?, pending) && self.send_next(link, pending)? {
+            if self.may_send(events, pending) && self.send_next(link, pending)? {
                 continue;
             }
             // Asked anew: trying to send takes in what the descriptor tells of.
@@ -126,7 +139,7 @@ impl Publisher {
                 let left = self.readings_left(pending);
                 if left == 0 || Instant::now() >= end {
                     if left > 0 {
-                        warn!("link {}: the last {left} lines and readings were not taken", self.outlet.end.address());
+                        warn!("link {}: the last {left} batches of readings were not taken", self.outlet.end.address());
                     }
                     return Ok(());
                 }
@@ -138,7 +151,9 @@ impl Publisher {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 changed = link.changed() => changed?,
-                readings = self.feed.recv(), if writable => self.take(readings, pending),
+                batch = self.feed.recv(), if writable => {
+                    batch.ok().into_iter().for_each(|batch| self.take(batch, pending));
+                }
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
@@ -150,7 +165,7 @@ impl Publisher {
         events.writable && (self.outlet.pattern == OutPattern::Pair || pending.topics > 0)
     }
 
-    /// What the end should wait for, if this link carries readings to a peer at all.
+    /// Batches that the end should wait for, if this link carries readings to a peer at all.
     fn readings_left(&self, pending: &Pending) -> usize {
         match (self.outlet.pattern, self.outlet.format) {
             (OutPattern::Pair, Format::Watchpost | Format::Json) => pending.readings.len() + self.feed.len(),
@@ -168,6 +183,7 @@ impl Publisher {
                     // What was said to nobody is gone.
                     self.feed = self.feed.resubscribe();
                     pending.readings.clear();
+                    pending.heard = None;
                 }
                 pending.topics += 1;
             }
@@ -178,19 +194,20 @@ impl Publisher {
 
     /// Sends one message if there is one to be sent.
     fn send_next(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
-        while pending.readings.len() < BATCH {
+        while pending.count() < ENOUGH {
             match self.feed.try_recv() {
-                Ok(batch) => pending.readings.extend(batch.iter().cloned()),
-                Err(broadcast::error::TryRecvError::Lagged(batches)) => self.health.count("lines lost", batches),
+                Ok(batch) => self.take(batch, pending),
+                // What is lost shows in the numbers of the next batch.
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
                 Err(_) => break,
             }
         }
-        let readings = pending.readings.len().min(BATCH);
-        if readings > 0 {
-            let message = Message::readings(&self.agent, &self.boot, pending.readings.range(..readings));
+        if !pending.readings.is_empty() {
+            let readings = pending.readings.iter().flat_map(|batch| batch.iter());
+            let message = Message::readings(&self.agent, &self.boot, readings);
             let sent = self.send(link, &message, &mut pending.tally)?;
             if sent {
-                pending.readings.drain(..readings);
+                pending.readings.clear();
             }
             return Ok(sent);
         }
@@ -246,12 +263,14 @@ impl Publisher {
         Ok(sent)
     }
 
-    fn take(&self, readings: Result<Arc<[Reading]>, broadcast::error::RecvError>, pending: &mut Pending) {
-        match readings {
-            Ok(batch) => pending.readings.extend(batch.iter().cloned()),
-            Err(broadcast::error::RecvError::Lagged(batches)) => self.health.count("lines lost", batches),
-            Err(broadcast::error::RecvError::Closed) => {}
+    fn take(&self, batch: Arc<[Reading]>, pending: &mut Pending) {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
+        let missed = pending.heard.map_or(0, |heard| first.seq - heard - 1);
+        if missed > 0 {
+            self.health.count("readings lost", missed);
         }
+        pending.heard = Some(last.seq);
+        pending.readings.push(batch);
     }
 
     /// Reports whether the other side is there.

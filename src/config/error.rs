@@ -104,7 +104,8 @@ fn in_tomls_words(message: &str) -> String {
         ("socket address", "write for example \"127.0.0.1:8080\""),
     ];
     match instead.iter().find(|(words, _)| message.contains(words)) {
-        Some((_, instead)) => format!("{message}; {instead}"),
+        // The names of our structs are nobody's business.
+        Some((_, instead)) => format!("{}; {instead}", message.split(", expected struct").next().unwrap_or_default()),
         None => message,
     }
 }

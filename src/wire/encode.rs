@@ -33,12 +33,15 @@ fn topic(message: &Message) -> Bytes {
 }
 
 pub(super) fn header(message: &Message) -> Vec<u8> {
-    let header = match message {
-        Message::Frame(header, _) => HeaderRef::Frame(header),
-        Message::Readings(readings) => HeaderRef::Readings(readings),
-        Message::Status(status) => HeaderRef::Status(status),
+    let (header, readings) = match message {
+        Message::Frame(header, _) => (HeaderRef::Frame(header), header.readings.len()),
+        Message::Readings(readings) => (HeaderRef::Readings(readings), readings.readings.len()),
+        Message::Status(status) => (HeaderRef::Status(status), status.readings.len()),
     };
-    serde_json::to_vec(&header).expect("a header has string keys and no failing parts")
+    // A reading is about so long; growing step by step would copy each several times.
+    let mut json = Vec::with_capacity(256 + 224 * readings);
+    serde_json::to_writer(&mut json, &header).expect("a header has string keys and no failing parts");
+    json
 }
 
 /// The header with the JPEG as its last key; spliced in, because a JSON writer would look at each of its characters

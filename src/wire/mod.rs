@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use decode::{Malformed, decode};
 pub use encode::encode;
 
+use crate::clock::Stamp;
 use crate::name::Name;
 use crate::{frame, reading};
 
@@ -97,9 +98,15 @@ pub struct Reading {
     pub stale: bool,
 }
 
-impl From<&reading::Reading> for Reading {
-    fn from(reading: &reading::Reading) -> Reading {
-        let age = reading.captured.age();
+impl Reading {
+    /// Readings as they are sent now.
+    fn all<'a>(readings: impl IntoIterator<Item = &'a reading::Reading>) -> Vec<Reading> {
+        let now = Stamp::now();
+        readings.into_iter().map(|reading| Reading::at(now, reading)).collect()
+    }
+
+    fn at(now: Stamp, reading: &reading::Reading) -> Reading {
+        let age = reading.captured.until(now);
         Reading {
             seq: reading.seq,
             port: reading.port.clone(),
@@ -171,7 +178,7 @@ impl Message {
             age_us: jpeg.captured.age().as_micros() as u64,
             width: jpeg.width,
             height: jpeg.height,
-            readings: current.iter().map(Reading::from).collect(),
+            readings: Reading::all(current),
         };
         Message::Frame(header, jpeg.bytes.clone())
     }
@@ -183,14 +190,14 @@ impl Message {
         boot: &Name,
         readings: impl IntoIterator<Item = &'a reading::Reading>,
     ) -> Message {
-        let readings = readings.into_iter().map(Reading::from).collect();
+        let readings = Reading::all(readings);
         Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), readings })
     }
 
     /// A status as it is sent now.
     #[must_use]
     pub fn status(status: &Status, current: &[reading::Reading]) -> Message {
-        Message::Status(Status { readings: current.iter().map(Reading::from).collect(), ..status.clone() })
+        Message::Status(Status { readings: Reading::all(current), ..status.clone() })
     }
 
     /// The start of the agent that it is from, where the format says.

@@ -69,7 +69,7 @@ impl fmt::Display for Refusal {
 pub struct Parser {
     fields: Vec<String>,
     labels: Labels,
-    /// Of the line at hand; kept for its memory.
+    /// Of all lines since [`Parser::clear`].
     values: Vec<(Arc<Quantity>, f64)>,
 }
 
@@ -84,15 +84,26 @@ impl Parser {
     /// The quantities of a line with their values, each once. What is refused is told to `refused`; nothing of a line
     /// that is [`Refusal::Undecodable`] or [`Refusal::Garbled`] is believed.
     pub fn parse(&mut self, line: &[u8], mut refused: impl FnMut(Refusal)) -> &[(Arc<Quantity>, f64)] {
-        self.values.clear();
-        if let Err(refusal) = self.read(line, &mut refused) {
-            self.values.clear();
+        let start = self.values.len();
+        if let Err(refusal) = self.read(line, start, &mut refused) {
+            self.values.truncate(start);
             refused(refusal);
         }
+        &self.values[start..]
+    }
+
+    /// What all lines have said since [`Parser::clear`], in their order.
+    #[must_use]
+    pub fn values(&self) -> &[(Arc<Quantity>, f64)] {
         &self.values
     }
 
-    fn read(&mut self, line: &[u8], refused: &mut impl FnMut(Refusal)) -> Result<(), Refusal> {
+    /// Forgets what the lines have said.
+    pub fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    fn read(&mut self, line: &[u8], start: usize, refused: &mut impl FnMut(Refusal)) -> Result<(), Refusal> {
         let line = std::str::from_utf8(line).map_err(|_| Refusal::Undecodable)?;
         if line.trim_ascii().is_empty() {
             return Ok(());
@@ -105,7 +116,7 @@ impl Parser {
             match pair.value.and_then(|value| self.labels.read(label, value)) {
                 Err(Refusal::Garbled) => return Err(Refusal::Garbled),
                 Err(refusal) => refused(refusal),
-                Ok((quantity, _)) if self.values.iter().any(|(other, _)| other.name == quantity.name) => {
+                Ok((quantity, _)) if self.values[start..].iter().any(|(other, _)| other.name == quantity.name) => {
                     refused(Refusal::Repeated);
                 }
                 Ok(value) => self.values.push(value),

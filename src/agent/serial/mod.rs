@@ -126,7 +126,16 @@ impl Reader {
         self.heard = true;
         let (captured, now) = (Stamp::now(), Instant::now());
         let mut good = 0;
-        framer.push(bytes, |line| good += u64::from(self.take_line(line, captured, now)));
+        self.parser.clear();
+        framer.push(bytes, |line| good += u64::from(self.take_line(line, now)));
+        if good > 0 {
+            self.port.state.record(
+                &self.port.config.name,
+                self.port.config.stale_after,
+                captured,
+                self.parser.values(),
+            );
+        }
         self.port.health.count("bytes", bytes.len() as u64);
         self.port.health.count("lines", good);
         let verdict = self.hearing.judge(framer.begun(), now);
@@ -134,7 +143,7 @@ impl Reader {
     }
 
     /// True when the line had a reading.
-    fn take_line(&mut self, line: Line<'_>, captured: Stamp, now: Instant) -> bool {
+    fn take_line(&mut self, line: Line<'_>, now: Instant) -> bool {
         let (line, cut) = match line {
             Line::Whole(line) => (line, None),
             Line::Tail(line) => (line, Some(Refusal::Tail)),
@@ -154,7 +163,6 @@ impl Reader {
             }
         };
         if !values.is_empty() {
-            self.port.state.record(&self.port.config.name, self.port.config.stale_after, captured, values);
             self.hearing.good();
         } else if let Some(refusal) = refused {
             self.hearing.refused(line, refusal, now);

@@ -1,0 +1,11 @@
+"""What many people read their boards with today: pyserial's readline, and int of what stands between the dashes."""
+
+import sys
+
+import serial
+
+port = serial.Serial(sys.argv[1], 115200)
+print("open")
+while True:
+    parts = port.readline().decode().strip().split("-")
+    values = [int(part) for part in parts[1::2]]
