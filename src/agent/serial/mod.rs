@@ -75,14 +75,14 @@ impl Reader {
     }
 
     async fn run(&mut self) {
-        let (mut wait, mut silent) = (FIRST_WAIT, false);
+        let (mut wait, mut silent) = (Duration::ZERO, false);
         loop {
             self.heard = false;
             let Err(error) = self.run_once(silent, wait).await;
             self.port.health.down(&format!("{error:#}"));
             // What worked, and what is merely not plugged in, is looked for at the quickest.
             let quick = self.heard || !self.port.config.port.exists();
-            wait = if quick { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+            wait = if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
             silent = error.is::<Silent>();
             // A board that speaks seldom must find someone who listens: a silent port is opened again at once, and it is
             // the next time that is waited for.
@@ -100,20 +100,20 @@ impl Reader {
         // Some drivers take seconds to open a port that hangs.
         let mut stream = spawn_blocking(move || open(&config)).await??;
         self.port.health.count("opened", 1);
-        self.hearing = Hearing::new(Instant::now());
         self.told = None;
         if !silent {
+            self.hearing = Hearing::new(Instant::now());
             self.tell(Verdict::Good);
         }
         let mut buffer = [0; BUFFER];
         let first = timeout(PAUSE, stream.read(&mut buffer)).await;
         let mut framer = Framer::new(first.is_ok());
         if let Ok(read) = first {
-            self.take(&mut framer, &buffer[..heard(read)?]);
+            self.take(&mut framer, &buffer[..received(read)?]);
         }
         loop {
             let read = timeout(patience, stream.read(&mut buffer)).await;
-            let length = heard(read.map_err(|_| Silent(self.port.config.stale_after))?)?;
+            let length = received(read.map_err(|_| Silent(self.port.config.stale_after))?)?;
             self.take(&mut framer, &buffer[..length]);
             if length == BUFFER {
                 // Others' turn.
@@ -186,7 +186,7 @@ impl Reader {
 }
 
 /// How much was read. A hang-up of the other side is an I/O error or an end of file, as the driver likes.
-fn heard(read: std::io::Result<usize>) -> Result<usize> {
+fn received(read: std::io::Result<usize>) -> Result<usize> {
     let length = read.context("unplugged")?;
     ensure!(length > 0, "unplugged");
     Ok(length)
