@@ -1,9 +1,11 @@
 //! The receiver: links in, the wall, and the page that shows it.
 //!
-//! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`); each viewer of the page (`web.rs`) and the
-//! saving of pictures (`save.rs`) follow the wall at their own pace.
+//! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
+//! time in `port.rs`); each viewer of the page (`web.rs`) and the saving of pictures (`save.rs`) follow the wall at
+//! their own pace.
 
 pub mod intake;
+pub mod port;
 pub mod save;
 pub mod wall;
 pub mod web;

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::{info, warn};
 
+use super::port::Port;
 use crate::name::Name;
 use crate::wire::{FrameHeader, Message, Reading, Status};
 
-/// What comes from a network must not fill memory: more agents, more cameras of one or more quantities of one than
-/// these are left out.
+/// What comes from a network must not fill memory: more agents, more cameras, ports or quantities of one than these
+/// are left out.
 const MOST_AGENTS: usize = 64;
 const MOST_CAMERAS: usize = 64;
+const MOST_PORTS: usize = 64;
 const MOST_QUANTITIES: usize = 1024;
 
 /// An agent that was not heard for so long has ended, and another may have its name.
@@ -46,6 +48,8 @@ pub struct Agent {
     pub readings: BTreeMap<(Name, Arc<str>), Current>,
     /// Its last status, and when it came.
     pub status: Option<(Status, Instant)>,
+    /// What its statuses told of each serial port over time.
+    pub ports: BTreeMap<Name, Port>,
 }
 
 /// One camera's newest frame.
@@ -123,7 +127,7 @@ impl Wall {
             Message::Readings(readings) => agent.read(readings.readings),
             Message::Status(mut status) => {
                 agent.read(std::mem::take(&mut status.readings));
-                agent.status = Some((status, Instant::now()));
+                agent.note(status);
                 true
             }
         };
@@ -141,6 +145,7 @@ impl Agent {
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
+            ports: BTreeMap::new(),
         }
     }
 
@@ -189,6 +194,16 @@ impl Agent {
             self.cameras.insert(name, Camera { number: 1, shown, rate: Rate::default() });
         }
         new
+    }
+
+    fn note(&mut self, status: Status) {
+        let now = Instant::now();
+        for part in &status.ports {
+            if self.ports.len() < MOST_PORTS || self.ports.contains_key(&part.name) {
+                self.ports.entry(part.name.clone()).or_default().note(part, now);
+            }
+        }
+        self.status = Some((status, now));
     }
 
     /// True when one is newer than what was known.

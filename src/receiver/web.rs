@@ -3,7 +3,7 @@
 //! The browser paces: of each camera it is sent the newest frame, and the next one only after it has answered that it
 //! has drawn it. A slow tab gets fewer frames, never older ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::port::{Port, refusals};
 use super::wall::{Agent, Shown, Wall};
 use crate::name::Name;
 use crate::wire::PartStatus;
@@ -38,7 +39,7 @@ const FAREWELL: Duration = Duration::from_millis(100);
 const LONGEST_ANSWER: usize = 4096;
 
 /// The page, all of it: nothing is loaded from elsewhere.
-const PAGE: [(&str, &str); 16] = [
+const PAGE: [(&str, &str); 17] = [
     ("/", include_str!("page/index.html")),
     ("/page.css", include_str!("page/page.css")),
     ("/icon.svg", include_str!("page/icon.svg")),
@@ -50,6 +51,7 @@ const PAGE: [(&str, &str); 16] = [
     ("/layout.js", include_str!("page/layout.js")),
     ("/link.js", include_str!("page/link.js")),
     ("/page.js", include_str!("page/page.js")),
+    ("/ports.js", include_str!("page/ports.js")),
     ("/readings.js", include_str!("page/readings.js")),
     ("/spark.js", include_str!("page/spark.js")),
     ("/tiles.js", include_str!("page/tiles.js")),
@@ -255,7 +257,7 @@ fn tell_agent(name: &Name, agent: &Agent) -> serde_json::Value {
     let ports: Vec<_> = status
         .iter()
         .flat_map(|status| &status.ports)
-        .map(|part| json!({ "name": part.name, "up": part.up, "cause": part.cause, "for_ms": for_ms(part) }))
+        .map(|part| tell_port(part, for_ms(part), agent.ports.get(&part.name)))
         .collect();
     let readings: Vec<_> = agent
         .readings
@@ -271,5 +273,14 @@ fn tell_agent(name: &Name, agent: &Agent) -> serde_json::Value {
     json!({
         "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
         "cameras": cameras, "ports": ports, "readings": readings,
+    })
+}
+
+fn tell_port(part: &PartStatus, for_ms: u64, known: Option<&Port>) -> serde_json::Value {
+    json!({
+        "name": part.name, "source": part.source, "up": part.up, "cause": part.cause, "for_ms": for_ms,
+        "lines_per_s": known.and_then(Port::lines_per_s),
+        "refused": refusals(part).collect::<BTreeMap<_, _>>(),
+        "refused_ago_ms": known.and_then(Port::refused_ago).map(|ago| ago.as_millis() as u64),
     })
 }

@@ -5,11 +5,12 @@ use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -337,4 +338,35 @@ pub fn saved(bench: &Bench, agent: &str, camera: &str) -> Vec<u8> {
         File::open(&path).ok()?.read_to_end(&mut bytes).ok()?;
         Some(bytes)
     })
+}
+
+/// A board that says the same over and over, on a thread of its own, until this is dropped.
+pub struct Talker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Board {
+    pub fn says_always(mut self, what: impl Into<Vec<u8>>, every: Duration) -> Talker {
+        let what = what.into();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        // What a terminal that nobody reads does not take is lost, as on a wire; waiting for it could last for ever.
+        fcntl(&self.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).expect("a terminal's flags");
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let _ = self.master.write(&what);
+                sleep(every);
+            }
+        });
+        Talker { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().expect("only dropped once").join();
+        assert!(ended.is_ok() || std::thread::panicking(), "a board's thread failed");
+    }
 }

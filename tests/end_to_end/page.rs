@@ -49,6 +49,15 @@ impl Browser {
         assert!(found.is_ok(), "no {css} on the page: {}", self.client.source().await.unwrap_or_default());
     }
 
+    /// Waits until the row of one of the shed's ports has each of these words.
+    async fn reads(&self, port: &str, words: &[&str]) {
+        for words in words {
+            let row = format!("//li[@data-port='shed/{port}'][contains(., \"{words}\")]");
+            let found = self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&row)).await;
+            assert!(found.is_ok(), "no {words:?} at {port}: {}", self.client.source().await.unwrap_or_default());
+        }
+    }
+
     async fn attribute(&self, css: &str, name: &str) -> String {
         let element = self.client.find(Locator::Css(css)).await.expect(css);
         element.attr(name).await.expect(name).unwrap_or_default()
@@ -114,6 +123,62 @@ async fn a_camera_that_is_down_is_no_signal_with_its_cause() {
         let found = browser.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&said)).await;
         assert!(found.is_ok(), "no {words:?} on the page");
     }
+    browser.close().await;
+}
+
+/// Each of eight boards does something else, and the page's row of each says what.
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_ports_are_told_apart_at_a_glance() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let plug = |name| bench.plug_board(name);
+    let ms = Duration::from_millis;
+    let _good = plug("good").says_always("t-21-h-50\n", ms(250));
+    let _seldom = plug("seldom").says_always("light-540\n", ms(2_000));
+    let _flood = plug("flood").says_always("t-25-h-60\n".repeat(40), ms(10));
+    let _silent = plug("silent");
+    let vanished = plug("vanished");
+    let _baud = plug("baud").says_always(*b"\x80\xf8\x00\xfe\x1c\xe0\n\x9c\x06\xff\xc0", ms(100));
+    let _foreign = plug("foreign").says_always("hello\n", ms(500));
+    let _noisy = plug("noisy").says_always("mq2-312\nmq2-3-12\nmq2-nan\n", ms(300));
+    let names = ["good", "seldom", "flood", "silent", "vanished", "baud", "foreign", "noisy"];
+    let ports = names.map(|name| {
+        let stale_after = if name == "silent" { "1s" } else { "60s" };
+        let port = bench.path(name);
+        format!("{{ name = \"{name}\", port = \"{}\", stale_after = \"{stale_after}\" }}", port.display())
+    });
+    let _agent = bench.agent(&format!(
+        r#"
+        name = "shed"
+        serial = [{}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        ports.join(", "),
+        receiver.link
+    ));
+    let browser = Browser::open(&bench, &receiver.page).await;
+
+    browser.sees("[data-port='shed/vanished'][data-tone=good]").await;
+    drop(vanished);
+    browser.sees("[data-port='shed/vanished'][data-tone=bad]").await;
+    browser.reads("vanished", &["down for", "no such port"]).await;
+    browser.sees("[data-port='shed/silent'][data-tone=bad][data-refused=none]").await;
+    browser.reads("silent", &["down for", "silent"]).await;
+    browser.sees("[data-port='shed/baud'][data-tone=bad][data-refused=lately]").await;
+    browser.reads("baud", &["down for", "is 115200 the board's baud rate?", "refused"]).await;
+    browser.sees("[data-port='shed/foreign'][data-tone=bad][data-refused=lately]").await;
+    browser.reads("foreign", &["down for", "no line is understood", "refused"]).await;
+    browser.sees("[data-port='shed/flood'][data-tone=warn]").await;
+    browser.reads("flood", &[",", "00 lines/s", "flooding"]).await;
+    browser.sees("[data-port='shed/noisy'][data-tone=good][data-refused=lately]").await;
+    browser.reads("noisy", &["lines/s", "refused"]).await;
+    browser.sees("[data-port='shed/noisy'] [title*='× not a number']").await;
+    browser.sees("[data-port='shed/good'][data-tone=good][data-refused=none]").await;
+    browser.reads("good", &["lines/s"]).await;
+    browser.sees("[data-port='shed/seldom'][data-tone=good][data-refused=none]").await;
+    browser.reads("seldom", &["1 line in "]).await;
+    // The worst is in the sentence, the flood among what follows it.
+    browser.sees("#health[data-tone=bad] #health-more[title*='flood: flooding']").await;
     browser.close().await;
 }
 

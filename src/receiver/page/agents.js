@@ -1,8 +1,9 @@
-// One line for each agent: when it was heard, and how its ports are.
+// When each agent was heard, and how its ports are: in one line, or as a table below.
 
-import { byId, clone, placeAt, setData, setText, setTitle } from "./dom.js";
+import { byId, clone, placeAt, setData, setText } from "./dom.js";
 import { connected } from "./link.js";
-import { heardMs, isSilent, stateMs, wall } from "./wall.js";
+import { renderPort } from "./ports.js";
+import { heardMs, isSilent, portsInRows, wall } from "./wall.js";
 import { duration } from "./words.js";
 
 const rows = new Map();
@@ -33,25 +34,14 @@ export function renderAgent(agent, at) {
   const heard = duration(heardMs(agent, at));
   setData(row.root, "tone", silent ? "bad" : known ? "good" : "quiet");
   setText(row.parts["agent-words"], silent ? `silent for ${heard}` : `heard ${heard} ago`);
+  setData(row.root, "ports", portsInRows(agent) ? "rows" : "inline");
   while (row.ports.length > agent.ports.length) row.ports.pop().root.remove();
   while (row.ports.length < agent.ports.length) addPort(row);
-  agent.ports.forEach((port, index) => renderPort(row.ports[index], port, known, at));
+  agent.ports.forEach((port, index) => renderPort(row.ports[index], agent, port, known, at));
 }
 
 function addPort(row) {
   const line = clone("port-template");
   row.ports.push(line);
   row.parts["port-rows"].append(line.root);
-}
-
-function renderPort({ root, parts }, port, known, at) {
-  setData(root, "tone", !port.up ? "bad" : known ? "good" : "quiet");
-  setTitle(root, port.up ? port.cause : "");
-  setText(parts["port-name"], port.name);
-  setText(parts["port-words"], !port.up ? downWords(port, at) : known ? "up" : "last said up");
-}
-
-function downWords(port, at) {
-  const ms = stateMs(port, at);
-  return `down${ms === null ? "" : ` for ${duration(ms)}`}: ${port.cause}`;
 }

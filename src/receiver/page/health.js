@@ -2,6 +2,7 @@
 
 import { byId, setData, setText, setTitle } from "./dom.js";
 import { connected, lostMs } from "./link.js";
+import { isFlooding } from "./ports.js";
 import { cards, isStale, readingAge } from "./readings.js";
 import { frameAge, tileState, tiles } from "./tiles.js";
 import { fullName, heardMs, isSilent, stateMs, wall } from "./wall.js";
@@ -33,14 +34,15 @@ function health(at) {
 function problems(at) {
   const silent = wall.agents.filter((agent) => isSilent(agent, at));
   const heard = wall.agents.filter((agent) => !isSilent(agent, at));
-  const downPorts = heard.flatMap((agent) => agent.ports.filter((port) => !port.up).map((port) => ({ agent, port })));
+  const ports = heard.flatMap((agent) => agent.ports.map((port) => ({ agent, port })));
+  const downPorts = ports.filter(({ port }) => !port.up);
   const quiet = new Set(silent.map((agent) => agent.name));
   const downs = new Set(downPorts.map(({ agent, port }) => `${agent.name}/${port.name}`));
   const explained = (card) => quiet.has(card.agent) || downs.has(`${card.agent}/${card.reading.port}`);
   const found = [
     ...silent.map((agent) => say("bad", `${agent.name}: silent`, heardMs(agent, at))),
     ...[...tiles.values()].filter((tile) => !quiet.has(tile.agent)).map((tile) => tileProblem(tile, at)),
-    ...downPorts.map(({ agent, port }) => portProblem(agent, port, at)),
+    ...ports.map(({ agent, port }) => portProblem(agent, port, at)),
     ...[...cards.values()].filter((card) => !explained(card)).map((card) => cardProblem(card, at)),
   ];
   return ["bad", "warn"].flatMap((tone) => found.filter((problem) => problem?.tone === tone));
@@ -57,7 +59,9 @@ function tileProblem(tile, at) {
 }
 
 function portProblem(agent, port, at) {
-  return say("bad", `${fullName(agent.name, port.name)}: ${port.cause}`, stateMs(port, at));
+  const name = fullName(agent.name, port.name);
+  if (!port.up) return say("bad", `${name}: ${port.cause}`, stateMs(port, at));
+  return isFlooding(port) ? say("warn", `${name}: flooding`) : null;
 }
 
 function cardProblem(card, at) {

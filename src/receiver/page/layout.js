@@ -3,12 +3,12 @@
 import { byId, setData } from "./dom.js";
 import { cards } from "./readings.js";
 import { tiles } from "./tiles.js";
-import { wall } from "./wall.js";
+import { portsInRows, wall } from "./wall.js";
 
 // In rem; page.css has the same gap, caption and side width.
 const GAP = 1, CAPTION = 3, SIDE = 23, MARGIN = 1.5, TOP = 4, SMALLEST = 20, READABLE = 60;
-// Below the tiles: one row of readings, and what each agent adds.
-const BELOW = 13.25, AGENT = 2.25;
+// Below the tiles: one row of readings, and what each agent and each port in a row of its own adds.
+const BELOW = 13.25, AGENT = 2.25, PORT = 2.15;
 
 let laidOutFor = "";
 
@@ -16,11 +16,11 @@ export function layOut() {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   // The body's width is the same with and without a scrollbar; else the two could take turns.
   const width = document.body.clientWidth / rem, height = innerHeight / rem;
-  const count = tiles.size, aspect = commonAspect();
-  const situation = [count, cards.size, wall.agents.length, aspect, width, height].join();
+  const count = tiles.size, aspect = commonAspect(), foot = footHeight();
+  const situation = [count, cards.size, foot, aspect, width, height].join();
   if (situation === laidOutFor) return;
   laidOutFor = situation;
-  const { columns, tile, layout } = choose(count, aspect, width, height);
+  const { columns, tile, layout } = choose(count, aspect, width, height, foot);
   const grid = columns * (tile + GAP) - GAP;
   const content = layout === "side" ? grid + GAP + SIDE : Math.max(grid, Math.min(READABLE, width - 2 * MARGIN));
   const sizes = { columns, aspect, readings: cards.size, tile: `${tile}rem`, content: `${content}rem` };
@@ -33,11 +33,18 @@ function commonAspect() {
   return known.length ? Math.min(16 / 9, Math.max(4 / 3, Math.min(...known))) : 4 / 3;
 }
 
-function choose(count, aspect, width, height) {
+function footHeight() {
+  const rows = wall.agents.filter(portsInRows).reduce((sum, agent) => sum + agent.ports.length, 0);
+  return wall.agents.length * AGENT + rows * PORT;
+}
+
+function choose(count, aspect, width, height, foot) {
   if (count === 0) return { columns: 1, tile: 0, layout: "stacked" };
   const room = width - 2 * MARGIN;
-  const stacked = fit(count, aspect, room, height - TOP - BELOW - wall.agents.length * AGENT);
-  const side = fit(count, aspect, room - SIDE - GAP, height - TOP - MARGIN);
+  const stacked = fit(count, aspect, room, height - TOP - BELOW - foot);
+  // Beside the tiles stands the foot with the readings, or below them when it has rows.
+  const below = wall.agents.some(portsInRows) ? foot : 0;
+  const side = fit(count, aspect, room - SIDE - GAP, height - TOP - MARGIN - below);
   // Readings beside the tiles may leave a hole below them, which has to be worth it.
   const worth = side.tile * side.filled ** 0.25;
   const best = worth > stacked.tile ? { ...side, layout: "side" } : { ...stacked, layout: "stacked" };

@@ -21,3 +21,8 @@ export const isSilent = (agent, at) => heardMs(agent, at) > SILENT_AGENT_MS;
 
 /** For how long a camera or port has been as it is; null when nobody knows. */
 export const stateMs = (part, at) => (Number.isFinite(part.for_ms) ? part.for_ms + at - wall.at : null);
+
+const MOST_IN_A_LINE = 3;
+
+/** More ports than read well in one line have a row each. */
+export const portsInRows = (agent) => agent.ports.length > MOST_IN_A_LINE;

@@ -20,6 +20,19 @@ export function clock(moment) {
   return `${then.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
 }
 
+/** Two digits of a number: more would change all the time and say nothing. */
+const rounded = (number) => Number(number.toPrecision(2)).toLocaleString("en");
+
+/** Something counted: exactly while it is few. */
+export const count = (number) => (number < 1000 ? String(number) : rounded(number));
+
+/** How often something comes; what is rarer than once a second is said by the time from one to the next. */
+export function rate(perSecond, thing) {
+  const often = rounded(perSecond), seconds = 1 / perSecond;
+  if (perSecond >= 0.95) return `${often} ${often === "1" ? thing : `${thing}s`}/s`;
+  return `1 ${thing} in ${seconds < 90 ? `${rounded(seconds)} s` : `${rounded(seconds / 60)} min`}`;
+}
+
 export function figure(value, unit) {
   if (!Number.isFinite(value)) return "–";
   const text = value.toFixed(decimals(value, unit));
