@@ -48,6 +48,12 @@ impl Framer {
         &self.begun
     }
 
+    /// Whether a line goes on that was too long already.
+    #[must_use]
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
     fn end(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
         if !self.begun.is_empty() {
             self.keep(bytes, each);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::agent::line::Refusal;
+use crate::agent::line::{Framer, Refusal};
 
 /// How a port that speaks is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +70,16 @@ impl Hearing {
         }
     }
 
-    /// What is known now; `begun` is a line that has no end yet.
-    pub fn judge(&mut self, begun: &[u8], now: Instant) -> Verdict {
+    /// What is known now; `framer` has the line that has no end yet.
+    pub fn judge(&mut self, framer: &Framer, now: Instant) -> Verdict {
         let elapsed = now - self.since;
         if elapsed >= WINDOW {
             self.flooding = f64::from(self.lines) / elapsed.as_secs_f64() > f64::from(FLOOD);
             (self.since, self.lines) = (now, 0);
         }
         // At a wrong rate there may never be a newline.
-        let noise = if is_noise(begun) { begun.len() } else { 0 };
-        if noise > 0 {
+        let noise = if is_noise(framer.begun()) { framer.begun().len() } else { 0 };
+        if noise > 0 || framer.is_skipping() {
             self.doubt(Refusal::Undecodable, now);
         }
         match &self.doubt {

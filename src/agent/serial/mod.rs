@@ -55,8 +55,8 @@ impl Port {
 
 /// Nothing came for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("silent: nothing was heard for {0:?}")]
-struct Silent(Duration);
+#[error("silent: nothing is heard")]
+struct Silent;
 
 struct Reader {
     port: Port,
@@ -113,7 +113,7 @@ impl Reader {
         }
         loop {
             let read = timeout(patience, stream.read(&mut buffer)).await;
-            let length = received(read.map_err(|_| Silent(self.port.config.stale_after))?)?;
+            let length = received(read.map_err(|_| Silent)?)?;
             self.take(&mut framer, &buffer[..length]);
             if length == BUFFER {
                 // Others' turn.
@@ -138,7 +138,7 @@ impl Reader {
         }
         self.port.health.count("bytes", bytes.len() as u64);
         self.port.health.count("lines", good);
-        let verdict = self.hearing.judge(framer.begun(), now);
+        let verdict = self.hearing.judge(framer, now);
         self.tell(verdict);
     }
 
