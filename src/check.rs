@@ -1,6 +1,7 @@
 //! Says what a configuration means on this machine.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
@@ -21,7 +22,9 @@ fn describe_agent(agent: &Agent) -> String {
     for port in &agent.serial {
         let fields = if port.fields.is_empty() { String::new() } else { format!(", {}", port.fields.join(", ")) };
         let what = format!("{} at {} baud{fields}", port.port.display(), port.baud);
-        line(&mut text, "port", &port.name, &what, probe(&port.port));
+        let is_device = port.port.metadata().map_or(true, |file| file.file_type().is_char_device());
+        let there = if is_device { probe(&port.port) } else { "there, but not a serial port" };
+        line(&mut text, "port", &port.name, &what, there);
     }
     for quantity in &agent.quantities {
         line(&mut text, "quantity", &quantity.name, &describe_quantity(quantity), "");

@@ -25,7 +25,7 @@
 //! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
 //! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
-//!   link, its `line` module nothing but bytes and quantities.
+//!   link, its `line` module nothing but bytes, quantities and what is configured of them.
 //! - [`receiver`]: links in, the wall and the page out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`demo`]: both ends in one process, with a simulated board.

@@ -19,8 +19,10 @@ pub struct Quantity {
 pub struct Known {
     /// Its name.
     pub name: &'static str,
-    /// Its unit; empty where it is the line's to say one.
+    /// Its unit; empty for raw counts.
     pub unit: &'static str,
+    /// What else boards may write for a unit.
+    pub line_units: &'static [&'static str],
     /// What boards call it, in any case.
     pub labels: &'static [&'static str],
     /// The values that it can have at all.
@@ -33,14 +35,27 @@ pub const KNOWN: [Known; 5] = [
     Known {
         name: "temperature",
         unit: "°C",
+        line_units: &["°F"],
         labels: &["temperature", "t", "temp", "wendu", "温度"],
         range: -273.15..=3_000.0,
     },
-    Known { name: "humidity", unit: "%RH", labels: &["humidity", "h", "hum", "shidu", "湿度"], range: 0.0..=100.0 },
+    Known {
+        name: "humidity",
+        unit: "%RH",
+        line_units: &[],
+        labels: &["humidity", "h", "hum", "shidu", "湿度"],
+        range: 0.0..=100.0,
+    },
     // Raw counts of an MQ-2 (gas and smoke) and an MQ-9 (carbon monoxide and flammable gas).
-    Known { name: "mq2", unit: "", labels: &["mq2"], range: 0.0..=65_535.0 },
-    Known { name: "mq9", unit: "", labels: &["mq9"], range: 0.0..=65_535.0 },
-    Known { name: "light", unit: "", labels: &["light", "l", "lux", "lihgt"], range: 0.0..=200_000.0 },
+    Known { name: "mq2", unit: "", line_units: &[], labels: &["mq2"], range: 0.0..=65_535.0 },
+    Known { name: "mq9", unit: "", line_units: &[], labels: &["mq9"], range: 0.0..=65_535.0 },
+    Known {
+        name: "light",
+        unit: "",
+        line_units: &["lx"],
+        labels: &["light", "l", "lux", "lihgt"],
+        range: 0.0..=200_000.0,
+    },
 ];
 
 /// The known quantity that a board calls `label`.
@@ -49,10 +64,10 @@ pub fn known(label: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.labels.iter().any(|usual| usual.eq_ignore_ascii_case(label)))
 }
 
-/// Whether a text can be a label: one letter at least, no dash, no control character.
+/// Whether a text can be a label: one letter at least, no dash, no control character, no space around it.
 #[must_use]
 pub fn is_label(text: &str) -> bool {
-    text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control())
+    text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control()) && text == text.trim()
 }
 
 /// Boards write units in many ways; this is the usual one.
@@ -66,3 +81,6 @@ pub fn usual_unit(unit: &str) -> &str {
         other => other,
     }
 }
+
+/// Bytes; the longest usual unit, "µg/m³", has eight.
+pub const LONGEST_UNIT: usize = 16;

@@ -67,9 +67,13 @@ struct Newest {
 }
 
 impl Newest {
+    fn is_known(&self) -> bool {
+        self.confirmed || self.reading.quantity.listed
+    }
+
     /// What came once and never again under a label that nobody knows was a garbled label.
     fn is_believed(&self) -> bool {
-        self.confirmed || self.reading.quantity.listed || !self.reading.is_stale()
+        self.is_known() || !self.reading.is_stale()
     }
 }
 
@@ -113,7 +117,7 @@ impl State {
         current.newest.values().filter(|newest| newest.is_believed()).map(|newest| newest.reading.clone()).collect()
     }
 
-    /// Every reading from now on; those that came together are together.
+    /// Every reading from now on; those that came together are together, up to [`BATCH`].
     #[must_use]
     pub fn follow(&self) -> broadcast::Receiver<Arc<[Reading]>> {
         self.feed.subscribe()
@@ -125,7 +129,7 @@ impl Current {
         match self.newest.entry((reading.port.clone(), Arc::clone(&reading.quantity.name))) {
             Entry::Occupied(mut known) => {
                 let newest = known.get_mut();
-                newest.confirmed |= newest.is_believed();
+                newest.confirmed = true;
                 newest.reading.clone_from(reading);
             }
             Entry::Vacant(new) => {
@@ -135,14 +139,36 @@ impl Current {
         }
     }
 
-    /// Drops the quantity that was not told of for the longest time, when the port has too many.
+    /// Drops the quantity that was not told of for the longest time, when the port has too many; first of those that may
+    /// be garbled.
     fn make_room(&mut self, port: &Name) {
         let of_port = || self.newest.iter().filter(|((of, _), _)| of == port);
         if of_port().count() > MOST_QUANTITIES
-            && let Some((oldest, _)) = of_port().min_by_key(|(_, newest)| newest.reading.seq)
+            && let Some((oldest, _)) = of_port().min_by_key(|(_, newest)| (newest.is_known(), newest.reading.seq))
         {
             let oldest = oldest.clone();
             self.newest.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbled_labels_push_no_known_quantity_out() {
+        let (state, port) = (State::default(), Name::nearest("gas"));
+        let say = |name: &str, listed: bool| {
+            let quantity = Quantity { name: name.into(), unit: "".into(), listed };
+            state.record(&port, Duration::from_secs(10), Stamp::now(), &[(Arc::new(quantity), 1.0)]);
+        };
+        say("mq9", true);
+        say("soil", false);
+        say("soil", false);
+        (0..200).for_each(|number| say(&format!("x{number}"), false));
+        let names: Vec<_> = state.current().iter().map(|reading| reading.quantity.name.to_string()).collect();
+        assert_eq!(names.len(), MOST_QUANTITIES);
+        assert!(["mq9", "soil", "x199"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
     }
 }

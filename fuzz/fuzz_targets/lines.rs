@@ -15,5 +15,5 @@ fuzz_target!(|bytes: &[u8]| {
     agree::on_bytes(bytes, sizes);
     agree::on_bytes(bytes, None);
     let fields = ["temperature", "x", "mq2"].map(str::to_owned);
-    Parser::new(&fields, &[]).parse(bytes, |_| {});
+    Parser::new(&fields, &[]).parse(bytes, &mut Vec::new());
 });

@@ -43,8 +43,13 @@ struct Now {
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
-/// The same thing of the same part is logged this often at most; status always has it.
+/// The same thing of the same part is logged this often at most, and less and less often while it goes on; status
+/// always has it.
 const QUIET: Duration = Duration::from_mins(1);
+const QUIETEST: Duration = Duration::from_hours(1);
+
+/// Different things of one part that are remembered.
+const MOST_SAID: usize = 32;
 
 impl Now {
     /// False when it was so already.
@@ -61,19 +66,37 @@ impl Now {
     }
 }
 
-/// What was logged lately.
+/// What was logged lately, the oldest first.
 #[derive(Debug, Default)]
-struct Said(Vec<(String, Instant)>);
+struct Said(Vec<Saying>);
+
+#[derive(Debug)]
+struct Saying {
+    text: String,
+    logged: Instant,
+    quiet: Duration,
+}
 
 impl Said {
-    /// True when this was not logged within the last minute.
-    fn is_news(&mut self, text: &str) -> bool {
-        self.0.retain(|(_, at)| at.elapsed() < QUIET);
-        let news = !self.0.iter().any(|(said, _)| said == text);
-        if news {
-            self.0.push((text.to_owned(), Instant::now()));
+    /// True when this was not logged lately.
+    fn is_news(&mut self, text: &str, now: Instant) -> bool {
+        let known = self.0.iter().position(|saying| saying.text == text);
+        let mut quiet = QUIET;
+        if let Some(place) = known {
+            let before = &self.0[place];
+            if now - before.logged < before.quiet {
+                return false;
+            }
+            // What comes back after a long pause is a new trouble.
+            if now - before.logged < before.quiet * 2 {
+                quiet = (before.quiet * 2).min(QUIETEST);
+            }
+            self.0.remove(place);
+        } else if self.0.len() == MOST_SAID {
+            self.0.remove(0);
         }
-        news
+        self.0.push(Saying { text: text.to_owned(), logged: now, quiet });
+        true
     }
 }
 
@@ -97,7 +120,7 @@ impl Part {
         let mut now = self.now();
         let turned = now.turn(true, how);
         // A trouble that was logged is also logged as over.
-        if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how)) {
+        if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how, Instant::now())) {
             info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
         }
     }
@@ -106,9 +129,16 @@ impl Part {
     pub fn down(&self, why: &str) {
         let mut now = self.now();
         now.turn(false, why);
-        if now.said.is_news(why) {
+        if now.said.is_news(why, Instant::now()) {
             now.trouble_logged = true;
             warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
+        }
+    }
+
+    /// It works, but not all of it; `example` says more than `what`.
+    pub fn remark(&self, what: &str, example: impl FnOnce() -> String) {
+        if self.now().said.is_news(what, Instant::now()) {
+            warn!("{} {} ({}): {}", self.kind(), self.0.name, self.0.source, example());
         }
     }
 
@@ -147,5 +177,24 @@ impl Part {
 
     fn now(&self) -> MutexGuard<'_, Now> {
         self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_logged_less_and_less_often_and_at_most_once_a_minute() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        let logged = |said: &mut Said, seconds: std::ops::Range<u64>| -> Vec<u64> {
+            let mut times: Vec<u64> = seconds.collect();
+            times.retain(|second| said.is_news("silent", start + Duration::from_secs(*second)));
+            times
+        };
+        assert_eq!(logged(&mut said, 0..1000), [0, 60, 180, 420, 900]);
+        let hours: Vec<u64> = logged(&mut said, 1000..100_000).windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(hours.last(), Some(&3600));
+        assert_eq!(logged(&mut said, 200_000..200_100), [200_000, 200_060]);
     }
 }

@@ -85,7 +85,8 @@ impl Publisher {
     pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
             readings: Vec::new(),
-            heard: None,
+            // A pub link begins with its first subscriber.
+            heard: (self.outlet.pattern == OutPattern::Pair).then_some(0),
             status: true,
             sent: vec![0; self.cameras.len()],
             turn: 0,

@@ -13,7 +13,7 @@ use super::error::Fault;
 use super::link::{Outlet, OutletTable};
 use super::quantity::{self, Quantity};
 use crate::name::Name;
-use crate::quantity::is_label;
+use crate::quantity::{is_label, known};
 
 /// What an agent is to do.
 #[derive(Clone, Debug)]
@@ -121,9 +121,14 @@ fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
     if !(50..=12_000_000).contains(&board.baud) {
         return fault("baud", "not a baud rate; write for example 9600 or 115200");
     }
-    let distinct: BTreeSet<_> = board.fields.iter().collect();
-    if distinct.len() < board.fields.len() || distinct.iter().any(|field| !is_label(field)) {
-        return fault("fields", "each field is a quantity of its own, a word without a dash; write none twice");
+    let mut names = BTreeSet::new();
+    for field in &board.fields {
+        if !is_label(field) {
+            return fault("fields", &format!("\"{field}\" cannot be a quantity: its name needs a letter and no dash"));
+        }
+        if !names.insert(known(field).map_or(field.as_str(), |known| known.name)) {
+            return fault("fields", &format!("\"{field}\" is there already; each field is a quantity of its own"));
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Fault;
-use crate::quantity::{is_label, known};
+use crate::quantity::{LONGEST_UNIT, is_label, known, usual_unit};
 
 /// A quantity as its user knows it. What is not said is as it would be without the table.
 #[derive(Clone, Debug)]
@@ -25,6 +25,37 @@ pub struct Quantity {
     pub scale: f64,
     /// … and what is then added.
     pub offset: f64,
+}
+
+impl Quantity {
+    /// A quantity of which nothing is said.
+    #[must_use]
+    pub fn of(name: &str) -> Quantity {
+        Quantity { name: name.to_owned(), label: None, unit: None, min: None, max: None, scale: 1.0, offset: 0.0 }
+    }
+
+    /// Whether a board's number is not yet the value.
+    #[must_use]
+    pub fn is_calibrated(&self) -> bool {
+        (self.scale, self.offset) != (1.0, 0.0)
+    }
+
+    /// The least and the greatest value that is believed.
+    #[must_use]
+    pub fn range(&self) -> (f64, f64) {
+        let (least, most) = match known(&self.name) {
+            Some(known) => (*known.range.start(), *known.range.end()),
+            None => (f64::MIN, f64::MAX),
+        };
+        (self.min.unwrap_or(least), self.max.unwrap_or(most))
+    }
+
+    /// Whether this is what a board calls `label`.
+    #[must_use]
+    pub fn is_called(&self, label: &str) -> bool {
+        let mut names = [Some(&self.name), self.label.as_ref()].into_iter().flatten();
+        names.any(|name| name.eq_ignore_ascii_case(label))
+    }
 }
 
 /// The tables by their names.
@@ -47,9 +78,6 @@ fn one() -> f64 {
     1.0
 }
 
-/// Bytes; a line has 256 for all.
-const LONGEST_UNIT: usize = 16;
-
 pub(super) fn check(tables: Tables) -> Result<Vec<Quantity>, Fault> {
     let mut all: Vec<Quantity> = Vec::new();
     for (name, table) in tables {
@@ -58,7 +86,7 @@ pub(super) fn check(tables: Tables) -> Result<Vec<Quantity>, Fault> {
         let quantity = Quantity { name: name.into_inner(), label, unit, min, max, scale, offset };
         check_name(&quantity.name).map_err(|what| Fault::of("", key, what))?;
         check_values(&quantity).map_err(|(key, what)| Fault::of(key, span.clone(), what))?;
-        check_label(&quantity, &all).map_err(|what| Fault::of("label", span.clone(), what))?;
+        check_label(&quantity, &all).map_err(|(key, what)| Fault::of(key, span, what))?;
         all.push(quantity);
     }
     Ok(all)
@@ -80,12 +108,25 @@ fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
         return Err((key, "not a number that a value can be compared with; write for example 40.5".to_owned()));
     }
     if !quantity.scale.is_normal() {
-        return Err(("scale", "every value would be the same; write for example 0.1".to_owned()));
+        return Err(("scale", "a number that is not 0 makes values; write for example 0.1".to_owned()));
     }
-    if let (Some(min), Some(max)) = (quantity.min, quantity.max)
-        && min >= max
+    if let (Some(unit), Some(known)) = (&quantity.unit, known(&quantity.name))
+        && !(known.unit.is_empty() || usual_unit(unit) == known.unit || quantity.is_calibrated())
     {
-        return Err(("min", format!("no value is at least {min} and at most {max}; swap them")));
+        let own = known.unit;
+        let what = format!(
+            "a unit converts nothing, and {} is in {own}; write what makes it {unit}, as for °F: scale = 1.8, offset = 32",
+            quantity.name
+        );
+        return Err(("unit", what));
+    }
+    let (min, max) = quantity.range();
+    if min >= max {
+        let key = if quantity.min.is_some() { "min" } else { "max" };
+        return Err((
+            key,
+            format!("no value is at least {min} and at most {max}; write min and max, the smaller one as min"),
+        ));
     }
     match &quantity.unit {
         Some(unit) if unit.len() > LONGEST_UNIT || unit.contains(char::is_control) => {
@@ -95,13 +136,21 @@ fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
     }
 }
 
-fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), String> {
-    let Some(label) = &quantity.label else { return Ok(()) };
-    if !is_label(label) {
-        return Err("a label has a letter and no dash; write it as the board does, for example \"a0\"".to_owned());
+fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), (&'static str, String)> {
+    if let Some(label) = &quantity.label
+        && !is_label(label)
+    {
+        let what =
+            "a label has a letter, no dash and no space around it; write it as the board does, for example \"a0\"";
+        return Err(("label", what.to_owned()));
     }
-    match others.iter().find(|other| other.label.as_ref() == Some(label)) {
-        Some(other) => Err(format!("\"{label}\" is the label of {} already", other.name)),
-        None => Ok(()),
+    let names = [("label", quantity.label.as_ref()), ("", Some(&quantity.name))];
+    for (key, name) in names {
+        if let Some(name) = name
+            && let Some(other) = others.iter().find(|other| other.is_called(name))
+        {
+            return Err((key, format!("\"{name}\" is {} already", other.name)));
+        }
     }
+    Ok(())
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::wire::PartStatus;
 
-/// A rate is of at least so many lines, so that it stands still, and over at least this time; but of no more than the
-/// last minutes, so that it is still of now.
+/// A rate is of at least so many lines, or this time, so that it stands still, and over at least a few seconds; but of no
+/// more than the last minutes, so that it is still of now.
 const ENOUGH_LINES: u64 = 100;
+const ENOUGH_MS: u64 = 15_000;
 const CALM_MS: u64 = 3_000;
 const LONGEST_MS: u64 = 5 * 60 * 1_000;
 
@@ -83,7 +84,8 @@ impl Told {
 }
 
 fn is_enough(from: Told, to: Told) -> bool {
-    to.lines - from.lines >= ENOUGH_LINES && to.at_ms - from.at_ms >= CALM_MS
+    let ms = to.at_ms - from.at_ms;
+    ms >= ENOUGH_MS || (to.lines - from.lines >= ENOUGH_LINES && ms >= CALM_MS)
 }
 
 /// Lines and values that were refused since the agent started, by cause.
@@ -143,6 +145,11 @@ mod tests {
         assert_rate(&port(64, |second| second + second.saturating_sub(60) * 1_999), 2_000.0);
         let stopped = port(70, |second| second.min(10));
         assert!(stopped.lines_per_s().is_some_and(|rate| rate < 0.2), "{stopped:?}");
+    }
+
+    #[test]
+    fn a_flood_that_is_over_is_soon_forgotten() {
+        assert_rate(&port(80, |second| second.min(60) * 2_000 + second.saturating_sub(60)), 1.0);
     }
 
     #[test]

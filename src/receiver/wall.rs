@@ -126,7 +126,12 @@ impl Wall {
             }
             Message::Readings(readings) => agent.read(readings.readings),
             Message::Status(mut status) => {
-                agent.read(std::mem::take(&mut status.readings));
+                let readings = std::mem::take(&mut status.readings);
+                // What the agent no longer knows was a garbled label, or is of a port that it no longer has.
+                agent.readings.retain(|(port, quantity), _| {
+                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
+                });
+                agent.read(readings);
                 agent.note(status);
                 true
             }

@@ -137,7 +137,6 @@ pub struct Status {
     /// Its links, likewise.
     pub links: Vec<PartStatus>,
     /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
-    #[serde(default)]
     pub readings: Vec<Reading>,
 }
 

@@ -133,12 +133,13 @@ fn an_agent_without_cameras_rests_while_its_board_is_silent() {
 }
 
 /// What a board may write, the count in the status that it raises, and by how much.
-const COUNTED: [(&[u8], &str, u64); 14] = [
+const COUNTED: [(&[u8], &str, u64); 16] = [
     (b"t-25-h-60\r\n", "lines", 1),
     (b"\n \r\n\n", "lines", 1),
     (b"\x00\xf8\x1e\xff\x86boot\x00\xe0\n", "undecodable bytes", 1),
     (b"\x1b[0m ets Jan  8 2013,rst cause:2\n", "garbled line", 1),
-    (b"t-25-h\n", "garbled line", 2),
+    (b"t-25-5-60\n", "garbled line", 2),
+    (b"\0\xf8t-25-h-60\n", "lines", 2),
     (b"t-nan-h-60\n", "not a number", 1),
     (b"t--inf-h-60\n", "not a number", 2),
     (b"t-23,5-h-60\n", "not a number", 3),
@@ -146,6 +147,7 @@ const COUNTED: [(&[u8], &str, u64); 14] = [
     (b"t-9999-h-60\n", "out of range", 1),
     (b"co2-1e999-h-60\n", "out of range", 2),
     (b"t-25-temp-26-h-60\n", "repeated quantity", 1),
+    (b"t-25-h\n", "empty value", 2),
     (b"t-5kg-h-60\n", "unknown unit", 1),
     (&[b'x'; 2000], "line too long", 1),
 ];
@@ -175,7 +177,7 @@ fn whatever_a_board_writes_is_counted_by_its_cause_and_costs_no_other_line() {
         message["readings"].as_array().is_some_and(|all| all.iter().any(|reading| reading["value"] == 21.0))
     });
     // Those of which a part was good, and the two that were good.
-    receiver.program.says_json("all lines", |message| message["ports"][0]["counts"]["lines"] == 10);
+    receiver.program.says_json("all lines", |message| message["ports"][0]["counts"]["lines"] == 12);
 }
 
 #[test]
@@ -250,6 +252,12 @@ fn a_wrong_baud_rate_is_named_as_that_once_and_a_right_one_ends_it() {
         })
     });
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    for seconds in 1..=3 {
+        eventually("another second", || (start.elapsed().as_secs() >= written + seconds).then_some(()));
+        for ((board_baud, port_baud), board) in rates.iter().zip(&mut boards) {
+            board.write(&misheard("t-25-h-60\r\n", (*board_baud).into(), (*port_baud).into()));
+        }
+    }
     let log = agent.log();
     assert_eq!(log.matches("undecodable bytes: is ").count(), rates.len(), "{log}");
     for board in &mut boards {
@@ -278,7 +286,14 @@ fn a_port_of_which_no_line_is_understood_is_down_and_one_of_which_some_are_is_up
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
-    let _agent = agent_on(&bench, &board.path, &receiver);
+    let _agent = bench.agent(&format!(
+        r#"
+        serial = [{{ port = "{}", stale_after = "3s" }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        board.path.display(),
+        receiver.link
+    ));
     let writes = |board: &mut Board, line: &str, up: bool, cause: &str| {
         receiver.program.forget();
         eventually(cause, || {
@@ -288,8 +303,16 @@ fn a_port_of_which_no_line_is_understood_is_down_and_one_of_which_some_are_is_up
                 .said_json(|message| message["ports"][0]["up"] == up && message["ports"][0]["cause"] == cause)
         });
     };
-    writes(&mut board, "hello", false, "no line is understood: garbled line");
+    writes(&mut board, "hello", false, "no line gives a reading: garbled line");
     writes(&mut board, "t-25-h-nan", true, "open at 115200 baud");
+    // A degree sign in an older encoding is one byte in fourteen, and no reason to doubt the baud rate.
+    board.write(b"\n");
+    receiver.program.forget();
+    eventually("text in another encoding", || {
+        board.write(b"t-25.5\xb0C-h-60\n");
+        let cause = "no line gives a reading: undecodable bytes";
+        receiver.program.said_json(|message| message["ports"][0]["cause"] == cause)
+    });
 }
 
 #[test]
@@ -309,7 +332,7 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
         receiver.program.forget();
         receiver.program.says_json("it is silent", |message| {
             message["ports"][0]["up"] == false
-                && message["ports"][0]["cause"] == "silent: nothing is heard"
+                && message["ports"][0]["cause"] == "silent: nothing is heard within stale_after"
                 && message["ports"][0]["counts"]["opened"].as_u64() > Some(1)
         });
         receiver.program.forget();
@@ -320,7 +343,7 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
             (out.contains("open at 115200 baud") && out.contains(&format!("\"value\":{temperature:?}"))).then_some(())
         });
     }
-    assert!(agent.log().contains("silent: nothing is heard"), "{}", agent.log());
+    assert!(agent.log().contains("silent: nothing is heard within stale_after"), "{}", agent.log());
 }
 
 #[test]
@@ -342,7 +365,7 @@ fn a_port_that_another_program_reads_is_left_to_it() {
 fn a_board_is_not_started_anew_by_closing_and_opening_its_port() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    for (dtr, hangs_up) in [("", false), (", dtr = true", true)] {
+    for dtr in ["", ", dtr = true"] {
         let mut board = Board::new();
         // As the driver of a real port has it.
         let mut settings = board.settings();
@@ -358,7 +381,7 @@ fn a_board_is_not_started_anew_by_closing_and_opening_its_port() {
         ));
         agent.logs("open at", "");
         // With this, the last program that closes the port drops the line that resets a board when it is raised.
-        assert_eq!(board.settings().control_flags.contains(ControlFlags::HUPCL), hangs_up);
+        assert!(!board.settings().control_flags.contains(ControlFlags::HUPCL), "{dtr}");
     }
 }
 
@@ -377,6 +400,8 @@ fn a_board_that_comes_back_as_another_device_is_found_by_its_link_each_time() {
         });
         descriptors.push(agent.descriptors());
     }
+    let log = agent.log();
+    assert_eq!(log.matches("unplugged").count(), 1, "25 times within a minute: {log}");
     // While a port is opened there may be one or two more.
     assert!(descriptors[24] <= descriptors[0] + 2, "{descriptors:?}");
 }
@@ -484,4 +509,75 @@ fn a_flooding_port_is_named_and_takes_nothing_from_the_others() {
         .filter_map(|reading| reading["value"].as_f64())
         .collect();
     assert_eq!(calm, (1..=turn).map(|turn| turn as f64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_followed_though_the_old_board_is_still_there() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let first = bench.plug_board("by-id");
+    let agent = agent_on(&bench, &bench.path("by-id"), &receiver);
+    agent.logs("climate", "open at");
+    let mut second = Board::new();
+    std::os::unix::fs::symlink(&second.path, bench.path("new")).expect("a link to a terminal");
+    std::fs::rename(bench.path("new"), bench.path("by-id")).expect("a link in place of another");
+    eventually("its reading", || {
+        second.say("t-22");
+        receiver.program.said_json(|message| message["readings"][0]["value"] == 22.0)
+    });
+    assert!(agent.log().contains("another device has its name"), "{}", agent.log());
+    drop(first);
+}
+
+#[test]
+fn a_line_that_had_begun_before_the_port_was_opened_is_cut_and_no_reading() {
+    let bench = Bench::new();
+    let board = Board::new();
+    let path = board.path.clone();
+    let _talker = board.says_always("5-h-60\nt-25-h-60\nt-2", Duration::from_millis(5));
+    let receiver = bench.pair_receiver();
+    let _agent = agent_on(&bench, &path, &receiver);
+    receiver
+        .program
+        .says_json("the line behind it", |message| message["readings"].as_array().is_some_and(|all| all.len() >= 2));
+    receiver.program.says_json("it is counted", |message| message["ports"][0]["counts"]["cut line"] == 1);
+    receiver.program.says_json("nothing else is refused", |message| {
+        message["ports"][0]["counts"].as_object().is_some_and(|counts| counts.len() == 4)
+    });
+}
+
+#[test]
+fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
+    let bench = Bench::new();
+    let mut board = Board::new();
+    let port = crate::harness::free_port();
+    let config = format!(
+        r#"
+        serial = [{{ port = "{}" }}]
+        link = [{{ pattern = "pair", connect = "tcp://127.0.0.1:{port}" }}]
+        "#,
+        board.path.display()
+    );
+    let agent = bench.agent(&config);
+    agent.logs("open at", "");
+    // More than the batches that wait, of as many readings as one has.
+    let pairs: Vec<String> = ('a'..='z').chain('A'..='Z').map(|label| format!("{label}-1")).collect();
+    let line = pairs.join("-");
+    // t and T are one quantity, as are h and H, l and L.
+    let readings = 52 - 3;
+    let lines = 4096 * 128 / readings + 4096;
+    board.write(b"\n");
+    for _ in 0..lines {
+        board.write(format!("{line}\n").as_bytes());
+    }
+    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvtimeo(100).expect("an option");
+    socket.bind(&format!("tcp://127.0.0.1:{port}")).expect("a free port");
+    eventually("all are sent or lost", || {
+        let parts = socket.recv_multipart(0).ok().filter(|parts| parts[0].starts_with(b"status/"))?;
+        let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
+        let counts = &message["links"][0]["counts"];
+        let (sent, lost) = (counts["readings sent"].as_u64()?, counts["readings lost"].as_u64()?);
+        (message["ports"][0]["counts"]["lines"] == lines && sent + lost == lines * readings).then_some(())
+    });
 }

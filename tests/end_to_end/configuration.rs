@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 26] = [
+const WRONG: [(&str, u32, &[&str]); 29] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -35,13 +35,16 @@ const WRONG: [(&str, u32, &[&str]); 26] = [
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
     ("[[serial]]\nport = \"ttyUSB0\"", 2, &["whole path", "\"/dev/ttyUSB0\""]),
     ("[[serial]]\nport = \"/x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
-    ("[[serial]]\nport = \"/x\"\nfields = [\"a\", \"\"]", 3, &["each field is a quantity", "without a dash"]),
+    ("[[serial]]\nport = \"/x\"\nfields = [\"a\", \"\"]", 3, &["\"\" cannot be a quantity"]),
+    ("[[serial]]\nport = \"/x\"\nfields = [\"t\", \"temperature\"]", 3, &["\"temperature\" is there already"]),
     ("[[serial]]\nport = \"/x\"\nstale_after = \"10\"", 3, &["not a length of time", "\"10s\""]),
     ("[quantity.temp]\nmax = 85", 1, &["\"temp\" is a label of temperature", "[quantity.temperature]"]),
-    ("[quantity.soil]\nlabel = \"a-0\"", 2, &["a letter and no dash"]),
-    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"a0\"", 4, &["\"a0\" is the label of soil already"]),
-    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["every value would be the same", "0.1"]),
-    ("[quantity.soil]\nmin = 100\nmax = 0", 2, &["at least 100 and at most 0", "swap"]),
+    ("[quantity.soil]\nlabel = \"a-0\"", 2, &["a letter, no dash"]),
+    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"A0\"", 4, &["\"A0\" is soil already"]),
+    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["not 0", "0.1"]),
+    ("[quantity.soil]\nmin = 100\nmax = 0", 2, &["at least 100 and at most 0", "the smaller one as min"]),
+    ("[quantity.humidity]\nmax = -5", 2, &["at least 0 and at most -5"]),
+    ("[quantity.temperature]\nunit = \"°F\"", 2, &["a unit converts nothing", "scale = 1.8, offset = 32"]),
     ("[quantity.soil]\nmim = 1", 2, &["unknown key `mim`", "did you mean `min`?"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = 1e-20", 4, &["not a frame rate", "0.01 to 240"]),
     (

@@ -143,7 +143,11 @@ async fn eight_ports_are_told_apart_at_a_glance() {
     let _noisy = plug("noisy").says_always("mq2-312\nmq2-3-12\nmq2-nan\n", ms(300));
     let names = ["good", "seldom", "flood", "silent", "vanished", "baud", "foreign", "noisy"];
     let ports = names.map(|name| {
-        let stale_after = if name == "silent" { "1s" } else { "60s" };
+        let stale_after = match name {
+            "silent" => "1s",
+            "foreign" => "3s",
+            _ => "60s",
+        };
         let port = bench.path(name);
         format!("{{ name = \"{name}\", port = \"{}\", stale_after = \"{stale_after}\" }}", port.display())
     });
@@ -167,7 +171,7 @@ async fn eight_ports_are_told_apart_at_a_glance() {
     browser.sees("[data-port='shed/baud'][data-tone=bad][data-refused=lately]").await;
     browser.reads("baud", &["down for", "is 115200 the board's baud rate?", "refused"]).await;
     browser.sees("[data-port='shed/foreign'][data-tone=bad][data-refused=lately]").await;
-    browser.reads("foreign", &["down for", "no line is understood", "refused"]).await;
+    browser.reads("foreign", &["down for", "no line gives a reading", "refused"]).await;
     browser.sees("[data-port='shed/flood'][data-tone=warn]").await;
     browser.reads("flood", &[",", "00 lines/s", "flooding"]).await;
     browser.sees("[data-port='shed/noisy'][data-tone=good][data-refused=lately]").await;

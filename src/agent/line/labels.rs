@@ -24,9 +24,12 @@ struct Met {
     label: Box<str>,
     unit: Box<str>,
     quantity: Arc<Quantity>,
+    /// Nothing says what its unit is but the lines; this is in how many of them it was.
+    free: Option<u32>,
     /// The line's number is in °F and the quantity in °C.
     fahrenheit: bool,
     /// The number in the quantity's unit times `scale`, and `offset` more, is the value.
+    calibrated: bool,
     scale: f64,
     offset: f64,
     range: RangeInclusive<f64>,
@@ -52,10 +55,22 @@ impl Labels {
             None => self.meet(label, value.unit)?,
         };
         self.next = place + 1;
+        if self.met[place].free.is_some() {
+            self.check_free_unit(place)?;
+        }
         let met = &self.met[place];
         let number = if met.fahrenheit { (value.number - 32.0) / 1.8 } else { value.number };
-        let number = number * met.scale + met.offset;
+        let number = if met.calibrated { rounded(number * met.scale + met.offset) } else { number };
         if met.range.contains(&number) { Ok((Arc::clone(&met.quantity), number)) } else { Err(Refusal::OutOfRange) }
+    }
+
+    /// Where only the lines say the unit, that of most lines is right: a digit that is damaged looks like another one.
+    fn check_free_unit(&mut self, place: usize) -> Result<(), Refusal> {
+        let lines = self.met[place].free.map_or(1, |lines| lines.saturating_add(1));
+        self.met[place].free = Some(lines);
+        let label = &self.met[place].label;
+        let rival = |other: &Met| other.label == *label && other.free.is_some_and(|others| others > lines);
+        if self.met.iter().any(rival) { Err(Refusal::Unit) } else { Ok(()) }
     }
 
     fn find(&self, label: &str, unit: &str) -> Option<usize> {
@@ -79,34 +94,62 @@ impl Labels {
         if !is_label(label) {
             return Err(Refusal::Garbled);
         }
-        let by_label = self.configured.iter().find(|quantity| quantity.label.as_deref() == Some(label));
-        let name = match by_label {
+        let configured = self.configured.iter().find(|quantity| quantity.is_called(label));
+        let name = match configured {
             Some(quantity) => &quantity.name,
             None => known(label).map_or(label, |known| known.name),
         };
         let configured = self.configured.iter().find(|quantity| quantity.name == name);
         let known = known(name);
+        let plain = config::Quantity::of(name);
+        let meant = configured.unwrap_or(&plain);
 
-        let own_unit = configured.and_then(|quantity| quantity.unit.as_deref());
-        let own_unit = own_unit.or(known.map(|known| known.unit)).unwrap_or("");
-        let (shown_unit, fahrenheit) = match (usual_unit(own_unit), usual_unit(unit)) {
-            ("", _) => (unit, false),
-            (own, line) if line.is_empty() || line == own => (own_unit, false),
-            ("°C", "°F") => (own_unit, true),
-            _ => return Err(Refusal::Unit),
-        };
-        let (least, most) = known.map_or((f64::MIN, f64::MAX), |known| (*known.range.start(), *known.range.end()));
-        let least = configured.and_then(|quantity| quantity.min).unwrap_or(least);
-        let most = configured.and_then(|quantity| quantity.max).unwrap_or(most);
-        let listed = configured.is_some() || known.is_some();
+        let own_unit = known.map(|known| known.unit);
+        let shown_unit = meant.unit.as_deref();
+        // What a calibration is applied to is in the unit that the quantity has without one.
+        let line_unit = if meant.is_calibrated() { own_unit } else { shown_unit.or(own_unit) };
+        let others = if line_unit == own_unit { known.map_or(&[][..], |known| known.line_units) } else { &[] };
+        let fits = |unit: &str, own: &str| unit.is_empty() || usual_unit(unit) == usual_unit(own);
+        if line_unit.is_some_and(|own| !fits(unit, own) && !others.contains(&usual_unit(unit))) {
+            return Err(Refusal::Unit);
+        }
+        let own_unit = own_unit.filter(|own| !own.is_empty());
+        let (least, most) = meant.range();
         Ok(Met {
             label: label.into(),
             unit: unit.into(),
-            quantity: Arc::new(Quantity { name: name.into(), unit: shown_unit.into(), listed }),
-            fahrenheit,
-            scale: configured.map_or(1.0, |quantity| quantity.scale),
-            offset: configured.map_or(0.0, |quantity| quantity.offset),
+            quantity: Arc::new(Quantity {
+                name: name.into(),
+                unit: shown_unit.or(own_unit).unwrap_or(unit).into(),
+                listed: configured.is_some() || known.is_some(),
+            }),
+            free: line_unit.is_none().then_some(0),
+            fahrenheit: line_unit == Some("°C") && usual_unit(unit) == "°F",
+            calibrated: meant.is_calibrated(),
+            scale: meant.scale,
+            offset: meant.offset,
             range: least..=most,
         })
+    }
+}
+
+/// 0.1 has no end in binary, and 586.5 times 0.1 shall not be 58.650000000000006.
+fn rounded(number: f64) -> f64 {
+    const DECIMALS: f64 = 1e9;
+    if number.abs() < 1e6 { (number * DECIMALS).round() / DECIMALS } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbled_labels_do_not_fill_memory() {
+        let mut labels = Labels::new(&[]);
+        for number in 0..1_000 {
+            labels.read(&format!("x{number}"), Value { number: 1.0, unit: "" }).expect("a quantity of its own");
+            labels.read("t", Value { number: 25.0, unit: "" }).expect("temperature");
+        }
+        assert!(labels.met.len() <= MOST_MET);
     }
 }

@@ -7,15 +7,16 @@ mod framer;
 mod labels;
 mod pairs;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 pub use framer::{Framer, LONGEST, Line};
-pub use labels::Labels;
-pub use pairs::{Pair, Pairs, Value, pairs};
+use labels::Labels;
+use pairs::pairs;
 
 use crate::config;
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, is_label};
 
 /// Why a line, or one pair of it, gave no reading. Each is counted under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,7 @@ pub enum Refusal {
     Tail,
     /// More than [`LONGEST`] bytes without a newline.
     TooLong,
-    /// Not UTF-8.
+    /// Not UTF-8, and more than noise before the line.
     Undecodable,
     /// Not label-value pairs, or fewer than the port's `fields`; nothing of the line is believed.
     Garbled,
@@ -69,8 +70,8 @@ impl fmt::Display for Refusal {
 pub struct Parser {
     fields: Vec<String>,
     labels: Labels,
-    /// Of all lines since [`Parser::clear`].
-    values: Vec<(Arc<Quantity>, f64)>,
+    /// Of the line at hand; kept for its memory.
+    refusals: Vec<Refusal>,
 }
 
 impl Parser {
@@ -78,50 +79,73 @@ impl Parser {
     /// the labels decide. `configured`: what the configuration says of quantities.
     #[must_use]
     pub fn new(fields: &[String], configured: &[config::Quantity]) -> Parser {
-        Parser { fields: fields.to_vec(), labels: Labels::new(configured), values: Vec::new() }
+        Parser { fields: fields.to_vec(), labels: Labels::new(configured), refusals: Vec::new() }
     }
 
-    /// The quantities of a line with their values, each once. What is refused is told to `refused`; nothing of a line
-    /// that is [`Refusal::Undecodable`] or [`Refusal::Garbled`] is believed.
-    pub fn parse(&mut self, line: &[u8], mut refused: impl FnMut(Refusal)) -> &[(Arc<Quantity>, f64)] {
-        let start = self.values.len();
-        if let Err(refusal) = self.read(line, start, &mut refused) {
-            self.values.truncate(start);
-            refused(refusal);
+    /// Adds the quantities of a line with their values, each once, to `values`, and gives what was refused. Of a line
+    /// that is [`Refusal::Undecodable`] or [`Refusal::Garbled`] nothing is believed.
+    pub fn parse(&mut self, line: &[u8], values: &mut Vec<(Arc<Quantity>, f64)>) -> &[Refusal] {
+        let start = values.len();
+        self.refusals.clear();
+        if let Err(refusal) = self.read(line, start, values) {
+            values.truncate(start);
+            self.refusals.clear();
+            self.refusals.push(refusal);
         }
-        &self.values[start..]
+        &self.refusals
     }
 
-    /// What all lines have said since [`Parser::clear`], in their order.
-    #[must_use]
-    pub fn values(&self) -> &[(Arc<Quantity>, f64)] {
-        &self.values
-    }
-
-    /// Forgets what the lines have said.
-    pub fn clear(&mut self) {
-        self.values.clear();
-    }
-
-    fn read(&mut self, line: &[u8], start: usize, refused: &mut impl FnMut(Refusal)) -> Result<(), Refusal> {
-        let line = std::str::from_utf8(line).map_err(|_| Refusal::Undecodable)?;
+    fn read(&mut self, line: &[u8], start: usize, values: &mut Vec<(Arc<Quantity>, f64)>) -> Result<(), Refusal> {
+        let by_place = !self.fields.is_empty();
+        let clean = std::str::from_utf8(line).ok().filter(|line| !line.bytes().any(is_noise));
+        let line = clean.map_or_else(|| behind_noise(line, by_place), |line| Ok(Cow::Borrowed(line)))?;
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let (most, least) = if self.fields.is_empty() { (LONGEST, 1) } else { (self.fields.len(), self.fields.len()) };
+        let most = if by_place { self.fields.len() } else { LONGEST };
         let mut count = 0;
-        for pair in pairs(line).take(most) {
+        for pair in pairs(&line, by_place).take(most) {
             let label = self.fields.get(count).map_or(pair.label, String::as_str);
             count += 1;
             match pair.value.and_then(|value| self.labels.read(label, value)) {
                 Err(Refusal::Garbled) => return Err(Refusal::Garbled),
-                Err(refusal) => refused(refusal),
-                Ok((quantity, _)) if self.values[start..].iter().any(|(other, _)| other.name == quantity.name) => {
-                    refused(Refusal::Repeated);
+                // A label without a value may end a line; anywhere else labels and values are out of step.
+                Err(refusal) if refusal != Refusal::Empty && !is_label(label) => return Err(Refusal::Garbled),
+                Err(refusal) => self.refusals.push(refusal),
+                Ok((quantity, _)) if values[start..].iter().any(|(other, _)| other.name == quantity.name) => {
+                    self.refusals.push(Refusal::Repeated);
                 }
-                Ok(value) => self.values.push(value),
+                Ok(value) => values.push(value),
             }
         }
-        if count < least { Err(Refusal::Garbled) } else { Ok(()) }
+        let least = self.fields.len().max(1);
+        if count < least || !line.contains('-') { Err(Refusal::Garbled) } else { Ok(()) }
+    }
+}
+
+/// What a plug or a board that starts may put before a line, apart from bytes that are no UTF-8.
+fn is_noise(byte: u8) -> bool {
+    byte.is_ascii_control() && !byte.is_ascii_whitespace()
+}
+
+/// The line behind the last noise in its first label. With noise elsewhere it can only be read by place, where labels in
+/// another encoding do no harm.
+fn behind_noise(line: &[u8], by_place: bool) -> Result<Cow<'_, str>, Refusal> {
+    let label = line.iter().position(|byte| *byte == b'-').map_or(line, |dash| &line[..dash]);
+    let (mut start, mut end) = (0, 0);
+    for chunk in label.utf8_chunks() {
+        if let Some(noise) = chunk.valid().bytes().rposition(is_noise) {
+            start = end + noise + 1;
+        }
+        end += chunk.valid().len() + chunk.invalid().len();
+        if !chunk.invalid().is_empty() && !by_place {
+            start = end;
+        }
+    }
+    let rest = &line[start..];
+    match std::str::from_utf8(rest) {
+        Ok(text) if !text.trim_ascii().is_empty() => Ok(Cow::Borrowed(text)),
+        Err(_) if by_place => Ok(String::from_utf8_lossy(rest)),
+        _ => Err(Refusal::Undecodable),
     }
 }

@@ -1,22 +1,24 @@
 //! A line to label-value pairs.
 //!
 //! ```text
-//! line  = pair *("-" pair) *("-" / space)
+//! line  = pair *("-" pair) ["-" rest]
 //! pair  = label "-" value
-//! label = text without a dash, perhaps spaces around it
+//! label = text without a dash, perhaps spaces around it; where labels decide, dashes before it are passed over
+//! rest  = text without a dash, perhaps nothing
 //! value = *space number *space [unit]
 //! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]
 //! unit  = text without a dash, as in 5.5C, 60%, 415 ppm
 //! ```
 
 use super::Refusal;
+use crate::quantity::LONGEST_UNIT;
 
 /// One label with what stands behind it, as the line has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {
     /// Without the spaces around it; anything, perhaps nothing.
     pub label: &'a str,
-    /// A number with its unit; [`Refusal::Garbled`] when nothing at all stands behind the label.
+    /// A number with its unit.
     pub value: Result<Value<'a>, Refusal>,
 }
 
@@ -33,26 +35,26 @@ pub struct Value<'a> {
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     rest: &'a str,
+    by_place: bool,
 }
 
-/// The pairs of a line. One that is no label and value is the last.
+/// The pairs of a line. `by_place`: a label may be nothing, because only its place counts.
 #[must_use]
-pub fn pairs(line: &str) -> Pairs<'_> {
-    Pairs { rest: line }
+pub fn pairs(line: &str, by_place: bool) -> Pairs<'_> {
+    Pairs { rest: line, by_place }
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        // Boards end lines with a dash, too.
-        if self.rest.bytes().all(|byte| byte == b'-' || byte.is_ascii_whitespace()) {
+        let nothing = |c: char| c == '-' || c.is_ascii_whitespace();
+        let begun = self.rest.trim_start_matches(nothing);
+        if begun.is_empty() {
             return None;
         }
-        let Some((label, behind)) = cut(self.rest, 0) else {
-            let label = std::mem::take(&mut self.rest).trim_ascii();
-            return Some(Pair { label, value: Err(Refusal::Garbled) });
-        };
+        let from = if self.by_place { self.rest } else { begun };
+        let (label, behind) = cut(from, 0).unwrap_or((from, ""));
         let (value, rest) = value(behind.trim_ascii_start());
         self.rest = rest;
         Some(Pair { label: label.trim_ascii(), value })
@@ -75,7 +77,7 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
         let nothing = whole.trim_ascii().is_empty();
         return (Err(if nothing { Refusal::Empty } else { Refusal::NotANumber }), rest);
     }
-    let (number, unit) = (&whole[..length], whole[length..].trim_ascii());
+    let (number, unit) = (&whole[..length], whole[length..].trim());
     let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
         check_unit(unit)?;
         if number.is_finite() { Ok(Value { number, unit }) } else { Err(Refusal::OutOfRange) }
@@ -111,11 +113,8 @@ fn number_length(text: &[u8]) -> usize {
 /// What C prints for no number can have a sign, too.
 fn is_minus_no_number(text: &str) -> bool {
     let word = text.strip_prefix('-').and_then(|rest| rest.split(['-', ' ', '\r']).next());
-    word.is_some_and(|word| ["nan", "inf"].iter().any(|no_number| word.eq_ignore_ascii_case(no_number)))
+    word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|no_number| word.eq_ignore_ascii_case(no_number)))
 }
-
-/// Bytes; the longest usual one, "µg/m³", has eight.
-const LONGEST_UNIT: usize = 16;
 
 fn check_unit(unit: &str) -> Result<(), Refusal> {
     let Some(first) = unit.chars().next() else { return Ok(()) };
@@ -124,6 +123,7 @@ fn check_unit(unit: &str) -> Result<(), Refusal> {
         return Err(Refusal::NotANumber);
     }
     // Digits are powers and molecules, as in m3 and gH2O; 0x1F and a digit that a garbled one follows have others.
-    let odd = |c: char| c.is_control() || (c.is_ascii_digit() && c != '2' && c != '3');
+    let odd =
+        |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || (c.is_ascii_digit() && c != '2' && c != '3');
     if unit.len() > LONGEST_UNIT || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
 }

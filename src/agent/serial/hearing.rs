@@ -21,8 +21,15 @@ pub enum Verdict {
 /// that it measures changes as fast.
 pub const FLOOD: u32 = 1_000;
 
-/// What is not understood for so long is not merely noise of a plug or of a board that starts.
+/// Noise for so long is not merely that of a plug or of a board that starts.
 const DOUBTFUL: Duration = Duration::from_secs(2);
+
+/// What was heard is forgotten after so long, so that the verdict is one of now.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// Of what a board at another rate writes, a third to all is no text, for any two usual rates; of text in another
+/// encoding it is a fifth.
+const NOISE: f64 = 0.25;
 
 /// The lines a second are counted over this time at least.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -30,6 +37,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Listens to one port.
 #[derive(Debug)]
 pub struct Hearing {
+    stale_after: Duration,
     since: Instant,
     lines: u32,
     flooding: bool,
@@ -41,16 +49,18 @@ pub struct Hearing {
 struct Doubt {
     first: Instant,
     last: Instant,
+    /// Since then what follows was heard.
+    recent: Instant,
     refusal: Refusal,
-    text: usize,
+    bytes: usize,
     noise: usize,
 }
 
 impl Hearing {
-    /// Nothing was heard yet.
+    /// Nothing was heard yet; a reading is stale after `stale_after`.
     #[must_use]
-    pub fn new(now: Instant) -> Hearing {
-        Hearing { since: now, lines: 0, flooding: false, doubt: None }
+    pub fn new(stale_after: Duration, now: Instant) -> Hearing {
+        Hearing { stale_after, since: now, lines: 0, flooding: false, doubt: None }
     }
 
     /// A line was understood, at least in part.
@@ -62,11 +72,12 @@ impl Hearing {
     /// Nothing of a line was understood.
     pub fn refused(&mut self, line: &[u8], refusal: Refusal, now: Instant) {
         self.lines += 1;
-        let noise = is_noise(line);
+        let noise = noise_in(line);
         // The rest of a line is no wonder when it is text.
-        if noise || refusal != Refusal::Tail {
+        if noise > 0 || refusal != Refusal::Tail {
             let doubt = self.doubt(refusal, now);
-            *(if noise { &mut doubt.noise } else { &mut doubt.text }) += line.len();
+            doubt.bytes += line.len();
+            doubt.noise += noise;
         }
     }
 
@@ -78,36 +89,38 @@ impl Hearing {
             (self.since, self.lines) = (now, 0);
         }
         // At a wrong rate there may never be a newline.
-        let noise = if is_noise(framer.begun()) { framer.begun().len() } else { 0 };
+        let (begun, noise) = (framer.begun().len(), noise_in(framer.begun()));
         if noise > 0 || framer.is_skipping() {
-            self.doubt(Refusal::Undecodable, now);
+            self.doubt(Refusal::TooLong, now);
         }
-        match &self.doubt {
-            Some(doubt) if doubt.last - doubt.first >= DOUBTFUL => {
-                if doubt.noise + noise > doubt.text {
-                    Verdict::WrongBaud
-                } else {
-                    Verdict::NotUnderstood(doubt.refusal)
-                }
+        if let Some(doubt) = &self.doubt {
+            let lasts = doubt.last - doubt.first;
+            let is_noise = (doubt.noise + noise) as f64 > NOISE * (doubt.bytes + begun) as f64;
+            if is_noise && lasts >= DOUBTFUL {
+                return Verdict::WrongBaud;
             }
-            _ if self.flooding => Verdict::Flooding,
-            _ => Verdict::Good,
+            if lasts >= DOUBTFUL.max(self.stale_after) {
+                return Verdict::NotUnderstood(doubt.refusal);
+            }
         }
+        if self.flooding { Verdict::Flooding } else { Verdict::Good }
     }
 
     fn doubt(&mut self, refusal: Refusal, now: Instant) -> &mut Doubt {
-        let doubt = self.doubt.get_or_insert(Doubt { first: now, last: now, refusal, text: 0, noise: 0 });
+        let new = || Doubt { first: now, last: now, recent: now, refusal, bytes: 0, noise: 0 };
+        let doubt = self.doubt.get_or_insert_with(new);
         doubt.last = now;
+        if now - doubt.recent > MEMORY {
+            *doubt = Doubt { first: doubt.first, ..new() };
+        }
         doubt
     }
 }
 
-/// Whether the bytes are no text: not UTF-8, apart from a character that is cut at their end, or with control
-/// characters that no board writes.
-fn is_noise(bytes: &[u8]) -> bool {
-    let readable = match std::str::from_utf8(bytes) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none(),
-    };
-    !readable || bytes.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+/// How many of the bytes are no text: not UTF-8, or control characters that no board writes.
+fn noise_in(bytes: &[u8]) -> usize {
+    const ESCAPE: u8 = 0x1b;
+    let is_noise = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace() && *byte != ESCAPE;
+    let of = |chunk: std::str::Utf8Chunk<'_>| chunk.invalid().len() + chunk.valid().bytes().filter(is_noise).count();
+    bytes.utf8_chunks().map(of).sum()
 }

@@ -4,6 +4,8 @@ mod hearing;
 
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,8 @@ use tracing::debug;
 use super::health::Part;
 use super::line::{Framer, Line, Parser, Refusal};
 use crate::clock::Stamp;
-use crate::config;
+use crate::config::{self, Serial as Config};
+use crate::quantity::Quantity;
 use crate::reading::State;
 use hearing::{FLOOD, Hearing, Verdict};
 
@@ -30,8 +33,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A line has no pause in it: what comes after this much silence begins at a line's start.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Linux keeps 4 KiB of a terminal's input for its reader; so much in one read is a flood.
+/// Linux keeps so much of a terminal's input for its reader; half of it in one read is a flood.
 const BUFFER: usize = 4096;
+const MUCH: usize = BUFFER / 2;
+
+/// How often it is looked whether the port's link still leads to what is open.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What one port's worker has.
 pub struct Port {
@@ -55,34 +62,37 @@ impl Port {
 
 /// Nothing came for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("silent: nothing is heard")]
+#[error("silent: nothing is heard within stale_after")]
 struct Silent;
 
 struct Reader {
     port: Port,
     parser: Parser,
+    /// What the lines of the read at hand say; kept for its memory.
+    values: Vec<(Arc<Quantity>, f64)>,
     hearing: Hearing,
     /// What was last said of the port.
     told: Option<Verdict>,
-    /// Something was heard since this was cleared.
-    heard: bool,
+    /// A line was understood since this was cleared.
+    understood: bool,
 }
 
 impl Reader {
     fn new(port: Port) -> Reader {
         let parser = Parser::new(&port.config.fields, &port.quantities);
-        Reader { port, parser, hearing: Hearing::new(Instant::now()), told: None, heard: false }
+        let hearing = Hearing::new(port.config.stale_after, Instant::now());
+        Reader { port, parser, values: Vec::new(), hearing, told: None, understood: false }
     }
 
     async fn run(&mut self) {
         let (mut wait, mut silent) = (Duration::ZERO, false);
         loop {
-            self.heard = false;
+            self.understood = false;
             let Err(error) = self.run_once(silent, wait).await;
             self.port.health.down(&format!("{error:#}"));
             // What worked, and what is merely not plugged in, is looked for at the quickest.
-            let quick = self.heard || !self.port.config.port.exists();
-            wait = if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
+            let quick = self.understood || !self.port.config.port.exists();
+            wait = longer(wait, quick);
             silent = error.is::<Silent>();
             // A board that speaks seldom must find someone who listens: a silent port is opened again at once, and it is
             // the next time that is waited for.
@@ -102,39 +112,47 @@ impl Reader {
         self.port.health.count("opened", 1);
         self.told = None;
         if !silent {
-            self.hearing = Hearing::new(Instant::now());
+            self.hearing = Hearing::new(self.port.config.stale_after, Instant::now());
             self.tell(Verdict::Good);
         }
+        // Not by the path, which may lead elsewhere by now.
+        let device = device(&PathBuf::from(format!("/proc/self/fd/{}", stream.as_raw_fd())));
         let mut buffer = [0; BUFFER];
         let first = timeout(PAUSE, stream.read(&mut buffer)).await;
         let mut framer = Framer::new(first.is_ok());
         if let Ok(read) = first {
             self.take(&mut framer, &buffer[..received(read)?]);
         }
+        let (mut heard, mut looked) = (Instant::now(), Instant::now());
         loop {
-            let read = timeout(patience, stream.read(&mut buffer)).await;
-            let length = received(read.map_err(|_| Silent)?)?;
-            self.take(&mut framer, &buffer[..length]);
-            if length == BUFFER {
-                // Others' turn.
-                yield_now().await;
+            let read = timeout(patience.min(LOOK), stream.read(&mut buffer)).await;
+            if let Ok(read) = read {
+                let length = received(read)?;
+                heard = Instant::now();
+                self.take(&mut framer, &buffer[..length]);
+                if length >= MUCH {
+                    // Others' turn.
+                    yield_now().await;
+                }
+            } else if heard.elapsed() >= patience {
+                return Err(Silent.into());
+            }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                ensure!(!is_another(&self.port.config.port, device), "another device has its name");
             }
         }
     }
 
     fn take(&mut self, framer: &mut Framer, bytes: &[u8]) {
-        self.heard = true;
         let (captured, now) = (Stamp::now(), Instant::now());
         let mut good = 0;
-        self.parser.clear();
+        self.values.clear();
         framer.push(bytes, |line| good += u64::from(self.take_line(line, now)));
         if good > 0 {
-            self.port.state.record(
-                &self.port.config.name,
-                self.port.config.stale_after,
-                captured,
-                self.parser.values(),
-            );
+            self.understood = true;
+            let Config { name, stale_after, .. } = &self.port.config;
+            self.port.state.record(name, *stale_after, captured, &self.values);
         }
         self.port.health.count("bytes", bytes.len() as u64);
         self.port.health.count("lines", good);
@@ -144,30 +162,29 @@ impl Reader {
 
     /// True when the line had a reading.
     fn take_line(&mut self, line: Line<'_>, now: Instant) -> bool {
-        let (line, cut) = match line {
-            Line::Whole(line) => (line, None),
-            Line::Tail(line) => (line, Some(Refusal::Tail)),
-            Line::TooLong(line) => (line, Some(Refusal::TooLong)),
+        let before = self.values.len();
+        let (line, refusals): (_, &[Refusal]) = match line {
+            Line::Whole(line) => (line, self.parser.parse(line, &mut self.values)),
+            Line::Tail(line) => (line, &[Refusal::Tail]),
+            Line::TooLong(line) => (line, &[Refusal::TooLong]),
         };
-        let mut refused = None;
-        let mut refuse = |refusal: Refusal| {
-            refused.get_or_insert(refusal);
+        for refusal in refusals {
             self.port.health.count(refusal.name(), 1);
             debug!("port {}: {refusal}: {:?}", self.port.config.name, String::from_utf8_lossy(line));
-        };
-        let values = match cut {
-            None => self.parser.parse(line, &mut refuse),
-            Some(refusal) => {
-                refuse(refusal);
-                &[]
-            }
-        };
-        if !values.is_empty() {
-            self.hearing.good();
-        } else if let Some(refusal) = refused {
-            self.hearing.refused(line, refusal, now);
         }
-        !values.is_empty()
+        let good = self.values.len() > before;
+        let first = refusals.first().copied();
+        if let Some(refusal) = first.filter(|refusal| *refusal != Refusal::Tail) {
+            self.port.health.remark(refusal.name(), || {
+                format!("{refusal} in {:?}; watchpost -v run shows each such line", String::from_utf8_lossy(line))
+            });
+        }
+        match first {
+            _ if good => self.hearing.good(),
+            Some(refusal) => self.hearing.refused(line, refusal, now),
+            None => {}
+        }
+        good
     }
 
     fn tell(&mut self, verdict: Verdict) {
@@ -180,9 +197,24 @@ impl Reader {
             Verdict::Good => health.up(&format!("open at {baud} baud")),
             Verdict::Flooding => health.up(&format!("flooding: more than {FLOOD} lines a second")),
             Verdict::WrongBaud => health.down(&format!("undecodable bytes: is {baud} the board's baud rate?")),
-            Verdict::NotUnderstood(why) => health.down(&format!("no line is understood: {why}")),
+            Verdict::NotUnderstood(why) => health.down(&format!("no line gives a reading: {why}")),
         }
     }
+}
+
+/// The wait after one of `wait`.
+fn longer(wait: Duration, quick: bool) -> Duration {
+    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) }
+}
+
+/// The number of the device that a path leads to.
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|file| file.rdev())
+}
+
+/// A path that leads nowhere may be a link that udev is about to renew.
+fn is_another(path: &Path, opened: Option<u64>) -> bool {
+    device(path).is_some_and(|now| Some(now) != opened)
 }
 
 /// How much was read. A hang-up of the other side is an I/O error or an end of file, as the driver likes.
@@ -201,12 +233,13 @@ fn open(port: &config::Serial) -> Result<SerialStream> {
     let stream = match builder.open_native_async() {
         Ok(stream) => stream,
         Err(_) if !port.port.exists() => bail!("no such port"),
-        Err(error) if error.description.contains("lock") => bail!("in use by another program"),
+        // serialport has words but no kinds for its lock and for a terminal that is exclusive.
+        Err(error) if ["lock", "busy"].iter().any(|word| error.description.contains(word)) => {
+            bail!("in use by another program")
+        }
         Err(error) => return Err(error).context("cannot be opened"),
     };
-    if port.dtr.is_none() {
-        stay_connected(&stream).context("cannot be set up")?;
-    }
+    stay_connected(&stream).context("cannot be set up")?;
     // What came before is of an unknown time.
     stream.clear(ClearBuffer::Input).context("cannot be cleared")?;
     Ok(stream)
@@ -219,4 +252,19 @@ fn stay_connected(stream: &SerialStream) -> Result<()> {
     let mut settings = tcgetattr(terminal)?;
     settings.control_flags.remove(ControlFlags::HUPCL);
     Ok(tcsetattr(terminal, SetArg::TCSANOW, &settings)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_tried_again_after_longer_and_longer_until_it_works() {
+        let mut wait = Duration::ZERO;
+        let waits = [false, false, false, false, false, false, false, true, false].map(|quick| {
+            wait = longer(wait, quick);
+            wait.as_millis()
+        });
+        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 200, 400]);
+    }
 }

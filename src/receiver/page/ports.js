@@ -33,7 +33,13 @@ function renderRefused(root, part, { refused, refused_ago_ms }, at) {
   const total = causes.reduce((sum, [, number]) => sum + number, 0);
   const lately = refused_ago_ms !== null && refused_ago_ms + at - wall.at < LATELY_MS;
   setData(root, "refused", total === 0 ? "none" : lately ? "lately" : "before");
-  setText(part, total === 0 ? "" : `${count(total)} refused`);
+  setText(part, total === 0 ? "" : `${count(total)} refused, ${mostOf(causes)}`);
   const list = causes.map(([cause, number]) => `${number} × ${cause}`);
   setTitle(part, total === 0 ? "" : ["Since the agent started:", ...list].join("\n"));
+}
+
+/** The cause that is the most frequent one, and whether there are others. */
+function mostOf(causes) {
+  const [cause] = causes.reduce((most, next) => (next[1] > most[1] ? next : most));
+  return causes.length === 1 ? cause : `most: ${cause}`;
 }
