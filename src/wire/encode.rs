@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{HeaderRef, Message};
+use serde::Serialize;
+
+use super::{HeaderRef, Message, Readings};
 use crate::config::Format;
 
 /// The parts of `message` in `format`; `None` when the format cannot carry it: base64 and imagezmq know frames only.
@@ -35,13 +37,54 @@ fn topic(message: &Message) -> Bytes {
 pub(super) fn header(message: &Message) -> Vec<u8> {
     let (header, readings) = match message {
         Message::Frame(header, _) => (HeaderRef::Frame(header), header.readings.len()),
-        Message::Readings(readings) => (HeaderRef::Readings(readings), readings.readings.len()),
+        Message::Readings(readings) => return header_of_readings(readings),
         Message::Status(status) => (HeaderRef::Status(status), status.readings.len()),
     };
-    // A reading is about so long; growing step by step would copy each several times.
-    let mut json = Vec::with_capacity(256 + 224 * readings);
-    serde_json::to_writer(&mut json, &header).expect("a header has string keys and no failing parts");
+    let mut json = Vec::with_capacity(HEADER + READING * readings);
+    write(&mut json, &header);
     json
+}
+
+/// About as long as a header without readings, and a reading: growing step by step would copy each several times.
+const HEADER: usize = 256;
+const READING: usize = 224;
+
+/// Readings are what there is most of, and a derived writer looks at each byte of each key for one to escape; the keys
+/// are ours, and none has any.
+fn header_of_readings(message: &Readings) -> Vec<u8> {
+    let mut json = Vec::with_capacity(HEADER + READING * message.readings.len());
+    let none =
+        Readings { readings: Vec::new(), agent: message.agent.clone(), boot: message.boot.clone(), v: message.v };
+    write(&mut json, &HeaderRef::Readings(&none));
+    json.truncate(json.len() - "]}".len());
+    for (place, reading) in message.readings.iter().enumerate() {
+        json.extend_from_slice(if place == 0 { b"{" } else { b",{" });
+        json.extend_from_slice(b"\"seq\":");
+        write(&mut json, &reading.seq);
+        json.extend_from_slice(b",\"port\":");
+        write(&mut json, &reading.port);
+        json.extend_from_slice(b",\"quantity\":");
+        write(&mut json, &reading.quantity);
+        json.extend_from_slice(b",\"value\":");
+        write(&mut json, &reading.value);
+        json.extend_from_slice(b",\"unit\":");
+        write(&mut json, &reading.unit);
+        json.extend_from_slice(b",\"captured_at_us\":");
+        write(&mut json, &reading.captured_at_us);
+        json.extend_from_slice(b",\"age_ms\":");
+        write(&mut json, &reading.age_ms);
+        json.extend_from_slice(b",\"stale_after_ms\":");
+        write(&mut json, &reading.stale_after_ms);
+        json.extend_from_slice(b",\"stale\":");
+        write(&mut json, &reading.stale);
+        json.push(b'}');
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
+fn write(json: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(json, value).expect("it has string keys and no failing parts");
 }
 
 /// The header with the JPEG as its last key; spliced in, because a JSON writer would look at each of its characters
@@ -64,4 +107,33 @@ fn with_msg(message: &Message) -> Bytes {
         json.extend_from_slice(format!(r#","msg":"{} {}"}}"#, header.agent, header.camera).as_bytes());
     }
     json.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Name;
+    use crate::wire::{Reading, VERSION};
+
+    #[test]
+    fn readings_are_written_as_a_derived_writer_would() {
+        let reading = |seq, quantity: &str, unit: &str, value| Reading {
+            seq,
+            port: Name::nearest("gas"),
+            quantity: quantity.into(),
+            value,
+            unit: unit.into(),
+            captured_at_us: -1,
+            age_ms: 2,
+            stale_after_ms: 10_000,
+            stale: seq == 2,
+        };
+        for count in 0..=3 {
+            let all = [reading(1, "温度", "°C", -5.5), reading(2, "a\"b\\", "", 1e300), reading(3, "x", "\u{7f}", 3.0)];
+            let (agent, boot) = (Name::nearest("a"), Name::nearest("b"));
+            let readings = Readings { v: VERSION, agent, boot, readings: all[..count].to_vec() };
+            let derived = serde_json::to_string(&HeaderRef::Readings(&readings)).expect("JSON");
+            assert_eq!(Message::Readings(readings).to_json(), derived);
+        }
+    }
 }

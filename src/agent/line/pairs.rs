@@ -48,8 +48,8 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        let nothing = |c: char| c == '-' || c.is_ascii_whitespace();
-        let begun = self.rest.trim_start_matches(nothing);
+        let nothing = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
+        let begun = &self.rest[nothing..];
         if begun.is_empty() {
             return None;
         }
@@ -77,7 +77,7 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
         let nothing = whole.trim_ascii().is_empty();
         return (Err(if nothing { Refusal::Empty } else { Refusal::NotANumber }), rest);
     }
-    let (number, unit) = (&whole[..length], whole[length..].trim());
+    let (number, unit) = (&whole[..length], if length == whole.len() { "" } else { whole[length..].trim() });
     let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
         check_unit(unit)?;
         if number.is_finite() { Ok(Value { number, unit }) } else { Err(Refusal::OutOfRange) }
