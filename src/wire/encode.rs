@@ -58,29 +58,24 @@ fn header_of_readings(message: &Readings) -> Vec<u8> {
     write(&mut json, &HeaderRef::Readings(&none));
     json.truncate(json.len() - "]}".len());
     for (place, reading) in message.readings.iter().enumerate() {
-        json.extend_from_slice(if place == 0 { b"{" } else { b",{" });
-        json.extend_from_slice(b"\"seq\":");
-        write(&mut json, &reading.seq);
-        json.extend_from_slice(b",\"port\":");
-        write(&mut json, &reading.port);
-        json.extend_from_slice(b",\"quantity\":");
-        write(&mut json, &reading.quantity);
-        json.extend_from_slice(b",\"value\":");
-        write(&mut json, &reading.value);
-        json.extend_from_slice(b",\"unit\":");
-        write(&mut json, &reading.unit);
-        json.extend_from_slice(b",\"captured_at_us\":");
-        write(&mut json, &reading.captured_at_us);
-        json.extend_from_slice(b",\"age_ms\":");
-        write(&mut json, &reading.age_ms);
-        json.extend_from_slice(b",\"stale_after_ms\":");
-        write(&mut json, &reading.stale_after_ms);
-        json.extend_from_slice(b",\"stale\":");
-        write(&mut json, &reading.stale);
+        field(&mut json, if place == 0 { r#"{"seq":"# } else { r#",{"seq":"# }, &reading.seq);
+        field(&mut json, r#","port":"#, &reading.port);
+        field(&mut json, r#","quantity":"#, &reading.quantity);
+        field(&mut json, r#","value":"#, &reading.value);
+        field(&mut json, r#","unit":"#, &reading.unit);
+        field(&mut json, r#","captured_at_us":"#, &reading.captured_at_us);
+        field(&mut json, r#","age_ms":"#, &reading.age_ms);
+        field(&mut json, r#","stale_after_ms":"#, &reading.stale_after_ms);
+        field(&mut json, r#","stale":"#, &reading.stale);
         json.push(b'}');
     }
     json.extend_from_slice(b"]}");
     json
+}
+
+fn field(json: &mut Vec<u8>, key: &str, value: &impl Serialize) {
+    json.extend_from_slice(key.as_bytes());
+    write(json, value);
 }
 
 fn write(json: &mut Vec<u8>, value: &impl Serialize) {
