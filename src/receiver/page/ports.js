@@ -28,12 +28,14 @@ function stateWords(port, known, at) {
   return port.lines_per_s === null ? "up" : rate(port.lines_per_s, "line");
 }
 
-function renderRefused(root, part, { refused, refused_ago_ms }, at) {
+function renderRefused(root, part, { up, refused, refused_ago_ms }, at) {
   const causes = Object.entries(refused);
   const total = causes.reduce((sum, [, number]) => sum + number, 0);
   const lately = refused_ago_ms !== null && refused_ago_ms + at - wall.at < LATELY_MS;
   setData(root, "refused", total === 0 ? "none" : lately ? "lately" : "before");
-  setText(part, total === 0 ? "" : `${count(total)} refused, ${mostOf(causes)}`);
+  // Why a port is down says why its lines are refused.
+  const cause = up && total > 0 ? `, ${mostOf(causes)}` : "";
+  setText(part, total === 0 ? "" : `${count(total)} refused${cause}`);
   const list = causes.map(([cause, number]) => `${number} × ${cause}`);
   setTitle(part, total === 0 ? "" : ["Since the agent started:", ...list].join("\n"));
 }
