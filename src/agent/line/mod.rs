@@ -147,7 +147,8 @@ fn behind_noise(line: &[u8], by_place: bool) -> Result<Cow<'_, str>, Refusal> {
     }
     let rest = &line[start..];
     match std::str::from_utf8(rest) {
-        Ok(text) if !text.trim_ascii().is_empty() => Ok(Cow::Borrowed(text)),
+        // With nothing behind it, the noise is all there was.
+        Ok(text) if start == 0 || !text.trim_ascii().is_empty() => Ok(Cow::Borrowed(text)),
         Err(_) if by_place => Ok(String::from_utf8_lossy(rest)),
         _ => Err(Refusal::Undecodable),
     }
