@@ -16,6 +16,8 @@ mod demo;
 mod films;
 /// Peers that are not there, go and come back.
 mod links;
+/// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
+mod ports;
 /// What a browser shows.
 mod page;
 /// What the README promises in code.
