@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::sys::termios::{ControlFlags, SetArg, tcgetattr, tcsetattr};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::{spawn_blocking, yield_now};
@@ -217,11 +218,20 @@ fn is_another(path: &Path, opened: Option<u64>) -> bool {
     device(path).is_some_and(|now| Some(now) != opened)
 }
 
-/// How much was read. A hang-up of the other side is an I/O error or an end of file, as the driver likes.
+/// How much was read. Gone is gone: whether it comes as an end of file or as one of these errors depends on the driver and
+/// on the moment.
 fn received(read: std::io::Result<usize>) -> Result<usize> {
-    let length = read.context("unplugged")?;
-    ensure!(length > 0, "unplugged");
-    Ok(length)
+    match read {
+        Ok(0) => bail!("unplugged"),
+        Ok(length) => Ok(length),
+        Err(error) if is_gone(&error) => bail!("unplugged"),
+        Err(error) => Err(error).context("cannot be read"),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EIO | Errno::ENODEV | Errno::ENXIO))
 }
 
 fn open(port: &config::Serial) -> Result<SerialStream> {
