@@ -38,12 +38,12 @@ fn sink(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sen
         if !parts[0].starts_with(b"readings/") {
             continue;
         }
-        let count = parts[1].windows(6).filter(|bytes| bytes == b"\"seq\":").count();
+        let count = parts[1].windows(11).filter(|bytes| bytes == b"\"quantity\":").count();
         readings.fetch_add(count as u64, Relaxed);
         if parts[1].windows(6).any(|bytes| bytes == b"\"calm\"") {
             let came = Instant::now();
             let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
-            for reading in message["readings"].as_array().expect("readings") {
+            for reading in harness::readings(&message) {
                 if reading["port"] == "calm" {
                     // Nobody who listens is the end.
                     let _ = calm.send((reading["value"].as_f64().expect("a number") as u64, came));

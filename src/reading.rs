@@ -1,7 +1,6 @@
 //! Readings, and the state struct that all of an agent's parts share.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,18 +27,33 @@ pub struct Reading {
     pub stale_after: Duration,
 }
 
-impl Reading {
-    /// Whether it is too old to be shown as a current value.
+/// What a port said at one moment: all readings of the lines that were read together.
+#[derive(Debug)]
+pub struct Batch {
+    /// As in [`Reading`].
+    pub port: Name,
+    /// As in [`Reading`].
+    pub captured: Stamp,
+    /// As in [`Reading`].
+    pub stale_after: Duration,
+    /// The number of the first; the others' count on.
+    pub seq: u64,
+    /// What was measured, in the quantities' units: at least one, at most [`MOST_VALUES`].
+    pub values: Box<[(Arc<Quantity>, f64)]>,
+}
+
+impl Batch {
+    /// The number of the last.
     #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.captured.age() > self.stale_after
+    pub fn last_seq(&self) -> u64 {
+        self.seq + self.values.len() as u64 - 1
     }
 }
 
 /// Readings of one batch at most.
-pub const BATCH: usize = 128;
+pub const MOST_VALUES: usize = 128;
 
-/// Batches of readings that a slow follower may be behind before it loses the oldest.
+/// Batches that a slow follower may be behind before it loses the oldest.
 const FEED: usize = 4096;
 
 /// Quantities of one port that are current at once: garbled labels must not fill memory.
@@ -49,31 +63,48 @@ const MOST_QUANTITIES: usize = 64;
 #[derive(Debug)]
 pub struct State {
     current: Mutex<Current>,
-    feed: broadcast::Sender<Arc<[Reading]>>,
+    feed: broadcast::Sender<Arc<Batch>>,
 }
 
 #[derive(Debug, Default)]
 struct Current {
     last_seq: u64,
-    /// By port and name.
-    newest: BTreeMap<(Name, Arc<str>), Newest>,
+    ports: BTreeMap<Name, Port>,
 }
+
+/// The newest of each quantity, by its name.
+type Port = BTreeMap<Arc<str>, Newest>;
 
 #[derive(Debug)]
 struct Newest {
-    reading: Reading,
+    seq: u64,
+    quantity: Arc<Quantity>,
+    value: f64,
+    captured: Stamp,
+    stale_after: Duration,
     /// It came in more than one line.
     confirmed: bool,
 }
 
 impl Newest {
     fn is_known(&self) -> bool {
-        self.confirmed || self.reading.quantity.listed
+        self.confirmed || self.quantity.listed
     }
 
     /// What came once and never again under a label that nobody knows was a garbled label.
     fn is_believed(&self) -> bool {
-        self.is_known() || !self.reading.is_stale()
+        self.is_known() || self.captured.age() <= self.stale_after
+    }
+
+    fn reading(&self, port: &Name) -> Reading {
+        Reading {
+            seq: self.seq,
+            port: port.clone(),
+            quantity: Arc::clone(&self.quantity),
+            value: self.value,
+            captured: self.captured,
+            stale_after: self.stale_after,
+        }
     }
 }
 
@@ -84,71 +115,64 @@ impl Default for State {
 }
 
 impl State {
-    /// Takes what lines that came together said, and passes it to all followers, in batches.
-    pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Arc<Quantity>, f64)]) {
-        values.chunks(BATCH).for_each(|values| self.record_batch(port, stale_after, captured, values));
-    }
-
-    fn record_batch(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &[(Arc<Quantity>, f64)]) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = current.last_seq + 1;
-        current.last_seq += values.len() as u64;
-        let batch: Arc<[Reading]> = (first..)
-            .zip(values)
-            .map(|(seq, (quantity, value))| Reading {
-                seq,
-                port: port.clone(),
-                quantity: Arc::clone(quantity),
-                value: *value,
-                captured,
-                stale_after,
-            })
-            .collect();
-        batch.iter().for_each(|reading| current.renew(reading));
-        // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
-        // is no error.
-        let _ = self.feed.send(batch);
+    /// Takes all of what lines that came together said, and passes it to all followers, in batches.
+    pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &mut Vec<(Arc<Quantity>, f64)>) {
+        let mut values = values.drain(..).peekable();
+        while values.peek().is_some() {
+            let values: Box<[_]> = values.by_ref().take(MOST_VALUES).collect();
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            let seq = current.last_seq + 1;
+            current.last_seq += values.len() as u64;
+            let batch = Batch { port: port.clone(), captured, stale_after, seq, values };
+            current.renew(&batch);
+            // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
+            // is no error.
+            let _ = self.feed.send(Arc::new(batch));
+        }
     }
 
     /// The newest reading of every quantity, by port and name; stale ones too, which say that they are.
     #[must_use]
     pub fn current(&self) -> Vec<Reading> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.newest.values().filter(|newest| newest.is_believed()).map(|newest| newest.reading.clone()).collect()
+        let newest = current.ports.iter().flat_map(|(port, newest)| newest.values().map(move |newest| (port, newest)));
+        newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
-    /// Every reading from now on; those that came together are together, up to [`BATCH`].
+    /// Every reading from now on.
     #[must_use]
-    pub fn follow(&self) -> broadcast::Receiver<Arc<[Reading]>> {
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Batch>> {
         self.feed.subscribe()
     }
 }
 
 impl Current {
-    fn renew(&mut self, reading: &Reading) {
-        match self.newest.entry((reading.port.clone(), Arc::clone(&reading.quantity.name))) {
-            Entry::Occupied(mut known) => {
-                let newest = known.get_mut();
-                newest.confirmed = true;
-                newest.reading.clone_from(reading);
-            }
-            Entry::Vacant(new) => {
-                new.insert(Newest { reading: reading.clone(), confirmed: false });
-                self.make_room(&reading.port);
+    fn renew(&mut self, batch: &Batch) {
+        let Batch { captured, stale_after, .. } = *batch;
+        if !self.ports.contains_key(&batch.port) {
+            self.ports.insert(batch.port.clone(), Port::new());
+        }
+        let Some(port) = self.ports.get_mut(&batch.port) else { return };
+        for (seq, (quantity, value)) in (batch.seq..).zip(&batch.values) {
+            let confirmed = port.contains_key(&quantity.name);
+            let quantity = Arc::clone(quantity);
+            let newest = Newest { seq, quantity, value: *value, captured, stale_after, confirmed };
+            port.insert(Arc::clone(&newest.quantity.name), newest);
+            if !confirmed {
+                make_room(port);
             }
         }
     }
+}
 
-    /// Drops the quantity that was not told of for the longest time, when the port has too many; first of those that may
-    /// be garbled.
-    fn make_room(&mut self, port: &Name) {
-        let of_port = || self.newest.iter().filter(|((of, _), _)| of == port);
-        if of_port().count() > MOST_QUANTITIES
-            && let Some((oldest, _)) = of_port().min_by_key(|(_, newest)| (newest.is_known(), newest.reading.seq))
-        {
-            let oldest = oldest.clone();
-            self.newest.remove(&oldest);
-        }
+/// Drops the quantity that was not told of for the longest time, when the port has too many; first of those that may be
+/// garbled.
+fn make_room(port: &mut Port) {
+    if port.len() > MOST_QUANTITIES
+        && let Some((oldest, _)) = port.iter().min_by_key(|(_, newest)| (newest.is_known(), newest.seq))
+    {
+        let oldest = Arc::clone(oldest);
+        port.remove(&oldest);
     }
 }
 
@@ -161,7 +185,7 @@ mod tests {
         let (state, port) = (State::default(), Name::nearest("gas"));
         let say = |name: &str, listed: bool| {
             let quantity = Quantity { name: name.into(), unit: "".into(), listed };
-            state.record(&port, Duration::from_secs(10), Stamp::now(), &[(Arc::new(quantity), 1.0)]);
+            state.record(&port, Duration::from_secs(10), Stamp::now(), &mut vec![(Arc::new(quantity), 1.0)]);
         };
         say("mq9", true);
         say("soil", false);

@@ -18,11 +18,11 @@ use crate::config::{End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
-use crate::reading::{Reading, State};
+use crate::reading::{Batch, State};
 use crate::wire::{Message, Status, Tally, encode};
 
 /// A message has no more readings than fill it to this number, so that a backlog does not make one that nobody takes.
-const ENOUGH: usize = 128;
+const ENOUGH: usize = 256;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub struct Publisher {
     /// Current readings.
     pub state: Arc<State>,
     /// Every reading.
-    pub feed: broadcast::Receiver<Arc<[Reading]>>,
+    pub feed: broadcast::Receiver<Arc<Batch>>,
     /// Every camera's newest frame.
     pub newest: watch::Receiver<Newest>,
     /// How the agent is.
@@ -57,7 +57,7 @@ const LAST: Duration = Duration::from_millis(300);
 
 /// What the other side still has to be told.
 struct Pending {
-    readings: Vec<Arc<[Reading]>>,
+    readings: Vec<Arc<Batch>>,
     /// The number of the last reading that was taken from the feed.
     heard: Option<u64>,
     /// A new status has not been sent yet.
@@ -76,7 +76,7 @@ struct Pending {
 impl Pending {
     /// Readings that wait.
     fn count(&self) -> usize {
-        self.readings.iter().map(|batch| batch.len()).sum()
+        self.readings.iter().map(|batch| batch.values.len()).sum()
     }
 }
 
@@ -204,8 +204,7 @@ impl Publisher {
             }
         }
         if !pending.readings.is_empty() {
-            let readings = pending.readings.iter().flat_map(|batch| batch.iter());
-            let message = Message::readings(&self.agent, &self.boot, readings);
+            let message = Message::readings(&self.agent, &self.boot, &pending.readings);
             let sent = self.send(link, &message, &mut pending.tally)?;
             if sent {
                 pending.readings.clear();
@@ -257,20 +256,19 @@ impl Publisher {
             tally.add(message);
             match message {
                 Message::Frame(..) => self.health.count("frames sent", 1),
-                Message::Readings(all) => self.health.count("readings sent", all.readings.len() as u64),
+                Message::Readings(all) => self.health.count("readings sent", all.count()),
                 Message::Status(_) => {}
             }
         }
         Ok(sent)
     }
 
-    fn take(&self, batch: Arc<[Reading]>, pending: &mut Pending) {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
-        let missed = pending.heard.map_or(0, |heard| first.seq - heard - 1);
+    fn take(&self, batch: Arc<Batch>, pending: &mut Pending) {
+        let missed = pending.heard.map_or(0, |heard| batch.seq - heard - 1);
         if missed > 0 {
             self.health.count("readings lost", missed);
         }
-        pending.heard = Some(last.seq);
+        pending.heard = Some(batch.last_seq());
         pending.readings.push(batch);
     }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::port::Port;
 use crate::name::Name;
-use crate::wire::{FrameHeader, Message, Reading, Status};
+use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
 
 /// What comes from a network must not fill memory: more agents, more cameras, ports or quantities of one than these
 /// are left out.
@@ -124,7 +124,7 @@ impl Wall {
                 let readings = std::mem::take(&mut header.readings);
                 agent.show(header, jpeg) | agent.read(readings)
             }
-            Message::Readings(readings) => agent.read(readings.readings),
+            Message::Readings(readings) => agent.read(readings.batches.into_iter().flat_map(Batch::readings)),
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
                 // What the agent no longer knows was a garbled label, or is of a port that it no longer has.
@@ -212,7 +212,7 @@ impl Agent {
     }
 
     /// True when one is newer than what was known.
-    fn read(&mut self, readings: Vec<Reading>) -> bool {
+    fn read(&mut self, readings: impl IntoIterator<Item = Reading>) -> bool {
         let mut changed = false;
         for reading in readings {
             let key = (reading.port.clone(), reading.quantity.clone());

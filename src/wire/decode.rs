@@ -151,6 +151,7 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Batch;
 
     /// A picture of 1x1: the headers that are looked at, and no more.
     const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 1, 0xff, 0xd9];
@@ -187,6 +188,24 @@ mod tests {
         let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(LONGEST_HEADER)));
         assert!(refusal(Json, &[padded.as_slice()]).contains("bytes long"));
         assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
+    }
+
+    #[test]
+    fn a_batch_is_its_values_with_what_holds_for_all() {
+        let header = format!(
+            r#"{{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{{"seq":{},"port":"p","captured_at_us":7,
+            "age_ms":1,"stale_after_ms":2,"stale":false,"values":[{{"quantity":"t","value":25,"unit":"°C"}},
+            {{"quantity":"h","value":60,"unit":"%RH"}},{{"quantity":"u","value":1,"unit":""}}]}}]}}"#,
+            u64::MAX - 1
+        );
+        let Ok(Message::Readings(readings)) = decoded(Format::Watchpost, &[b"", header.as_bytes()]) else {
+            panic!("no readings")
+        };
+        assert_eq!(readings.count(), 3);
+        let readings = readings.batches.into_iter().flat_map(Batch::readings);
+        let said: Vec<_> = readings.map(|r| (r.seq, r.quantity.to_string(), r.value, r.captured_at_us)).collect();
+        let expected = [(u64::MAX - 1, "t", 25.0), (u64::MAX, "h", 60.0), (u64::MAX, "u", 1.0)];
+        assert_eq!(said, expected.map(|(seq, quantity, value)| (seq, quantity.to_owned(), value, 7)));
     }
 
     #[test]

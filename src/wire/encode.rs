@@ -45,32 +45,48 @@ pub(super) fn header(message: &Message) -> Vec<u8> {
     json
 }
 
-/// About as long as a header without readings, and a reading: growing step by step would copy each several times.
+/// About as long as a header without readings, a reading, a batch without values and a value: growing step by step would
+/// copy each several times.
 const HEADER: usize = 256;
 const READING: usize = 224;
+const BATCH: usize = 192;
+const VALUE: usize = 64;
 
 /// Readings are what there is most of, and a derived writer looks at each byte of each key for one to escape; the keys
 /// are ours, and none has any.
 fn header_of_readings(message: &Readings) -> Vec<u8> {
-    let mut json = Vec::with_capacity(HEADER + READING * message.readings.len());
-    let none =
-        Readings { readings: Vec::new(), agent: message.agent.clone(), boot: message.boot.clone(), v: message.v };
+    let values: usize = message.batches.iter().map(|batch| batch.values.len()).sum();
+    let mut json = Vec::with_capacity(HEADER + BATCH * message.batches.len() + VALUE * values);
+    let none = Readings { batches: Vec::new(), agent: message.agent.clone(), boot: message.boot.clone(), v: message.v };
     write(&mut json, &HeaderRef::Readings(&none));
     json.truncate(json.len() - "]}".len());
-    for (place, reading) in message.readings.iter().enumerate() {
-        field(&mut json, if place == 0 { r#"{"seq":"# } else { r#",{"seq":"# }, &reading.seq);
-        field(&mut json, r#","port":"#, &reading.port);
-        field(&mut json, r#","quantity":"#, &reading.quantity);
-        field(&mut json, r#","value":"#, &reading.value);
-        field(&mut json, r#","unit":"#, &reading.unit);
-        field(&mut json, r#","captured_at_us":"#, &reading.captured_at_us);
-        field(&mut json, r#","age_ms":"#, &reading.age_ms);
-        field(&mut json, r#","stale_after_ms":"#, &reading.stale_after_ms);
-        field(&mut json, r#","stale":"#, &reading.stale);
-        json.push(b'}');
-    }
+    list(&mut json, &message.batches, |json, batch| {
+        field(json, r#"{"seq":"#, &batch.seq);
+        field(json, r#","port":"#, &batch.port);
+        field(json, r#","captured_at_us":"#, &batch.captured_at_us);
+        field(json, r#","age_ms":"#, &batch.age_ms);
+        field(json, r#","stale_after_ms":"#, &batch.stale_after_ms);
+        field(json, r#","stale":"#, &batch.stale);
+        json.extend_from_slice(br#","values":["#);
+        list(json, &batch.values, |json, value| {
+            field(json, r#"{"quantity":"#, &value.quantity);
+            field(json, r#","value":"#, &value.value);
+            field(json, r#","unit":"#, &value.unit);
+            json.push(b'}');
+        });
+        json.extend_from_slice(b"]}");
+    });
     json.extend_from_slice(b"]}");
     json
+}
+
+fn list<T>(json: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            json.push(b',');
+        }
+        write(json, item);
+    }
 }
 
 fn field(json: &mut Vec<u8>, key: &str, value: &impl Serialize) {
@@ -108,25 +124,25 @@ fn with_msg(message: &Message) -> Bytes {
 mod tests {
     use super::*;
     use crate::name::Name;
-    use crate::wire::{Reading, VERSION};
+    use crate::wire::{Batch, VERSION, Value};
 
     #[test]
     fn readings_are_written_as_a_derived_writer_would() {
-        let reading = |seq, quantity: &str, unit: &str, value| Reading {
+        let value = |quantity: &str, unit: &str, value| Value { quantity: quantity.into(), value, unit: unit.into() };
+        let values = [value("温度", "°C", -5.5), value("a\"b\\", "", 1e300), value("x", "\u{7f}", 3.0)];
+        let batch = |seq, count: usize| Batch {
             seq,
             port: Name::nearest("gas"),
-            quantity: quantity.into(),
-            value,
-            unit: unit.into(),
             captured_at_us: -1,
             age_ms: 2,
             stale_after_ms: 10_000,
             stale: seq == 2,
+            values: values[..count].to_vec(),
         };
-        for count in 0..=3 {
-            let all = [reading(1, "温度", "°C", -5.5), reading(2, "a\"b\\", "", 1e300), reading(3, "x", "\u{7f}", 3.0)];
+        let batches = [batch(1, 1), batch(2, 3), batch(5, 2)];
+        for count in 0..=batches.len() {
             let (agent, boot) = (Name::nearest("a"), Name::nearest("b"));
-            let readings = Readings { v: VERSION, agent, boot, readings: all[..count].to_vec() };
+            let readings = Readings { v: VERSION, agent, boot, batches: batches[..count].to_vec() };
             let derived = serde_json::to_string(&HeaderRef::Readings(&readings)).expect("JSON");
             assert_eq!(Message::Readings(readings).to_json(), derived);
         }

@@ -70,10 +70,42 @@ pub struct Readings {
     /// As in [`FrameHeader`].
     pub boot: Name,
     /// In the order of their `seq`.
-    pub readings: Vec<Reading>,
+    pub batches: Vec<Batch>,
 }
 
-/// One reading on the wire.
+/// What a port said at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// As in [`Reading`], of the first value; the others' count on.
+    pub seq: u64,
+    /// As in [`Reading`], and so are all that follow.
+    pub port: Name,
+    /// When the lines were complete.
+    pub captured_at_us: i64,
+    /// From then to sending.
+    pub age_ms: u64,
+    /// When they are no longer current.
+    pub stale_after_ms: u64,
+    /// They were not when they were sent.
+    pub stale: bool,
+    /// At least one.
+    pub values: Vec<Value>,
+}
+
+/// One quantity's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// What was measured.
+    #[serde(deserialize_with = "decode::short")]
+    pub quantity: Arc<str>,
+    /// In `unit`.
+    pub value: f64,
+    /// Empty for raw counts.
+    #[serde(deserialize_with = "decode::short")]
+    pub unit: Arc<str>,
+}
+
+/// The newest reading of a quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Counts the agent's readings from 1 within a boot, without gaps.
@@ -99,12 +131,6 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Readings as they are sent now.
-    fn all<'a>(readings: impl IntoIterator<Item = &'a reading::Reading>) -> Vec<Reading> {
-        let now = Stamp::now();
-        readings.into_iter().map(|reading| Reading::at(now, reading)).collect()
-    }
-
     fn at(now: Stamp, reading: &reading::Reading) -> Reading {
         let age = reading.captured.until(now);
         Reading {
@@ -118,6 +144,56 @@ impl Reading {
             stale_after_ms: reading.stale_after.as_millis() as u64,
             stale: age > reading.stale_after,
         }
+    }
+
+    fn all(current: &[reading::Reading]) -> Vec<Reading> {
+        let now = Stamp::now();
+        current.iter().map(|reading| Reading::at(now, reading)).collect()
+    }
+}
+
+impl Readings {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.values.len() as u64).sum()
+    }
+}
+
+impl Batch {
+    fn at(now: Stamp, batch: &reading::Batch) -> Batch {
+        let age = batch.captured.until(now);
+        let values = batch.values.iter().map(|(quantity, value)| Value {
+            quantity: quantity.name.clone(),
+            value: *value,
+            unit: quantity.unit.clone(),
+        });
+        Batch {
+            seq: batch.seq,
+            port: batch.port.clone(),
+            captured_at_us: batch.captured.unix_us(),
+            age_ms: age.as_millis() as u64,
+            stale_after_ms: batch.stale_after.as_millis() as u64,
+            stale: age > batch.stale_after,
+            values: values.collect(),
+        }
+    }
+
+    /// Each value with all that holds for it.
+    pub fn readings(self) -> impl Iterator<Item = Reading> {
+        let Batch { seq, port, captured_at_us, age_ms, stale_after_ms, stale, values } = self;
+        values.into_iter().enumerate().map(move |(place, Value { quantity, value, unit })| Reading {
+            // From a network: any number at all.
+            seq: seq.saturating_add(place as u64),
+            port: port.clone(),
+            quantity,
+            value,
+            unit,
+            captured_at_us,
+            age_ms,
+            stale_after_ms,
+            stale,
+        })
     }
 }
 
@@ -184,13 +260,10 @@ impl Message {
 
     /// Readings as they are sent now.
     #[must_use]
-    pub fn readings<'a>(
-        agent: &Name,
-        boot: &Name,
-        readings: impl IntoIterator<Item = &'a reading::Reading>,
-    ) -> Message {
-        let readings = Reading::all(readings);
-        Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), readings })
+    pub fn readings(agent: &Name, boot: &Name, batches: &[Arc<reading::Batch>]) -> Message {
+        let now = Stamp::now();
+        let batches = batches.iter().map(|batch| Batch::at(now, batch)).collect();
+        Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), batches })
     }
 
     /// A status as it is sent now.
@@ -241,7 +314,8 @@ impl Tally {
         match message {
             Message::Frame(header, _) => count(&mut self.frames, &header.camera),
             Message::Readings(readings) => {
-                readings.readings.iter().for_each(|reading| count(&mut self.readings, &reading.quantity));
+                let values = readings.batches.iter().flat_map(|batch| &batch.values);
+                values.for_each(|value| count(&mut self.readings, &value.quantity));
             }
             Message::Status(_) => {}
         }

@@ -330,6 +330,22 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// All readings of a header; those of batches with what holds for the batch.
+pub fn readings(header: &Value) -> impl Iterator<Item = Value> {
+    let list = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();
+    let batches = list(header, "batches").into_iter().flat_map(move |mut batch| {
+        let values = list(&batch, "values");
+        batch["values"].take();
+        values.into_iter().map(move |value| {
+            let mut reading = batch.clone();
+            let keys = reading.as_object_mut().expect("an object");
+            keys.extend(value.as_object().cloned().expect("an object"));
+            reading
+        })
+    });
+    list(header, "readings").into_iter().chain(batches)
+}
+
 /// The JPEG below DIR/AGENT/CAMERA.jpg, once it is there.
 pub fn saved(bench: &Bench, agent: &str, camera: &str) -> Vec<u8> {
     let path = bench.path("saved").join(agent).join(format!("{camera}.jpg"));

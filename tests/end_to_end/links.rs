@@ -3,7 +3,7 @@ use std::process::Command;
 use serde_json::Value;
 use zeromq::{Socket as _, SocketRecv as _, SubSocket};
 
-use crate::harness::{Bench, Board, Program, eventually, free_port, peer, saved};
+use crate::harness::{Bench, Board, Program, eventually, free_port, peer, readings, saved};
 
 const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
 
@@ -220,8 +220,7 @@ fn the_last_readings_before_the_end_are_sent_to_a_slow_peer() {
     let mut end = None;
     while let Ok(parts) = socket.recv_multipart(0) {
         let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
-        let readings = header["readings"].as_array().into_iter().flatten();
-        numbers.extend(readings.filter_map(|reading| reading["value"].as_f64()).map(|value| value as i64));
+        numbers.extend(readings(&header).filter_map(|reading| reading["value"].as_f64()).map(|value| value as i64));
         if end.is_none() && !numbers.is_empty() {
             end = Some(agent.terminate());
         }

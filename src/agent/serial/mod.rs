@@ -148,12 +148,11 @@ impl Reader {
     fn take(&mut self, framer: &mut Framer, bytes: &[u8]) {
         let (captured, now) = (Stamp::now(), Instant::now());
         let mut good = 0;
-        self.values.clear();
         framer.push(bytes, |line| good += u64::from(self.take_line(line, now)));
         if good > 0 {
             self.understood = true;
             let Config { name, stale_after, .. } = &self.port.config;
-            self.port.state.record(name, *stale_after, captured, &self.values);
+            self.port.state.record(name, *stale_after, captured, &mut self.values);
         }
         self.port.health.count("bytes", bytes.len() as u64);
         self.port.health.count("lines", good);
