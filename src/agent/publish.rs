@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,8 +21,11 @@ use crate::name::Name;
 use crate::reading::{Batch, State};
 use crate::wire::{Message, Status, Tally, encode};
 
-/// A message has no more readings than fill it to this number, so that a backlog does not make one that nobody takes.
-const ENOUGH: usize = 256;
+/// Readings wait this long for others, counted from the last message that had some, and a message with about so many
+/// bytes of them is full: each message wakes two threads here and some at the other end, and a flood brings new lines
+/// every moment.
+const GATHER: Duration = Duration::from_millis(5);
+const FULL: usize = 40 * 1024;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -58,6 +61,10 @@ const LAST: Duration = Duration::from_millis(300);
 /// What the other side still has to be told.
 struct Pending {
     readings: Vec<Arc<Batch>>,
+    /// About so many bytes.
+    length: usize,
+    /// When the next readings may go.
+    gathered: Instant,
     /// The number of the last reading that was taken from the feed.
     heard: Option<u64>,
     /// A new status has not been sent yet.
@@ -73,18 +80,13 @@ struct Pending {
     waiting: Option<Instant>,
 }
 
-impl Pending {
-    /// Readings that wait.
-    fn count(&self) -> usize {
-        self.readings.iter().map(|batch| batch.values.len()).sum()
-    }
-}
-
 impl Publisher {
     /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
     pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
             readings: Vec::new(),
+            length: 0,
+            gathered: Instant::now(),
             // A pub link begins with its first subscriber.
             heard: (self.outlet.pattern == OutPattern::Pair).then_some(0),
             status: true,
@@ -125,7 +127,7 @@ impl Publisher {
                 }
                 continue;
             }
-            if self.may_send(events, pending) && self.send_next(link, pending)? {
+            if self.may_send(events, pending) && self.send_next(link, shutdown.is_cancelled(), pending)? {
                 continue;
             }
             // Asked anew: trying to send takes in what the descriptor tells of.
@@ -152,9 +154,10 @@ impl Publisher {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 changed = link.changed() => changed?,
-                batch = self.feed.recv(), if writable => {
+                batch = self.feed.recv(), if writable && pending.readings.is_empty() => {
                     batch.ok().into_iter().for_each(|batch| self.take(batch, pending));
                 }
+                () = sleep_until(pending.gathered), if writable && !pending.readings.is_empty() => {}
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
@@ -184,6 +187,7 @@ impl Publisher {
                     // What was said to nobody is gone.
                     self.feed = self.feed.resubscribe();
                     pending.readings.clear();
+                    pending.length = 0;
                     pending.heard = None;
                 }
                 pending.topics += 1;
@@ -193,9 +197,9 @@ impl Publisher {
         }
     }
 
-    /// Sends one message if there is one to be sent.
-    fn send_next(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
-        while pending.count() < ENOUGH {
+    /// Sends one message if there is one to be sent; `now`: readings, too, if there are any.
+    fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
+        while pending.length < FULL {
             match self.feed.try_recv() {
                 Ok(batch) => self.take(batch, pending),
                 // What is lost shows in the numbers of the next batch.
@@ -203,11 +207,14 @@ impl Publisher {
                 Err(_) => break,
             }
         }
-        if !pending.readings.is_empty() {
+        let may_go = now || pending.length >= FULL || Instant::now() >= pending.gathered;
+        if !pending.readings.is_empty() && may_go {
             let message = Message::readings(&self.agent, &self.boot, &pending.readings);
             let sent = self.send(link, &message, &mut pending.tally)?;
             if sent {
                 pending.readings.clear();
+                pending.length = 0;
+                pending.gathered = Instant::now() + GATHER;
             }
             return Ok(sent);
         }
@@ -269,6 +276,7 @@ impl Publisher {
             self.health.count("readings lost", missed);
         }
         pending.heard = Some(batch.last_seq());
+        pending.length += length(&batch);
         pending.readings.push(batch);
     }
 
@@ -285,9 +293,40 @@ impl Publisher {
     }
 }
 
+/// At most this long is a batch as JSON, where each character of a name may be two.
+fn length(batch: &Batch) -> usize {
+    let values = batch.values.iter().map(|(quantity, _)| 64 + 2 * quantity.name.len() + 2 * quantity.unit.len());
+    192 + values.sum::<usize>()
+}
+
 fn pattern(pattern: OutPattern) -> Pattern {
     match pattern {
         OutPattern::Pair => Pattern::Pair,
         OutPattern::Pub => Pattern::Pub,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::quantity::Quantity;
+
+    #[test]
+    fn a_batch_is_no_longer_on_the_wire_than_is_counted_for_it() {
+        for name in ["t", "\"\\\"\\", &"\\".repeat(256), "温度"] {
+            let quantity = Arc::new(Quantity { name: name.into(), unit: name.into(), listed: false });
+            let name = Name::nearest(&"x".repeat(1_000));
+            let batch = Arc::new(Batch {
+                port: name.clone(),
+                captured: Stamp::now(),
+                stale_after: Duration::from_hours(1_000_000),
+                seq: u64::MAX - 2,
+                values: vec![(Arc::clone(&quantity), -f64::MIN_POSITIVE), (quantity, f64::MAX)].into(),
+            });
+            let json = |batches: &[Arc<Batch>]| Message::readings(&name, &name, batches).to_json().len();
+            let written = json(std::slice::from_ref(&batch)) - json(&[]);
+            assert!(written <= length(&batch), "{written} bytes, {} counted", length(&batch));
+        }
     }
 }

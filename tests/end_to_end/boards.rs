@@ -257,11 +257,19 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
     socket.set_rcvtimeo(100).expect("an option");
     socket.bind(&format!("tcp://127.0.0.1:{port}")).expect("a free port");
+    let mut lengths = Vec::new();
     eventually("all are sent or lost", || {
-        let parts = socket.recv_multipart(0).ok().filter(|parts| parts[0].starts_with(b"status/"))?;
+        let parts = socket.recv_multipart(0).ok()?;
+        if parts[0].starts_with(b"readings/") {
+            lengths.push(parts[1].len());
+        }
+        let parts = Some(parts).filter(|parts| parts[0].starts_with(b"status/"))?;
         let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
         let counts = &message["links"][0]["counts"];
         let (sent, lost) = (counts["readings sent"].as_u64()?, counts["readings lost"].as_u64()?);
         (message["ports"][0]["counts"]["lines"] == lines && sent + lost == lines * readings).then_some(())
     });
+    // Those that waited are in few messages, of which none is large.
+    lengths.sort_unstable();
+    assert!(lengths[lengths.len() / 2] > 20_000 && lengths[lengths.len() - 1] < 65_536, "{lengths:?}");
 }
