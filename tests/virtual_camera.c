@@ -16,6 +16,7 @@
 //                  Removing or rewriting N.camera is an unplug for those who have /dev/videoN open: frames end,
 //                  poll reports POLLHUP, every ioctl gives ENODEV, for good. Without N.camera there is no node.
 //   DIR/N.stall    while it exists no frame arrives.
+//   DIR/N.hang     while it exists DQBUF does not return, as in a driver that waits for a device that is stuck.
 //   DIR/N.nospace  while it exists STREAMON fails with ENOSPC, as on a USB bus with no bandwidth left.
 //   DIR/N.cut      while it exists frames arrive with half of their bytes (flagged as errors if raw, as
 //                  uvcvideo does, which cannot tell for MJPG).
@@ -792,6 +793,11 @@ static int dequeue_buffer(struct camera *camera, int fd, struct v4l2_buffer *buf
         return -EINVAL;
     bool blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
     camera->users++; // it stays, even if another thread closes it meanwhile
+    while (control(camera->node, "hang")) {
+        pthread_mutex_unlock(&lock);
+        nanosleep(&(struct timespec){.tv_nsec = SECOND / 100}, NULL);
+        pthread_mutex_lock(&lock);
+    }
     while (blocking && camera->stream && !camera->done.count && !camera->gone)
         pthread_cond_wait(&dequeuable, &lock);
     int result = take_done(camera, fd, buffer);

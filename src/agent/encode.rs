@@ -7,28 +7,23 @@ use turbojpeg::{Compressor, Image, PixelFormat, Subsamp, YuvImage};
 use crate::config::Quality;
 use crate::frame::{Frame, Layout};
 
-/// Encodes one camera's frames.
+/// Encodes one camera's frames. Nothing is allocated before the first one.
+#[derive(Default)]
 pub struct Encoder {
-    quality: Quality,
     compressor: Option<Compressor>,
 }
 
 impl Encoder {
-    /// Nothing is allocated before the first frame.
-    #[must_use]
-    pub fn new(quality: Quality) -> Encoder {
-        Encoder { quality, compressor: None }
-    }
-
     /// A JPEG of the frame; planar pixels are never taken through RGB.
     ///
     /// # Errors
     /// When the encoder is out of memory or refuses the frame's dimensions.
-    pub fn encode(&mut self, frame: Frame<'_>) -> Result<Bytes> {
+    pub fn encode(&mut self, frame: Frame<'_>, quality: Quality) -> Result<Bytes> {
         let compressor = match &mut self.compressor {
             Some(compressor) => compressor,
-            none => none.insert(compressor(self.quality).context("no encoder")?),
+            none => none.insert(compressor().context("no encoder")?),
         };
+        compressor.set_quality(quality.get().into())?;
         let Frame { width, height, layout, data } = frame;
         let (width, height) = (width as usize, height as usize);
         let jpeg = match layout {
@@ -45,9 +40,8 @@ impl Encoder {
     }
 }
 
-fn compressor(quality: Quality) -> turbojpeg::Result<Compressor> {
+fn compressor() -> turbojpeg::Result<Compressor> {
     let mut compressor = Compressor::new()?;
-    compressor.set_quality(quality.get().into())?;
     compressor.set_subsamp(Subsamp::Sub2x2)?;
     Ok(compressor)
 }

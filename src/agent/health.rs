@@ -135,6 +135,13 @@ impl Part {
         }
     }
 
+    /// It does nothing, and that is as it should be.
+    pub fn rest(&self, why: &str) {
+        if self.now().turn(false, why) {
+            info!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
+        }
+    }
+
     /// It works, but not all of it; `example` says more than `what`.
     pub fn remark(&self, what: &str, example: impl FnOnce() -> String) {
         if self.now().said.is_news(what, Instant::now()) {

@@ -1,10 +1,11 @@
 //! The agent: boards and cameras in, links out.
 //!
 //! A tokio task a port (`serial.rs`, parsing by `line.rs`) and a thread a camera (`camera/`, `encode.rs`) bring
-//! readings and frames; a task a link (`publish.rs`) takes them from the shared state and the newest-frame slots.
+//! readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish.rs`) takes them from the shared state and the newest-frame slots.
 //! Each reports to its part in `health.rs`, from which a status is made each second.
 
 pub mod camera;
+pub mod demand;
 pub mod encode;
 pub mod health;
 pub mod line;
@@ -14,16 +15,14 @@ pub mod serial;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use tokio::runtime::Handle;
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::config;
 use crate::frame::Slots;
@@ -31,15 +30,13 @@ use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{self, Status, Tally};
 use camera::Camera;
+use demand::Control;
 use health::{Kind, Part};
 use publish::Publisher;
 use serial::Port;
 
 /// How often a status is made.
 const STATUS: Duration = Duration::from_secs(1);
-
-/// Camera threads that have not ended by now hang in a driver and are left to the end of the process.
-const CAMERAS_END: Duration = Duration::from_secs(1);
 
 /// Runs the agent until the shutdown; gives what each link has sent.
 ///
@@ -64,13 +61,16 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
         };
         ports.spawn(port.run(sources.clone()));
     }
-    let cameras = agent.start_cameras(&sources)?;
-    let watched = agent.watch(&cameras, &mut ports, &mut links, &shutdown).await;
+    let mut cameras = JoinSet::new();
+    for camera in agent.cameras() {
+        cameras.spawn(camera.run(sources.clone()));
+    }
+    let watched = agent.watch(&mut cameras, &mut ports, &mut links, &shutdown).await;
 
     // Sources first, links last: what was captured until now is still sent.
     sources.cancel();
     ports.join_all().await;
-    join_cameras(cameras).await;
+    cameras.join_all().await;
     links_end.cancel();
     let sent = links.join_all().await;
     watched.map(|()| sent)
@@ -81,6 +81,7 @@ struct Agent {
     boot: Name,
     state: Arc<State>,
     slots: Slots,
+    controls: Vec<Control>,
     health: Vec<Part>,
     status: watch::Sender<Arc<Status>>,
 }
@@ -96,8 +97,9 @@ impl Agent {
         });
         let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
         let slots = Slots::new(config.cameras.len());
+        let controls = config.cameras.iter().map(Control::new).collect();
         let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health)));
-        Agent { config, boot, state: Arc::default(), slots, health, status }
+        Agent { config, boot, state: Arc::default(), slots, controls, health, status }
     }
 
     fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
@@ -106,40 +108,37 @@ impl Agent {
 
     fn publishers(&self) -> impl Iterator<Item = Publisher> {
         let cameras: Vec<Name> = self.config.cameras.iter().map(|camera| camera.name.clone()).collect();
-        self.config.links.iter().zip(self.health_of(Kind::Link)).map(move |(outlet, health)| Publisher {
-            agent: self.config.name.clone(),
-            boot: self.boot.clone(),
-            outlet: outlet.clone(),
-            cameras: cameras.clone(),
-            state: Arc::clone(&self.state),
-            feed: self.state.follow(),
-            newest: self.slots.follow(),
-            status: self.status.subscribe(),
-            health: health.clone(),
+        self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
+            Publisher {
+                number,
+                agent: self.config.name.clone(),
+                boot: self.boot.clone(),
+                outlet: outlet.clone(),
+                cameras: cameras.clone(),
+                controls: self.controls.clone(),
+                state: Arc::clone(&self.state),
+                feed: self.state.follow(),
+                newest: self.slots.follow(),
+                status: self.status.subscribe(),
+                health: health.clone(),
+            }
         })
     }
 
-    fn start_cameras(&self, shutdown: &CancellationToken) -> Result<Vec<JoinHandle<()>>> {
+    fn cameras(&self) -> impl Iterator<Item = Camera> {
         let cameras = self.config.cameras.iter().zip(self.health_of(Kind::Camera)).enumerate();
-        cameras
-            .map(|(place, (config, health))| {
-                let camera = Camera {
-                    config: config.clone(),
-                    slot: self.slots.of(place),
-                    health: health.clone(),
-                    shutdown: shutdown.clone(),
-                    runtime: Handle::current(),
-                };
-                let name = format!("camera-{}", config.name);
-                std::thread::Builder::new().name(name).spawn(|| camera.run()).context("cannot start a camera's thread")
-            })
-            .collect()
+        cameras.map(|(place, (config, health))| Camera {
+            config: config.clone(),
+            slot: self.slots.of(place),
+            health: health.clone(),
+            demand: self.controls[place].follow(),
+        })
     }
 
     /// Makes a status each second until the shutdown; fails when a worker ends before.
     async fn watch(
         &self,
-        cameras: &[JoinHandle<()>],
+        cameras: &mut JoinSet<()>,
         ports: &mut JoinSet<()>,
         links: &mut JoinSet<Tally>,
         shutdown: &CancellationToken,
@@ -151,11 +150,9 @@ impl Agent {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 _ = seconds.tick() => {}
+                Some(ended) = cameras.join_next() => bail!("a camera's task ended: {ended:?}"),
                 Some(ended) = ports.join_next() => bail!("a port's task ended: {ended:?}"),
                 Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
-            }
-            if cameras.iter().any(JoinHandle::is_finished) {
-                bail!("a camera's thread ended");
             }
             self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health)));
         }
@@ -172,20 +169,5 @@ fn status(agent: &Name, boot: &Name, health: &[Part]) -> Status {
         ports: of(Kind::Port),
         links: of(Kind::Link),
         readings: Vec::new(),
-    }
-}
-
-async fn join_cameras(cameras: Vec<JoinHandle<()>>) {
-    let deadline = Instant::now() + CAMERAS_END;
-    for camera in cameras {
-        while !camera.is_finished() && Instant::now() < deadline {
-            sleep(Duration::from_millis(5)).await;
-        }
-        let name = camera.thread().name().unwrap_or_default().to_owned();
-        if !camera.is_finished() {
-            warn!("{name} hangs in its driver or stream and is left behind");
-        } else if camera.join().is_err() {
-            error!("{name} panicked");
-        }
     }
 }

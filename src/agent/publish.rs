@@ -3,6 +3,7 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::demand::Control;
 use super::health::Part;
 use crate::config::{End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
 use crate::reading::{Batch, State};
-use crate::wire::{Message, Status, Tally, encode};
+use crate::wire::{Message, Status, Tally, encode, frame_topic};
 
 /// Readings wait this long for others, counted from the last message that had some, and a message with about so many
 /// bytes of them is full: each message wakes two threads here and some at the other end, and a flood brings new lines
@@ -30,11 +32,16 @@ const FULL: usize = 40 * 1024;
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// Topics that are remembered; with more, every camera's frames are prepared.
+const MOST_TOPICS: usize = 256;
+
 /// A link that has something to say and cannot for this long is down.
 const DEAF: Duration = Duration::from_secs(3);
 
 /// A link's worker.
 pub struct Publisher {
+    /// Its place in the configuration.
+    pub number: usize,
     /// The agent's name.
     pub agent: Name,
     /// This start of the agent.
@@ -43,6 +50,8 @@ pub struct Publisher {
     pub outlet: Outlet,
     /// The names of all cameras, as the slots have them.
     pub cameras: Vec<Name>,
+    /// What is asked of each of them.
+    pub controls: Vec<Control>,
     /// Current readings.
     pub state: Arc<State>,
     /// Every reading.
@@ -74,8 +83,12 @@ struct Pending {
     /// The camera whose turn it is.
     turn: usize,
     tally: Tally,
-    /// Topics that a pub link's subscribers want. While there is none, nothing is prepared for it.
-    topics: usize,
+    /// What a pub link's subscribers want topics to begin with. While there is none, nothing is prepared for it.
+    topics: BTreeSet<Bytes>,
+    /// A pair link's peer was there, and not long ago.
+    connected: bool,
+    /// The cameras whose frames the other side takes.
+    takes: Vec<bool>,
     /// Since when there was something to say that was not taken.
     waiting: Option<Instant>,
 }
@@ -92,7 +105,9 @@ impl Publisher {
             status: true,
             sent: vec![0; self.cameras.len()],
             turn: 0,
-            topics: 0,
+            topics: BTreeSet::new(),
+            connected: false,
+            takes: vec![false; self.cameras.len()],
             tally: Tally::default(),
             waiting: None,
         };
@@ -111,8 +126,10 @@ impl Publisher {
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
-        pending.topics = 0;
         let result = self.serve(&mut link, shutdown, pending).await;
+        pending.topics.clear();
+        pending.connected = false;
+        self.demand(pending);
         link.close().await;
         result
     }
@@ -137,6 +154,7 @@ impl Publisher {
             }
             let writable = self.may_send(events, pending);
             self.judge(writable, pending);
+            self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
                 let left = self.readings_left(pending);
@@ -166,7 +184,7 @@ impl Publisher {
 
     /// A pub link takes everything, but while nobody subscribes there is no sense in preparing it.
     fn may_send(&self, events: Events, pending: &Pending) -> bool {
-        events.writable && (self.outlet.pattern == OutPattern::Pair || pending.topics > 0)
+        events.writable && (self.outlet.pattern == OutPattern::Pair || !pending.topics.is_empty())
     }
 
     /// Batches that the end should wait for, if this link carries readings to a peer at all.
@@ -183,16 +201,20 @@ impl Publisher {
         // ZMQ_XPUB: 1 and a topic that is new, or 0 and one that nobody wants any more.
         match parts.first().and_then(|part| part.first()) {
             Some(1) if self.outlet.pattern == OutPattern::Pub => {
-                if pending.topics == 0 {
+                if pending.topics.is_empty() {
                     // What was said to nobody is gone.
                     self.feed = self.feed.resubscribe();
                     pending.readings.clear();
                     pending.length = 0;
                     pending.heard = None;
                 }
-                pending.topics += 1;
+                if pending.topics.len() < MOST_TOPICS {
+                    pending.topics.insert(parts[0].slice(1..));
+                }
             }
-            Some(0) if self.outlet.pattern == OutPattern::Pub => pending.topics = pending.topics.saturating_sub(1),
+            Some(0) if self.outlet.pattern == OutPattern::Pub => {
+                pending.topics.remove(&parts[0][1..]);
+            }
             _ => {}
         }
     }
@@ -246,7 +268,7 @@ impl Publisher {
         let cameras = newest.len();
         (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
             let jpeg = newest[camera].as_ref()?;
-            let fresh = jpeg.seq > pending.sent[camera] && self.outlet.cameras.contains(&self.cameras[camera]);
+            let fresh = jpeg.seq > pending.sent[camera] && pending.takes[camera];
             fresh.then(|| (camera, Arc::clone(jpeg)))
         })
     }
@@ -280,14 +302,42 @@ impl Publisher {
         pending.readings.push(batch);
     }
 
+    /// Tells the cameras whose frames the other side takes now.
+    fn demand(&self, pending: &mut Pending) {
+        for (camera, control) in self.controls.iter().enumerate() {
+            let takes = self.takes(&self.cameras[camera], pending);
+            if std::mem::replace(&mut pending.takes[camera], takes) != takes {
+                control.take(self.number, takes);
+            }
+        }
+    }
+
+    fn takes(&self, camera: &Name, pending: &Pending) -> bool {
+        if !self.outlet.cameras.contains(camera) {
+            return false;
+        }
+        match (self.outlet.pattern, self.outlet.format) {
+            (OutPattern::Pair, _) => pending.connected,
+            (OutPattern::Pub, Format::Watchpost) => {
+                let topic = frame_topic(&self.agent, camera);
+                pending.topics.len() == MOST_TOPICS
+                    || pending.topics.iter().any(|begin| topic.as_bytes().starts_with(begin))
+            }
+            // Nobody can ask for a camera where no topic names it.
+            (OutPattern::Pub, _) => !pending.topics.is_empty(),
+        }
+    }
+
     /// Reports whether the other side is there.
     fn judge(&self, writable: bool, pending: &mut Pending) {
         if self.outlet.pattern == OutPattern::Pub {
             self.health.up(if writable { "publishing" } else { "open, nobody subscribes" });
         } else if writable {
             pending.waiting = None;
+            pending.connected = true;
             self.health.up("connected");
         } else if pending.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
+            pending.connected = false;
             self.health.down("nobody there who takes anything");
         }
     }

@@ -23,6 +23,16 @@ pub struct Camera {
     /// JPEG quality, where a frame has to be encoded.
     #[serde(default)]
     pub quality: Quality,
+    /// It is on when the agent starts.
+    #[serde(default = "default_on")]
+    pub on: bool,
+    /// It streams only while a link takes its frames.
+    #[serde(default)]
+    pub on_demand: bool,
+}
+
+fn default_on() -> bool {
+    true
 }
 
 fn default_fps() -> Fps {

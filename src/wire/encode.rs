@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{HeaderRef, Message, Readings};
 use crate::config::Format;
+use crate::name::Name;
 
 /// The parts of `message` in `format`; `None` when the format cannot carry it: base64 and imagezmq know frames only.
 #[must_use]
@@ -25,9 +26,15 @@ pub fn encode(format: Format, message: &Message) -> Option<Vec<Bytes>> {
     }
 }
 
+/// What the frames of a camera are published under.
+#[must_use]
+pub fn frame_topic(agent: &Name, camera: &Name) -> String {
+    format!("frame/{agent}/{camera}")
+}
+
 fn topic(message: &Message) -> Bytes {
     match message {
-        Message::Frame(header, _) => format!("frame/{}/{}", header.agent, header.camera),
+        Message::Frame(header, _) => frame_topic(&header.agent, &header.camera),
         Message::Readings(readings) => format!("readings/{}", readings.agent),
         Message::Status(status) => format!("status/{}", status.agent),
     }
@@ -123,7 +130,6 @@ fn with_msg(message: &Message) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
     use crate::wire::{Batch, VERSION, Value};
 
     #[test]

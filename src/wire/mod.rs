@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use decode::{Malformed, decode};
-pub use encode::encode;
+pub use encode::{encode, frame_topic};
 
 use crate::clock::Stamp;
 use crate::name::Name;

@@ -1,11 +1,12 @@
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::{Bench, Program, film};
+use crate::harness::{Bench, Program, film, free_port};
 
 fn agent(bench: &Bench, link: &str) -> Program {
     bench.agent(&format!(
@@ -130,4 +131,71 @@ fn a_yuyv_camera_is_encoded() {
         let luma = i32::from(image.pixels[line * image.pitch + 160]);
         assert!((luma - line as i32).abs() < 12, "line {line} has luma {luma}");
     }
+}
+
+#[test]
+fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_on() {
+    let bench = Bench::new();
+    bench.plug_camera(0, &film(&bench, "film", 5).0);
+    let receiver = bench.pair_receiver();
+    let mut agent = agent(&bench, &receiver.link);
+    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    fs::write(bench.camera(0, "hang"), "").expect("a temporary file");
+    let cause = "hangs in its driver or stream";
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    receiver.program.forget();
+    receiver.program.says_json("the other's frames", |message| message["camera"] == "other");
+    fs::remove_file(bench.camera(0, "hang")).expect("it hangs");
+    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    fs::write(bench.camera(0, "hang"), "").expect("a temporary file");
+    receiver.program.forget();
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    let (status, took) = agent.terminate();
+    assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+    assert!(agent.log().contains("its thread is left behind"), "{}", agent.log());
+}
+
+#[test]
+fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
+    let bench = Bench::new();
+    let (film, _) = film(&bench, "film", 5);
+    bench.plug_camera(0, &film);
+    bench.plug_camera(1, &film);
+    let port = free_port();
+    let _agent = bench.agent(&format!(
+        r#"
+        name = "a"
+        camera = [
+            {{ name = "usb", source = "/dev/video0", size = "480x320" }},
+            {{ name = "rare", source = "/dev/video1", size = "480x320", on_demand = true }},
+            {{ name = "off", source = "pattern", on = false }},
+        ]
+        link = [{{ pattern = "pub", bind = "tcp://127.0.0.1:{port}" }}]
+        "#
+    ));
+    let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
+    socket.set_rcvtimeo(30_000).expect("a timeout");
+    socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+    socket.set_subscribe(b"status/").expect("a topic");
+    let cameras = |ready: &dyn Fn(&Value, &Value) -> bool| loop {
+        let parts = socket.recv_multipart(0).expect("a status");
+        let Some(header) = parts.get(1).filter(|_| parts[0].starts_with(b"status/")) else { continue };
+        let status: Value = serde_json::from_slice(header).expect("JSON");
+        assert_eq!(status["cameras"][2]["cause"], "switched off");
+        if ready(&status["cameras"][0], &status["cameras"][1]) {
+            break;
+        }
+    };
+    let rests = |camera: &Value| camera["cause"] == "at rest: no link takes its frames";
+    cameras(&|usb, rare| {
+        assert_eq!((&usb["counts"]["frames"], &rare["counts"]["opened"]), (&Value::Null, &Value::Null));
+        usb["up"] == true && rests(rare)
+    });
+    socket.set_subscribe(b"frame/a/rare").expect("a topic");
+    cameras(&|usb, rare| {
+        assert_eq!(usb["counts"]["frames"], Value::Null);
+        rare["up"] == true && rare["counts"]["frames"].as_u64() >= Some(3)
+    });
+    socket.set_unsubscribe(b"frame/a/rare").expect("a topic");
+    cameras(&|_, rare| rests(rare));
 }

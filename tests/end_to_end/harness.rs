@@ -293,14 +293,14 @@ pub fn peer(program: &str, arguments: &[&str]) -> Program {
 
 /// A film of `count` different JPEGs of 480x320, and the JPEGs.
 pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
-    let mut encoder = Encoder::new(Quality::default());
+    let mut encoder = Encoder::default();
     let (width, height) = (480, 320);
     let jpegs: Vec<Vec<u8>> = (0..count)
         .map(|number| {
             let mut data: Vec<u8> = (0..width * height).map(|i| (i % width) as u8 / 4 + number * 8).collect();
             data.resize((width * height * 2) as usize, 128);
             let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
-            encoder.encode(frame).expect("a picture").to_vec()
+            encoder.encode(frame, Quality::default()).expect("a picture").to_vec()
         })
         .collect();
     let path = bench.path(name);

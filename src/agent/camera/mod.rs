@@ -1,89 +1,55 @@
-//! One camera: opened, captured, encoded where that is needed, and opened again for as long as the agent runs.
+//! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
 //!
-//! `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in `videodev2.rs`, `opencv.rs` is streams and files, `pattern.rs`
-//! needs nothing. Each source gives the newest picture it has; nothing is queued here.
+//! `capture.rs` is the thread, `source.rs` what it captures from: `usb.rs` is the policy of V4L2 devices over `v4l2.rs`
+//! and the kernel's structs in `videodev2.rs`, `opencv.rs` is streams and files, `pattern.rs` needs nothing. Each gives
+//! the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits.
 
+mod capture;
 #[cfg(feature = "opencv")]
 mod opencv;
 mod pace;
 mod pattern;
+mod pulse;
+mod source;
 mod usb;
 mod v4l2;
 mod videodev2;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use anyhow::Result;
-use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::time::timeout;
+use anyhow::{Context as _, Result, anyhow};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::encode::Encoder;
+use super::demand::Demand;
 use super::health::Part;
-use crate::clock::Stamp;
 use crate::config;
-use crate::frame::{Frame, Jpeg, Slot};
+use crate::frame::Slot;
+use capture::{Capture, OPENING};
+use pulse::Pulse;
 
 /// The waits between tries to open a camera.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The longest a source waits for a picture before it lets its thread look at the shutdown.
+/// The longest a source waits for a picture before it lets its thread look whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A source that gave no picture for this long is opened anew.
-const STALLED: Duration = Duration::from_secs(2);
+/// A device that gave no picture for this long is opened anew.
+const STALLED: Duration = Duration::from_millis(1_500);
 
-/// A picture as its source gives it.
-enum Picture<'a> {
-    /// The camera's own JPEG, passed on as it is.
-    Jpeg { width: u32, height: u32, bytes: Bytes },
-    /// Pixels, to be encoded.
-    Pixels(Frame<'a>),
-}
+/// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
+const END: Duration = Duration::from_secs(1);
 
-enum Source {
-    Pattern(pattern::Pattern),
-    Usb(Box<usb::Usb>),
-    #[cfg(feature = "opencv")]
-    Film(opencv::Film),
-}
+/// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
+const LINGER: Duration = Duration::from_secs(5);
 
-impl Source {
-    fn open(camera: &config::Camera, health: &Part) -> Result<Source> {
-        Ok(match &camera.source {
-            config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
-            config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
-            #[cfg(feature = "opencv")]
-            config::Source::Film(film) => Source::Film(opencv::Film::open(film, camera)?),
-            #[cfg(not(feature = "opencv"))]
-            config::Source::Film(_) => anyhow::bail!("this build is without OpenCV"),
-        })
-    }
-
-    /// The newest picture and when it was taken; `None` when there is none yet or it is not wanted at this rate.
-    fn next(&mut self) -> Result<Option<(Stamp, Picture<'_>)>> {
-        match self {
-            Source::Pattern(pattern) => Ok(pattern.next()),
-            Source::Usb(usb) => usb.next(),
-            #[cfg(feature = "opencv")]
-            Source::Film(film) => film.next(),
-        }
-    }
-
-    /// What was agreed with the source, for status and log.
-    fn describe(&self) -> String {
-        match self {
-            Source::Pattern(pattern) => pattern.describe(),
-            Source::Usb(usb) => usb.describe(),
-            #[cfg(feature = "opencv")]
-            Source::Film(film) => film.describe(),
-        }
-    }
-}
-
-/// What a camera's thread works with.
+/// What a camera's worker has.
 pub struct Camera {
     /// Its table in the configuration.
     pub config: config::Camera,
@@ -91,45 +57,128 @@ pub struct Camera {
     pub slot: Slot,
     /// Where it reports.
     pub health: Part,
-    /// When to end.
-    pub shutdown: CancellationToken,
-    /// For waits that end with the shutdown.
-    pub runtime: Handle,
+    /// What is asked of it.
+    pub demand: watch::Receiver<Demand>,
+}
+
+/// How a capture ended.
+enum End {
+    /// It is no longer needed, or everything ends.
+    Stopped,
+    /// It failed.
+    Failed(anyhow::Error),
+    /// Its thread shows no life.
+    Hangs,
 }
 
 impl Camera {
-    /// Captures until the shutdown; whatever goes wrong, the camera is closed and tried again.
-    pub fn run(self) {
-        let mut encoder = Encoder::new(self.config.quality);
-        let mut wait = FIRST_WAIT;
-        let mut seq = 0;
-        while !self.shutdown.is_cancelled() {
-            let frames_before = seq;
-            if let Err(error) = self.run_once(&mut encoder, &mut seq) {
-                self.health.down(&format!("{error:#}"));
-                // What worked, and what is merely not plugged in, is looked for at the quickest.
-                wait = if seq > frames_before || self.is_missing() { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
-                let _ = self.runtime.block_on(async { timeout(wait, self.shutdown.cancelled()).await });
+    /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let frames = Arc::new(AtomicU64::new(0));
+        let (mut wait, mut hung) = (FIRST_WAIT, None);
+        while shutdown.run_until_cancelled(self.needed()).await.is_some() {
+            let worked = Arc::new(AtomicBool::new(false));
+            match self.capture(&frames, &worked, &mut hung, &shutdown).await {
+                End::Stopped => continue,
+                End::Failed(error) => self.health.down(&format!("{error:#}")),
+                End::Hangs => self.health.down("hangs in its driver or stream"),
+            }
+            // What worked, and what is merely not plugged in, is looked for at the quickest.
+            let quick = worked.load(Ordering::Relaxed) || self.is_missing();
+            wait = if quick { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+            let _ = shutdown.run_until_cancelled(sleep(wait)).await;
+            // As long as it hangs, the device is in use.
+            while hung.as_ref().is_some_and(|thread: &JoinHandle<()>| !thread.is_finished()) {
+                if shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await.is_none() {
+                    warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
+                    return;
+                }
+            }
+            // What it ended with was said by the one that gave it up.
+            let _ = hung.take().map(JoinHandle::join);
+        }
+    }
+
+    /// Waits until there is something to capture for.
+    async fn needed(&mut self) {
+        while !self.is_needed() {
+            self.health.rest(if self.demand.borrow().on {
+                "at rest: no link takes its frames"
+            } else {
+                "switched off"
+            });
+            if self.demand.changed().await.is_err() {
+                // Nobody is left who could ask for anything.
+                std::future::pending::<()>().await;
             }
         }
     }
 
-    fn run_once(&self, encoder: &mut Encoder, seq: &mut u64) -> Result<()> {
-        let mut source = Source::open(&self.config, &self.health)?;
-        self.health.count("opened", 1);
-        let how = source.describe();
-        while !self.shutdown.is_cancelled() {
-            let Some((captured, picture)) = source.next()? else { continue };
-            let (width, height, bytes) = match picture {
-                Picture::Jpeg { width, height, bytes } => (width, height, bytes),
-                Picture::Pixels(frame) => (frame.width, frame.height, encoder.encode(frame)?),
-            };
-            *seq += 1;
-            self.slot.put(Jpeg { seq: *seq, captured, width, height, bytes });
-            self.health.up(&how);
-            self.health.count("frames", 1);
+    fn is_needed(&self) -> bool {
+        let demand = self.demand.borrow();
+        demand.on && (demand.is_wanted() || !self.rests())
+    }
+
+    /// A film is decoded even when it is only kept at its newest picture.
+    fn rests(&self) -> bool {
+        self.config.on_demand || matches!(self.config.source, config::Source::Film(_))
+    }
+
+    /// Waits until there has been nothing to capture for, for some time.
+    async fn idle(&mut self) {
+        loop {
+            while self.is_needed() {
+                if self.demand.changed().await.is_err() {
+                    return;
+                }
+            }
+            let off = !self.demand.borrow().on;
+            if off || timeout(LINGER, self.demand.wait_for(|demand| demand.is_wanted() || !demand.on)).await.is_err() {
+                return;
+            }
         }
-        Ok(())
+    }
+
+    async fn capture(
+        &mut self,
+        frames: &Arc<AtomicU64>,
+        worked: &Arc<AtomicBool>,
+        hung: &mut Option<JoinHandle<()>>,
+        shutdown: &CancellationToken,
+    ) -> End {
+        let capture = Capture {
+            config: self.config.clone(),
+            slot: self.slot.clone(),
+            health: self.health.clone(),
+            demand: self.demand.clone(),
+            pulse: Arc::new(Pulse::new(OPENING)),
+            stop: shutdown.child_token(),
+            frames: Arc::clone(frames),
+            worked: Arc::clone(worked),
+        };
+        let (stop, pulse) = (capture.stop.clone(), Arc::clone(&capture.pulse));
+        let (thread, mut end) = match start(capture) {
+            Ok(started) => started,
+            Err(error) => return End::Failed(error),
+        };
+        let early = tokio::select! {
+            end = &mut end => Some(ended(end)),
+            () = hangs(&pulse) => Some(End::Hangs),
+            () = self.idle() => None,
+            () = shutdown.cancelled() => None,
+        };
+        stop.cancel();
+        let end = match early {
+            Some(end) => end,
+            None if timeout_at(Instant::now() + END, end).await.is_ok() => End::Stopped,
+            None => End::Hangs,
+        };
+        if matches!(end, End::Hangs) {
+            *hung = Some(thread);
+        } else if thread.join().is_err() {
+            return End::Failed(anyhow!("its thread panicked"));
+        }
+        end
     }
 
     fn is_missing(&self) -> bool {
@@ -138,5 +187,33 @@ impl Camera {
             config::Source::Device(path) => !path.exists(),
             config::Source::Film(film) => !film.contains("://") && !std::path::Path::new(film).exists(),
         }
+    }
+}
+
+type Ended = Result<(), anyhow::Error>;
+
+fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)> {
+    let (end, ended) = oneshot::channel();
+    let name = format!("camera-{}", capture.config.name);
+    let run = move || {
+        // Nobody hears what a thread says that was given up.
+        let _ = end.send(capture.run());
+    };
+    Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
+}
+
+fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
+    match end {
+        Ok(Ok(())) => End::Stopped,
+        Ok(Err(error)) => End::Failed(error),
+        // Said by nobody: the thread is joined, and tells.
+        Err(_) => End::Failed(anyhow!("its thread ended")),
+    }
+}
+
+/// Waits until a beat is late.
+async fn hangs(pulse: &Pulse) {
+    while std::time::Instant::now() < pulse.due() {
+        sleep_until(pulse.due().into()).await;
     }
 }

@@ -10,14 +10,18 @@ use opencv::videoio::{
     VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
 };
 
+use super::PATIENCE;
 use super::pace::Pace;
-use super::{PATIENCE, Picture, STALLED};
+use super::source::{Next, Picture};
 use crate::clock::Stamp;
-use crate::config::{Camera, Size};
+use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};
 
 /// A network camera may take seconds to agree on a stream.
 const OPEN: Duration = Duration::from_secs(5);
+
+/// A stream that is silent for this long is opened anew.
+const READ: Duration = Duration::from_secs(2);
 
 /// The rate of a file that does not tell its own.
 const USUAL_FPS: f64 = 25.0;
@@ -39,7 +43,7 @@ impl Film {
         if is_file && !std::path::Path::new(film).exists() {
             bail!("no such file");
         }
-        let (open, read) = (OPEN.as_millis() as i32, STALLED.as_millis() as i32);
+        let (open, read) = (OPEN.as_millis() as i32, READ.as_millis() as i32);
         let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
         let capture = VideoCapture::from_file_with_params(film, CAP_FFMPEG, &params).context("cannot be opened")?;
         if !capture.is_opened()? {
@@ -58,22 +62,23 @@ impl Film {
         })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Stamp, Picture<'_>)>> {
+    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
+        self.wanted.keep(fps);
         if self.play.as_mut().is_some_and(|pace| !pace.waits(PATIENCE)) {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         if !self.grab()? {
             bail!("ended");
         }
         let captured = Stamp::now();
-        if !self.wanted.takes_now() {
-            return Ok(None);
+        if !wanted || !self.wanted.takes_now() {
+            return Ok(Next::Passed);
         }
         if !self.capture.retrieve(&mut self.picture, 0)? {
             bail!("gives no pictures");
         }
         let frame = self.resized()?;
-        Ok(Some((captured, Picture::Pixels(frame))))
+        Ok(Next::Taken(captured, Picture::Pixels(frame)))
     }
 
     pub(super) fn describe(&self) -> String {

@@ -13,11 +13,16 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(fps: f64) -> Pace {
-        Pace { interval: Duration::from_secs_f64(1.0 / fps), due: Instant::now() }
+        Pace { interval: interval(fps), due: Instant::now() }
     }
 
     pub(super) fn of(fps: Fps) -> Pace {
         Pace::new(fps.get())
+    }
+
+    /// Changes the rate, if this is another.
+    pub(super) fn keep(&mut self, fps: Fps) {
+        self.interval = interval(fps.get());
     }
 
     /// Whether a frame that arrives now is wanted. Frames of a quicker source are dropped evenly; half an interval
@@ -47,4 +52,8 @@ impl Pace {
     fn advance(&mut self, now: Instant) {
         self.due = (self.due + self.interval).max(now);
     }
+}
+
+fn interval(fps: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / fps)
 }

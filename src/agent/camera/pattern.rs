@@ -1,9 +1,10 @@
 //! A moving test picture that needs nothing: colour bars, a grey ramp, a disc that moves, and the frame's number.
 
+use super::PATIENCE;
 use super::pace::Pace;
-use super::{PATIENCE, Picture};
+use super::source::{Next, Picture};
 use crate::clock::Stamp;
-use crate::config::{Camera, Size};
+use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};
 
 const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
@@ -50,17 +51,21 @@ impl Pattern {
         Pattern { size, pace: Pace::of(camera.fps), fps: camera.fps.get(), number: 0, phase, still, picture }
     }
 
-    pub(super) fn next(&mut self) -> Option<(Stamp, Picture<'_>)> {
+    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Next<'_> {
+        self.pace.keep(fps);
         if !self.pace.waits(PATIENCE) {
-            return None;
+            return Next::Nothing;
         }
         self.number += 1;
+        if !wanted {
+            return Next::Passed;
+        }
         self.picture.copy_from_slice(&self.still);
         self.draw_disc();
         self.draw_number();
         let Size { width, height } = self.size;
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.picture };
-        Some((Stamp::now(), Picture::Pixels(frame)))
+        Next::Taken(Stamp::now(), Picture::Pixels(frame))
     }
 
     pub(super) fn describe(&self) -> String {

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 
 use super::pace::Pace;
+use super::source::{Next, Picture};
 use super::v4l2::{Device, Filled, Format, FourCc, Stream};
-use super::{PATIENCE, Picture, STALLED};
+use super::{PATIENCE, STALLED};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
-use crate::config::{Camera, Size};
+use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout, whole_jpeg};
 
 const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
@@ -58,18 +59,21 @@ impl Usb {
         Ok(Usb { stream, format, rate, pace, health, last, broken_since: None, sequence: None, planes: Vec::new() })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Stamp, Picture<'_>)>> {
+    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
+        self.pace.keep(fps);
         self.stream.wait(PATIENCE).context("failed")?;
         let Some(filled) = self.newest()? else {
-            if self.last.elapsed() > STALLED {
+            // In the dark some cameras take several of their intervals for a picture.
+            let patience = self.rate.map_or(STALLED, |fps| STALLED.max(Duration::from_secs_f64(4.0 / fps)));
+            if self.last.elapsed() > patience {
                 bail!("gives no frames");
             }
-            return Ok(None);
+            return Ok(Next::Nothing);
         };
         self.last = Instant::now();
-        if !self.pace.takes_now() {
+        if !wanted || !self.pace.takes_now() {
             self.give_back(filled)?;
-            return Ok(None);
+            return Ok(Next::Passed);
         }
         let captured = filled.captured;
         if self.format.fourcc == FourCc::YUYV { self.planar(filled, captured) } else { self.own_jpeg(filled, captured) }
@@ -104,27 +108,27 @@ impl Usb {
     }
 
     /// The camera's own bytes, copied once, and the buffer given back before anyone works on them.
-    fn own_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
+    fn own_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Next<'_>> {
         let bytes = whole_jpeg(self.stream.bytes(&filled)).map(Bytes::copy_from_slice);
         self.give_back(filled)?;
         self.judge(bytes.is_some())?;
-        let Some(bytes) = bytes else { return Ok(None) };
+        let Some(bytes) = bytes else { return Ok(Next::Nothing) };
         let Format { width, height, .. } = self.format;
-        Ok(Some((captured, Picture::Jpeg { width, height, bytes })))
+        Ok(Next::Taken(captured, Picture::Jpeg { width, height, bytes }))
     }
 
     /// YUYV taken apart into planes, as the encoder wants it, and the buffer given back before the encoding.
-    fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Option<(Stamp, Picture<'_>)>> {
+    fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Next<'_>> {
         let Format { width, height, bytes_per_line, .. } = self.format;
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
         self.judge(whole.is_some())?;
         if whole.is_none() {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.planes };
-        Ok(Some((captured, Picture::Pixels(frame))))
+        Ok(Next::Taken(captured, Picture::Pixels(frame)))
     }
 
     /// Counts a broken frame; fails when there is nothing else any more.

@@ -1,0 +1,89 @@
+//! A camera's thread: opened once, captured and encoded until it fails or is told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use super::source::{Next, Picture, Source};
+use crate::agent::demand::Demand;
+use crate::agent::encode::Encoder;
+use crate::agent::health::Part;
+use crate::config;
+use crate::frame::{Jpeg, Slot};
+
+/// A stream's far end has five seconds to answer, and a device is quicker.
+pub(super) const OPENING: Duration = Duration::from_secs(8);
+
+/// A capture shows that it lives before each wait for a frame and before it encodes one. A stream ends its waits itself,
+/// after two seconds, of which a file may need two.
+const LIVING: Duration = Duration::from_millis(1_750);
+const STREAM_LIVING: Duration = Duration::from_secs(5);
+
+/// What the thread works with.
+#[derive(Clone)]
+pub(super) struct Capture {
+    pub(super) config: config::Camera,
+    pub(super) slot: Slot,
+    pub(super) health: Part,
+    pub(super) demand: watch::Receiver<Demand>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) stop: CancellationToken,
+    /// The camera's frames so far.
+    pub(super) frames: Arc<AtomicU64>,
+    /// The source gave a picture.
+    pub(super) worked: Arc<AtomicBool>,
+}
+
+impl Capture {
+    /// Captures until it is stopped.
+    ///
+    /// # Errors
+    /// When the source cannot be opened or fails.
+    pub(super) fn run(&self) -> Result<()> {
+        let mut source = Source::open(&self.config, &self.health)?;
+        self.health.count("opened", 1);
+        let how = source.describe();
+        let mut encoder = Encoder::default();
+        let living = if matches!(self.config.source, config::Source::Film(_)) { STREAM_LIVING } else { LIVING };
+        while !self.stop.is_cancelled() {
+            self.pulse.beat(living);
+            let (wanted, fps, quality) = {
+                let demand = self.demand.borrow();
+                (demand.is_wanted(), demand.fps, demand.quality)
+            };
+            let next = source.next(fps, wanted)?;
+            // Whoever was given up while it hung is no longer to be heard.
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let (captured, picture) = match next {
+                Next::Nothing => continue,
+                Next::Passed => {
+                    self.works(&how);
+                    continue;
+                }
+                Next::Taken(captured, picture) => (captured, picture),
+            };
+            self.pulse.beat(living);
+            let (width, height, bytes) = match picture {
+                Picture::Jpeg { width, height, bytes } => (width, height, bytes),
+                Picture::Pixels(frame) => (frame.width, frame.height, encoder.encode(frame, quality)?),
+            };
+            let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
+            self.slot.put(Jpeg { seq, captured, width, height, bytes });
+            self.works(&how);
+            self.health.count("frames", 1);
+        }
+        Ok(())
+    }
+
+    fn works(&self, how: &str) {
+        self.worked.store(true, Ordering::Relaxed);
+        self.health.up(how);
+    }
+}

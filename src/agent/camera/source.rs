@@ -1,0 +1,73 @@
+//! Where pictures come from, whichever it is.
+
+use anyhow::Result;
+use bytes::Bytes;
+
+#[cfg(feature = "opencv")]
+use super::opencv;
+use super::{pattern, usb};
+use crate::agent::health::Part;
+use crate::clock::Stamp;
+use crate::config::{self, Fps};
+use crate::frame::Frame;
+
+/// A picture as its source gives it.
+pub(super) enum Picture<'a> {
+    /// The camera's own JPEG, passed on as it is.
+    Jpeg { width: u32, height: u32, bytes: Bytes },
+    /// Pixels, to be encoded.
+    Pixels(Frame<'a>),
+}
+
+/// What a source has.
+pub(super) enum Next<'a> {
+    /// No picture yet, or one that is none.
+    Nothing,
+    /// A picture that nobody wants, or not at this rate; it was not looked at.
+    Passed,
+    /// The newest picture, and when it was taken.
+    Taken(Stamp, Picture<'a>),
+}
+
+pub(super) enum Source {
+    Pattern(pattern::Pattern),
+    Usb(Box<usb::Usb>),
+    #[cfg(feature = "opencv")]
+    Film(opencv::Film),
+}
+
+impl Source {
+    pub(super) fn open(camera: &config::Camera, health: &Part) -> Result<Source> {
+        Ok(match &camera.source {
+            config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
+            config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
+            #[cfg(feature = "opencv")]
+            config::Source::Film(film) => Source::Film(opencv::Film::open(film, camera)?),
+            #[cfg(not(feature = "opencv"))]
+            config::Source::Film(_) => anyhow::bail!("this build is without OpenCV"),
+        })
+    }
+
+    /// The newest picture, at `fps` at most; what is not `wanted` is passed over as cheaply as the source can.
+    ///
+    /// # Errors
+    /// When the source has to be opened anew.
+    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
+        match self {
+            Source::Pattern(pattern) => Ok(pattern.next(fps, wanted)),
+            Source::Usb(usb) => usb.next(fps, wanted),
+            #[cfg(feature = "opencv")]
+            Source::Film(film) => film.next(fps, wanted),
+        }
+    }
+
+    /// What was agreed with the source, for status and log.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Source::Pattern(pattern) => pattern.describe(),
+            Source::Usb(usb) => usb.describe(),
+            #[cfg(feature = "opencv")]
+            Source::Film(film) => film.describe(),
+        }
+    }
+}

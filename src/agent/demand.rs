@@ -1,0 +1,57 @@
+//! What a camera is to do now: links say it, the camera follows.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::watch;
+
+use crate::config::{self, Fps, Quality};
+
+/// What is asked of one camera.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demand {
+    /// It is not switched off.
+    pub on: bool,
+    /// The most frames a second that are passed on.
+    pub fps: Fps,
+    /// JPEG quality, where a frame has to be encoded.
+    pub quality: Quality,
+    /// The links that take its frames now, by their place in the configuration.
+    takers: BTreeSet<usize>,
+}
+
+impl Demand {
+    /// Some link takes its frames: while none does, nothing is copied, encoded or decoded for it.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.takers.is_empty()
+    }
+}
+
+/// One camera's demand, shared by all links. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control(watch::Sender<Demand>);
+
+impl Control {
+    /// What the configuration asks for, with no link yet that takes anything.
+    #[must_use]
+    pub fn new(camera: &config::Camera) -> Control {
+        let config::Camera { on, fps, quality, .. } = *camera;
+        Control(watch::Sender::new(Demand { on, fps, quality, takers: BTreeSet::new() }))
+    }
+
+    /// The demand from now on.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Demand> {
+        self.0.subscribe()
+    }
+
+    /// A link takes the camera's frames, or no longer does.
+    pub fn take(&self, link: usize, takes: bool) {
+        self.0.send_if_modified(|demand| if takes { demand.takers.insert(link) } else { demand.takers.remove(&link) });
+    }
+
+    /// Switches the camera on or off.
+    pub fn switch(&self, on: bool) {
+        self.0.send_if_modified(|demand| std::mem::replace(&mut demand.on, on) != on);
+    }
+}
