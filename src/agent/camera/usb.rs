@@ -16,7 +16,7 @@ use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout, whole_jpeg};
 
-const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
+pub(super) const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
 
 /// One that the driver fills, one that we read, and two for when this thread is late.
 const BUFFERS: u32 = 4;
@@ -44,7 +44,7 @@ impl Usb {
             _ => in_words(error),
         })?;
         let offered = device.formats();
-        let Some(fourcc) = [FourCc::MJPG, FourCc::JPEG, FourCc::YUYV].into_iter().find(|f| offered.contains(f)) else {
+        let Some(fourcc) = FourCc::USABLE.into_iter().find(|f| offered.contains(f)) else {
             let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             bail!("offers neither MJPG nor YUYV but {offered}");
         };

@@ -18,15 +18,19 @@ use nix::time::{ClockId, clock_gettime};
 #[allow(clippy::wildcard_imports)]
 use super::videodev2::*;
 use crate::clock::Stamp;
+use crate::config::Size;
 
 /// A pixel format's four characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FourCc(pub(super) [u8; 4]);
+pub struct FourCc(pub(super) [u8; 4]);
 
 impl FourCc {
     pub(super) const MJPG: FourCc = FourCc(*b"MJPG");
     pub(super) const JPEG: FourCc = FourCc(*b"JPEG");
     pub(super) const YUYV: FourCc = FourCc(*b"YUYV");
+
+    /// Those that can be used, the best first: a camera's own JPEG costs nothing here.
+    pub(super) const USABLE: [FourCc; 3] = [FourCc::MJPG, FourCc::JPEG, FourCc::YUYV];
 }
 
 impl std::fmt::Display for FourCc {
@@ -45,6 +49,23 @@ pub(super) struct Format {
     pub(super) bytes_per_line: u32,
 }
 
+/// What a node says it is.
+pub(super) struct Identity {
+    pub(super) driver: String,
+    pub(super) card: String,
+    /// Where it is plugged in, such as `usb-0000:01:00.0-1.2`.
+    pub(super) bus: String,
+    /// A camera and no node of metadata, output or conversion.
+    pub(super) streams: bool,
+    /// Gives nothing before the pipeline that it is part of is set up through the media controller.
+    pub(super) needs_pipeline: bool,
+}
+
+fn until_nul(text: &[u8]) -> String {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    String::from_utf8_lossy(&text[..end]).into_owned()
+}
+
 /// An open capture device.
 pub(super) struct Device(File);
 
@@ -52,6 +73,15 @@ impl Device {
     /// # Errors
     /// When it cannot be opened or captures no video.
     pub(super) fn open(path: &Path) -> io::Result<Device> {
+        let (device, what) = Device::identify(path)?;
+        if !what.streams {
+            return Err(io::Error::other("not a camera that streams"));
+        }
+        Ok(device)
+    }
+
+    /// Opens a node of whatever kind.
+    pub(super) fn identify(path: &Path) -> io::Result<(Device, Identity)> {
         let device = Device(OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path)?);
         let capability = device.capability()?;
         // The node's own capabilities where the driver tells them: one camera has several nodes, some of metadata.
@@ -60,10 +90,14 @@ impl Device {
         } else {
             capability.device_caps
         };
-        if caps & CAP_VIDEO_CAPTURE == 0 || caps & CAP_STREAMING == 0 {
-            return Err(io::Error::other("not a camera that streams"));
-        }
-        Ok(device)
+        let identity = Identity {
+            driver: until_nul(&capability.driver),
+            card: until_nul(&capability.card),
+            bus: until_nul(&capability.bus_info),
+            streams: caps & CAP_VIDEO_CAPTURE != 0 && caps & CAP_STREAMING != 0,
+            needs_pipeline: caps & CAP_IO_MC != 0,
+        };
+        Ok((device, identity))
     }
 
     fn capability(&self) -> io::Result<Capability> {
@@ -256,4 +290,90 @@ impl Drop for Mapping {
         // SAFETY: mapped by us, and no slice of it outlives self.
         let _ = unsafe { munmap(self.start, self.length.get()) };
     }
+}
+
+/// Sizes on offer: one, or all of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// This size.
+    One(Size),
+    /// From the least to the most, in steps; of a pixel where the driver knows no others.
+    Range {
+        /// The smallest.
+        least: Size,
+        /// The largest.
+        most: Size,
+        /// From one to the next.
+        step: Size,
+    },
+}
+
+/// Frames a second on offer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rates {
+    /// Each of these; none where the driver does not tell.
+    Each(Vec<f64>),
+    /// All from the least to the most.
+    Range {
+        /// The slowest.
+        least: f64,
+        /// The fastest.
+        most: f64,
+    },
+}
+
+impl Device {
+    /// The sizes of a format, in the driver's order.
+    pub(super) fn sizes(&self, fourcc: FourCc) -> Vec<Sizes> {
+        let pixel_format = u32::from_le_bytes(fourcc.0);
+        let mut sizes = Vec::new();
+        for index in 0.. {
+            let mut size = FrmSizeEnum { index, pixel_format, ..zeroed() };
+            // SAFETY: the struct is ENUM_FRAMESIZES', and lives through the call.
+            if unsafe { enum_framesizes(self.0.as_raw_fd(), &raw mut size) }.is_err() {
+                break;
+            }
+            if size.type_ != FRMSIZE_TYPE_DISCRETE {
+                // SAFETY: for the other types the driver fills `stepwise`, and any bytes are valid integers.
+                let of = unsafe { size.size.stepwise };
+                sizes.push(Sizes::Range {
+                    least: Size { width: of.min_width, height: of.min_height },
+                    most: Size { width: of.max_width, height: of.max_height },
+                    step: Size { width: of.step_width, height: of.step_height },
+                });
+                // A range has no second.
+                break;
+            }
+            // SAFETY: for the discrete type the driver fills `discrete`, and any bytes are valid integers.
+            let FrmSizeDiscrete { width, height } = unsafe { size.size.discrete };
+            sizes.push(Sizes::One(Size { width, height }));
+        }
+        sizes
+    }
+
+    /// The rates of a format at a size, in the driver's order.
+    pub(super) fn rates(&self, fourcc: FourCc, Size { width, height }: Size) -> Rates {
+        let pixel_format = u32::from_le_bytes(fourcc.0);
+        let mut rates = Vec::new();
+        for index in 0.. {
+            let mut interval = FrmIvalEnum { index, pixel_format, width, height, ..zeroed() };
+            // SAFETY: the struct is ENUM_FRAMEINTERVALS', and lives through the call.
+            if unsafe { enum_frameintervals(self.0.as_raw_fd(), &raw mut interval) }.is_err() {
+                break;
+            }
+            if interval.type_ != FRMIVAL_TYPE_DISCRETE {
+                // SAFETY: for the other types the driver fills `stepwise`, and any bytes are valid integers.
+                let FrmIvalStepwise { min, max, .. } = unsafe { interval.interval.stepwise };
+                return Rates::Range { least: rate(max), most: rate(min) };
+            }
+            // SAFETY: for the discrete type the driver fills `discrete`, and any bytes are valid integers.
+            rates.push(rate(unsafe { interval.interval.discrete }));
+        }
+        Rates::Each(rates)
+    }
+}
+
+/// Frames a second of an interval in seconds; infinite for one of zero.
+fn rate(interval: Fraction) -> f64 {
+    f64::from(interval.denominator) / f64::from(interval.numerator)
 }

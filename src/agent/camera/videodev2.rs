@@ -14,7 +14,10 @@ pub const MEMORY_MMAP: u32 = 1;
 pub const FIELD_NONE: u32 = 1;
 pub const CAP_VIDEO_CAPTURE: u32 = 0x0000_0001;
 pub const CAP_STREAMING: u32 = 0x0400_0000;
+pub const CAP_IO_MC: u32 = 0x2000_0000;
 pub const CAP_DEVICE_CAPS: u32 = 0x8000_0000;
+pub const FRMSIZE_TYPE_DISCRETE: u32 = 1;
+pub const FRMIVAL_TYPE_DISCRETE: u32 = 1;
 pub const BUF_FLAG_ERROR: u32 = 0x0000_0040;
 pub const BUF_FLAG_TIMESTAMP_MASK: u32 = 0x0000_e000;
 pub const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x0000_2000;
@@ -146,6 +149,64 @@ pub union BufferUnion {
     pub userptr: c_ulong,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FrmSizeDiscrete {
+    pub width: u32,
+    pub height: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FrmSizeStepwise {
+    pub min_width: u32,
+    pub max_width: u32,
+    pub step_width: u32,
+    pub min_height: u32,
+    pub max_height: u32,
+    pub step_height: u32,
+}
+
+#[repr(C)]
+pub struct FrmSizeEnum {
+    pub index: u32,
+    pub pixel_format: u32,
+    pub type_: u32,
+    pub size: FrmSizeUnion,
+    pub reserved: [u32; 2],
+}
+
+#[repr(C)]
+pub union FrmSizeUnion {
+    pub discrete: FrmSizeDiscrete,
+    pub stepwise: FrmSizeStepwise,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FrmIvalStepwise {
+    pub min: Fraction,
+    pub max: Fraction,
+    pub step: Fraction,
+}
+
+#[repr(C)]
+pub struct FrmIvalEnum {
+    pub index: u32,
+    pub pixel_format: u32,
+    pub width: u32,
+    pub height: u32,
+    pub type_: u32,
+    pub interval: FrmIvalUnion,
+    pub reserved: [u32; 2],
+}
+
+#[repr(C)]
+pub union FrmIvalUnion {
+    pub discrete: Fraction,
+    pub stepwise: FrmIvalStepwise,
+}
+
 impl Plain for Capability {}
 impl Plain for FmtDesc {}
 impl Plain for PixFormat {}
@@ -154,6 +215,8 @@ impl Plain for StreamParm {}
 impl Plain for CaptureParm {}
 impl Plain for RequestBuffers {}
 impl Plain for Buffer {}
+impl Plain for FrmSizeEnum {}
+impl Plain for FrmIvalEnum {}
 
 nix::ioctl_read!(querycap, b'V', 0, Capability);
 nix::ioctl_readwrite!(enum_fmt, b'V', 2, FmtDesc);
@@ -165,3 +228,5 @@ nix::ioctl_readwrite!(dqbuf, b'V', 17, Buffer);
 nix::ioctl_write_ptr!(streamon, b'V', 18, c_int);
 nix::ioctl_write_ptr!(streamoff, b'V', 19, c_int);
 nix::ioctl_readwrite!(s_parm, b'V', 22, StreamParm);
+nix::ioctl_readwrite!(enum_framesizes, b'V', 74, FrmSizeEnum);
+nix::ioctl_readwrite!(enum_frameintervals, b'V', 75, FrmIvalEnum);

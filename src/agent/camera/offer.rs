@@ -1,0 +1,131 @@
+//! What a camera offers, asked without streaming, and what the agent would choose of it.
+
+use std::io;
+use std::path::Path;
+
+use super::usb::DEFAULT_SIZE;
+use super::v4l2::{Device, Identity};
+pub use super::v4l2::{FourCc, Rates, Sizes};
+use crate::config::{Camera, Size};
+
+/// A capture device and what it offers.
+#[derive(Debug)]
+pub struct Offer {
+    /// The camera's own name.
+    pub card: String,
+    /// Where it is plugged in, as the driver says it: `usb-0000:01:00.0-1.2`, `platform:…`.
+    pub bus: String,
+    /// Part of the computer's own camera pipeline, which gives no pictures to who merely opens it.
+    pub is_pipeline: bool,
+    /// In the driver's order.
+    pub formats: Vec<Format>,
+}
+
+/// A pixel format with its sizes.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name.
+    pub fourcc: FourCc,
+    /// Its sizes, each with its rates; those of a range are the rates of its largest size.
+    pub choices: Vec<(Sizes, Rates)>,
+}
+
+/// What the driver will settle on.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// The format.
+    pub fourcc: FourCc,
+    /// The size nearest to the one wished for.
+    pub size: Size,
+    /// Frames a second; the nearest rate, or the one wished for where the driver does not tell its rates.
+    pub fps: f64,
+}
+
+/// Asks the device at `path`; `None` for a node that is no camera, such as one of metadata or of a converter.
+///
+/// # Errors
+/// When it cannot be opened or is no V4L2 device.
+pub fn of(path: &Path) -> io::Result<Option<Offer>> {
+    let (device, Identity { driver, card, bus, streams, needs_pipeline }) = Device::identify(path)?;
+    if !streams {
+        return Ok(None);
+    }
+    // The Pi's image processor does not say so of its nodes, which give back what is written into another of them.
+    let is_pipeline = needs_pipeline || driver == "bcm2835-isp";
+    let formats = if is_pipeline { Vec::new() } else { formats(&device) };
+    Ok(Some(Offer { card, bus, is_pipeline, formats }))
+}
+
+fn formats(device: &Device) -> Vec<Format> {
+    let with_rates = |fourcc, sizes| {
+        let (Sizes::One(largest) | Sizes::Range { most: largest, .. }) = sizes;
+        (sizes, device.rates(fourcc, largest))
+    };
+    let choices = |fourcc| device.sizes(fourcc).into_iter().map(|sizes| with_rates(fourcc, sizes)).collect();
+    device.formats().into_iter().map(|fourcc| Format { fourcc, choices: choices(fourcc) }).collect()
+}
+
+impl FourCc {
+    /// Whether the agent can use it.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        FourCc::USABLE.contains(&self)
+    }
+
+    /// Whether its pictures are JPEGs, which are passed on as they are.
+    #[must_use]
+    pub fn is_jpeg(self) -> bool {
+        self == FourCc::MJPG || self == FourCc::JPEG
+    }
+}
+
+impl Offer {
+    /// The format that the agent uses.
+    #[must_use]
+    pub fn used(&self) -> Option<&Format> {
+        FourCc::USABLE.iter().find_map(|usable| self.formats.iter().find(|format| format.fourcc == *usable))
+    }
+
+    /// What the driver settles on for a camera of the configuration; `None` if it has no format to be used, or does not
+    /// tell its sizes.
+    #[must_use]
+    pub fn settled(&self, camera: &Camera) -> Option<Settled> {
+        let format = self.used()?;
+        let wish = camera.size.unwrap_or(DEFAULT_SIZE);
+        let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wish), rates));
+        let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wish))?;
+        Some(Settled { fourcc: format.fourcc, size, fps: nearest_rate(rates, camera.fps.get()) })
+    }
+}
+
+fn nearest_size(sizes: Sizes, wish: Size) -> Size {
+    let nearest = |least: u32, most: u32, step: u32, wish: u32| {
+        let wish = wish.clamp(least, most.max(least));
+        wish - (wish - least) % step.max(1)
+    };
+    match sizes {
+        Sizes::One(size) => size,
+        Sizes::Range { least, most, step } => Size {
+            width: nearest(least.width, most.width, step.width, wish.width),
+            height: nearest(least.height, most.height, step.height, wish.height),
+        },
+    }
+}
+
+/// The area that is in one and not in the other, by which uvcvideo chooses (`uvc_v4l2_try_format`).
+fn difference(one: Size, other: Size) -> u64 {
+    let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
+    let both = area(one.width.min(other.width), one.height.min(other.height));
+    area(one.width, one.height) + area(other.width, other.height) - 2 * both
+}
+
+/// By the time between two frames, as uvcvideo chooses (`uvc_try_frame_interval`).
+fn nearest_rate(rates: &Rates, wish: f64) -> f64 {
+    let distance = |rate: f64| (1.0 / rate - 1.0 / wish).abs();
+    match rates {
+        Rates::Each(rates) => {
+            rates.iter().copied().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(wish)
+        }
+        Rates::Range { least, most } => wish.max(*least).min(*most),
+    }
+}
