@@ -20,11 +20,18 @@
 //   DIR/N.nospace  while it exists STREAMON fails with ENOSPC, as on a USB bus with no bandwidth left.
 //   DIR/N.cut      while it exists frames arrive with half of their bytes (flagged as errors if raw, as
 //                  uvcvideo does, which cannot tell for MJPG).
+//   DIR/N.also     holds a format that is said to be on offer, too, at the same size and rates; S_FMT knows but one.
+//   DIR/N.metadata while it exists the node is the one for the camera's metadata.
+//   DIR/N.pipeline while it exists the node is said to be part of a pipeline that others have to set up.
+//   DIR/N.denied   while it exists open fails with EACCES, as for a user who is not in the group "video".
+//   DIR/N.range    while it exists all sizes from 32x32 to the camera's in steps of 2x2, and all rates from 1 to its
+//                  first, are said to be on offer, as some drivers do; S_FMT and S_PARM know no others than before.
 //   DIR/N.started  written at each STREAMON that succeeds: how many there were since the file last was removed.
 //
-// What differs from a driver: listing /dev does not show the nodes, descriptors made by dup() are plain pipes,
-// poll() without a stream waits instead of reporting POLLERR, and two processes do not see each other's streams.
-// On 32-bit systems programs are expected to use the traditional 32-bit time_t, as Rust's libc does.
+// What differs from a driver: listing /dev does not show the nodes, sysfs does not know them, descriptors made by
+// dup() are plain pipes, poll() without a stream waits instead of reporting POLLERR, and two processes do not see
+// each other's streams. On 32-bit systems programs are expected to use the traditional 32-bit time_t, as Rust's
+// libc does.
 
 // Some compilers set these by themselves, and the headers then rename the very functions defined here.
 #undef _FILE_OFFSET_BITS
@@ -322,6 +329,8 @@ static void leave_camera(struct camera *camera)
 static int open_camera(int node, int flags)
 {
     int ends[2];
+    if (control(node, "denied"))
+        return -EACCES;
     if (pipe2(ends, O_CLOEXEC | (flags & O_NONBLOCK)) < 0)
         return -errno;
     pthread_mutex_lock(&lock);
@@ -590,6 +599,24 @@ static void close_camera(int fd)
 
 // ---- Queries ----
 
+// The format in N.also, or 0.
+static uint32_t other_format(const struct camera *camera)
+{
+    char path[PATH_MAX], name[5] = "";
+    control_path(path, camera->node, "also");
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    bool valid = fscanf(file, "%4s", name) == 1 && strlen(name) == 4;
+    fclose(file);
+    return valid ? v4l2_fourcc(name[0], name[1], name[2], name[3]) : 0;
+}
+
+static bool offers(const struct camera *camera, uint32_t format)
+{
+    return format && (format == camera->format || format == other_format(camera));
+}
+
 static int query_capabilities(const struct camera *camera, struct v4l2_capability *answer)
 {
     memset(answer, 0, sizeof *answer);
@@ -598,43 +625,60 @@ static int query_capabilities(const struct camera *camera, struct v4l2_capabilit
     snprintf((char *)answer->bus_info, sizeof answer->bus_info, "usb-0000:01:00.0-1.%d", camera->node);
     answer->version = 0x060100;
     answer->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
-    answer->capabilities = answer->device_caps | V4L2_CAP_DEVICE_CAPS;
+    if (control(camera->node, "metadata"))
+        answer->device_caps = V4L2_CAP_META_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
+    if (control(camera->node, "pipeline"))
+        answer->device_caps |= V4L2_CAP_IO_MC;
+    answer->capabilities = V4L2_CAP_VIDEO_CAPTURE | answer->device_caps | V4L2_CAP_DEVICE_CAPS; // of all its nodes
     return 0;
 }
 
 static int enumerate_format(const struct camera *camera, struct v4l2_fmtdesc *format)
 {
-    if (format->type != CAPTURE || format->index > 0)
+    uint32_t own = format->index == 0 ? camera->format : other_format(camera);
+    if (format->type != CAPTURE || format->index > 1 || !own)
         return -EINVAL;
-    bool compressed = camera->format == V4L2_PIX_FMT_MJPEG;
+    bool compressed = own == V4L2_PIX_FMT_MJPEG;
+    uint32_t index = format->index;
     memset(format, 0, sizeof *format);
+    format->index = index;
     format->type = CAPTURE;
-    format->pixelformat = camera->format;
+    format->pixelformat = own;
     format->flags = compressed ? V4L2_FMT_FLAG_COMPRESSED : 0;
     if (compressed)
         strcpy((char *)format->description, "Motion-JPEG");
     else
-        snprintf((char *)format->description, sizeof format->description, "%.4s 4:2:2", (const char *)&camera->format);
+        snprintf((char *)format->description, sizeof format->description, "%.4s 4:2:2", (const char *)&own);
     return 0;
 }
 
 static int enumerate_size(const struct camera *camera, struct v4l2_frmsizeenum *size)
 {
-    if (size->index > 0 || size->pixel_format != camera->format)
+    if (size->index > 0 || !offers(camera, size->pixel_format))
         return -EINVAL;
-    size->type = V4L2_FRMSIZE_TYPE_DISCRETE;
-    size->discrete = (struct v4l2_frmsize_discrete){camera->width, camera->height};
+    if (control(camera->node, "range")) {
+        size->type = V4L2_FRMSIZE_TYPE_STEPWISE;
+        size->stepwise = (struct v4l2_frmsize_stepwise){32, camera->width, 2, 32, camera->height, 2};
+    } else {
+        size->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+        size->discrete = (struct v4l2_frmsize_discrete){camera->width, camera->height};
+    }
     memset(size->reserved, 0, sizeof size->reserved);
     return 0;
 }
 
 static int enumerate_interval(const struct camera *camera, struct v4l2_frmivalenum *interval)
 {
-    if (interval->index >= camera->interval_count || interval->pixel_format != camera->format
+    if (interval->index >= camera->interval_count || !offers(camera, interval->pixel_format)
         || interval->width != camera->width || interval->height != camera->height)
         return -EINVAL;
-    interval->type = V4L2_FRMIVAL_TYPE_DISCRETE;
-    interval->discrete = camera->intervals[interval->index];
+    if (control(camera->node, "range")) {
+        interval->type = V4L2_FRMIVAL_TYPE_CONTINUOUS;
+        interval->stepwise = (struct v4l2_frmival_stepwise){camera->intervals[0], {1, 1}, {1, 1}};
+    } else {
+        interval->type = V4L2_FRMIVAL_TYPE_DISCRETE;
+        interval->discrete = camera->intervals[interval->index];
+    }
     memset(interval->reserved, 0, sizeof interval->reserved);
     return 0;
 }
