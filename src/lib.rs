@@ -28,6 +28,7 @@
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
 //! - [`receiver`]: links in, the wall and the page out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
+//! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
 //! # Threads and tasks
@@ -54,4 +55,5 @@ pub mod link;
 pub mod agent;
 pub mod receiver;
 pub mod check;
+pub mod devices;
 pub mod demo;

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use watchpost::devices::{Devices, Roots};
 use watchpost::receiver::{Also, Receiver};
 use watchpost::{agent, check, config, demo};
 
@@ -29,7 +30,7 @@ enum Command {
     /// Run the agent: read boards and cameras, send to every link.
     Run {
         /// The agent's configuration.
-        #[arg(long, value_name = "FILE", default_value = "/etc/watchpost/watchpost.toml")]
+        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
     /// Run the receiver: show what agents send on a page.
@@ -57,7 +58,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
+    Devices {
+        /// The agent's configuration, whose cameras are to fit on their USB buses [default:
+        /// /etc/watchpost/watchpost.toml if it is there].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
+
+/// Where the agent looks when it is told no file.
+const AGENT_FILE: &str = "/etc/watchpost/watchpost.toml";
 
 /// Where the receiver looks when it is told no file.
 const RECEIVER_FILE: &str = "/etc/watchpost/receiver.toml";
@@ -87,12 +98,27 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
         Command::Check { config } => {
-            let text = check::describe(&config::either(&config)?);
-            // Nobody who reads it is no error.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            print(&check::describe(&config::either(&config)?));
             Ok(())
         }
+        Command::Devices { config } => devices(config.as_deref()),
     }
+}
+
+/// The list comes first: it helps to repair the file.
+fn devices(file: Option<&Path>) -> Result<()> {
+    let devices = Devices::find(&Roots { dev: "/dev".into(), sys: "/sys".into() });
+    print(&devices.describe());
+    let usual = Path::new(AGENT_FILE);
+    if let Some(file) = file.or_else(|| usual.exists().then_some(usual)) {
+        print(&format!("\n{}", devices.judge(&config::agent(file)?, file)));
+    }
+    Ok(())
+}
+
+fn print(text: &str) {
+    // Nobody who reads it is no error.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {

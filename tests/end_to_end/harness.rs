@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{JoinHandle, sleep};
@@ -180,10 +180,25 @@ impl Bench {
         let config = self.write("agent.toml", config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
         command.arg("run").arg("--config").arg(config);
+        Program::start(self.with_cameras(&mut command))
+    }
+
+    /// What `watchpost devices` prints, perhaps with a configuration, on the bench's virtual cameras.
+    pub fn devices(&self, config: Option<&str>) -> Output {
+        fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.arg("devices");
+        if let Some(config) = config {
+            command.arg("--config").arg(self.write("agent.toml", config));
+        }
+        self.with_cameras(&mut command).output().expect("it starts")
+    }
+
+    fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if self.path("cameras").exists() {
             command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
         }
-        Program::start(&mut command)
+        command
     }
 
     /// A receiver with one link, its page on any free port, printing JSON lines.
@@ -204,8 +219,13 @@ impl Bench {
 
     /// Plugs in a virtual MJPG camera as /dev/videoNODE that plays `film`.
     pub fn plug_camera(&self, node: u32, film: &Path) {
+        self.plug_camera_of(node, &format!("MJPG 480x320 25 {}", film.display()));
+    }
+
+    /// Plugs in a virtual camera, in the words of `tests/virtual_camera.c`.
+    pub fn plug_camera_of(&self, node: u32, kind: &str) {
         fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
-        let text = format!("MJPG 480x320 25 {}\n", film.display());
+        let text = format!("{kind}\n");
         // Whole at any time: the camera is there from the moment the file is.
         let whole = self.write("camera", &text);
         fs::rename(whole, self.camera(node, "camera")).expect("a temporary file");

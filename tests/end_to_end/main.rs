@@ -11,6 +11,8 @@ mod cameras;
 mod configuration;
 /// The newcomer's command.
 mod demo;
+/// What is plugged in is listed by its stable names.
+mod devices;
 /// The four-camera example with films for cameras, and programs in other languages for receivers.
 #[cfg(feature = "opencv")]
 mod films;

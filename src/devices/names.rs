@@ -1,0 +1,97 @@
+//! The names of a device: its node, and udev's links that lead there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Roots;
+
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) node: PathBuf,
+    by_id: Vec<PathBuf>,
+    by_path: Vec<PathBuf>,
+    /// The Pi's own links, right below `/dev`.
+    aliases: Vec<PathBuf>,
+    /// Devices with the same have the same by-id name.
+    identity: Option<String>,
+    by_id_is_shared: bool,
+}
+
+impl Names {
+    /// Of the node `dev/node`, with its links below `dev/kind`.
+    pub(super) fn of(roots: &Roots, kind: &str, node: &str, identity: Option<String>) -> Names {
+        let links = |names| links(&roots.dev.join(kind).join(names), node);
+        let (by_id, by_path) = (links("by-id"), links("by-path"));
+        let aliases = ALIASES.iter().map(|alias| roots.dev.join(alias)).filter(|link| leads_to(link, node)).collect();
+        Names { node: roots.dev.join(node), by_id, by_path, aliases, identity, by_id_is_shared: false }
+    }
+
+    /// Those to be relied on, the best first: by-id follows the device to another socket, by-path stays with the socket,
+    /// and the node is whatever was free. Leaves out a by-id link that leads to one of several, the last that came.
+    pub(super) fn best_first(&self) -> Vec<&Path> {
+        let by_id = if self.by_id_is_shared { &[] } else { &*self.by_id };
+        let all = by_id.iter().chain(&self.aliases).chain(&self.by_path).chain([&self.node]);
+        all.map(PathBuf::as_path).collect()
+    }
+
+    /// Whether `path` leads to this device.
+    pub(super) fn include(&self, path: &Path) -> bool {
+        let mut links = self.by_id.iter().chain(&self.by_path);
+        path == self.node || links.any(|link| link == path) || path.canonicalize().is_ok_and(|path| path == self.node)
+    }
+}
+
+/// The Pi's names for its own ports, whichever nodes they are on this model.
+pub(super) const ALIASES: [&str; 2] = ["serial0", "serial1"];
+
+fn leads_to(link: &Path, node: &str) -> bool {
+    link.read_link().is_ok_and(|target| target.file_name() == Some(node.as_ref()))
+}
+
+/// The links in `dir` that lead to `node`, in order.
+fn links(dir: &Path, node: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut links: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|link| leads_to(link, node)).collect();
+    links.sort();
+    links
+}
+
+/// Finds out who shares a by-id name with another. udev makes it of a device's maker, model and serial number; without a
+/// serial number two of a model have the same, and it has but one link for them.
+pub(super) fn compare<'a>(all: impl Iterator<Item = &'a mut Names>) {
+    let mut groups: BTreeMap<String, Vec<&mut Names>> = BTreeMap::new();
+    for names in all {
+        if let Some(identity) = names.identity.clone() {
+            groups.entry(identity).or_default().push(names);
+        }
+    }
+    for names in groups.into_values().filter(|group| group.len() > 1).flatten() {
+        names.by_id_is_shared = true;
+    }
+}
+
+/// What to do about by-id names that several have; `what` they are.
+pub(super) fn warn<'a>(what: &str, all: impl Iterator<Item = &'a Names>) -> String {
+    let mut groups: BTreeMap<&str, Vec<&Names>> = BTreeMap::new();
+    for names in all.filter(|names| names.by_id_is_shared) {
+        groups.entry(names.identity.as_deref().unwrap_or_default()).or_default().push(names);
+    }
+    groups.values().map(|group| warn_of_group(what, group)).collect()
+}
+
+fn warn_of_group(what: &str, group: &[&Names]) -> String {
+    let count = match group.len() {
+        2 => "two".to_owned(),
+        3 => "three".to_owned(),
+        more => more.to_string(),
+    };
+    let link = group.iter().find_map(|names| names.by_id.first()?.file_name());
+    let name = link.map_or("a by-id name".to_owned(), |link| format!("the name {}", link.to_string_lossy()));
+    let advice = if group.iter().all(|names| !names.by_path.is_empty()) {
+        "use the by-path names, which stay with the sockets"
+    } else {
+        "without by-path names from udev nothing tells them apart for good"
+    };
+    format!("\n  warning: {count} {what} share {name}:\n           {advice}\n")
+}
