@@ -3,9 +3,10 @@
 //! `capture.rs` is the thread, `source.rs` what it captures from: `usb.rs` is the policy of V4L2 devices over `v4l2.rs`
 //! and the kernel's structs in `videodev2.rs`, `opencv.rs` is streams and files, `pattern.rs` needs nothing. Each gives
 //! the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and
-//! `offer.rs` asks a device what there is to choose from.
+//! `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod capture;
+mod choices;
 pub mod offer;
 #[cfg(feature = "opencv")]
 mod opencv;

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::Path;
 
+pub use super::choices::{Rates, Sizes};
 use super::usb::DEFAULT_SIZE;
+pub use super::v4l2::FourCc;
 use super::v4l2::{Device, Identity};
-pub use super::v4l2::{FourCc, Rates, Sizes};
 use crate::config::{Camera, Size};
 
 /// A capture device and what it offers.

@@ -18,7 +18,6 @@ use nix::time::{ClockId, clock_gettime};
 #[allow(clippy::wildcard_imports)]
 use super::videodev2::*;
 use crate::clock::Stamp;
-use crate::config::Size;
 
 /// A pixel format's four characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +66,7 @@ fn until_nul(text: &[u8]) -> String {
 }
 
 /// An open capture device.
-pub(super) struct Device(File);
+pub(super) struct Device(pub(super) File);
 
 impl Device {
     /// # Errors
@@ -290,90 +289,4 @@ impl Drop for Mapping {
         // SAFETY: mapped by us, and no slice of it outlives self.
         let _ = unsafe { munmap(self.start, self.length.get()) };
     }
-}
-
-/// Sizes on offer: one, or all of a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sizes {
-    /// This size.
-    One(Size),
-    /// From the least to the most, in steps; of a pixel where the driver knows no others.
-    Range {
-        /// The smallest.
-        least: Size,
-        /// The largest.
-        most: Size,
-        /// From one to the next.
-        step: Size,
-    },
-}
-
-/// Frames a second on offer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rates {
-    /// Each of these; none where the driver does not tell.
-    Each(Vec<f64>),
-    /// All from the least to the most.
-    Range {
-        /// The slowest.
-        least: f64,
-        /// The fastest.
-        most: f64,
-    },
-}
-
-impl Device {
-    /// The sizes of a format, in the driver's order.
-    pub(super) fn sizes(&self, fourcc: FourCc) -> Vec<Sizes> {
-        let pixel_format = u32::from_le_bytes(fourcc.0);
-        let mut sizes = Vec::new();
-        for index in 0.. {
-            let mut size = FrmSizeEnum { index, pixel_format, ..zeroed() };
-            // SAFETY: the struct is ENUM_FRAMESIZES', and lives through the call.
-            if unsafe { enum_framesizes(self.0.as_raw_fd(), &raw mut size) }.is_err() {
-                break;
-            }
-            if size.type_ != FRMSIZE_TYPE_DISCRETE {
-                // SAFETY: for the other types the driver fills `stepwise`, and any bytes are valid integers.
-                let of = unsafe { size.size.stepwise };
-                sizes.push(Sizes::Range {
-                    least: Size { width: of.min_width, height: of.min_height },
-                    most: Size { width: of.max_width, height: of.max_height },
-                    step: Size { width: of.step_width, height: of.step_height },
-                });
-                // A range has no second.
-                break;
-            }
-            // SAFETY: for the discrete type the driver fills `discrete`, and any bytes are valid integers.
-            let FrmSizeDiscrete { width, height } = unsafe { size.size.discrete };
-            sizes.push(Sizes::One(Size { width, height }));
-        }
-        sizes
-    }
-
-    /// The rates of a format at a size, in the driver's order.
-    pub(super) fn rates(&self, fourcc: FourCc, Size { width, height }: Size) -> Rates {
-        let pixel_format = u32::from_le_bytes(fourcc.0);
-        let mut rates = Vec::new();
-        for index in 0.. {
-            let mut interval = FrmIvalEnum { index, pixel_format, width, height, ..zeroed() };
-            // SAFETY: the struct is ENUM_FRAMEINTERVALS', and lives through the call.
-            if unsafe { enum_frameintervals(self.0.as_raw_fd(), &raw mut interval) }.is_err() {
-                break;
-            }
-            if interval.type_ != FRMIVAL_TYPE_DISCRETE {
-                // SAFETY: for the other types the driver fills `stepwise`, and any bytes are valid integers.
-                let FrmIvalStepwise { min, max, .. } = unsafe { interval.interval.stepwise };
-                return Rates::Range { least: rate(max), most: rate(min) };
-            }
-            // SAFETY: for the discrete type the driver fills `discrete`, and any bytes are valid integers.
-            rates.push(rate(unsafe { interval.interval.discrete }));
-        }
-        Rates::Each(rates)
-    }
-}
-
-/// Frames a second of an interval in seconds; infinite for one of zero.
-fn rate(interval: Fraction) -> f64 {
-    f64::from(interval.denominator) / f64::from(interval.numerator)
 }
