@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Agent, Either, End, Quantity, Receiver, Source};
+use crate::config::{Agent, Camera, Either, End, Flip, Quantity, Receiver, Rotate, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -37,7 +37,8 @@ fn describe_agent(agent: &Agent) -> String {
             Source::Pattern => "needs nothing",
         };
         let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();
-        let what = format!("{}{size}, {} frames a second at most", camera.source, camera.fps.get());
+        let view = describe_view(camera);
+        let what = format!("{}{size}{view}, {} frames a second at most", camera.source, camera.fps.get());
         line(&mut text, "camera", &camera.name, &what, there);
     }
     for link in &agent.links {
@@ -48,6 +49,22 @@ fn describe_agent(agent: &Agent) -> String {
         line(&mut text, "link", &end(&link.end), &what, "tried when the agent runs");
     }
     text
+}
+
+fn describe_view(camera: &Camera) -> String {
+    let turned = match camera.rotate {
+        Rotate::By0 => "",
+        Rotate::By90 => ", rotated by 90 degrees",
+        Rotate::By180 => ", rotated by 180 degrees",
+        Rotate::By270 => ", rotated by 270 degrees",
+    };
+    let flipped = match camera.flip {
+        None => "",
+        Some(Flip::Horizontal) => ", left is right",
+        Some(Flip::Vertical) => ", top is bottom",
+    };
+    let part = camera.crop.map(|crop| format!(", of which {crop}")).unwrap_or_default();
+    format!("{turned}{flipped}{part}")
 }
 
 fn describe_quantity(quantity: &Quantity) -> String {

@@ -1,8 +1,8 @@
 //! The agent: boards and cameras in, links out.
 //!
-//! A tokio task a port (`serial.rs`, parsing by `line.rs`) and a thread a camera (`camera/`, `encode.rs`) bring
-//! readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish.rs`) takes them from the shared state and the newest-frame slots.
-//! Each reports to its part in `health.rs`, from which a status is made each second.
+//! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
+//! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish.rs`) takes them from the
+//! shared state and the newest-frame slots. Each reports to its part in `health.rs`, from which a status is made each second.
 
 pub mod camera;
 pub mod demand;
@@ -11,6 +11,7 @@ pub mod health;
 pub mod line;
 pub mod publish;
 pub mod serial;
+pub mod transform;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::view::{Crop, Flip, Rotate};
 use crate::name::Name;
 
 /// One camera of an agent.
@@ -15,7 +16,7 @@ pub struct Camera {
     pub name: Name,
     /// Where its frames come from.
     pub source: Source,
-    /// The size wished for. Without it: 640x480 from a device or the pattern, a stream's or file's own.
+    /// The size wished for, before a turn. Without it: 640x480 from a device or the pattern, a stream's or file's own.
     pub size: Option<Size>,
     /// The most frames a second that are passed on.
     #[serde(default = "default_fps")]
@@ -23,6 +24,13 @@ pub struct Camera {
     /// JPEG quality, where a frame has to be encoded.
     #[serde(default)]
     pub quality: Quality,
+    /// Its picture is turned to the right.
+    #[serde(default)]
+    pub rotate: Rotate,
+    /// And then mirrored.
+    pub flip: Option<Flip>,
+    /// And then only a part of it is used.
+    pub crop: Option<Crop>,
     /// It is on when the agent starts.
     #[serde(default = "default_on")]
     pub on: bool,

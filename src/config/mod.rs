@@ -1,7 +1,7 @@
 //! TOML to plain, checked structs. Everything is checked here, at the door, and nowhere again; this module knows no
 //! component that will use it.
 //!
-//! A value checks itself as it is read (`address.rs`, `camera.rs`), so that the error carries its line; what
+//! A value checks itself as it is read (`address.rs`, `camera.rs`, `view.rs`), so that the error carries its line; what
 //! concerns several tables at once is checked in `agent.rs` and `receiver.rs`.
 
 mod address;
@@ -11,6 +11,7 @@ mod error;
 mod link;
 mod quantity;
 mod receiver;
+mod view;
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;
 pub use receiver::{Receiver, Web};
+pub use view::{Crop, Flip, Rotate};
 
 /// What a configuration file is for.
 #[derive(Debug)]

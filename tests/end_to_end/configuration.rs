@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 29] = [
+const WRONG: [(&str, u32, &[&str]); 32] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -57,6 +57,9 @@ const WRONG: [(&str, u32, &[&str]); 29] = [
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
     ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
+    ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nrotate = 45", 4, &["by 45", "90, 180 or 270"]),
+    ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nflip = \"both\"", 4, &["`both`", "`horizontal`"]),
+    ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\ncrop = \"8x8+0+0\"", 4, &["\"320x240+160+120\"", "at least 16"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nsize = \"big\"", 4, &["\"big\" is not a size", "\"640x480\""]),
 ];
 
@@ -111,7 +114,9 @@ fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
         agent(&plain).split_once("serial:").map(|(_, rest)| rest.to_owned()),
         agent(&set).split_once("serial:").map(|(_, rest)| rest
             .replace("fields: [\"temperature\", \"humidity\"]", "fields: []")
-            .replace("size: Some(Size { width: 640, height: 480 })", "size: None"))
+            .replace("size: Some(Size { width: 640, height: 480 })", "size: None")
+            .replace("flip: Some(Horizontal)", "flip: None")
+            .replace("crop: Some(Crop { width: 320, height: 240, x: 160, y: 120 })", "crop: None"))
     );
 
     let receiver = |path: &Path| format!("{:?}", config::receiver(path).expect("the receiver's file"));

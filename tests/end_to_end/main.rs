@@ -24,5 +24,7 @@ mod ports;
 mod page;
 /// What the README promises in code.
 mod readme;
+/// Pictures turned, mirrored and cut.
+mod views;
 /// How the programs end.
 mod shutdown;

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::STALLED;
 use super::pulse::Pulse;
 use super::source::{Next, Picture, Source};
 use crate::agent::demand::Demand;
 use crate::agent::encode::Encoder;
 use crate::agent::health::Part;
+use crate::agent::transform::{Transform, Transformed};
 use crate::config;
 use crate::frame::{Jpeg, Slot};
 
@@ -49,6 +51,8 @@ impl Capture {
         self.health.count("opened", 1);
         let how = source.describe();
         let mut encoder = Encoder::default();
+        let mut transform = Transform::of(&self.config)?;
+        let mut damaged_since = None;
         let living = if matches!(self.config.source, config::Source::Film(_)) { STREAM_LIVING } else { LIVING };
         while !self.stop.is_cancelled() {
             self.pulse.beat(living);
@@ -70,10 +74,21 @@ impl Capture {
                 Next::Taken(captured, picture) => (captured, picture),
             };
             self.pulse.beat(living);
-            let (width, height, bytes) = match picture {
+            let (mut width, mut height, mut bytes) = match picture {
                 Picture::Jpeg { width, height, bytes } => (width, height, bytes),
                 Picture::Pixels(frame) => (frame.width, frame.height, encoder.encode(frame, quality)?),
             };
+            if let Some(transform) = &mut transform {
+                let Some(transformed) = transform.apply(&bytes)? else {
+                    self.health.count("damaged frames", 1);
+                    if damaged_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
+                        bail!("gives only broken frames");
+                    }
+                    continue;
+                };
+                damaged_since = None;
+                Transformed { width, height, bytes } = transformed;
+            }
             let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
             self.slot.put(Jpeg { seq, captured, width, height, bytes });
             self.works(&how);
