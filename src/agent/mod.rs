@@ -25,7 +25,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config;
+use crate::config::{self, OutPattern};
 use crate::frame::Slots;
 use crate::name::Name;
 use crate::reading::State;
@@ -33,7 +33,7 @@ use crate::wire::{self, Status, Tally};
 use camera::Camera;
 use demand::Control;
 use health::{Kind, Part};
-use publish::Publisher;
+use publish::{Gathered, Publisher};
 use serial::Port;
 
 /// How often a status is made.
@@ -110,6 +110,8 @@ impl Agent {
     fn publishers(&self) -> impl Iterator<Item = Publisher> {
         let cameras: Vec<Name> = self.config.cameras.iter().map(|camera| camera.name.clone()).collect();
         self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
+            // A pub link begins with its first subscriber.
+            let heard = (outlet.pattern == OutPattern::Pair).then_some(0);
             Publisher {
                 number,
                 agent: self.config.name.clone(),
@@ -118,7 +120,7 @@ impl Agent {
                 cameras: cameras.clone(),
                 controls: self.controls.clone(),
                 state: Arc::clone(&self.state),
-                feed: self.state.follow(),
+                readings: Gathered::new(self.state.follow(), heard, health.clone()),
                 newest: self.slots.follow(),
                 status: self.status.subscribe(),
                 health: health.clone(),

@@ -3,16 +3,20 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
+mod gather;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+pub use gather::Gathered;
 
 use super::demand::Control;
 use super::health::Part;
@@ -20,14 +24,8 @@ use crate::config::{End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
-use crate::reading::{Batch, State};
+use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode, frame_topic};
-
-/// Readings wait this long for others, counted from the last message that had some, and a message with about so many
-/// bytes of them is full: each message wakes two threads here and some at the other end, and a flood brings new lines
-/// every moment.
-const GATHER: Duration = Duration::from_millis(5);
-const FULL: usize = 40 * 1024;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -55,7 +53,7 @@ pub struct Publisher {
     /// Current readings.
     pub state: Arc<State>,
     /// Every reading.
-    pub feed: broadcast::Receiver<Arc<Batch>>,
+    pub readings: Gathered,
     /// Every camera's newest frame.
     pub newest: watch::Receiver<Newest>,
     /// How the agent is.
@@ -69,13 +67,6 @@ const LAST: Duration = Duration::from_millis(300);
 
 /// What the other side still has to be told.
 struct Pending {
-    readings: Vec<Arc<Batch>>,
-    /// About so many bytes.
-    length: usize,
-    /// When the next readings may go.
-    gathered: Instant,
-    /// The number of the last reading that was taken from the feed.
-    heard: Option<u64>,
     /// A new status has not been sent yet.
     status: bool,
     /// Of each camera, the last frame that was sent.
@@ -97,11 +88,6 @@ impl Publisher {
     /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
     pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
-            readings: Vec::new(),
-            length: 0,
-            gathered: Instant::now(),
-            // A pub link begins with its first subscriber.
-            heard: (self.outlet.pattern == OutPattern::Pair).then_some(0),
             status: true,
             sent: vec![0; self.cameras.len()],
             turn: 0,
@@ -157,7 +143,7 @@ impl Publisher {
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
-                let left = self.readings_left(pending);
+                let left = self.readings_left();
                 if left == 0 || Instant::now() >= end {
                     if left > 0 {
                         warn!("link {}: the last {left} batches of readings were not taken", self.outlet.end.address());
@@ -172,10 +158,7 @@ impl Publisher {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 changed = link.changed() => changed?,
-                batch = self.feed.recv(), if writable && pending.readings.is_empty() => {
-                    batch.ok().into_iter().for_each(|batch| self.take(batch, pending));
-                }
-                () = sleep_until(pending.gathered), if writable && !pending.readings.is_empty() => {}
+                () = self.readings.ready(), if writable => {}
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
@@ -188,9 +171,9 @@ impl Publisher {
     }
 
     /// Batches that the end should wait for, if this link carries readings to a peer at all.
-    fn readings_left(&self, pending: &Pending) -> usize {
+    fn readings_left(&self) -> usize {
         match (self.outlet.pattern, self.outlet.format) {
-            (OutPattern::Pair, Format::Watchpost | Format::Json) => pending.readings.len() + self.feed.len(),
+            (OutPattern::Pair, Format::Watchpost | Format::Json) => self.readings.left(),
             _ => 0,
         }
     }
@@ -203,10 +186,7 @@ impl Publisher {
             Some(1) if self.outlet.pattern == OutPattern::Pub => {
                 if pending.topics.is_empty() {
                     // What was said to nobody is gone.
-                    self.feed = self.feed.resubscribe();
-                    pending.readings.clear();
-                    pending.length = 0;
-                    pending.heard = None;
+                    self.readings.forget();
                 }
                 if pending.topics.len() < MOST_TOPICS {
                     pending.topics.insert(parts[0].slice(1..));
@@ -221,22 +201,11 @@ impl Publisher {
 
     /// Sends one message if there is one to be sent; `now`: readings, too, if there are any.
     fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
-        while pending.length < FULL {
-            match self.feed.try_recv() {
-                Ok(batch) => self.take(batch, pending),
-                // What is lost shows in the numbers of the next batch.
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
-                Err(_) => break,
-            }
-        }
-        let may_go = now || pending.length >= FULL || Instant::now() >= pending.gathered;
-        if !pending.readings.is_empty() && may_go {
-            let message = Message::readings(&self.agent, &self.boot, &pending.readings);
+        if let Some(batches) = self.readings.message(now) {
+            let message = Message::readings(&self.agent, &self.boot, batches);
             let sent = self.send(link, &message, &mut pending.tally)?;
             if sent {
-                pending.readings.clear();
-                pending.length = 0;
-                pending.gathered = Instant::now() + GATHER;
+                self.readings.sent();
             }
             return Ok(sent);
         }
@@ -292,16 +261,6 @@ impl Publisher {
         Ok(sent)
     }
 
-    fn take(&self, batch: Arc<Batch>, pending: &mut Pending) {
-        let missed = pending.heard.map_or(0, |heard| batch.seq - heard - 1);
-        if missed > 0 {
-            self.health.count("readings lost", missed);
-        }
-        pending.heard = Some(batch.last_seq());
-        pending.length += length(&batch);
-        pending.readings.push(batch);
-    }
-
     /// Tells the cameras whose frames the other side takes now.
     fn demand(&self, pending: &mut Pending) {
         for (camera, control) in self.controls.iter().enumerate() {
@@ -343,40 +302,9 @@ impl Publisher {
     }
 }
 
-/// At most this long is a batch as JSON, where each character of a name may be two.
-fn length(batch: &Batch) -> usize {
-    let values = batch.values.iter().map(|(quantity, _)| 64 + 2 * quantity.name.len() + 2 * quantity.unit.len());
-    192 + values.sum::<usize>()
-}
-
 fn pattern(pattern: OutPattern) -> Pattern {
     match pattern {
         OutPattern::Pair => Pattern::Pair,
         OutPattern::Pub => Pattern::Pub,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Stamp;
-    use crate::quantity::Quantity;
-
-    #[test]
-    fn a_batch_is_no_longer_on_the_wire_than_is_counted_for_it() {
-        for name in ["t", "\"\\\"\\", &"\\".repeat(256), "温度"] {
-            let quantity = Arc::new(Quantity { name: name.into(), unit: name.into(), listed: false });
-            let name = Name::nearest(&"x".repeat(1_000));
-            let batch = Arc::new(Batch {
-                port: name.clone(),
-                captured: Stamp::now(),
-                stale_after: Duration::from_hours(1_000_000),
-                seq: u64::MAX - 2,
-                values: vec![(Arc::clone(&quantity), -f64::MIN_POSITIVE), (quantity, f64::MAX)].into(),
-            });
-            let json = |batches: &[Arc<Batch>]| Message::readings(&name, &name, batches).to_json().len();
-            let written = json(std::slice::from_ref(&batch)) - json(&[]);
-            assert!(written <= length(&batch), "{written} bytes, {} counted", length(&batch));
-        }
     }
 }
