@@ -88,6 +88,17 @@ impl Slot {
         self.newest.send_modify(|newest| old = std::mem::replace(&mut newest[self.camera], jpeg));
         drop(old);
     }
+
+    /// Takes away the camera's newest frame: there is nothing new of it, and what comes late must not have an old one.
+    pub fn clear(&self) {
+        let mut old = None;
+        // Nobody need know.
+        self.newest.send_if_modified(|newest| {
+            old = newest[self.camera].take();
+            false
+        });
+        drop(old);
+    }
 }
 
 /// Start and end of an image: ITU-T T.81, table B.1.

@@ -35,12 +35,19 @@ struct Inner {
 
 #[derive(Debug)]
 struct Now {
-    up: bool,
+    state: State,
     cause: String,
     since: Instant,
     said: Said,
     trouble_logged: bool,
     counts: BTreeMap<Cow<'static, str>, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Up,
+    Down,
+    Rest,
 }
 
 /// The same thing of the same part is logged this often at most, and less and less often while it goes on; status
@@ -53,14 +60,14 @@ const MOST_SAID: usize = 32;
 
 impl Now {
     /// False when it was so already.
-    fn turn(&mut self, up: bool, cause: &str) -> bool {
-        if (self.up, self.cause.as_str()) == (up, cause) {
+    fn turn(&mut self, state: State, cause: &str) -> bool {
+        if (self.state, self.cause.as_str()) == (state, cause) {
             return false;
         }
-        if self.up != up {
+        if self.state != state {
             self.since = Instant::now();
         }
-        self.up = up;
+        self.state = state;
         cause.clone_into(&mut self.cause);
         true
     }
@@ -100,13 +107,15 @@ impl Said {
     }
 }
 
+const STARTING: &str = "starting";
+
 impl Part {
     /// A part that has not started yet.
     #[must_use]
     pub fn new(kind: Kind, name: Name, source: String) -> Part {
         let now = Now {
-            up: false,
-            cause: "starting".to_owned(),
+            state: State::Down,
+            cause: STARTING.to_owned(),
             since: Instant::now(),
             said: Said::default(),
             trouble_logged: false,
@@ -118,7 +127,7 @@ impl Part {
     /// It works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
-        let turned = now.turn(true, how);
+        let turned = now.turn(State::Up, how);
         // A trouble that was logged is also logged as over.
         if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how, Instant::now())) {
             info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
@@ -128,7 +137,7 @@ impl Part {
     /// It does not work, and why.
     pub fn down(&self, why: &str) {
         let mut now = self.now();
-        now.turn(false, why);
+        now.turn(State::Down, why);
         if now.said.is_news(why, Instant::now()) {
             now.trouble_logged = true;
             warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
@@ -137,9 +146,14 @@ impl Part {
 
     /// It does nothing, and that is as it should be.
     pub fn rest(&self, why: &str) {
-        if self.now().turn(false, why) {
+        if self.now().turn(State::Rest, why) {
             info!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
         }
+    }
+
+    /// It is about to work, or to be down with a cause.
+    pub fn start(&self) {
+        self.now().turn(State::Down, STARTING);
     }
 
     /// It works, but not all of it; `example` says more than `what`.
@@ -161,7 +175,7 @@ impl Part {
         PartStatus {
             name: self.0.name.clone(),
             source: self.0.source.clone(),
-            up: now.up,
+            up: now.state == State::Up,
             cause: now.cause.clone(),
             for_ms: now.since.elapsed().as_millis() as u64,
             counts: now.counts.clone(),

@@ -108,7 +108,6 @@ impl Agent {
     }
 
     fn publishers(&self) -> impl Iterator<Item = Publisher> {
-        let cameras: Vec<Name> = self.config.cameras.iter().map(|camera| camera.name.clone()).collect();
         self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
             // A pub link begins with its first subscriber.
             let heard = (outlet.pattern == OutPattern::Pair).then_some(0);
@@ -117,7 +116,7 @@ impl Agent {
                 agent: self.config.name.clone(),
                 boot: self.boot.clone(),
                 outlet: outlet.clone(),
-                cameras: cameras.clone(),
+                cameras: self.config.cameras.clone(),
                 controls: self.controls.clone(),
                 state: Arc::clone(&self.state),
                 readings: Gathered::new(self.state.follow(), heard, health.clone()),

@@ -39,6 +39,19 @@ pub struct Camera {
     pub on_demand: bool,
 }
 
+impl Camera {
+    /// Pixels a line and lines of its frames, as far as that can be known before the first.
+    #[must_use]
+    pub fn expected_size(&self) -> (u32, u32) {
+        let size = self.size.unwrap_or(Size { width: 640, height: 480 });
+        match (self.crop, self.rotate) {
+            (Some(crop), _) => (crop.width, crop.height),
+            (None, Rotate::By90 | Rotate::By270) => (size.height, size.width),
+            (None, Rotate::By0 | Rotate::By180) => (size.width, size.height),
+        }
+    }
+}
+
 fn default_on() -> bool {
     true
 }

@@ -122,7 +122,9 @@ impl Wall {
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
                 let readings = std::mem::take(&mut header.readings);
-                agent.show(header, jpeg) | agent.read(readings)
+                // Where there is a status it tells more, and the last frame stays what is shown of the camera.
+                let is_known = header.no_signal.is_some() && agent.status.is_some();
+                (!is_known && agent.show(header, jpeg)) | agent.read(readings)
             }
             Message::Readings(readings) => agent.read(readings.batches.into_iter().flat_map(Batch::readings)),
             Message::Status(mut status) => {
@@ -186,7 +188,8 @@ impl Agent {
         if let Some(camera) = self.cameras.get_mut(&name) {
             let known = &camera.shown.header;
             // Over another link already, or later than a newer one.
-            if shown.header.boot.is_some() && shown.header.boot == known.boot && shown.header.seq <= known.seq {
+            let numbered = shown.header.boot.is_some() && shown.header.no_signal.is_none();
+            if numbered && shown.header.boot == known.boot && shown.header.seq <= known.seq {
                 return false;
             }
             camera.number += 1;

@@ -143,6 +143,7 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
         age_us: 0,
         width,
         height,
+        no_signal: None,
         readings: Vec::new(),
     };
     Ok(Message::Frame(header, jpeg))

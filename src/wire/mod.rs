@@ -56,6 +56,9 @@ pub struct FrameHeader {
     pub width: u32,
     /// Lines.
     pub height: u32,
+    /// The picture is not the camera's, which gives none, but says why, and this is it. For formats that have no status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_signal: Option<String>,
     /// The newest reading of every quantity.
     pub readings: Vec<Reading>,
 }
@@ -253,9 +256,19 @@ impl Message {
             age_us: jpeg.captured.age().as_micros() as u64,
             width: jpeg.width,
             height: jpeg.height,
+            no_signal: None,
             readings: Reading::all(current),
         };
         Message::Frame(header, jpeg.bytes.clone())
+    }
+
+    /// The frame, which is a picture that says why the camera gives none.
+    #[must_use]
+    pub fn of_no_signal(mut self, cause: &str) -> Message {
+        if let Message::Frame(header, _) = &mut self {
+            header.no_signal = Some(cause.to_owned());
+        }
+        self
     }
 
     /// Readings as they are sent now.
@@ -312,6 +325,7 @@ impl Tally {
     /// Counts what is in a message.
     pub fn add(&mut self, message: &Message) {
         match message {
+            Message::Frame(header, _) if header.no_signal.is_some() => {}
             Message::Frame(header, _) => count(&mut self.frames, &header.camera),
             Message::Readings(readings) => {
                 let values = readings.batches.iter().flat_map(|batch| &batch.values);

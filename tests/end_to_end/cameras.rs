@@ -159,9 +159,10 @@ fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_o
 fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
     let bench = Bench::new();
     let (film, _) = film(&bench, "film", 5);
-    bench.plug_camera(0, &film);
+    // So slow that a status comes before its next frame.
+    bench.plug_camera_of(0, &format!("MJPG 480x320 1 {}", film.display()));
     bench.plug_camera(1, &film);
-    let port = free_port();
+    let ports = [free_port(), free_port()];
     let _agent = bench.agent(&format!(
         r#"
         name = "a"
@@ -170,12 +171,19 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
             {{ name = "rare", source = "/dev/video1", size = "480x320", on_demand = true }},
             {{ name = "off", source = "pattern", on = false }},
         ]
-        link = [{{ pattern = "pub", bind = "tcp://127.0.0.1:{port}" }}]
-        "#
+        link = [
+            {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
+            {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
+        ]
+        "#,
+        ports[0], ports[1]
     ));
-    let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
-    socket.set_rcvtimeo(30_000).expect("a timeout");
-    socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+    let [socket, other] = ports.map(|port| {
+        let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
+        socket.set_rcvtimeo(30_000).expect("a timeout");
+        socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+        socket
+    });
     socket.set_subscribe(b"status/").expect("a topic");
     let cameras = |ready: &dyn Fn(&Value, &Value) -> bool| loop {
         let parts = socket.recv_multipart(0).expect("a status");
@@ -198,4 +206,19 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
     });
     socket.set_unsubscribe(b"frame/a/rare").expect("a topic");
     cameras(&|_, rare| rests(rare));
+    // What it saw when somebody looked last is not shown to who looks next.
+    let frame = |socket: &zmq::Socket| {
+        socket.set_subscribe(b"frame/a/usb").expect("a topic");
+        let parts = loop {
+            let parts = socket.recv_multipart(0).expect("a frame");
+            if parts.len() == 3 {
+                break parts;
+            }
+        };
+        socket.set_unsubscribe(b"frame/a/usb").expect("a topic");
+        serde_json::from_slice::<Value>(&parts[1]).expect("JSON")
+    };
+    assert_eq!(frame(&socket)["camera"], "usb");
+    (0..3).for_each(|_| cameras(&|_, _| true));
+    assert!(frame(&other)["age_us"].as_u64() < Some(500_000));
 }

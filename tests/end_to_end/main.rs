@@ -20,6 +20,8 @@ mod films;
 mod links;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
 mod ports;
+/// What stands for a camera that is down.
+mod no_signal;
 /// What a browser shows.
 mod page;
 /// What the README promises in code.

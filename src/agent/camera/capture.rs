@@ -68,6 +68,9 @@ impl Capture {
             let (captured, picture) = match next {
                 Next::Nothing => continue,
                 Next::Passed => {
+                    if !wanted {
+                        self.slot.clear();
+                    }
                     self.works(&how);
                     continue;
                 }

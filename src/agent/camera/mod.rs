@@ -81,7 +81,10 @@ impl Camera {
         let (mut wait, mut hung) = (FIRST_WAIT, None);
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
             let worked = Arc::new(AtomicBool::new(false));
-            match self.capture(&frames, &worked, &mut hung, &shutdown).await {
+            let end = self.capture(&frames, &worked, &mut hung, &shutdown).await;
+            // What it saw last is old from now on.
+            self.slot.clear();
+            match end {
                 End::Stopped => continue,
                 End::Failed(error) => self.health.down(&format!("{error:#}")),
                 End::Hangs => self.health.down("hangs in its driver or stream"),
@@ -104,6 +107,9 @@ impl Camera {
 
     /// Waits until there is something to capture for.
     async fn needed(&mut self) {
+        if self.is_needed() {
+            return;
+        }
         while !self.is_needed() {
             self.health.rest(if self.demand.borrow().on {
                 "at rest: no link takes its frames"
@@ -115,6 +121,7 @@ impl Camera {
                 std::future::pending::<()>().await;
             }
         }
+        self.health.start();
     }
 
     fn is_needed(&self) -> bool {

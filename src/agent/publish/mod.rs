@@ -3,7 +3,9 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
+mod card;
 mod gather;
+mod no_signal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,12 +22,13 @@ pub use gather::Gathered;
 
 use super::demand::Control;
 use super::health::Part;
-use crate::config::{End, Format, OutPattern, Outlet};
+use crate::config::{self, End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode, frame_topic};
+use no_signal::NoSignal;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -46,8 +49,8 @@ pub struct Publisher {
     pub boot: Name,
     /// Its table in the configuration.
     pub outlet: Outlet,
-    /// The names of all cameras, as the slots have them.
-    pub cameras: Vec<Name>,
+    /// All cameras, as the slots have them.
+    pub cameras: Vec<config::Camera>,
     /// What is asked of each of them.
     pub controls: Vec<Control>,
     /// Current readings.
@@ -71,6 +74,8 @@ struct Pending {
     status: bool,
     /// Of each camera, the last frame that was sent.
     sent: Vec<u64>,
+    /// Of each camera, what is sent while it is down.
+    no_signal: Vec<NoSignal>,
     /// The camera whose turn it is.
     turn: usize,
     tally: Tally,
@@ -90,6 +95,7 @@ impl Publisher {
         let mut pending = Pending {
             status: true,
             sent: vec![0; self.cameras.len()],
+            no_signal: self.cameras.iter().map(|camera| NoSignal::new(camera.expected_size())).collect(),
             turn: 0,
             topics: BTreeSet::new(),
             connected: false,
@@ -215,9 +221,12 @@ impl Publisher {
             pending.status = !self.send(link, &message, &mut pending.tally)?;
             return Ok(!pending.status);
         }
+        if let Some(camera) = self.next_down(pending) {
+            return self.send_no_signal(link, camera, pending);
+        }
         let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };
         let skipped = jpeg.seq - pending.sent[camera] - 1;
-        let name = &self.cameras[camera];
+        let name = &self.cameras[camera].name;
         let message = Message::frame(&self.agent, name, &self.boot, &jpeg, &self.state.current());
         let sent = self.send(link, &message, &mut pending.tally)?;
         if sent {
@@ -225,6 +234,7 @@ impl Publisher {
             if pending.sent[camera] > 0 && skipped > 0 {
                 self.health.count("frames skipped", skipped);
             }
+            pending.no_signal[camera].frame_was_sent(&jpeg);
             pending.sent[camera] = jpeg.seq;
             pending.turn = camera + 1;
         }
@@ -242,6 +252,30 @@ impl Publisher {
         })
     }
 
+    /// A camera that is down, of which this link's receiver is to be told by a picture now.
+    fn next_down(&self, pending: &Pending) -> Option<usize> {
+        if self.outlet.format == Format::Watchpost {
+            return None;
+        }
+        let (status, newest) = (self.status.borrow(), self.newest.borrow());
+        // While there is a frame, the camera is back, and the status does not know yet.
+        let is_down = |camera: usize| pending.takes[camera] && newest[camera].is_none();
+        (0..self.cameras.len())
+            .find(|camera| is_down(*camera) && pending.no_signal[*camera].is_due(&status.cameras[*camera]))
+    }
+
+    fn send_no_signal(&self, link: &mut Link, camera: usize, pending: &mut Pending) -> Result<bool> {
+        let status = Arc::clone(&self.status.borrow());
+        let (status, no_signal) = (&status.cameras[camera], &mut pending.no_signal[camera]);
+        let jpeg = no_signal.jpeg(status)?;
+        let message = Message::frame(&self.agent, &status.name, &self.boot, &jpeg, &self.state.current());
+        let sent = self.send(link, &message.of_no_signal(&status.cause), &mut pending.tally)?;
+        if sent {
+            pending.no_signal[camera].was_sent();
+        }
+        Ok(sent)
+    }
+
     /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
     fn send(&self, link: &mut Link, message: &Message, tally: &mut Tally) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
@@ -253,6 +287,9 @@ impl Publisher {
         if sent {
             tally.add(message);
             match message {
+                Message::Frame(header, _) if header.no_signal.is_some() => {
+                    self.health.count("no-signal pictures sent", 1);
+                }
                 Message::Frame(..) => self.health.count("frames sent", 1),
                 Message::Readings(all) => self.health.count("readings sent", all.count()),
                 Message::Status(_) => {}
@@ -264,9 +301,10 @@ impl Publisher {
     /// Tells the cameras whose frames the other side takes now.
     fn demand(&self, pending: &mut Pending) {
         for (camera, control) in self.controls.iter().enumerate() {
-            let takes = self.takes(&self.cameras[camera], pending);
+            let takes = self.takes(&self.cameras[camera].name, pending);
             if std::mem::replace(&mut pending.takes[camera], takes) != takes {
                 control.take(self.number, takes);
+                pending.no_signal[camera].begin();
             }
         }
     }

@@ -1,0 +1,127 @@
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use turbojpeg::PixelFormat;
+
+use crate::harness::{Bench, film, free_port};
+
+fn pair() -> (zmq::Socket, String) {
+    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvtimeo(30_000).expect("a timeout");
+    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    (socket, address)
+}
+
+/// The next message that is a frame, or stands for one: a message of another kind comes once a second.
+fn frame(socket: &zmq::Socket) -> (Value, Vec<u8>) {
+    for _ in 0..10 {
+        let message: Value = serde_json::from_slice(&socket.recv_bytes(0).expect("a message")).expect("JSON");
+        if let Some(jpeg) = message["jpeg"].as_str() {
+            let jpeg = STANDARD.decode(jpeg).expect("base64");
+            return (message, jpeg);
+        }
+    }
+    panic!("no frame, and nothing that stands for one");
+}
+
+/// Light letters on much that is dark.
+fn assert_is_a_card(jpeg: &[u8], width: usize, height: usize) {
+    let image = turbojpeg::decompress(jpeg, PixelFormat::GRAY).expect("a JPEG");
+    assert_eq!((image.width, image.height), (width, height));
+    let light = image.pixels.iter().filter(|luma| **luma > 128).count();
+    let dark = image.pixels.iter().filter(|luma| **luma < 48).count();
+    assert!(light > 500 && dark > image.pixels.len() * 3 / 4, "{light} light and {dark} dark pixels");
+}
+
+#[test]
+fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_frame() {
+    let bench = Bench::new();
+    let (path, jpegs) = film(&bench, "film", 5);
+    bench.plug_camera(0, &path);
+    let ((json, json_link), (base64, base64_link)) = (pair(), pair());
+    let _agent = bench.agent(&format!(
+        r#"
+        camera = [{{ name = "door", source = "/dev/video0", size = "480x320" }}]
+        link = [
+            {{ pattern = "pair", connect = "{json_link}", format = "json" }},
+            {{ pattern = "pair", connect = "{base64_link}", format = "base64" }},
+        ]
+        "#
+    ));
+    let (mut last, _) = frame(&json);
+    fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
+    let mut cards = Vec::new();
+    while cards.len() < 3 {
+        let (header, jpeg) = frame(&json);
+        if header["no_signal"].is_null() {
+            assert!(cards.is_empty() && header["seq"].as_u64() > last["seq"].as_u64(), "{header}");
+            last = header;
+        } else {
+            assert!(
+                ["unplugged", "no such device"].contains(&header["no_signal"].as_str().expect("a text")),
+                "{header}"
+            );
+            assert_eq!((&header["camera"], header["seq"].as_u64()), (&"door".into(), Some(0)));
+            assert_is_a_card(&jpeg, 480, 320);
+            cards.push(header["captured_at_us"].as_i64().expect("a time"));
+        }
+    }
+    // Once a second.
+    assert!(cards.windows(2).all(|two| two[1] - two[0] > 800_000), "{cards:?}");
+    let card = loop {
+        let jpeg = STANDARD.decode(base64.recv_bytes(0).expect("a frame")).expect("base64");
+        if !jpegs.contains(&jpeg) {
+            break jpeg;
+        }
+    };
+    assert_is_a_card(&card, 480, 320);
+    bench.plug_camera(0, &path);
+    let again = loop {
+        let (header, _) = frame(&json);
+        if header["no_signal"].is_null() {
+            break header;
+        }
+    };
+    assert!(again["seq"].as_u64() > last["seq"].as_u64() && again["age_us"].as_u64() < Some(1_000_000), "{again}");
+}
+
+#[test]
+fn who_comes_while_a_camera_is_down_gets_no_old_frame_of_it() {
+    let bench = Bench::new();
+    bench.plug_camera(0, &film(&bench, "film", 5).0);
+    let ports = [free_port(), free_port()];
+    let _agent = bench.agent(&format!(
+        r#"
+        name = "a"
+        camera = [{{ name = "door", source = "/dev/video0", size = "480x320" }}]
+        link = [
+            {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
+            {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
+        ]
+        "#,
+        ports[0], ports[1]
+    ));
+    let subscriber = |port: u16| {
+        let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
+        socket.set_rcvtimeo(30_000).expect("a timeout");
+        socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+        socket.set_subscribe(b"").expect("a topic");
+        socket
+    };
+    let is_down = |parts: &[Vec<u8>]| {
+        let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
+        header["type"] == "status" && header["cameras"][0]["cause"] == "no such device"
+    };
+    let first = subscriber(ports[0]);
+    while first.recv_multipart(0).expect("a frame").len() < 3 {}
+    fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
+    while !is_down(&first.recv_multipart(0).expect("a status")) {}
+    let late = subscriber(ports[1]);
+    for _ in 0..3 {
+        let parts = late.recv_multipart(0).expect("a status");
+        assert!(is_down(&parts), "{}", String::from_utf8_lossy(&parts[0]));
+    }
+}
