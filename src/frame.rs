@@ -116,20 +116,3 @@ pub fn whole_jpeg(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
     bytes[..end].ends_with(&EOI).then_some(&bytes[..end])
 }
-
-/// Width and height as a JPEG's frame header says (T.81, B.2.2); `None` when there is no such header.
-#[must_use]
-pub fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let mut rest = bytes.strip_prefix(&SOI)?;
-    loop {
-        let [0xff, marker, high, low, ..] = *rest else { return None };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        // All of C0 to CF start a frame but DHT, JPG and DAC.
-        if (0xc0..=0xcf).contains(&marker) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            let [h1, h0, w1, w0] = *rest.get(5..9)? else { return None };
-            let size = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
-            return (size.0 > 0 && size.1 > 0).then_some(size);
-        }
-        rest = rest.get(2 + length.max(2)..)?;
-    }
-}

@@ -21,6 +21,7 @@
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
+//! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
 //! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
 //! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
@@ -49,6 +50,7 @@ pub mod clock;
 pub mod quantity;
 pub mod config;
 pub mod reading;
+pub mod jpeg;
 pub mod frame;
 pub mod wire;
 pub mod link;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{FrameHeader, Message, VERSION};
 use crate::config::{Format, ShownAs};
-use crate::frame::jpeg_size;
+use crate::jpeg;
 use crate::name::Name;
 
 /// A header is at most this long; an agent with a thousand quantities is well below.
@@ -90,7 +90,7 @@ fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
         None => return Err(Malformed::Header("no v".into())),
     }
     match (kind.kind.as_deref(), jpeg) {
-        (Some("frame"), Some(jpeg)) if jpeg_size(&jpeg).is_some() => {
+        (Some("frame"), Some(jpeg)) if jpeg::size(&jpeg).is_some() => {
             Ok(Message::Frame(serde_json::from_slice(header)?, jpeg))
         }
         (Some("frame"), _) => Err(Malformed::Jpeg),
@@ -132,7 +132,7 @@ pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<st
 
 /// A frame that came without a header of ours: what can be known is in the JPEG.
 fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed> {
-    let (width, height) = jpeg_size(&jpeg).ok_or(Malformed::Jpeg)?;
+    let (width, height) = jpeg::size(&jpeg).ok_or(Malformed::Jpeg)?;
     let header = FrameHeader {
         v: VERSION,
         agent,

@@ -1,0 +1,64 @@
+//! Cameras' JPEGs, sound and damaged, against libjpeg-turbo's decoder.
+
+mod agree;
+mod pictures;
+
+use std::fs;
+
+use agree::Decoded;
+use fastrand::Rng;
+use turbojpeg::PixelFormat;
+use watchpost::frame::Layout;
+use watchpost::jpeg;
+
+#[test]
+fn of_a_hundred_thousand_damaged_pictures_the_decoder_takes_what_passes() {
+    let mut rng = Rng::new();
+    let originals = pictures::originals(&mut rng);
+    let (mut passed, mut too_strict) = (0, 0);
+    for _ in 0..100_000 {
+        let jpeg = pictures::damaged(&mut rng, &originals);
+        if agree::on_bytes(&jpeg) {
+            passed += 1;
+        } else if matches!(agree::decode(&jpeg), Decoded::Well { .. }) {
+            too_strict += 1;
+        }
+    }
+    println!("{passed} passed, and of those refused {too_strict} are decoded without a warning");
+    // Neither kind is rare.
+    assert!((15_000..85_000).contains(&passed), "{passed} passed");
+    assert!(too_strict < 20, "{too_strict} refused without need");
+}
+
+#[test]
+fn pictures_that_nothing_happened_to_pass_and_are_decoded() {
+    for jpeg in pictures::originals(&mut Rng::new()) {
+        let sound = jpeg::check(&jpeg).expect("a sound picture");
+        assert_eq!(sound.bytes, jpeg);
+        let image = turbojpeg::decompress(&sound.complete(), PixelFormat::RGB).expect("a picture");
+        assert_eq!((image.width, image.height), (sound.width as usize, sound.height as usize));
+    }
+}
+
+#[test]
+fn without_its_standard_tables_a_picture_comes_out_with_them() {
+    let mut rng = Rng::new();
+    for layout in [Layout::Yuv422, Layout::Bgr] {
+        let jpeg = pictures::encoded(&mut rng, layout, 64, 48, 80);
+        let bare = pictures::without_tables(&jpeg);
+        let whole = jpeg::check(&bare).expect("a sound picture").complete();
+        // As many tables as the encoder wrote, in one segment instead of four.
+        assert_eq!((whole.len(), bare.len()), (jpeg.len() - 3 * 4, whole.len() - 420));
+        let pixels = [&jpeg[..], &whole].map(|jpeg| turbojpeg::decompress(jpeg, PixelFormat::RGB).expect("a picture"));
+        assert!(pixels[0].pixels == pixels[1].pixels);
+    }
+}
+
+/// What the fuzzer starts from and what it found; `cargo +nightly fuzz run jpeg` looks for more.
+#[test]
+fn the_decoder_takes_what_passes_of_the_fuzzers_findings() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/jpeg");
+    let files: Vec<_> = fs::read_dir(corpus).expect("the corpus").map(|file| file.expect("a file").path()).collect();
+    let passed = files.iter().filter(|file| agree::on_bytes(&fs::read(file).expect("a file"))).count();
+    assert!(passed > 5, "{passed} of {files:?}");
+}

@@ -1,0 +1,129 @@
+//! JPEGs as encoders make them, and what buses, drivers and firmware do to them.
+
+use std::ops::Range;
+
+use fastrand::Rng;
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
+use watchpost::agent::encode::Encoder;
+use watchpost::config::Quality;
+use watchpost::frame::{Frame, Layout};
+
+/// Made once with restarts, which neither the crate's encoder nor turbojpeg's writes.
+const RESTARTS: &[u8] = include_bytes!("../../fuzz/corpus/jpeg/restarts");
+
+const DHT: u8 = 0xc4;
+const SOS: u8 = 0xda;
+
+/// Small pictures of several sizes, qualities and layouts, with standard tables, without, and with tables of their own.
+pub fn originals(rng: &mut Rng) -> Vec<Vec<u8>> {
+    let mut standard = Vec::new();
+    let mut others = vec![RESTARTS.to_vec()];
+    for (width, height) in [(8, 8), (16, 16), (34, 17), (64, 48)] {
+        for quality in [20, 80, 100] {
+            standard.extend([Layout::Yuv422, Layout::Bgr].map(|layout| encoded(rng, layout, width, height, quality)));
+        }
+        for subsamp in [Subsamp::None, Subsamp::Gray, Subsamp::Sub1x2, Subsamp::Sub4x1] {
+            standard.push(compressed(rng, subsamp, false, width as usize, height as usize));
+            others.push(compressed(rng, subsamp, true, width as usize, height as usize));
+        }
+    }
+    others.extend(standard.iter().map(|jpeg| without_tables(jpeg)));
+    [standard, others].concat()
+}
+
+/// By the agent's own encoder.
+pub fn encoded(rng: &mut Rng, layout: Layout, width: u32, height: u32, quality: i64) -> Vec<u8> {
+    let bytes = width * height * if layout == Layout::Bgr { 3 } else { 2 };
+    let data = content(rng, bytes as usize);
+    let quality = Quality::try_from(quality).expect("a quality");
+    Encoder::default().encode(Frame { width, height, layout, data: &data }, quality).expect("a picture").to_vec()
+}
+
+fn compressed(rng: &mut Rng, subsamp: Subsamp, optimize: bool, width: usize, height: usize) -> Vec<u8> {
+    let pixels = content(rng, width * height * 3);
+    let mut compressor = Compressor::new().expect("an encoder");
+    compressor.set_subsamp(subsamp).expect("a way of sampling");
+    compressor.set_optimize(optimize).expect("a choice");
+    let image = Image { pixels: &*pixels, width, pitch: width * 3, height, format: PixelFormat::RGB };
+    compressor.compress_to_vec(image).expect("a picture")
+}
+
+/// Smooth, with more or less noise.
+fn content(rng: &mut Rng, bytes: usize) -> Vec<u8> {
+    let noise = rng.u8(1..=255);
+    (0..bytes).map(|place| (place / 7) as u8 ^ rng.u8(..noise)).collect()
+}
+
+/// As most cameras send it.
+pub fn without_tables(jpeg: &[u8]) -> Vec<u8> {
+    let mut bare = jpeg.to_vec();
+    for segment in segments(jpeg).into_iter().rev().filter(|segment| jpeg[segment.start + 1] == DHT) {
+        bare.drain(segment);
+    }
+    bare
+}
+
+/// Where the segments are, up to the scan's header and with it.
+fn segments(jpeg: &[u8]) -> Vec<Range<usize>> {
+    let mut segments = Vec::new();
+    let mut place = 2;
+    while let Some(&[0xff, marker, high, low]) = jpeg.get(place..place + 4) {
+        let end = place + 2 + usize::from(u16::from_be_bytes([high, low]));
+        if end > jpeg.len() {
+            break;
+        }
+        segments.push(place..end);
+        place = end;
+        if marker == SOS {
+            break;
+        }
+    }
+    segments
+}
+
+/// One of the originals, damaged once or a few times.
+pub fn damaged(rng: &mut Rng, originals: &[Vec<u8>]) -> Vec<u8> {
+    let mut jpeg = any(rng, originals).clone();
+    for _ in 0..rng.usize(1..4) {
+        let other = any(rng, originals);
+        if jpeg.len() > 2 {
+            damage(rng, &mut jpeg, other);
+        }
+    }
+    jpeg
+}
+
+fn any<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
+    &from[rng.usize(..from.len())]
+}
+
+fn damage(rng: &mut Rng, jpeg: &mut Vec<u8>, other: &[u8]) {
+    let head = segments(jpeg);
+    // In the headers as often as anywhere, and in a short one as often as in a long one.
+    let whole = 0..jpeg.len();
+    let part = if head.is_empty() || rng.bool() { &whole } else { any(rng, &head) };
+    let place = rng.usize(part.clone());
+    let near = rng.usize(place..jpeg.len().min(place + 64));
+    match rng.u8(..9) {
+        0 => jpeg[place] ^= rng.u8(1..),
+        1 => jpeg[place] = *any(rng, &[0, 1, 4, 0x11, 0x12, 0x21, 0x31, 0xc4, 0xd0, 0xd8, 0xd9, 0xff]),
+        2 => jpeg.swap(place, near),
+        3 => drop(jpeg.drain(place..=near)),
+        4 => drop(jpeg.splice(place..place, (0..rng.usize(1..9)).map(|_| rng.u8(..)).collect::<Vec<_>>())),
+        5 => jpeg.truncate(place),
+        6 => *jpeg = [&jpeg[..place], &other[rng.usize(..other.len())..]].concat(),
+        _ if head.is_empty() => {}
+        7 => {
+            let (segment, place) = (any(rng, &head).clone(), any(rng, &head).start);
+            *jpeg = [&jpeg[..place], &jpeg[segment], &jpeg[place..]].concat();
+        }
+        _ => {
+            let (a, b) = (rng.usize(..head.len()), rng.usize(..head.len()));
+            let (a, b) = (head[a.min(b)].clone(), head[a.max(b)].clone());
+            if a != b {
+                let parts = [&jpeg[..a.start], &jpeg[b.clone()], &jpeg[a.end..b.start], &jpeg[a], &jpeg[b.end..]];
+                *jpeg = parts.concat();
+            }
+        }
+    }
+}
