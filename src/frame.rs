@@ -100,19 +100,3 @@ impl Slot {
         drop(old);
     }
 }
-
-/// Start and end of an image: ITU-T T.81, table B.1.
-const SOI: [u8; 2] = [0xff, 0xd8];
-const EOI: [u8; 2] = [0xff, 0xd9];
-
-/// The bytes from the start to the end of the image, without what drivers leave after it; `None` when either is
-/// missing, as in a frame that was cut on the bus.
-#[must_use]
-pub fn whole_jpeg(bytes: &[u8]) -> Option<&[u8]> {
-    if !bytes.starts_with(&SOI) {
-        return None;
-    }
-    // Drivers pad with zeros to a buffer's length: the end lies near the end.
-    let end = bytes.iter().rposition(|byte| *byte != 0)? + 1;
-    bytes[..end].ends_with(&EOI).then_some(&bytes[..end])
-}

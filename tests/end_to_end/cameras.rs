@@ -6,7 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::{Bench, Program, film, free_port};
+use crate::harness::{Bench, Program, film, free_port, saved};
+
+const SOF0: [u8; 2] = [0xff, 0xc0];
+const DHT: [u8; 2] = [0xff, 0xc4];
+const SOS: [u8; 2] = [0xff, 0xda];
 
 fn agent(bench: &Bench, link: &str) -> Program {
     bench.agent(&format!(
@@ -18,6 +22,10 @@ fn agent(bench: &Bench, link: &str) -> Program {
         link = [{{ pattern = "pair", connect = "{link}" }}]
         "#
     ))
+}
+
+fn place_of(jpeg: &[u8], marker: [u8; 2]) -> Option<usize> {
+    jpeg.windows(2).position(|two| two == marker)
 }
 
 #[test]
@@ -102,11 +110,56 @@ fn cut_frames_are_dropped_and_counted() {
     fs::write(bench.camera(0, "cut"), "").expect("a temporary file");
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    receiver
-        .program
-        .says_json("the count", |message| message["cameras"][0]["counts"]["broken frames"].as_u64() > Some(5));
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives only broken frames");
+    receiver.program.says_json("the count", |message| message["cameras"][0]["counts"]["cut frames"].as_u64() > Some(5));
+    let cause = "gives only broken frames: the end is missing";
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
+}
+
+#[test]
+fn broken_frames_are_counted_by_their_cause_and_only_whole_ones_are_sent() {
+    let bench = Bench::new();
+    let (path, jpegs) = film(&bench, "film", 1);
+    let jpeg = &jpegs[0];
+    let mut damaged = jpeg.clone();
+    let frame = place_of(&damaged, SOF0).expect("a frame header");
+    damaged[frame + 2..frame + 4].fill(0);
+    let cut = &jpeg[..jpeg.len() - 2];
+    fs::write(&path, [b"rubbish\xff\xd9", jpeg.as_slice(), &damaged, cut].concat()).expect("a temporary file");
+    bench.plug_camera(0, &path);
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    let status = receiver.program.says_json("the counts", |message| {
+        ["frames", "frames that are no JPEG", "damaged frames", "cut frames"]
+            .iter()
+            .all(|name| message["cameras"][0]["counts"][name].as_u64() >= Some(5))
+    });
+    assert_eq!(status["cameras"][0]["up"], true);
+    assert!(saved(&bench, status["agent"].as_str().expect("a name"), "usb") == *jpeg);
+}
+
+#[test]
+fn a_camera_without_huffman_tables_arrives_with_them_and_with_the_size_that_its_pictures_have() {
+    let bench = Bench::new();
+    let (path, jpegs) = film(&bench, "film", 1);
+    let mut bare = jpegs[0].clone();
+    while let Some(place) = place_of(&bare, DHT) {
+        let length = u16::from_be_bytes([bare[place + 2], bare[place + 3]]);
+        bare.drain(place..place + 2 + usize::from(length));
+    }
+    fs::write(&path, bare).expect("a temporary file");
+    fs::create_dir(bench.path("cameras")).expect("a temporary directory");
+    // The driver says something else than the camera does.
+    let camera = format!("MJPG 640x480 25 {}\n", path.display());
+    fs::write(bench.camera(0, "camera"), camera).expect("a temporary file");
+    let receiver = bench.pair_receiver();
+    let _agent = agent(&bench, &receiver.link);
+    let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(480), Some(320)));
+    let jpeg = saved(&bench, frame["agent"].as_str().expect("a name"), "usb");
+    assert!(place_of(&jpeg, DHT).is_some_and(|table| Some(table) < place_of(&jpeg, SOS)), "no table");
+    let pixels = |jpeg: &[u8]| turbojpeg::decompress(jpeg, turbojpeg::PixelFormat::RGB).expect("a JPEG").pixels;
+    assert!(pixels(&jpeg) == pixels(&jpegs[0]), "another picture");
 }
 
 #[test]
@@ -124,7 +177,7 @@ fn a_yuyv_camera_is_encoded() {
     // The driver has but one size, and the frame says which.
     assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(320), Some(240)));
     let agent = frame["agent"].as_str().expect("a name");
-    let jpeg = crate::harness::saved(&bench, agent, "usb");
+    let jpeg = saved(&bench, agent, "usb");
     let image = turbojpeg::decompress(&jpeg, turbojpeg::PixelFormat::GRAY).expect("a JPEG");
     assert_eq!((image.width, image.height), (320, 240));
     for line in [10, 120, 230] {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
 
 use super::pace::Pace;
 use super::source::{Next, Picture};
@@ -14,7 +13,8 @@ use super::{PATIENCE, STALLED};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
-use crate::frame::{Frame, Layout, whole_jpeg};
+use crate::frame::{Frame, Layout};
+use crate::jpeg::{self, Fault};
 
 pub(super) const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
 
@@ -107,13 +107,11 @@ impl Usb {
         self.sequence = Some(sequence);
     }
 
-    /// The camera's own bytes, copied once, and the buffer given back before anyone works on them.
+    /// The camera's own JPEG, copied once, and the buffer given back before anyone works on them.
     fn own_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Next<'_>> {
-        let bytes = whole_jpeg(self.stream.bytes(&filled)).map(Bytes::copy_from_slice);
+        let sound = jpeg::check(self.stream.bytes(&filled)).map(|jpeg| (jpeg.width, jpeg.height, jpeg.complete()));
         self.give_back(filled)?;
-        self.judge(bytes.is_some())?;
-        let Some(bytes) = bytes else { return Ok(Next::Nothing) };
-        let Format { width, height, .. } = self.format;
+        let Some((width, height, bytes)) = self.judge(sound)? else { return Ok(Next::Nothing) };
         Ok(Next::Taken(captured, Picture::Jpeg { width, height, bytes }))
     }
 
@@ -123,25 +121,27 @@ impl Usb {
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
-        self.judge(whole.is_some())?;
-        if whole.is_none() {
+        if self.judge(whole.ok_or(Fault::Cut))?.is_none() {
             return Ok(Next::Nothing);
         }
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.planes };
         Ok(Next::Taken(captured, Picture::Pixels(frame)))
     }
 
-    /// Counts a broken frame; fails when there is nothing else any more.
-    fn judge(&mut self, whole: bool) -> Result<()> {
-        if whole {
-            self.broken_since = None;
-            return Ok(());
-        }
-        self.health.count("broken frames", 1);
+    /// Counts a broken frame under its fault; fails when there is nothing else any more.
+    fn judge<T>(&mut self, frame: Result<T, Fault>) -> Result<Option<T>> {
+        let fault = match frame {
+            Ok(frame) => {
+                self.broken_since = None;
+                return Ok(Some(frame));
+            }
+            Err(fault) => fault,
+        };
+        self.health.count(fault.name(), 1);
         if self.broken_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
-            bail!("gives only broken frames");
+            bail!("gives only broken frames: {fault}");
         }
-        Ok(())
+        Ok(None)
     }
 
     fn give_back(&self, filled: Filled) -> Result<()> {
