@@ -3,15 +3,15 @@
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
-use turbojpeg::{Decompressor, TransformCrop, TransformOp, Transformer};
+use turbojpeg::{OutputBuf, TransformCrop, TransformOp, Transformer};
 
 use crate::config::{Camera, Crop, Flip, Rotate};
+use crate::jpeg;
 
 /// What is done to each of a camera's pictures.
 pub struct Transform {
     op: TransformOp,
     crop: Option<Crop>,
-    reader: Decompressor,
     transformer: Transformer,
 }
 
@@ -35,7 +35,7 @@ impl Transform {
         if op == TransformOp::None && crop.is_none() {
             return Ok(None);
         }
-        Ok(Some(Transform { op, crop, reader: Decompressor::new()?, transformer: Transformer::new()? }))
+        Ok(Some(Transform { op, crop, transformer: Transformer::new()? }))
     }
 
     /// The picture, transformed. Blocks that stand over at an edge which is not to be one are cut off, and a part begins
@@ -44,27 +44,35 @@ impl Transform {
     /// # Errors
     /// When the part is not inside the picture.
     pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<Transformed>> {
-        let Ok(header) = self.reader.read_header(jpeg) else { return Ok(None) };
-        let block = (header.subsamp.mcu_width(), header.subsamp.mcu_height());
+        let Ok(sound) = jpeg::check(jpeg) else { return Ok(None) };
         let mut transform = turbojpeg::Transform::op(self.op);
         transform.trim = true;
-        let (mut width, mut height) = self.turned((header.width, header.height), block);
-        if let Some(crop) = self.crop {
-            let block = if self.transposes() { (block.1, block.0) } else { block };
-            let [x, y, w, h] = [crop.x, crop.y, crop.width, crop.height].map(|pixels| pixels as usize);
+        let (mut width, mut height) = self.turned(sound.width, sound.height, sound.block);
+        if let Some(crop @ Crop { width: w, height: h, x, y }) = self.crop {
             if x + w > width || y + h > height {
                 bail!("crop {crop} is not inside its picture, which is {width}x{height}");
             }
             (width, height) = (w, h);
-            let (x, y) = (x - x % block.0, y - y % block.1);
-            transform.crop = Some(TransformCrop { x, y, width: Some(w), height: Some(h) });
+            let (block_width, block_height) = self.transposed(sound.block);
+            transform.crop = Some(TransformCrop {
+                x: (x - x % block_width) as usize,
+                y: (y - y % block_height) as usize,
+                width: Some(w as usize),
+                height: Some(h as usize),
+            });
         }
-        let Ok(bytes) = self.transformer.transform_to_vec(&transform, jpeg) else { return Ok(None) };
-        Ok(Some(Transformed { width: width as u32, height: height as u32, bytes: bytes.into() }))
+        let mut output = OutputBuf::new_owned();
+        // For turbojpeg a warning is an error, too, and there are cameras all of whose frames are warned of.
+        let result = self.transformer.transform(&transform, jpeg, &mut output);
+        let is_whole = || jpeg::check(&output).is_ok_and(|sound| (sound.width, sound.height) == (width, height));
+        if result.is_err() && !is_whole() {
+            return Ok(None);
+        }
+        Ok(Some(Transformed { width, height, bytes: Bytes::copy_from_slice(&output) }))
     }
 
     /// The size after the turn, whole blocks only where an edge becomes the left one or the upper one.
-    fn turned(&self, (mut width, mut height): (usize, usize), block: (usize, usize)) -> (usize, usize) {
+    fn turned(&self, mut width: u32, mut height: u32, block: (u32, u32)) -> (u32, u32) {
         use TransformOp::{Hflip, Rot90, Rot180, Rot270, Transverse, Vflip};
         if matches!(self.op, Hflip | Rot180 | Rot270 | Transverse) {
             width -= width % block.0;
@@ -72,12 +80,14 @@ impl Transform {
         if matches!(self.op, Vflip | Rot180 | Rot90 | Transverse) {
             height -= height % block.1;
         }
-        if self.transposes() { (height, width) } else { (width, height) }
+        self.transposed((width, height))
     }
 
-    fn transposes(&self) -> bool {
+    /// Width and height after the turn.
+    fn transposed(&self, (width, height): (u32, u32)) -> (u32, u32) {
         use TransformOp::{Rot90, Rot270, Transpose, Transverse};
-        matches!(self.op, Rot90 | Rot270 | Transpose | Transverse)
+        let is_turned = matches!(self.op, Rot90 | Rot270 | Transpose | Transverse);
+        if is_turned { (height, width) } else { (width, height) }
     }
 }
 

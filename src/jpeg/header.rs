@@ -69,10 +69,16 @@ impl<'a> Frame<'a> {
         if self.components.len() == 1 { 1 } else { self.factors().map(|(h, v)| h * v).sum() }
     }
 
+    /// Pixels a line and lines of an MCU.
+    pub(super) fn block(&self) -> (u32, u32) {
+        let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.most() };
+        (8 * h as u32, 8 * v as u32)
+    }
+
     /// Blocks of the picture (A.2).
     pub(super) fn blocks(&self) -> usize {
-        let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.most() };
-        (self.width as usize).div_ceil(8 * h) * (self.height as usize).div_ceil(8 * v) * self.mcu()
+        let (width, height) = self.block();
+        self.width.div_ceil(width) as usize * self.height.div_ceil(height) as usize * self.mcu()
     }
 
     /// That a scan (B.2.3) is of all components, in the frame's order, with tables that there are. What it says of

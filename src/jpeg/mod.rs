@@ -52,6 +52,8 @@ pub struct Sound<'a> {
     pub width: u32,
     /// Lines.
     pub height: u32,
+    /// Pixels a line and lines of the units that it is coded in, which cannot be taken apart: the MCUs of A.2.
+    pub block: (u32, u32),
     /// Where the standard Huffman tables have to stand, if they are needed.
     lacks_tables: Option<usize>,
 }
@@ -79,10 +81,14 @@ impl Sound<'_> {
 /// When libjpeg-turbo would refuse it, when it is of a coding that cameras do not use, and when the picture is cut.
 pub fn check(bytes: &[u8]) -> Result<Sound<'_>, Fault> {
     let mut segments = Segments::of(bytes)?;
-    let (Frame { width, height, .. }, lacks_tables) = head(&mut segments)?;
+    let (frame, lacks_tables) = head(&mut segments)?;
     loop {
         match segments.read()?.marker {
-            marker::EOI => return Ok(Sound { bytes: &bytes[..segments.place()], width, height, lacks_tables }),
+            marker::EOI => {
+                let Frame { width, height, .. } = frame;
+                let bytes = &bytes[..segments.place()];
+                return Ok(Sound { bytes, width, height, block: frame.block(), lacks_tables });
+            }
             marker::APP0..=marker::APP15 | marker::COM => {}
             _ => return Err(INSIDE),
         }

@@ -39,7 +39,7 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 #[test]
 fn a_sound_one_passes_and_what_stands_behind_it_is_left_out() {
     let bytes = jpeg(&grey(), &[0x3f]);
-    let sound = Sound { bytes: &bytes, width: 8, height: 8, lacks_tables: None };
+    let sound = Sound { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
     assert_eq!(check(&bytes), Ok(sound));
     assert_eq!(sound.complete(), bytes);
     assert_eq!(size(&bytes), Some((8, 8)));
@@ -219,7 +219,7 @@ fn the_standard_tables_are_inserted_where_there_are_none() {
     let scan = bytes.windows(2).position(|two| two == [0xff, marker::SOS]).expect("a scan");
     assert_eq!(whole, [&bytes[..scan], &standard::TABLES, &bytes[scan..]].concat());
     let again = check(&whole).expect("sound");
-    assert_eq!(again, Sound { bytes: &whole, width: 16, height: 16, lacks_tables: None });
+    assert_eq!(again, Sound { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
     assert_eq!(again.complete(), whole);
     // Not all: what the camera defines holds, because it stands behind the standard ones.
     let mut head = colour(16);

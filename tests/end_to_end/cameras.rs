@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::{Bench, Program, film, free_port, saved};
+use crate::harness::{Bench, Program, film, free_port, saved, subscriber};
 
 const SOF0: [u8; 2] = [0xff, 0xc0];
 const DHT: [u8; 2] = [0xff, 0xc4];
@@ -215,7 +215,7 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
     // So slow that a status comes before its next frame.
     bench.plug_camera_of(0, &format!("MJPG 480x320 1 {}", film.display()));
     bench.plug_camera(1, &film);
-    let ports = [free_port(), free_port()];
+    let free = [free_port(), free_port()];
     let _agent = bench.agent(&format!(
         r#"
         name = "a"
@@ -229,15 +229,9 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
             {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
         ]
         "#,
-        ports[0], ports[1]
+        free[0], free[1]
     ));
-    let [socket, other] = ports.map(|port| {
-        let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
-        socket.set_rcvtimeo(30_000).expect("a timeout");
-        socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
-        socket
-    });
-    socket.set_subscribe(b"status/").expect("a topic");
+    let (socket, other) = (subscriber(free[0], &["status/"]), subscriber(free[1], &[]));
     let cameras = |ready: &dyn Fn(&Value, &Value) -> bool| loop {
         let parts = socket.recv_multipart(0).expect("a status");
         let Some(header) = parts.get(1).filter(|_| parts[0].starts_with(b"status/")) else { continue };

@@ -350,6 +350,17 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// A subscriber that waits no longer than anyone should for a message.
+pub fn subscriber(port: u16, topics: &[&str]) -> zmq::Socket {
+    let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
+    socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+    for topic in topics {
+        socket.set_subscribe(topic.as_bytes()).expect("a topic");
+    }
+    socket
+}
+
 /// All readings of a header; those of batches with what holds for the batch.
 pub fn readings(header: &Value) -> impl Iterator<Item = Value> {
     let list = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();

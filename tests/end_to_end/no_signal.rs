@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use turbojpeg::PixelFormat;
 
-use crate::harness::{Bench, film, free_port};
+use crate::harness::{Bench, film, free_port, subscriber};
 
 fn pair() -> (zmq::Socket, String) {
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
@@ -92,7 +92,7 @@ fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_
 fn who_comes_while_a_camera_is_down_gets_no_old_frame_of_it() {
     let bench = Bench::new();
     bench.plug_camera(0, &film(&bench, "film", 5).0);
-    let ports = [free_port(), free_port()];
+    let free = [free_port(), free_port()];
     let _agent = bench.agent(&format!(
         r#"
         name = "a"
@@ -102,24 +102,17 @@ fn who_comes_while_a_camera_is_down_gets_no_old_frame_of_it() {
             {{ pattern = "pub", bind = "tcp://127.0.0.1:{}" }},
         ]
         "#,
-        ports[0], ports[1]
+        free[0], free[1]
     ));
-    let subscriber = |port: u16| {
-        let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
-        socket.set_rcvtimeo(30_000).expect("a timeout");
-        socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
-        socket.set_subscribe(b"").expect("a topic");
-        socket
-    };
     let is_down = |parts: &[Vec<u8>]| {
         let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
         header["type"] == "status" && header["cameras"][0]["cause"] == "no such device"
     };
-    let first = subscriber(ports[0]);
+    let first = subscriber(free[0], &[""]);
     while first.recv_multipart(0).expect("a frame").len() < 3 {}
     fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
     while !is_down(&first.recv_multipart(0).expect("a status")) {}
-    let late = subscriber(ports[1]);
+    let late = subscriber(free[1], &[""]);
     for _ in 0..3 {
         let parts = late.recv_multipart(0).expect("a status");
         assert!(is_down(&parts), "{}", String::from_utf8_lossy(&parts[0]));
