@@ -93,9 +93,9 @@ impl Capture {
                 Transformed { width, height, bytes } = transformed;
             }
             let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
-            self.slot.put(Jpeg { seq, captured, width, height, bytes });
             self.works(&how);
             self.health.count("frames", 1);
+            self.slot.put(Jpeg { seq, captured, width, height, bytes });
         }
         Ok(())
     }

@@ -227,3 +227,38 @@ async fn hangs(pulse: &Pulse) {
         sleep_until(pulse.due().into()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::agent::demand::Control;
+    use crate::agent::health::Kind;
+    use crate::frame::Slots;
+
+    #[tokio::test]
+    async fn a_camera_is_switched_off_and_on() {
+        let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
+        let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
+        let (slots, control) = (Slots::new(1), Control::new(&config));
+        let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string());
+        let (demand, shutdown) = (control.follow(), CancellationToken::new());
+        let camera = Camera { config, slot: slots.of(0), health: health.clone(), demand };
+        let camera = tokio::spawn(camera.run(shutdown.clone()));
+        let mut newest = slots.follow();
+        control.take(0, true);
+        for _ in 0..2 {
+            newest.wait_for(|newest| newest[0].is_some()).await.expect("a frame");
+            assert!(health.status().up);
+            control.switch(false);
+            while health.status().cause != "switched off" {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert!(newest.borrow_and_update()[0].is_none(), "the last frame is old");
+            control.switch(true);
+        }
+        shutdown.cancel();
+        timeout(END, camera).await.expect("in time").expect("no panic");
+    }
+}
