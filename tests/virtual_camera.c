@@ -28,6 +28,8 @@
 //                  first, are said to be on offer, as some drivers do; S_FMT and S_PARM know no others than before.
 //   DIR/N.started  written at each STREAMON that succeeds: how many there were since the file last was removed.
 //
+// A stream's frames are made by a thread of the program named `vcam`, so that what it costs can be told apart.
+//
 // What differs from a driver: listing /dev does not show the nodes, sysfs does not know them, descriptors made by
 // dup() are plain pipes, poll() without a stream waits instead of reporting POLLERR, and two processes do not see
 // each other's streams. On 32-bit systems programs are expected to use the traditional 32-bit time_t, as Rust's
@@ -483,6 +485,13 @@ static void deliver_frame(struct stream *stream, long long due)
     pthread_cond_broadcast(&dequeuable);
 }
 
+// Cameras are not in step with each other: their frames lie a quarter of an interval apart, whenever they were started.
+static long long first_due(const struct stream *stream, long long step)
+{
+    int node = stream->stopped ? 0 : stream->camera->node;
+    return (now() / step + 1) * step + step * (node % 4) / 4;
+}
+
 // A stopped program is caught up with tick by tick: first its queued buffers are filled, then frames are lost.
 static void *run_clock(void *argument)
 {
@@ -492,7 +501,7 @@ static void *run_clock(void *argument)
     if (!stream->stopped)
         interval = stream->camera->intervals[stream->camera->interval];
     long long step = SECOND * interval.numerator / interval.denominator;
-    long long due = now() + step;
+    long long due = first_due(stream, step);
     while (wait_for_frame(stream, due)) {
         deliver_frame(stream, due);
         due += step;
@@ -531,6 +540,8 @@ static int start_clock(struct stream *stream)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&stream->clock, NULL, run_clock, stream);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result == 0)
+        pthread_setname_np(stream->clock, "vcam");
     return -result;
 }
 

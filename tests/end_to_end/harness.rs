@@ -55,6 +55,11 @@ impl Program {
         Program { child, out, log }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The newest line of standard output that `matches`.
     #[track_caller]
     pub fn says<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
@@ -98,7 +103,7 @@ impl Program {
 
     /// User and system time so far, in seconds (proc(5), fields 14 and 15; a hundredth each on Linux).
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
         ticks.sum::<f64>() / 100.0
@@ -106,12 +111,12 @@ impl Program {
 
     /// How many files, sockets and terminals it has open.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
     }
 
     /// Bytes of memory that are in use and not a file's (proc(5), `RssAnon`, in kB).
     pub fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
@@ -124,7 +129,7 @@ impl Program {
     /// Ends it as systemd does; gives how it ended and how long that took.
     pub fn terminate(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it runs");
+        kill(Pid::from_raw(self.id() as i32), Signal::SIGTERM).expect("it runs");
         (self.wait(), start.elapsed())
     }
 
@@ -137,7 +142,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the log of process {}:\n{}", self.child.id(), self.log());
+            eprintln!("the log of process {}:\n{}", self.id(), self.log());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -194,7 +199,8 @@ impl Bench {
         self.with_cameras(&mut command).output().expect("it starts")
     }
 
-    fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// The command on the bench's virtual cameras, if it has any.
+    pub fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if self.path("cameras").exists() {
             command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
         }
@@ -304,11 +310,13 @@ impl Board {
 #[cfg(feature = "opencv")]
 pub const FILM: &str = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
 
-/// A Python program of tests/peers, with the packages that script/setup has installed for it.
+/// Python with the packages that script/setup has installed for programs of ours.
+pub const PEERS_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
+
+/// A Python program of tests/peers.
 pub fn peer(program: &str, arguments: &[&str]) -> Program {
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
     let program = format!("{}/tests/peers/{program}", env!("CARGO_MANIFEST_DIR"));
-    Program::start(Command::new(python).arg("-u").arg(program).args(arguments))
+    Program::start(Command::new(PEERS_PYTHON).arg("-u").arg(program).args(arguments))
 }
 
 /// A film of `count` different JPEGs of 480x320, and the JPEGs.
