@@ -16,7 +16,8 @@
 //                  Removing or rewriting N.camera is an unplug for those who have /dev/videoN open: frames end,
 //                  poll reports POLLHUP, every ioctl gives ENODEV, for good. Without N.camera there is no node.
 //   DIR/N.stall    while it exists no frame arrives.
-//   DIR/N.hang     while it exists DQBUF does not return, as in a driver that waits for a device that is stuck.
+//   DIR/N.hang     while it exists STREAMON and DQBUF do not return, as in a driver that waits for a device that is
+//                  stuck.
 //   DIR/N.nospace  while it exists STREAMON fails with ENOSPC, as on a USB bus with no bandwidth left.
 //   DIR/N.cut      while it exists frames arrive with half of their bytes (flagged as errors if raw, as
 //                  uvcvideo does, which cannot tell for MJPG).
@@ -26,6 +27,7 @@
 //   DIR/N.denied   while it exists open fails with EACCES, as for a user who is not in the group "video".
 //   DIR/N.range    while it exists all sizes from 32x32 to the camera's in steps of 2x2, and all rates from 1 to its
 //                  first, are said to be on offer, as some drivers do; S_FMT and S_PARM know no others than before.
+//   DIR/by-id/NAME a symbolic link to /dev/videoN, as which /dev/v4l/by-id/NAME is opened and described.
 //   DIR/N.started  written at each STREAMON that succeeds: how many there were since the file last was removed.
 //
 // A stream's frames are made by a thread of the program named `vcam`, so that what it costs can be told apart.
@@ -205,15 +207,28 @@ static void count_start(int node)
     rename(fresh, path); // so nobody reads it empty
 }
 
-// The node a path names, or -1 for a path that is not ours.
+// What follows `prefix` in `path`, or NULL.
+static const char *after(const char *path, const char *prefix)
+{
+    return strncmp(path, prefix, strlen(prefix)) == 0 ? path + strlen(prefix) : NULL;
+}
+
+// The node a path names, by itself or as a link to one, or -1 for a path that is not ours.
 static int node_of(const char *path)
 {
-    static const char prefix[] = "/dev/video";
-    const size_t length = sizeof prefix - 1;
-    if (!*directory || !path || strncmp(path, prefix, length) != 0 || !isdigit((unsigned char)path[length]))
+    char link[PATH_MAX], target[PATH_MAX] = "";
+    const char *name = *directory && path ? after(path, "/dev/v4l/by-id/") : NULL;
+    if (name) {
+        snprintf(link, sizeof link, "%s/by-id/%.255s", directory, name);
+        if (readlink(link, target, sizeof target - 1) < 0)
+            return -1;
+        path = target;
+    }
+    const char *number = *directory && path ? after(path, "/dev/video") : NULL;
+    if (!number || !isdigit((unsigned char)*number))
         return -1;
     char *end;
-    unsigned long node = strtoul(path + length, &end, 10);
+    unsigned long node = strtoul(number, &end, 10);
     return *end == '\0' && node <= MAX_NODE ? (int)node : -1;
 }
 
@@ -840,6 +855,16 @@ static int take_done(struct camera *camera, int fd, struct v4l2_buffer *buffer)
     return describe_buffer(camera, index, buffer);
 }
 
+// Lets go of the lock while it lasts.
+static void hang(const struct camera *camera)
+{
+    while (control(camera->node, "hang")) {
+        pthread_mutex_unlock(&lock);
+        nanosleep(&(struct timespec){.tv_nsec = SECOND / 100}, NULL);
+        pthread_mutex_lock(&lock);
+    }
+}
+
 static int dequeue_buffer(struct camera *camera, int fd, struct v4l2_buffer *buffer)
 {
     if (busy(camera, fd))
@@ -847,21 +872,17 @@ static int dequeue_buffer(struct camera *camera, int fd, struct v4l2_buffer *buf
     if (buffer->type != CAPTURE || buffer->memory != V4L2_MEMORY_MMAP)
         return -EINVAL;
     bool blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
-    camera->users++; // it stays, even if another thread closes it meanwhile
-    while (control(camera->node, "hang")) {
-        pthread_mutex_unlock(&lock);
-        nanosleep(&(struct timespec){.tv_nsec = SECOND / 100}, NULL);
-        pthread_mutex_lock(&lock);
-    }
+    hang(camera);
     while (blocking && camera->stream && !camera->done.count && !camera->gone)
         pthread_cond_wait(&dequeuable, &lock);
-    int result = take_done(camera, fd, buffer);
-    leave_camera(camera);
-    return result;
+    return take_done(camera, fd, buffer);
 }
 
 static int stream_on(struct camera *camera, int fd, const int *type)
 {
+    hang(camera);
+    if (is_gone(camera))
+        return -ENODEV;
     if (busy(camera, fd))
         return -EBUSY;
     if (*type != CAPTURE || !camera->buffer_count)
@@ -942,8 +963,11 @@ int ioctl(int fd, unsigned long request, ...)
     int result = -ENODEV;
     pthread_mutex_lock(&lock);
     struct camera *camera = handles[fd].camera;
-    if (camera && !is_gone(camera))
+    if (camera && !is_gone(camera)) {
+        camera->users++; // it stays, even if another thread closes it while this one waits
         result = control_camera(camera, fd, (uint32_t)request, argument);
+        leave_camera(camera);
+    }
     pthread_mutex_unlock(&lock);
     return with_errno(result);
 }

@@ -114,6 +114,10 @@ impl Program {
         fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
     }
 
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs").count()
+    }
+
     /// Bytes of memory that are in use and not a file's (proc(5), `RssAnon`, in kB).
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
@@ -242,6 +246,14 @@ impl Bench {
         self.path("cameras").join(format!("{node}.{control}"))
     }
 
+    /// Leads the link /dev/v4l/by-id/NAME to the virtual camera at NODE, as udev does when it is plugged in.
+    pub fn link_camera(&self, name: &str, node: u32) {
+        fs::create_dir_all(self.path("cameras/by-id")).expect("a temporary directory");
+        let whole = self.path("link");
+        symlink(format!("/dev/video{node}"), &whole).expect("a link to a camera");
+        fs::rename(whole, self.path("cameras/by-id").join(name)).expect("a temporary directory");
+    }
+
     /// Plugs a board in: a link that stays the same leads to its terminal.
     pub fn plug_board(&self, name: &str) -> Board {
         let mut board = Board::new();
@@ -321,8 +333,12 @@ pub fn peer(program: &str, arguments: &[&str]) -> Program {
 
 /// A film of `count` different JPEGs of 480x320, and the JPEGs.
 pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
+    film_of(bench, name, count, (480, 320))
+}
+
+/// The same of another size.
+pub fn film_of(bench: &Bench, name: &str, count: u8, (width, height): (u32, u32)) -> (PathBuf, Vec<Vec<u8>>) {
     let mut encoder = Encoder::default();
-    let (width, height) = (480, 320);
     let jpegs: Vec<Vec<u8>> = (0..count)
         .map(|number| {
             let mut data: Vec<u8> = (0..width * height).map(|i| (i % width) as u8 / 4 + number * 8).collect();

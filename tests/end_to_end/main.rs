@@ -13,6 +13,8 @@ mod configuration;
 mod demo;
 /// What is plugged in is listed by its stable names.
 mod devices;
+/// How a USB camera fares: at another number, with another format, without bandwidth, hanging, broken.
+mod faults;
 /// The four-camera example with films for cameras, and programs in other languages for receivers.
 #[cfg(feature = "opencv")]
 mod films;

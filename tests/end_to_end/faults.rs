@@ -1,0 +1,167 @@
+use std::fs;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::harness::{Bench, PATIENCE, Program, eventually, film};
+
+const LINK: &str = "usb-camera-video-index0";
+
+/// The other end of an agent's pair link.
+struct Peer {
+    socket: zmq::Socket,
+    address: String,
+}
+
+impl Peer {
+    fn new() -> Peer {
+        let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+        socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("an option");
+        socket.bind("tcp://127.0.0.1:*").expect("a free port");
+        let address = socket.get_last_endpoint().expect("bound").expect("an address");
+        Peer { socket, address }
+    }
+
+    /// The agent with a USB camera, found by its link, and one that has no faults.
+    fn agent(&self, bench: &Bench, fps: u8) -> Program {
+        bench.agent(&format!(
+            r#"
+            camera = [
+                {{ name = "usb", source = "/dev/v4l/by-id/{LINK}", size = "480x320", fps = {fps} }},
+                {{ name = "other", source = "pattern" }},
+            ]
+            link = [{{ pattern = "pair", connect = "{}" }}]
+            "#,
+            self.address
+        ))
+    }
+
+    /// The next message that matches.
+    #[track_caller]
+    fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let Ok(parts) = self.socket.recv_multipart(0) else { break };
+            let header = serde_json::from_slice(&parts[1]).expect("JSON");
+            if matches(&header) {
+                return header;
+            }
+        }
+        panic!("not within {PATIENCE:?}: {what}");
+    }
+
+    #[track_caller]
+    fn sees(&self, camera: &str) -> Value {
+        self.hears(&format!("a frame of {camera}"), |message| message["camera"] == camera)
+    }
+
+    /// The next status in which the camera is down for this cause.
+    #[track_caller]
+    fn is_told(&self, cause: &str) -> Value {
+        self.hears(cause, |message| {
+            let usb = &message["cameras"][0];
+            usb["up"] == false && usb["cause"].as_str().is_some_and(|said| said.starts_with(cause))
+        })
+    }
+}
+
+fn plug(bench: &Bench, node: u32) {
+    bench.link_camera(LINK, node);
+    bench.plug_camera(node, &bench.path("film"));
+}
+
+fn unplug(bench: &Bench, node: u32) {
+    clear(bench, node, "camera");
+    fs::remove_file(bench.path("cameras/by-id").join(LINK)).expect("it is plugged in");
+}
+
+fn set(bench: &Bench, node: u32, control: &str) {
+    fs::create_dir_all(bench.path("cameras")).expect("a temporary directory");
+    fs::write(bench.camera(node, control), "").expect("a temporary file");
+}
+
+fn clear(bench: &Bench, node: u32, control: &str) {
+    fs::remove_file(bench.camera(node, control)).expect("it was there");
+}
+
+#[test]
+fn a_camera_that_comes_back_under_another_number_is_found_by_its_link() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    plug(&bench, 0);
+    let _agent = peer.agent(&bench, 25);
+    let mut last = peer.sees("usb");
+    for (before, after) in [(0, 2), (2, 0)] {
+        unplug(&bench, before);
+        peer.is_told("no such device");
+        peer.sees("other");
+        plug(&bench, after);
+        let next = peer.sees("usb");
+        assert!(next["seq"].as_u64() > last["seq"].as_u64() && next["boot"] == last["boot"], "{last}, then {next}");
+        last = next;
+    }
+}
+
+#[test]
+fn what_is_plugged_in_instead_is_asked_for_its_own_format() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    fs::write(bench.path("raw"), [90, 128].repeat(640 * 480)).expect("a temporary file");
+    plug(&bench, 0);
+    let _agent = peer.agent(&bench, 25);
+    let size = |width: u32, height: u32| {
+        move |message: &Value| message["camera"] == "usb" && message["width"] == width && message["height"] == height
+    };
+    let how = |how: &'static str| {
+        move |message: &Value| message["cameras"][0]["cause"].as_str().is_some_and(|said| said.starts_with(how))
+    };
+    for _ in 0..2 {
+        peer.hears("its own JPEGs", size(480, 320));
+        bench.plug_camera_of(0, &format!("YUYV 640x480 15 {}", bench.path("raw").display()));
+        peer.hears("how it is now", how("640x480 YUYV, 15 frames"));
+        peer.hears("encoded frames", size(640, 480));
+        bench.plug_camera(0, &bench.path("film"));
+        peer.hears("how it is now", how("480x320 MJPG, 25 frames"));
+    }
+}
+
+#[test]
+fn a_camera_without_bandwidth_is_named_so_and_comes_when_there_is_some() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    set(&bench, 0, "nospace");
+    plug(&bench, 0);
+    let _agent = peer.agent(&bench, 25);
+    for _ in 0..2 {
+        peer.is_told("no bandwidth left on its USB bus; use a smaller size");
+        peer.sees("other");
+        clear(&bench, 0, "nospace");
+        peer.sees("usb");
+        // Plugged out and in again, and meanwhile another camera took what there was.
+        set(&bench, 0, "nospace");
+        plug(&bench, 0);
+    }
+}
+
+#[test]
+fn no_fault_leaves_anything_behind() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    plug(&bench, 0);
+    let agent = peer.agent(&bench, 25);
+    peer.sees("usb");
+    let held = || (agent.descriptors(), agent.threads());
+    let before = held();
+    for _ in 0..3 {
+        for (control, cause) in [("hang", "hangs in its driver"), ("nospace", "no bandwidth left")] {
+            set(&bench, 0, control);
+            if control == "nospace" {
+                plug(&bench, 0);
+            }
+            peer.is_told(cause);
+            clear(&bench, 0, control);
+            peer.hears("it is up", |message| message["cameras"][0]["up"] == true);
+        }
+    }
+    eventually("as many descriptors and threads as before", || (held() == before).then_some(()));
+}
