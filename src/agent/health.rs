@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::name::Name;
@@ -30,6 +31,8 @@ struct Inner {
     kind: Kind,
     name: Name,
     source: String,
+    /// Told when it is otherwise than before; counts alone are no news.
+    news: Arc<Notify>,
     now: Mutex<Now>,
 }
 
@@ -110,9 +113,9 @@ impl Said {
 const STARTING: &str = "starting";
 
 impl Part {
-    /// A part that has not started yet.
+    /// A part that has not started yet; `news` is told each time it is otherwise than before.
     #[must_use]
-    pub fn new(kind: Kind, name: Name, source: String) -> Part {
+    pub fn new(kind: Kind, name: Name, source: String, news: &Arc<Notify>) -> Part {
         let now = Now {
             state: State::Down,
             cause: STARTING.to_owned(),
@@ -121,13 +124,13 @@ impl Part {
             trouble_logged: false,
             counts: BTreeMap::new(),
         };
-        Part(Arc::new(Inner { kind, name, source, now: Mutex::new(now) }))
+        Part(Arc::new(Inner { kind, name, source, news: Arc::clone(news), now: Mutex::new(now) }))
     }
 
     /// It works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
-        let turned = now.turn(State::Up, how);
+        let turned = self.turn(&mut now, State::Up, how);
         // A trouble that was logged is also logged as over.
         if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how, Instant::now())) {
             info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
@@ -137,7 +140,7 @@ impl Part {
     /// It does not work, and why.
     pub fn down(&self, why: &str) {
         let mut now = self.now();
-        now.turn(State::Down, why);
+        self.turn(&mut now, State::Down, why);
         if now.said.is_news(why, Instant::now()) {
             now.trouble_logged = true;
             warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
@@ -146,14 +149,14 @@ impl Part {
 
     /// It does nothing, and that is as it should be.
     pub fn rest(&self, why: &str) {
-        if self.now().turn(State::Rest, why) {
+        if self.turn(&mut self.now(), State::Rest, why) {
             info!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
         }
     }
 
     /// It is about to work, or to be down with a cause.
     pub fn start(&self) {
-        self.now().turn(State::Down, STARTING);
+        self.turn(&mut self.now(), State::Down, STARTING);
     }
 
     /// It works, but not all of it; `example` says more than `what`.
@@ -194,6 +197,15 @@ impl Part {
             Kind::Port => "port",
             Kind::Link => "link",
         }
+    }
+
+    /// False when it was so already.
+    fn turn(&self, now: &mut Now, state: State, cause: &str) -> bool {
+        let turned = now.turn(state, cause);
+        if turned {
+            self.0.news.notify_one();
+        }
+        turned
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {

@@ -1,8 +1,9 @@
 //! The agent: boards and cameras in, links out.
 //!
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
-//! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish.rs`) takes them from the
-//! shared state and the newest-frame slots. Each reports to its part in `health.rs`, from which a status is made each second.
+//! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
+//! shared state and the newest-frame slots. Each reports to its part in `health.rs`, from which a status is made each
+//! second and when there is news.
 
 pub mod camera;
 pub mod demand;
@@ -19,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -36,8 +37,10 @@ use health::{Kind, Part};
 use publish::{Gathered, Publisher};
 use serial::Port;
 
-/// How often a status is made.
+/// How often a status is made; sooner when a part is otherwise than before, but never sooner than this after the last:
+/// what comes together is said together.
 const STATUS: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the agent until the shutdown; gives what each link has sent.
 ///
@@ -84,23 +87,26 @@ struct Agent {
     slots: Slots,
     controls: Vec<Control>,
     health: Vec<Part>,
+    news: Arc<Notify>,
     status: watch::Sender<Arc<Status>>,
 }
 
 impl Agent {
     fn new(config: config::Agent) -> Agent {
         let boot = Name::nearest(&format!("{:016x}", RandomState::new().build_hasher().finish()));
-        let cameras = config.cameras.iter().map(|c| Part::new(Kind::Camera, c.name.clone(), c.source.to_string()));
-        let ports = config.serial.iter().map(|s| Part::new(Kind::Port, s.name.clone(), s.port.display().to_string()));
+        let news = Arc::default();
+        let part = |kind, name, source| Part::new(kind, name, source, &news);
+        let cameras = config.cameras.iter().map(|c| part(Kind::Camera, c.name.clone(), c.source.to_string()));
+        let ports = config.serial.iter().map(|s| part(Kind::Port, s.name.clone(), s.port.display().to_string()));
         let links = config.links.iter().enumerate().map(|(index, l)| {
             let name = format!("{:?}-{}", l.pattern, index + 1).to_lowercase();
-            Part::new(Kind::Link, Name::nearest(&name), l.end.address().to_string())
+            part(Kind::Link, Name::nearest(&name), l.end.address().to_string())
         });
         let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
         let slots = Slots::new(config.cameras.len());
         let controls = config.cameras.iter().map(Control::new).collect();
         let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health)));
-        Agent { config, boot, state: Arc::default(), slots, controls, health, status }
+        Agent { config, boot, state: Arc::default(), slots, controls, health, news, status }
     }
 
     fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
@@ -137,7 +143,7 @@ impl Agent {
         })
     }
 
-    /// Makes a status each second until the shutdown; fails when a worker ends before.
+    /// Makes a status each second, and when there is news, until the shutdown; fails when a worker ends before.
     async fn watch(
         &self,
         cameras: &mut JoinSet<()>,
@@ -146,18 +152,27 @@ impl Agent {
         shutdown: &CancellationToken,
     ) -> Result<()> {
         let mut seconds = interval(STATUS);
+        let mut made = Instant::now();
         loop {
             tokio::select! {
                 // First, because the shutdown ends workers too.
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 _ = seconds.tick() => {}
+                () = self.news_since(made) => {}
                 Some(ended) = cameras.join_next() => bail!("a camera's task ended: {ended:?}"),
                 Some(ended) = ports.join_next() => bail!("a port's task ended: {ended:?}"),
                 Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
             }
+            made = Instant::now();
             self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health)));
         }
+    }
+
+    /// Waits for news that the last status, `made` then, may not have.
+    async fn news_since(&self, made: Instant) {
+        sleep_until(made + PAUSE).await;
+        self.news.notified().await;
     }
 }
 

@@ -144,6 +144,25 @@ fn a_camera_without_bandwidth_is_named_so_and_comes_when_there_is_some() {
 }
 
 #[test]
+fn a_change_is_in_a_status_of_its_own() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    plug(&bench, 0);
+    let _agent = peer.agent(&bench, 25);
+    let mut ages = Vec::new();
+    for _ in 0..5 {
+        for up in [true, false] {
+            let status = peer.hears("the change", |message| message["cameras"][0]["up"] == up);
+            ages.push(status["cameras"][0]["for_ms"].as_u64().expect("a number"));
+            if up { unplug(&bench, 0) } else { plug(&bench, 0) }
+        }
+    }
+    // Where a status comes each second, half of them would be older than half a second.
+    let old = ages.iter().filter(|age| **age > 250).count();
+    assert!(old <= 2, "{ages:?}");
+}
+
+#[test]
 fn no_fault_leaves_anything_behind() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
