@@ -1,5 +1,5 @@
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -141,6 +141,40 @@ fn a_camera_without_bandwidth_is_named_so_and_comes_when_there_is_some() {
         set(&bench, 0, "nospace");
         plug(&bench, 0);
     }
+}
+
+#[test]
+fn a_camera_that_hangs_while_it_is_opened_is_named_so_and_given_up() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    set(&bench, 0, "hang");
+    plug(&bench, 0);
+    let mut agent = peer.agent(&bench, 25);
+    peer.is_told("takes long to open");
+    peer.sees("other");
+    peer.is_told("hangs in its driver");
+    let (status, took) = agent.terminate();
+    assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+    let mut agent = peer.agent(&bench, 25);
+    peer.is_told("takes long to open");
+    clear(&bench, 0, "hang");
+    peer.sees("usb");
+    let (status, _) = agent.terminate();
+    assert!(status.success() && !agent.log().contains("left behind"), "{}", agent.log());
+}
+
+#[test]
+fn a_camera_that_hangs_soon_after_it_was_opened_is_named_soon() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    plug(&bench, 0);
+    let _agent = peer.agent(&bench, 25);
+    peer.sees("usb");
+    set(&bench, 0, "hang");
+    let hangs = Instant::now();
+    peer.is_told("hangs in its driver");
+    // Two seconds, on a machine that has the time; opening would have eight.
+    assert!(hangs.elapsed() < Duration::from_secs(5), "{:?}", hangs.elapsed());
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) const OPENING: Duration = Duration::from_secs(8);
 
 /// A capture shows that it lives before each wait for a frame and before it encodes one. A stream ends its waits itself,
 /// after two seconds, of which a file may need two.
-const LIVING: Duration = Duration::from_millis(1_750);
+pub(super) const LIVING: Duration = Duration::from_millis(1_500);
 const STREAM_LIVING: Duration = Duration::from_secs(5);
 
 /// What the thread works with.

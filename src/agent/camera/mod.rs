@@ -33,7 +33,7 @@ use super::demand::Demand;
 use super::health::Part;
 use crate::config;
 use crate::frame::Slot;
-use capture::{Capture, OPENING};
+use capture::{Capture, LIVING, OPENING};
 use pulse::Pulse;
 
 /// The waits between tries to open a camera.
@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A device that gave no picture for this long is opened anew.
 const STALLED: Duration = Duration::from_millis(1_500);
+
+/// How often it is looked whether a source is open by now.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
 const END: Duration = Duration::from_secs(1);
@@ -78,7 +81,7 @@ impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let frames = Arc::new(AtomicU64::new(0));
-        let (mut wait, mut hung) = (FIRST_WAIT, None);
+        let (mut wait, mut hung) = (Duration::ZERO, None);
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
             let worked = Arc::new(AtomicBool::new(false));
             let end = self.capture(&frames, &worked, &mut hung, &shutdown).await;
@@ -91,7 +94,7 @@ impl Camera {
             }
             // What worked, and what is merely not plugged in, is looked for at the quickest.
             let quick = worked.load(Ordering::Relaxed) || self.is_missing();
-            wait = if quick { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+            wait = longer(wait, quick);
             let _ = shutdown.run_until_cancelled(sleep(wait)).await;
             // As long as it hangs, the device is in use.
             while hung.as_ref().is_some_and(|thread: &JoinHandle<()>| !thread.is_finished()) {
@@ -171,9 +174,10 @@ impl Camera {
             Ok(started) => started,
             Err(error) => return End::Failed(error),
         };
+        let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
             end = &mut end => Some(ended(end)),
-            () = hangs(&pulse) => Some(End::Hangs),
+            () = hangs(&pulse, device) => Some(End::Hangs),
             () = self.idle() => None,
             () = shutdown.cancelled() => None,
         };
@@ -200,6 +204,11 @@ impl Camera {
     }
 }
 
+/// The wait after one of `wait`.
+fn longer(wait: Duration, quick: bool) -> Duration {
+    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) }
+}
+
 type Ended = Result<(), anyhow::Error>;
 
 fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)> {
@@ -221,9 +230,18 @@ fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
     }
 }
 
-/// Waits until a beat is late.
-async fn hangs(pulse: &Pulse) {
-    while std::time::Instant::now() < pulse.due() {
+/// Waits until a beat is late. Of a device that is slow to open it is said long before it is given up.
+async fn hangs(pulse: &Pulse, device: Option<Part>) {
+    let (start, opening) = (Instant::now(), pulse.due());
+    // Once it is open, it beats faster: what is due comes nearer.
+    while pulse.due() == opening && start.elapsed() < OPENING {
+        sleep(LOOK).await;
+        let is_slow = start.elapsed() > LIVING && pulse.due() == opening;
+        if let Some(device) = device.as_ref().filter(|_| is_slow) {
+            device.down("takes long to open");
+        }
+    }
+    while Instant::now() < pulse.due().into() {
         sleep_until(pulse.due().into()).await;
     }
 }
@@ -242,7 +260,7 @@ mod tests {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
         let (slots, control) = (Slots::new(1), Control::new(&config));
-        let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string());
+        let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
         let camera = Camera { config, slot: slots.of(0), health: health.clone(), demand };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
@@ -260,5 +278,15 @@ mod tests {
         }
         shutdown.cancel();
         timeout(END, camera).await.expect("in time").expect("no panic");
+    }
+
+    #[test]
+    fn a_camera_is_tried_again_after_half_a_second_and_longer_and_longer_until_it_works() {
+        let mut wait = Duration::ZERO;
+        let waits = [false, false, false, false, false, false, false, false, true, false].map(|quick| {
+            wait = longer(wait, quick);
+            wait.as_millis()
+        });
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 500, 1_000]);
     }
 }
