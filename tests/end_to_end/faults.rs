@@ -144,6 +144,24 @@ fn a_camera_without_bandwidth_is_named_so_and_comes_when_there_is_some() {
 }
 
 #[test]
+fn frames_that_come_too_soon_to_be_looked_at_do_not_make_a_broken_camera_a_working_one() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    film(&bench, "film", 5);
+    set(&bench, 0, "cut");
+    plug(&bench, 0);
+    // Of two or three frames one is looked at.
+    let _agent = peer.agent(&bench, 10);
+    let told = peer.is_told("gives only broken frames");
+    let opened = |message: &Value| message["cameras"][0]["counts"]["opened"].as_u64();
+    peer.hears("another try", |message| {
+        assert_ne!(message["cameras"][0]["up"], true, "{message}");
+        opened(message) > opened(&told).map(|times| times + 1)
+    });
+    clear(&bench, 0, "cut");
+    peer.sees("usb");
+}
+
+#[test]
 fn a_camera_that_hangs_while_it_is_opened_is_named_so_and_given_up() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);

@@ -71,9 +71,15 @@ impl Usb {
             return Ok(Next::Nothing);
         };
         self.last = Instant::now();
-        if !wanted || !self.pace.takes_now() {
+        if !wanted {
             self.give_back(filled)?;
+            self.broken_since = None;
             return Ok(Next::Passed);
+        }
+        if !self.pace.takes_now() {
+            self.give_back(filled)?;
+            // After a broken frame, one that was not looked at is no sign that the camera works.
+            return Ok(if self.broken_since.is_some() { Next::Nothing } else { Next::Passed });
         }
         let captured = filled.captured;
         if self.format.fourcc == FourCc::YUYV { self.planar(filled, captured) } else { self.own_jpeg(filled, captured) }
