@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::config::{Agent, Camera, Either, End, Flip, Quantity, Receiver, Rotate, Source};
+use crate::config::{Agent, Camera, Either, End, Film, Flip, Quantity, Receiver, Rotate, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -31,8 +31,7 @@ fn describe_agent(agent: &Agent) -> String {
     }
     for camera in &agent.cameras {
         let there = match &camera.source {
-            Source::Device(path) => probe(path),
-            Source::Film(film) if !film.contains("://") => probe(Path::new(film)),
+            Source::Device(path) | Source::Film(Film::File(path)) => probe(path),
             Source::Film(_) => "tried when the agent runs",
             Source::Pattern => "needs nothing",
         };

@@ -68,8 +68,31 @@ pub enum Source {
     Pattern,
     /// A V4L2 device, by its path or a by-id or by-path link.
     Device(PathBuf),
-    /// A stream (`rtsp://`, `http://`) or a file, through OpenCV.
-    Film(String),
+    /// What OpenCV reads.
+    Film(Film),
+}
+
+/// What OpenCV reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Film {
+    /// A file, which plays at its own rate, over and over.
+    File(PathBuf),
+    /// A stream's address: `rtsp://`, `http://` and what else FFmpeg knows.
+    Stream(String),
+    /// A GStreamer pipeline that ends in an `appsink`.
+    Pipeline(String),
+}
+
+impl Film {
+    /// File, stream or pipeline.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Film::File(_) => "file",
+            Film::Stream(_) => "stream",
+            Film::Pipeline(_) => "pipeline",
+        }
+    }
 }
 
 impl TryFrom<String> for Source {
@@ -80,34 +103,52 @@ impl TryFrom<String> for Source {
             "" => Err("a source cannot be empty; write a device, a stream's address, a file or \"pattern\"".into()),
             "pattern" => Ok(Source::Pattern),
             device if device.starts_with("/dev/") => Ok(Source::Device(device.into())),
-            word if !word.contains(['/', '.', ':']) => {
+            pipeline if is_pipeline(pipeline) && !pipeline.split_whitespace().any(|word| word == "appsink") => Err(
+                format!("{pipeline:?} is a pipeline without a sink to take frames from; end it with \" ! appsink\""),
+            ),
+            word if !is_pipeline(word) && !word.contains(['/', '.', ':']) => {
                 Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
             }
             _ if !cfg!(feature = "opencv") => Err(format!(
                 "{text:?} needs OpenCV, which this lean build of watchpost is without; \
                  use a /dev/video device or \"pattern\", or install the full build"
             )),
-            _ => Ok(Source::Film(text)),
+            pipeline if is_pipeline(pipeline) => Ok(Source::Film(Film::Pipeline(text))),
+            address if address.contains("://") => Ok(Source::Film(Film::Stream(text))),
+            _ => Ok(Source::Film(Film::File(text.into()))),
         }
     }
+}
+
+/// As `gst-launch-1.0` takes it: elements with a "!" between them.
+fn is_pipeline(text: &str) -> bool {
+    text.contains(" ! ")
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Pattern => f.write_str("pattern"),
-            Source::Device(path) => path.display().fmt(f),
-            // A password in a stream's address is for the camera alone.
-            Source::Film(text) => {
-                let Some((scheme, rest)) = text.split_once("://") else { return f.write_str(text) };
-                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                match host.rsplit_once('@') {
-                    Some((_, host)) => write!(f, "{scheme}://…@{host}{path}"),
-                    None => f.write_str(text),
-                }
-            }
+            Source::Device(path) | Source::Film(Film::File(path)) => path.display().fmt(f),
+            Source::Film(Film::Stream(text) | Film::Pipeline(text)) => f.write_str(&without_passwords(text)),
         }
     }
+}
+
+/// A password in a stream's address or a pipeline's element is for the camera alone.
+fn without_passwords(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        if let Some((key, _)) = word.split_once('=').filter(|(key, _)| key.ends_with("-pw")) {
+            return format!("{key}=…");
+        }
+        let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match host.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://…@{host}{path}"),
+            None => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Width and height in pixels, both even: chroma is stored for pairs of pixels.
@@ -190,5 +231,29 @@ impl Quality {
     #[must_use]
     pub fn get(self) -> u8 {
         self.0
+    }
+}
+
+#[cfg(all(test, feature = "opencv"))]
+mod tests {
+    use super::{Film, Source};
+
+    #[test]
+    fn what_opencv_reads_is_a_file_a_stream_or_a_pipeline_and_shown_without_passwords() {
+        let pipeline = "rtspsrc location=rtsp://me:you@cam/1 user-id=me user-pw=you ! decodebin ! appsink drop=true";
+        for (text, kind, shown) in [
+            ("films/door.mp4", "file", "films/door.mp4"),
+            ("rtsp://me:you@cam:554/1", "stream", "rtsp://…@cam:554/1"),
+            ("http://cam/a@b", "stream", "http://cam/a@b"),
+            (
+                pipeline,
+                "pipeline",
+                "rtspsrc location=rtsp://…@cam/1 user-id=me user-pw=… ! decodebin ! appsink drop=true",
+            ),
+        ] {
+            let source = Source::try_from(text.to_owned()).expect("a source");
+            assert_eq!(source.to_string(), shown);
+            assert!(matches!(source, Source::Film(film) if Film::kind(&film) == kind), "{text}");
+        }
     }
 }

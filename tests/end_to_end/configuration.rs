@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 32] = [
+const WRONG: [(&str, u32, &[&str]); 33] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -53,6 +53,11 @@ const WRONG: [(&str, u32, &[&str]); 32] = [
         &["/dev/video0 is used by another camera already"],
     ),
     ("[[camera]]\nname = \"a\"\nsource = \"patern\"", 3, &["did you mean \"pattern\"?"]),
+    (
+        "[[camera]]\nname = \"a\"\nsource = \"videotestsrc ! videoconvert\"",
+        3,
+        &["without a sink", "end it with \" ! appsink\""],
+    ),
     ("[link]\npattern = \"pair\"", 1, &["double brackets", "[[link]]"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
     ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),

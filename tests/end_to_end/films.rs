@@ -60,7 +60,7 @@ fn a_film_plays_again_at_its_end() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let (film, jpegs) = crate::harness::film(&bench, "film.mjpeg", 7);
-    let _agent = bench.agent(&format!(
+    let agent = bench.agent(&format!(
         r#"
         camera = [{{ name = "door", source = "{}" }}]
         link = [{{ pattern = "pair", connect = "{}" }}]
@@ -72,4 +72,25 @@ fn a_film_plays_again_at_its_end() {
     receiver.program.says_json("more frames than the film has", |message| {
         message["type"] == "frame" && message["seq"].as_u64() > Some(more_than_once)
     });
+    assert!(!agent.log().contains("ended"), "{}", agent.log());
+}
+
+#[test]
+fn a_film_plays_at_its_own_rate() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = bench.agent(&format!(
+        r#"
+        camera = [{{ name = "door", source = "{FILM}", fps = 100 }}]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        receiver.link
+    ));
+    let captured = |seq: u64| {
+        let frame =
+            receiver.program.says_json("a frame", |message| message["type"] == "frame" && message["seq"] == seq);
+        frame["captured_at_us"].as_i64().expect("a time")
+    };
+    let seconds = (captured(31) - captured(1)) as f64 / 1e6;
+    assert!((2.7..4.5).contains(&seconds), "30 frames at 10 a second took {seconds} s");
 }

@@ -133,8 +133,12 @@ impl Program {
     /// Ends it as systemd does; gives how it ended and how long that took.
     pub fn terminate(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
-        kill(Pid::from_raw(self.id() as i32), Signal::SIGTERM).expect("it runs");
+        self.signal(Signal::SIGTERM);
         (self.wait(), start.elapsed())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
     }
 
     #[track_caller]

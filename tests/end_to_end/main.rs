@@ -24,6 +24,9 @@ mod links;
 mod ports;
 /// What stands for a camera that is down.
 mod no_signal;
+/// Network cameras for `streams`, and what a viewer sees of them.
+#[cfg(feature = "opencv")]
+mod network_camera;
 /// What a browser shows.
 mod page;
 /// What the README promises in code.
@@ -32,3 +35,6 @@ mod readme;
 mod views;
 /// How the programs end.
 mod shutdown;
+/// Network cameras: four at once, killed, silent, and quicker than the encoder.
+#[cfg(feature = "opencv")]
+mod streams;

@@ -18,13 +18,24 @@ use crate::agent::transform::{Transform, Transformed};
 use crate::config;
 use crate::frame::{Jpeg, Slot};
 
-/// A stream's far end has five seconds to answer, and a device is quicker.
-pub(super) const OPENING: Duration = Duration::from_secs(8);
+/// Devices are opened at once. A stream has five seconds to answer and eight to be opened, for which it may have to wait.
+const OPENING: Duration = Duration::from_secs(8);
+const STREAM_OPENING: Duration = Duration::from_secs(30);
+const PIPELINE_OPENING: Duration = Duration::from_secs(10);
 
 /// A capture shows that it lives before each wait for a frame and before it encodes one. A stream ends its waits itself,
 /// after two seconds, of which a file may need two.
 pub(super) const LIVING: Duration = Duration::from_millis(1_500);
 const STREAM_LIVING: Duration = Duration::from_secs(5);
+
+/// How long a source may take to be opened.
+pub(super) fn opening(source: &config::Source) -> Duration {
+    match source {
+        config::Source::Film(config::Film::Pipeline(_)) => PIPELINE_OPENING,
+        config::Source::Film(_) => STREAM_OPENING,
+        config::Source::Device(_) | config::Source::Pattern => OPENING,
+    }
+}
 
 /// What the thread works with.
 #[derive(Clone)]
@@ -47,13 +58,13 @@ impl Capture {
     /// # Errors
     /// When the source cannot be opened or fails.
     pub(super) fn run(&self) -> Result<()> {
+        let living = if matches!(self.config.source, config::Source::Film(_)) { STREAM_LIVING } else { LIVING };
         let mut source = Source::open(&self.config, &self.health)?;
         self.health.count("opened", 1);
         let how = source.describe();
         let mut encoder = Encoder::default();
         let mut transform = Transform::of(&self.config)?;
         let mut damaged_since = None;
-        let living = if matches!(self.config.source, config::Source::Film(_)) { STREAM_LIVING } else { LIVING };
         while !self.stop.is_cancelled() {
             self.pulse.beat(living);
             let (wanted, fps, quality) = {

@@ -1,8 +1,8 @@
 //! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
 //!
 //! `capture.rs` is the thread, `source.rs` what it captures from: `usb.rs` is the policy of V4L2 devices over `v4l2.rs`
-//! and the kernel's structs in `videodev2.rs`, `opencv.rs` is streams and files, `pattern.rs` needs nothing. Each gives
-//! the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and
+//! and the kernel's structs in `videodev2.rs`, `opencv/` is streams, files and pipelines, `pattern.rs` needs nothing. Each
+//! gives the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and
 //! `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod capture;
@@ -33,12 +33,15 @@ use super::demand::Demand;
 use super::health::Part;
 use crate::config;
 use crate::frame::Slot;
-use capture::{Capture, LIVING, OPENING};
+use capture::{Capture, LIVING, opening};
 use pulse::Pulse;
 
 /// The waits between tries to open a camera.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// To ask a network camera costs it and us next to nothing, and who restarts one looks for its picture.
+const LONGEST_WAIT_FOR_STREAMS: Duration = Duration::from_secs(3);
 
 /// The longest a source waits for a picture before it lets its thread look whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -51,6 +54,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
 const END: Duration = Duration::from_secs(1);
+
+/// Pipelines of one camera that may hang at a time.
+const PIPELINES: usize = 8;
 
 /// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
 const LINGER: Duration = Duration::from_secs(5);
@@ -81,7 +87,7 @@ impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let frames = Arc::new(AtomicU64::new(0));
-        let (mut wait, mut hung) = (Duration::ZERO, None);
+        let (mut wait, mut hung) = (Duration::ZERO, Vec::new());
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
             let worked = Arc::new(AtomicBool::new(false));
             let end = self.capture(&frames, &worked, &mut hung, &shutdown).await;
@@ -94,18 +100,25 @@ impl Camera {
             }
             // What worked, and what is merely not plugged in, is looked for at the quickest.
             let quick = worked.load(Ordering::Relaxed) || self.is_missing();
-            wait = longer(wait, quick);
+            let is_film = matches!(self.config.source, config::Source::Film(_));
+            wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
             let _ = shutdown.run_until_cancelled(sleep(wait)).await;
-            // As long as it hangs, the device is in use.
-            while hung.as_ref().is_some_and(|thread: &JoinHandle<()>| !thread.is_finished()) {
-                if shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await.is_none() {
-                    warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
-                    return;
-                }
+            // What those that hang ended with was said by the one that gave them up.
+            hung.retain(|thread: &JoinHandle<()>| !thread.is_finished());
+            while hung.len() >= self.may_hang() && shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await.is_some() {
+                hung.retain(|thread| !thread.is_finished());
             }
-            // What it ended with was said by the one that gave it up.
-            let _ = hung.take().map(JoinHandle::join);
         }
+        hung.retain(|thread| !thread.is_finished());
+        if !hung.is_empty() {
+            warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
+        }
+    }
+
+    /// How many threads may hang before there is no other try. As long as one hangs, a device is in use and a stream's
+    /// time is not up; a pipeline can hang for ever.
+    fn may_hang(&self) -> usize {
+        if matches!(self.config.source, config::Source::Film(config::Film::Pipeline(_))) { PIPELINES } else { 1 }
     }
 
     /// Waits until there is something to capture for.
@@ -156,7 +169,7 @@ impl Camera {
         &mut self,
         frames: &Arc<AtomicU64>,
         worked: &Arc<AtomicBool>,
-        hung: &mut Option<JoinHandle<()>>,
+        hung: &mut Vec<JoinHandle<()>>,
         shutdown: &CancellationToken,
     ) -> End {
         let capture = Capture {
@@ -164,7 +177,7 @@ impl Camera {
             slot: self.slot.clone(),
             health: self.health.clone(),
             demand: self.demand.clone(),
-            pulse: Arc::new(Pulse::new(OPENING)),
+            pulse: Arc::new(Pulse::new(opening(&self.config.source))),
             stop: shutdown.child_token(),
             frames: Arc::clone(frames),
             worked: Arc::clone(worked),
@@ -188,7 +201,7 @@ impl Camera {
             None => End::Hangs,
         };
         if matches!(end, End::Hangs) {
-            *hung = Some(thread);
+            hung.push(thread);
         } else if thread.join().is_err() {
             return End::Failed(anyhow!("its thread panicked"));
         }
@@ -197,16 +210,15 @@ impl Camera {
 
     fn is_missing(&self) -> bool {
         match &self.config.source {
-            config::Source::Pattern => false,
-            config::Source::Device(path) => !path.exists(),
-            config::Source::Film(film) => !film.contains("://") && !std::path::Path::new(film).exists(),
+            config::Source::Device(path) | config::Source::Film(config::Film::File(path)) => !path.exists(),
+            config::Source::Pattern | config::Source::Film(_) => false,
         }
     }
 }
 
 /// The wait after one of `wait`.
-fn longer(wait: Duration, quick: bool) -> Duration {
-    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) }
+fn longer(wait: Duration, quick: bool, longest: Duration) -> Duration {
+    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, longest) }
 }
 
 type Ended = Result<(), anyhow::Error>;
@@ -234,7 +246,7 @@ fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
 async fn hangs(pulse: &Pulse, device: Option<Part>) {
     let (start, opening) = (Instant::now(), pulse.due());
     // Once it is open, it beats faster: what is due comes nearer.
-    while pulse.due() == opening && start.elapsed() < OPENING {
+    while pulse.due() == opening && Instant::now() < opening.into() {
         sleep(LOOK).await;
         let is_slow = start.elapsed() > LIVING && pulse.due() == opening;
         if let Some(device) = device.as_ref().filter(|_| is_slow) {
@@ -284,7 +296,7 @@ mod tests {
     fn a_camera_is_tried_again_after_half_a_second_and_longer_and_longer_until_it_works() {
         let mut wait = Duration::ZERO;
         let waits = [false, false, false, false, false, false, false, false, true, false].map(|quick| {
-            wait = longer(wait, quick);
+            wait = longer(wait, quick, LONGEST_WAIT);
             wait.as_millis()
         });
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 500, 1_000]);

@@ -42,7 +42,7 @@ impl Source {
             config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
             config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
             #[cfg(feature = "opencv")]
-            config::Source::Film(film) => Source::Film(opencv::Film::open(film, camera)?),
+            config::Source::Film(film) => Source::Film(opencv::Film::open(film, camera, health.clone())?),
             #[cfg(not(feature = "opencv"))]
             config::Source::Film(_) => anyhow::bail!("this build is without OpenCV"),
         })

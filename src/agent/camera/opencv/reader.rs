@@ -1,0 +1,166 @@
+//! Reads at the source's rate, and keeps the newest picture for who encodes.
+
+use std::mem::swap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::{Context as _, Result, bail};
+use opencv::core::Mat;
+
+use super::video::Video;
+use crate::agent::camera::PATIENCE;
+use crate::agent::camera::pace::Pace;
+use crate::agent::health::Part;
+use crate::clock::Stamp;
+use crate::config::Fps;
+
+/// What the reader did since it was last asked.
+#[derive(Clone, Copy)]
+pub(super) enum News {
+    /// It waited for a file's next picture to be due.
+    Nothing,
+    /// It read pictures that nobody wants, or not at this rate.
+    Passed,
+    /// It has a picture, captured then.
+    Taken(Stamp),
+}
+
+/// A thread that reads. Three pictures exist: one that it fills, the newest, and one that is being encoded.
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    taken: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    /// The rate at which pictures are wanted, if they are.
+    wanted: Option<Fps>,
+    news: Option<News>,
+    newest: Mat,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    pub(super) fn start(camera: &str, video: Video, health: Part) -> Result<Reader> {
+        let shared = Arc::new(Shared::default());
+        let reading = Reading { shared: Arc::clone(&shared), video, health };
+        let thread = Builder::new().name(format!("reader-{camera}")).spawn(|| reading.run());
+        Ok(Reader { shared, thread: Some(thread.context("cannot start its reader")?) })
+    }
+
+    /// Waits for a picture until the reader has done something else for some time. While the reader hangs so does this:
+    /// the camera's task sees to it.
+    ///
+    /// # Errors
+    /// What the reader ended with.
+    pub(super) fn next(&mut self, wanted: Option<Fps>, picture: &mut Mat) -> Result<News> {
+        loop {
+            let mut state = self.shared.state();
+            state.wanted = wanted;
+            let waits = |state: &mut State| !matches!(state.news, Some(News::Taken(_)));
+            let woken = self.shared.taken.wait_timeout_while(state, PATIENCE, waits);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            if let Some(news) = state.news.take() {
+                if let News::Taken(_) = news {
+                    swap(&mut state.newest, picture);
+                }
+                return Ok(news);
+            }
+            drop(state);
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.end()?;
+                bail!("its reader ended");
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => bail!("its reader panicked"),
+            Some(Ok(end)) => end,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Reader {
+    /// As long as the reader hangs, its camera's thread is not gone either, and is waited for or left behind as one.
+    fn drop(&mut self) {
+        self.shared.state().stop = true;
+        // Nobody is interested any more in how it ended.
+        let _ = self.end();
+    }
+}
+
+/// What the thread works with.
+struct Reading {
+    shared: Arc<Shared>,
+    video: Video,
+    health: Part,
+}
+
+impl Reading {
+    fn run(mut self) -> Result<()> {
+        // A file plays at its own rate; a stream comes when it comes.
+        let mut play = self.video.is_file().then(|| Pace::new(self.video.fps()));
+        let (mut pace, mut picture) = (None, Mat::default());
+        loop {
+            let wanted = {
+                let state = self.shared.state();
+                if state.stop {
+                    return Ok(());
+                }
+                state.wanted
+            };
+            if play.as_mut().is_some_and(|play| !play.waits(PATIENCE)) {
+                self.shared.state().news.get_or_insert(News::Nothing);
+                continue;
+            }
+            self.video.grab()?;
+            let captured = Stamp::now();
+            if wanted.is_some_and(|fps| is_due(&mut pace, fps)) {
+                self.video.retrieve(&mut picture)?;
+                self.put(captured, &mut picture);
+            } else {
+                self.pass();
+            }
+        }
+    }
+
+    fn pass(&self) {
+        let mut state = self.shared.state();
+        if !matches!(state.news, Some(News::Taken(_))) {
+            state.news = Some(News::Passed);
+        }
+    }
+
+    /// Gives the picture for the one before, whose memory is used again.
+    fn put(&self, captured: Stamp, picture: &mut Mat) {
+        let mut state = self.shared.state();
+        swap(&mut state.newest, picture);
+        let before = state.news.replace(News::Taken(captured));
+        drop(state);
+        self.shared.taken.notify_one();
+        if let Some(News::Taken(_)) = before {
+            self.health.count("replaced by a newer frame", 1);
+        }
+    }
+}
+
+fn is_due(pace: &mut Option<Pace>, fps: Fps) -> bool {
+    let pace = pace.get_or_insert_with(|| Pace::of(fps));
+    pace.keep(fps);
+    pace.takes_now()
+}

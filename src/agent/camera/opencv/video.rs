@@ -1,0 +1,124 @@
+//! What OpenCV has opened, with limits to its waits.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level};
+use opencv::videoio::{
+    CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES,
+    CAP_PROP_READ_TIMEOUT_MSEC, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
+};
+
+use super::reach::{answers, silent};
+use crate::config::Film;
+
+/// A network camera is there within this time, or is not.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// FFmpeg looks at a stream for up to five seconds before it has opened it.
+const OPEN: Duration = Duration::from_secs(8);
+
+/// OpenCV opens one after the other, behind a lock of its own; behind this one it is known how long that takes.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A stream that is silent for this long is opened anew.
+const READ: Duration = Duration::from_secs(2);
+
+/// The rate of a file that does not tell its own.
+const USUAL_FPS: f64 = 25.0;
+
+pub(super) struct Video {
+    capture: VideoCapture,
+    file: Option<PathBuf>,
+    fps: f64,
+}
+
+impl Video {
+    pub(super) fn open(film: &Film) -> Result<Video> {
+        // Warnings are of what does no harm, at each try.
+        set_log_level(LogLevel::LOG_LEVEL_ERROR)?;
+        match film {
+            Film::File(path) if !path.exists() => bail!("no such file"),
+            Film::File(_) => {}
+            Film::Stream(address) => answers(address, ANSWER)?,
+            // `location=ADDRESS` of a source in it: one that refuses can make OpenCV 4.6 wait for the pipeline for ever.
+            Film::Pipeline(pipeline) => {
+                let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
+                values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER))?;
+            }
+        }
+        let (capture, opening) = match film {
+            Film::File(path) => ffmpeg(&path.to_string_lossy()),
+            Film::Stream(address) => ffmpeg(address),
+            // Its elements have timeouts of their own; before OpenCV 4.8 only FFmpeg takes any.
+            Film::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER).map(|it| (it, Duration::ZERO)),
+        }
+        .context("cannot be opened")?;
+        if !capture.is_opened()? {
+            match film {
+                Film::Stream(_) if opening >= OPEN => return Err(silent(OPEN)),
+                Film::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
+                _ => bail!("cannot be opened as a {}", film.kind()),
+            }
+        }
+        let told = capture.get(CAP_PROP_FPS)?;
+        let fps = if told.is_finite() && told > 0.0 && told <= 240.0 { told } else { USUAL_FPS };
+        let path = if let Film::File(path) = film { Some(path.clone()) } else { None };
+        Ok(Video { capture, file: path, fps })
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// As a file tells; a stream is not asked.
+    pub(super) fn fps(&self) -> f64 {
+        self.fps
+    }
+
+    /// Goes to the next picture; a file begins again at its end.
+    pub(super) fn grab(&mut self) -> Result<()> {
+        let start = Instant::now();
+        if self.capture.grab()? || self.begins_again()? {
+            return Ok(());
+        }
+        if self.file.is_none() && start.elapsed() >= READ {
+            bail!("gives no frames");
+        }
+        bail!("ended")
+    }
+
+    /// False when it is no file, or has no pictures.
+    fn begins_again(&mut self) -> Result<bool> {
+        let Some(file) = &self.file else { return Ok(false) };
+        if self.capture.set(CAP_PROP_POS_FRAMES, 0.0)? && self.capture.grab()? {
+            return Ok(true);
+        }
+        // Not every kind of file can be wound back, whatever was said of it.
+        self.capture = ffmpeg(&file.to_string_lossy())?.0;
+        Ok(self.capture.grab()?)
+    }
+
+    /// The picture in blue, green and red.
+    pub(super) fn retrieve(&mut self, picture: &mut Mat) -> Result<()> {
+        if !self.capture.retrieve(picture, 0)? {
+            bail!("gives no pictures");
+        }
+        if picture.typ() != CV_8UC3 {
+            bail!("gives no BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
+        }
+        Ok(())
+    }
+}
+
+/// Opens it, and says how long that took.
+fn ffmpeg(address: &str) -> opencv::Result<(VideoCapture, Duration)> {
+    let (open, read) = (OPEN.as_millis() as i32, READ.as_millis() as i32);
+    let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = Instant::now();
+    let capture = VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)?;
+    Ok((capture, start.elapsed()))
+}
