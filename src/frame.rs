@@ -25,6 +25,8 @@ pub struct Frame<'a> {
 pub enum Layout {
     /// A plane of luma, then planes of Cb and Cr at half the width: 4:2:2, two bytes a pixel.
     Yuv422,
+    /// The same with half the height, too: 4:2:0, one and a half bytes a pixel. An odd last line has its own chroma.
+    Yuv420,
     /// Blue, green, red: three bytes a pixel, as OpenCV has it.
     Bgr,
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use turbojpeg::{Compressor, Image, PixelFormat, Subsamp, YuvImage};
+use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvImage};
 
 use crate::config::Quality;
 use crate::frame::{Frame, Layout};
@@ -10,7 +10,13 @@ use crate::frame::{Frame, Layout};
 /// Encodes one camera's frames. Nothing is allocated before the first one.
 #[derive(Default)]
 pub struct Encoder {
-    compressor: Option<Compressor>,
+    tools: Option<Tools>,
+}
+
+struct Tools {
+    compressor: Compressor,
+    /// Kept from frame to frame: it has grown to the size of one.
+    output: OutputBuf<'static>,
 }
 
 impl Encoder {
@@ -19,29 +25,28 @@ impl Encoder {
     /// # Errors
     /// When the encoder is out of memory or refuses the frame's dimensions.
     pub fn encode(&mut self, frame: Frame<'_>, quality: Quality) -> Result<Bytes> {
-        let compressor = match &mut self.compressor {
-            Some(compressor) => compressor,
-            none => none.insert(compressor().context("no encoder")?),
+        let Tools { compressor, output } = match &mut self.tools {
+            Some(tools) => tools,
+            none => none.insert(tools().context("no encoder")?),
         };
         compressor.set_quality(quality.get().into())?;
         let Frame { width, height, layout, data } = frame;
         let (width, height) = (width as usize, height as usize);
-        let jpeg = match layout {
-            Layout::Yuv422 => {
-                let image = YuvImage { pixels: data, width, align: 1, height, subsamp: Subsamp::Sub2x1 };
-                compressor.compress_yuv_to_vec(image)
-            }
+        let planes = |subsamp| YuvImage { pixels: data, width, align: 1, height, subsamp };
+        let encoded = match layout {
+            Layout::Yuv422 => compressor.compress_yuv(planes(Subsamp::Sub2x1), output),
+            Layout::Yuv420 => compressor.compress_yuv(planes(Subsamp::Sub2x2), output),
             Layout::Bgr => {
                 let image = Image { pixels: data, width, pitch: width * 3, height, format: PixelFormat::BGR };
-                compressor.compress_to_vec(image)
+                compressor.set_subsamp(Subsamp::Sub2x2)?;
+                compressor.compress(image, output)
             }
         };
-        Ok(jpeg.context("cannot be encoded")?.into())
+        encoded.context("cannot be encoded")?;
+        Ok(Bytes::copy_from_slice(output))
     }
 }
 
-fn compressor() -> turbojpeg::Result<Compressor> {
-    let mut compressor = Compressor::new()?;
-    compressor.set_subsamp(Subsamp::Sub2x2)?;
-    Ok(compressor)
+fn tools() -> turbojpeg::Result<Tools> {
+    Ok(Tools { compressor: Compressor::new()?, output: OutputBuf::new_owned() })
 }
