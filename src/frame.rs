@@ -46,6 +46,9 @@ pub struct Jpeg {
     pub bytes: Bytes,
 }
 
+/// A JPEG of more bytes is no frame: as base64 it would be more than a link takes.
+pub const LARGEST_JPEG: usize = 6 * 1024 * 1024 - 1024;
+
 /// The newest JPEG of each camera, in the order of the configuration. A new one replaces an old one whether or not
 /// anyone has taken it.
 pub type Newest = Vec<Option<Arc<Jpeg>>>;
@@ -82,12 +85,19 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Replaces the camera's newest frame and wakes whoever follows.
-    pub fn put(&self, jpeg: Jpeg) {
+    /// Replaces the camera's newest frame and wakes whoever follows, unless the capture that it is of was given up: its
+    /// camera may have been cleared since.
+    pub fn put(&self, jpeg: Jpeg, is_given_up: impl FnOnce() -> bool) {
         let jpeg = Some(Arc::new(jpeg));
         // The old one is dropped outside the lock.
         let mut old = None;
-        self.newest.send_modify(|newest| old = std::mem::replace(&mut newest[self.camera], jpeg));
+        self.newest.send_if_modified(|newest| {
+            if is_given_up() {
+                return false;
+            }
+            old = std::mem::replace(&mut newest[self.camera], jpeg);
+            true
+        });
         drop(old);
     }
 

@@ -26,9 +26,10 @@ pub enum Pattern {
     Sub,
 }
 
-/// Messages that wait for a peer: on PAIR next to none, because a waiting frame grows old; on PUB, which drops the new
-/// ones when it is full, a burst of all cameras and the readings with it.
-const PAIR_QUEUE: i32 = 2;
+/// Messages that wait for a peer: on PAIR few, because a waiting frame grows old, but with fewer libzmq tells of each part
+/// that it took, and each time wakes the link's task; on PUB, which drops the new ones when it is full, a burst of all
+/// cameras and the readings with it.
+const PAIR_QUEUE: i32 = 8;
 const PUB_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
 
@@ -60,6 +61,8 @@ pub struct Link {
     socket: zmq::Socket,
     context: zmq::Context,
     address: String,
+    /// What was said when it was asked last, if nothing was done since.
+    known: Option<Events>,
 }
 
 /// What a link can do now.
@@ -97,7 +100,7 @@ impl Link {
         // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
         let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
             .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
-        Ok(Link { changes, socket, context, address })
+        Ok(Link { changes, socket, context, address, known: None })
     }
 
     /// Where it is; for a bound end with any free port, the port it got.
@@ -111,8 +114,13 @@ impl Link {
     /// # Errors
     /// When libzmq is being shut down.
     pub fn events(&mut self) -> Result<Events> {
+        if let Some(known) = self.known {
+            return Ok(known);
+        }
         let events = self.socket.get_events()?;
-        Ok(Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) })
+        let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        self.known = Some(events);
+        Ok(events)
     }
 
     /// Hands a message to libzmq; false when it takes none now.
@@ -120,6 +128,7 @@ impl Link {
     /// # Errors
     /// As [`Link::events`].
     pub fn try_send(&mut self, parts: &[Bytes]) -> Result<bool> {
+        self.known = None;
         let last = parts.len().saturating_sub(1);
         for (index, part) in parts.iter().enumerate() {
             let more = if index < last { zmq::SNDMORE } else { 0 };
@@ -138,6 +147,7 @@ impl Link {
     /// # Errors
     /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
+        self.known = None;
         let mut parts = Vec::with_capacity(MOST_PARTS);
         loop {
             let part = match retried(|| self.socket.recv_msg(zmq::DONTWAIT)) {
@@ -184,6 +194,7 @@ impl Link {
     /// When the runtime is being shut down.
     pub async fn changed(&mut self) -> Result<()> {
         self.changes.readable().await?.clear_ready();
+        self.known = None;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use turbojpeg::{OutputBuf, TransformCrop, TransformOp, Transformer};
 
+use super::encode::Encoded;
 use crate::config::{Camera, Crop, Flip, Rotate};
 use crate::jpeg;
 
@@ -13,16 +14,6 @@ pub struct Transform {
     op: TransformOp,
     crop: Option<Crop>,
     transformer: Transformer,
-}
-
-/// A picture after it.
-pub struct Transformed {
-    /// Pixels a line.
-    pub width: u32,
-    /// Lines.
-    pub height: u32,
-    /// A JPEG file.
-    pub bytes: Bytes,
 }
 
 impl Transform {
@@ -43,7 +34,7 @@ impl Transform {
     ///
     /// # Errors
     /// When the part is not inside the picture.
-    pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<Transformed>> {
+    pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<Encoded>> {
         let Ok(sound) = jpeg::check(jpeg) else { return Ok(None) };
         let mut transform = turbojpeg::Transform::op(self.op);
         transform.trim = true;
@@ -68,16 +59,16 @@ impl Transform {
         if result.is_err() && !is_whole() {
             return Ok(None);
         }
-        Ok(Some(Transformed { width, height, bytes: Bytes::copy_from_slice(&output) }))
+        Ok(Some(Encoded { width, height, bytes: Bytes::copy_from_slice(&output) }))
     }
 
     /// The size after the turn, whole blocks only where an edge becomes the left one or the upper one.
     fn turned(&self, mut width: u32, mut height: u32, block: (u32, u32)) -> (u32, u32) {
         use TransformOp::{Hflip, Rot90, Rot180, Rot270, Transverse, Vflip};
-        if matches!(self.op, Hflip | Rot180 | Rot270 | Transverse) {
+        if matches!(self.op, Hflip | Rot180 | Rot270 | Transverse) && width > block.0 {
             width -= width % block.0;
         }
-        if matches!(self.op, Vflip | Rot180 | Rot90 | Transverse) {
+        if matches!(self.op, Vflip | Rot180 | Rot90 | Transverse) && height > block.1 {
             height -= height % block.1;
         }
         self.transposed((width, height))

@@ -138,15 +138,16 @@ impl fmt::Display for Source {
 /// A password in a stream's address or a pipeline's element is for the camera alone.
 fn without_passwords(text: &str) -> String {
     let words = text.split(' ').map(|word| {
-        if let Some((key, _)) = word.split_once('=').filter(|(key, _)| key.ends_with("-pw")) {
+        if let Some((key, _)) = word.split_once('=').filter(|(key, _)| key.ends_with("-pw") || key.contains("passw")) {
             return format!("{key}=…");
         }
         let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        match host.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://…@{host}{path}"),
-            None => word.to_owned(),
-        }
+        let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("…@{host}"));
+        // Many cameras have it further behind, as `?user=a&password=b` or `/user=a_password=b_`.
+        let end = path.find('?').into_iter().chain(path.find("user=")).chain(path.find("pass")).min();
+        let path = end.map_or(path.to_owned(), |end| format!("{}…", &path[..end]));
+        format!("{scheme}://{host}{path}")
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -245,6 +246,8 @@ mod tests {
             ("films/door.mp4", "file", "films/door.mp4"),
             ("rtsp://me:you@cam:554/1", "stream", "rtsp://…@cam:554/1"),
             ("http://cam/a@b", "stream", "http://cam/a@b"),
+            ("http://cam/v?user=me&pwd=you", "stream", "http://cam/v…"),
+            ("rtsp://cam/user=me_password=you_channel=1", "stream", "rtsp://cam/…"),
             (
                 pipeline,
                 "pipeline",

@@ -1,9 +1,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::harness::{Bench, PATIENCE, Program, eventually, film};
+
+/// Longer than frames stay new.
+const HELD_UP: Duration = Duration::from_millis(1_500);
 
 const LINK: &str = "usb-camera-video-index0";
 
@@ -235,4 +239,19 @@ fn no_fault_leaves_anything_behind() {
         }
     }
     eventually("as many descriptors and threads as before", || (held() == before).then_some(()));
+}
+
+#[test]
+fn what_the_driver_kept_while_the_agent_was_held_up_is_not_sent_as_new() {
+    let bench = Bench::new();
+    let peer = Peer::new();
+    bench.plug_camera(0, &film(&bench, "film", 5).0);
+    bench.link_camera(LINK, 0);
+    let agent = peer.agent(&bench, 25);
+    peer.sees("usb");
+    agent.signal(Signal::SIGSTOP);
+    std::thread::sleep(HELD_UP);
+    agent.signal(Signal::SIGCONT);
+    peer.hears("what was not sent", |message| message["cameras"][0]["counts"]["too old"].as_u64() > Some(0));
+    assert!(peer.sees("usb")["age_us"].as_u64() < Some(1_000_000));
 }

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::STALLED;
+use super::finish::Finish;
 use super::pulse::Pulse;
-use super::source::{Next, Picture, Source};
+use super::source::{Next, Source};
 use crate::agent::demand::Demand;
-use crate::agent::encode::Encoder;
+use crate::agent::encode::Encoded;
 use crate::agent::health::Part;
-use crate::agent::transform::{Transform, Transformed};
 use crate::config;
 use crate::frame::{Jpeg, Slot};
 
@@ -62,9 +61,7 @@ impl Capture {
         let mut source = Source::open(&self.config, &self.health)?;
         self.health.count("opened", 1);
         let how = source.describe();
-        let mut encoder = Encoder::default();
-        let mut transform = Transform::of(&self.config)?;
-        let mut damaged_since = None;
+        let mut finish = Finish::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
             self.pulse.beat(living);
             let (wanted, fps, quality) = {
@@ -82,31 +79,22 @@ impl Capture {
                     if !wanted {
                         self.slot.clear();
                     }
-                    self.works(&how);
+                    if finish.is_well() {
+                        self.works(&how);
+                    }
                     continue;
                 }
                 Next::Taken(captured, picture) => (captured, picture),
             };
             self.pulse.beat(living);
-            let (mut width, mut height, mut bytes) = match picture {
-                Picture::Jpeg { width, height, bytes } => (width, height, bytes),
-                Picture::Pixels(frame) => (frame.width, frame.height, encoder.encode(frame, quality)?),
-            };
-            if let Some(transform) = &mut transform {
-                let Some(transformed) = transform.apply(&bytes)? else {
-                    self.health.count("damaged frames", 1);
-                    if damaged_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
-                        bail!("gives only broken frames");
-                    }
-                    continue;
-                };
-                damaged_since = None;
-                Transformed { width, height, bytes } = transformed;
+            let Some(Encoded { width, height, bytes }) = finish.picture(picture, quality)? else { continue };
+            if self.stop.is_cancelled() {
+                break;
             }
             let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
             self.works(&how);
             self.health.count("frames", 1);
-            self.slot.put(Jpeg { seq, captured, width, height, bytes });
+            self.slot.put(Jpeg { seq, captured, width, height, bytes }, || self.stop.is_cancelled());
         }
         Ok(())
     }

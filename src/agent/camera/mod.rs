@@ -1,12 +1,13 @@
 //! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
 //!
-//! `capture.rs` is the thread, `source.rs` what it captures from: `usb.rs` is the policy of V4L2 devices over `v4l2.rs`
-//! and the kernel's structs in `videodev2.rs`, `opencv/` is streams, files and pipelines, `pattern.rs` needs nothing. Each
-//! gives the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and
-//! `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
+//! `capture.rs` is the thread, `source.rs` what it captures from, `finish.rs` makes the JPEG of it. `usb.rs` is the policy
+//! of V4L2 devices over `v4l2.rs` and the kernel's structs in `videodev2.rs`, `opencv/` is streams, files and pipelines,
+//! `pattern.rs` needs nothing. Each gives the newest picture it has; nothing is queued here. `pulse.rs` tells a thread that
+//! hangs from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod capture;
 mod choices;
+mod finish;
 pub mod offer;
 #[cfg(feature = "opencv")]
 mod opencv;
@@ -89,6 +90,12 @@ impl Camera {
         let frames = Arc::new(AtomicU64::new(0));
         let (mut wait, mut hung) = (Duration::ZERO, Vec::new());
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
+            // What those that hang ended with was said by the one that gave them up.
+            hung.retain(|thread: &JoinHandle<()>| !thread.is_finished());
+            if hung.len() >= self.may_hang() {
+                let _ = shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await;
+                continue;
+            }
             let worked = Arc::new(AtomicBool::new(false));
             let end = self.capture(&frames, &worked, &mut hung, &shutdown).await;
             // What it saw last is old from now on.
@@ -103,11 +110,6 @@ impl Camera {
             let is_film = matches!(self.config.source, config::Source::Film(_));
             wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
             let _ = shutdown.run_until_cancelled(sleep(wait)).await;
-            // What those that hang ended with was said by the one that gave them up.
-            hung.retain(|thread: &JoinHandle<()>| !thread.is_finished());
-            while hung.len() >= self.may_hang() && shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await.is_some() {
-                hung.retain(|thread| !thread.is_finished());
-            }
         }
         hung.retain(|thread| !thread.is_finished());
         if !hung.is_empty() {
@@ -195,12 +197,13 @@ impl Camera {
             () = shutdown.cancelled() => None,
         };
         stop.cancel();
-        let end = match early {
-            Some(end) => end,
-            None if timeout_at(Instant::now() + END, end).await.is_ok() => End::Stopped,
-            None => End::Hangs,
+        let (end, is_over) = match early {
+            Some(End::Hangs) => (End::Hangs, false),
+            Some(end) => (end, true),
+            // A stream that is being opened, or is slow, needs longer; that is no trouble of the camera's.
+            None => (End::Stopped, timeout_at(Instant::now() + END, end).await.is_ok()),
         };
-        if matches!(end, End::Hangs) {
+        if !is_over {
             hung.push(thread);
         } else if thread.join().is_err() {
             return End::Failed(anyhow!("its thread panicked"));

@@ -21,13 +21,19 @@ pub(super) const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
 /// One that the driver fills, one that we read, and two for when this thread is late.
 const BUFFERS: u32 = 4;
 
+/// This thread was held up, because the machine slept or had too much to do, and what the driver has is of before.
+const LATE: Duration = Duration::from_secs(1);
+
 pub(super) struct Usb {
     stream: Stream,
     format: Format,
     rate: Option<f64>,
     pace: Pace,
     health: Part,
+    /// When there was a frame.
     last: Instant,
+    /// How many in a row were too old.
+    old: u32,
     /// No frame was whole since then.
     broken_since: Option<Instant>,
     sequence: Option<u32>,
@@ -55,8 +61,19 @@ impl Usb {
         }
         let rate = device.set_rate(camera.fps.get());
         let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
-        let (pace, last) = (Pace::of(camera.fps), Instant::now());
-        Ok(Usb { stream, format, rate, pace, health, last, broken_since: None, sequence: None, planes: Vec::new() })
+        let (pace, now) = (Pace::of(camera.fps), Instant::now());
+        Ok(Usb {
+            stream,
+            format,
+            rate,
+            pace,
+            health,
+            last: now,
+            old: 0,
+            broken_since: None,
+            sequence: None,
+            planes: Vec::new(),
+        })
     }
 
     pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
@@ -72,22 +89,27 @@ impl Usb {
         };
         self.last = Instant::now();
         if !wanted {
+            let is_broken = self.stream.bytes(&filled).is_empty();
             self.give_back(filled)?;
             self.broken_since = None;
+            return Ok(if is_broken { Next::Nothing } else { Next::Passed });
+        }
+        // After a broken frame the next is looked at, whatever the rate: one that is not is no sign that the camera works.
+        if self.broken_since.is_none() && !self.pace.takes_now() {
+            self.give_back(filled)?;
             return Ok(Next::Passed);
         }
-        if !self.pace.takes_now() {
+        let Some(captured) = self.time_of(&filled) else {
             self.give_back(filled)?;
-            // After a broken frame, one that was not looked at is no sign that the camera works.
-            return Ok(if self.broken_since.is_some() { Next::Nothing } else { Next::Passed });
-        }
-        let captured = filled.captured;
+            return Ok(Next::Nothing);
+        };
         if self.format.fourcc == FourCc::YUYV { self.planar(filled, captured) } else { self.own_jpeg(filled, captured) }
     }
 
     pub(super) fn describe(&self) -> String {
         let Format { fourcc, width, height, .. } = self.format;
-        let rate = self.rate.map(|fps| format!(", {fps:.0} frames a second")).unwrap_or_default();
+        let rate =
+            self.rate.map(|fps| format!(", {} frames a second", (fps * 100.0).round() / 100.0)).unwrap_or_default();
         format!("{width}x{height} {fourcc}{rate}")
     }
 
@@ -102,6 +124,21 @@ impl Usb {
             }
         }
         Ok(newest)
+    }
+
+    /// When it was captured; `None` when that is too long ago. More than it has buffers the driver cannot have kept: then
+    /// it is the driver's clock that is wrong.
+    fn time_of(&mut self, filled: &Filled) -> Option<Stamp> {
+        if filled.captured.age() <= LATE {
+            self.old = 0;
+            return Some(filled.captured);
+        }
+        if self.old == BUFFERS {
+            return Some(Stamp::now());
+        }
+        self.old += 1;
+        self.health.count("too old", 1);
+        None
     }
 
     fn count_gap(&mut self, sequence: u32) {
@@ -180,6 +217,8 @@ fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, pla
     let (y, chroma) = planes.split_at_mut(width * height);
     let (cb, cr) = chroma.split_at_mut(of_chroma);
     let chroma = cb.chunks_exact_mut(width / 2).zip(cr.chunks_exact_mut(width / 2));
+    // What may stand behind the last line is no line.
+    let yuyv = &yuyv[..yuyv.len().min(pitch * height)];
     for ((y, (cb, cr)), two) in y.chunks_mut(width * 2).zip(chroma).zip(yuyv.chunks(pitch * 2)) {
         for (y, line) in y.chunks_exact_mut(width).zip(two.chunks(pitch)) {
             take_luma(line, y);

@@ -243,7 +243,7 @@ impl Drop for Stream {
     }
 }
 
-/// The driver's timestamp where it is one of the monotonic clock and believable, else this moment.
+/// The driver's timestamp where it is one of the monotonic clock and not in the future, else this moment.
 fn stamp(buffer: &Buffer) -> Stamp {
     if buffer.flags & BUF_FLAG_TIMESTAMP_MASK != BUF_FLAG_TIMESTAMP_MONOTONIC {
         return Stamp::now();
@@ -252,8 +252,8 @@ fn stamp(buffer: &Buffer) -> Stamp {
     let (seconds, micros) = (buffer.timestamp.tv_sec as u64, buffer.timestamp.tv_usec as u64);
     let taken = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
     match Duration::from(now).checked_sub(taken) {
-        Some(age) if age < Duration::from_secs(10) => Stamp::ago(age),
-        _ => Stamp::now(),
+        Some(age) => Stamp::ago(age),
+        None => Stamp::now(),
     }
 }
 

@@ -19,7 +19,7 @@ const NEUTRAL: u8 = 128;
 /// A cause has so many lines at most.
 const MOST_LINES: usize = 3;
 
-/// Draws it as planes of 4:2:2 ([`crate::frame::Layout::Yuv422`]); both sides are even.
+/// Draws it as planes of 4:2:2 ([`crate::frame::Layout::Yuv422`]); the width is even.
 pub(super) fn draw(width: u32, height: u32, camera: &str, cause: &str, since: &str) -> Vec<u8> {
     let mut card = Card { width: width as usize, height: height as usize, luma: Vec::new() };
     card.luma.reserve(card.width * card.height * 2);
@@ -127,5 +127,22 @@ impl DrawTarget for Scaled<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::draw;
+
+    #[test]
+    fn a_card_tells_camera_cause_and_time_and_none_is_too_small_or_too_long() {
+        let card = draw(640, 480, "door", "unplugged", "since noon");
+        assert_eq!(card.len(), 640 * 480 * 2);
+        for other in
+            [["yard", "unplugged", "since noon"], ["door", "hangs", "since noon"], ["door", "unplugged", "since one"]]
+        {
+            assert!(draw(640, 480, other[0], other[1], other[2]) != card, "{other:?}");
+        }
+        assert_eq!(draw(16, 16, "door", &"because ".repeat(1_000), &"x".repeat(1_000)).len(), 16 * 16 * 2);
     }
 }

@@ -267,7 +267,11 @@ impl Publisher {
     fn send_no_signal(&self, link: &mut Link, camera: usize, pending: &mut Pending) -> Result<bool> {
         let status = Arc::clone(&self.status.borrow());
         let (status, no_signal) = (&status.cameras[camera], &mut pending.no_signal[camera]);
-        let jpeg = no_signal.jpeg(status)?;
+        let Ok(jpeg) = no_signal.jpeg(status) else {
+            self.health.count("pictures that could not be drawn", 1);
+            no_signal.was_sent();
+            return Ok(true);
+        };
         let message = Message::frame(&self.agent, &status.name, &self.boot, &jpeg, &self.state.current());
         let sent = self.send(link, &message.of_no_signal(&status.cause), &mut pending.tally)?;
         if sent {

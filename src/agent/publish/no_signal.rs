@@ -46,12 +46,12 @@ struct Card {
 
 impl NoSignal {
     pub(super) fn new(size: (u32, u32)) -> NoSignal {
-        NoSignal { size, due: Instant::now(), card: None }
+        NoSignal { size: even(size), due: Instant::now(), card: None }
     }
 
     /// A frame was sent, and the card is to be like it.
     pub(super) fn frame_was_sent(&mut self, jpeg: &Jpeg) {
-        self.size = (jpeg.width, jpeg.height);
+        self.size = even((jpeg.width, jpeg.height));
     }
 
     /// A card was sent.
@@ -87,13 +87,18 @@ impl NoSignal {
     }
 
     fn draw(&mut self, camera: &PartStatus, since_us: i64) -> Result<bytes::Bytes> {
-        let (width, height) = (self.size.0.max(2) & !1, self.size.1);
+        let (width, height) = self.size;
         let data = card::draw(width, height, &camera.name, &camera.cause, &since(since_us));
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
         let jpeg = Encoder::default().encode(frame, Quality::default())?;
         self.card = Some(Card { size: self.size, cause: camera.cause.clone(), since_us, jpeg: jpeg.clone() });
         Ok(jpeg)
     }
+}
+
+/// Chroma is of two pixels.
+fn even((width, height): (u32, u32)) -> (u32, u32) {
+    (width.max(2) & !1, height)
 }
 
 /// In this machine's time zone.

@@ -1,0 +1,64 @@
+//! From a picture to the JPEG that is sent of it.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::STALLED;
+use super::source::Picture;
+use crate::agent::encode::{Encoded, Encoder};
+use crate::agent::health::Part;
+use crate::agent::transform::Transform;
+use crate::config::{Camera, Quality};
+use crate::frame::LARGEST_JPEG;
+
+/// Encodes what is pixels, and turns and cuts what is to be.
+pub(super) struct Finish {
+    encoder: Encoder,
+    transform: Option<Transform>,
+    /// All pictures since then were too large, or could not be turned or cut.
+    damaged_since: Option<Instant>,
+    health: Part,
+}
+
+impl Finish {
+    pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finish> {
+        let (encoder, transform) = (Encoder::default(), Transform::of(camera)?);
+        Ok(Finish { encoder, transform, damaged_since: None, health: health.clone() })
+    }
+
+    /// What came last could be sent.
+    pub(super) fn is_well(&self) -> bool {
+        self.damaged_since.is_none()
+    }
+
+    /// `None`: the picture cannot be sent, and is counted.
+    ///
+    /// # Errors
+    /// When it cannot be encoded, when what is to be cut out is not in it, and when for some time none could be sent.
+    pub(super) fn picture(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<Encoded>> {
+        let whole = match picture {
+            Picture::Jpeg { width, height, bytes } => Encoded { width, height, bytes },
+            Picture::Pixels(frame) => {
+                Encoded { width: frame.width, height: frame.height, bytes: self.encoder.encode(frame, quality)? }
+            }
+        };
+        let finished = match &mut self.transform {
+            Some(transform) => transform.apply(&whole.bytes)?,
+            None => Some(whole),
+        };
+        let fault = match finished {
+            Some(finished) if finished.bytes.len() <= LARGEST_JPEG => {
+                self.damaged_since = None;
+                return Ok(Some(finished));
+            }
+            Some(_) => "oversized frames",
+            None => "damaged frames",
+        };
+        self.health.count(fault, 1);
+        if self.damaged_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
+            bail!("gives only {fault}");
+        }
+        Ok(None)
+    }
+}
