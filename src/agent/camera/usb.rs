@@ -78,7 +78,12 @@ impl Usb {
 
     pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
         self.pace.keep(fps);
+        let start = Instant::now();
         self.stream.wait(PATIENCE).context("failed")?;
+        if start.elapsed() > 2 * PATIENCE {
+            // It was not the camera that took so long.
+            self.last = Instant::now();
+        }
         let Some(filled) = self.newest()? else {
             // In the dark some cameras take several of their intervals for a picture.
             let patience = self.rate.map_or(STALLED, |fps| STALLED.max(Duration::from_secs_f64(4.0 / fps)));
