@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::finish::Finish;
+use super::picture::Next;
 use super::pulse::Pulse;
-use super::source::{Next, Source};
+use super::source::Source;
 use crate::agent::demand::Demand;
 use crate::agent::encode::Encoded;
 use crate::agent::health::Part;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::STALLED;
-use super::source::Picture;
+use super::picture::Picture;
 use crate::agent::encode::{Encoded, Encoder};
 use crate::agent::health::Part;
 use crate::agent::transform::Transform;

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use super::pace::Pace;
-use super::source::{Next, Picture};
+use super::picture::{Next, Picture};
 use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};

@@ -1,33 +1,13 @@
 //! Where pictures come from, whichever it is.
 
 use anyhow::Result;
-use bytes::Bytes;
 
 #[cfg(feature = "opencv")]
 use super::opencv;
+use super::picture::Next;
 use super::{pattern, usb};
 use crate::agent::health::Part;
-use crate::clock::Stamp;
 use crate::config::{self, Fps};
-use crate::frame::Frame;
-
-/// A picture as its source gives it.
-pub(super) enum Picture<'a> {
-    /// The camera's own JPEG, passed on as it is.
-    Jpeg { width: u32, height: u32, bytes: Bytes },
-    /// Pixels, to be encoded.
-    Pixels(Frame<'a>),
-}
-
-/// What a source has.
-pub(super) enum Next<'a> {
-    /// No picture yet, or one that is none.
-    Nothing,
-    /// A picture that nobody wants, or not at this rate; it was not looked at.
-    Passed,
-    /// The newest picture, and when it was taken.
-    Taken(Stamp, Picture<'a>),
-}
 
 pub(super) enum Source {
     Pattern(pattern::Pattern),

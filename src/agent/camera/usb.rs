@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::pace::Pace;
-use super::source::{Next, Picture};
+use super::picture::{Next, Picture};
 use super::v4l2::{Device, Filled, Format, FourCc, Stream};
 use super::{PATIENCE, STALLED};
 use crate::agent::health::Part;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use opencv::core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Size as CvSize};
 use opencv::imgproc::{INTER_AREA, resize};
 
-use super::source::{Next, Picture};
+use super::picture::{Next, Picture};
 use crate::agent::health::Part;
 use crate::config::{self, Camera, Fps, Size};
 use crate::frame::{Frame, Layout};

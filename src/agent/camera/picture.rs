@@ -1,0 +1,24 @@
+//! What sources give.
+
+use bytes::Bytes;
+
+use crate::clock::Stamp;
+use crate::frame::Frame;
+
+/// A picture as its source gives it.
+pub(super) enum Picture<'a> {
+    /// The camera's own JPEG, passed on as it is.
+    Jpeg { width: u32, height: u32, bytes: Bytes },
+    /// Pixels, to be encoded.
+    Pixels(Frame<'a>),
+}
+
+/// What a source has.
+pub(super) enum Next<'a> {
+    /// No picture yet, or one that is none.
+    Nothing,
+    /// A picture that nobody wants, or not at this rate; it was not looked at.
+    Passed,
+    /// The newest picture, and when it was taken.
+    Taken(Stamp, Picture<'a>),
+}
