@@ -35,11 +35,10 @@
 //! # Threads and tasks
 //!
 //! One thread runs all tokio tasks: a task a serial port, a camera, a link, a viewer. A camera's task starts a thread
-//! while a link takes its frames, because drivers and decoders block, and gives it up when it hangs. What OpenCV reads has
-//! a second one, which reads while the first one encodes. A link is a task and
-//! not a thread: it waits for the newest frames, the readings and the socket at once, and a slow peer costs it nothing
-//! but its turn. libzmq adds two threads a link, each link's own, so that a name server that does not answer one is no
-//! trouble of another.
+//! while its frames are wanted, because drivers and decoders block, and gives it up when it hangs. What OpenCV reads has a
+//! second one, which reads while the first one encodes. A link is a task and not a thread: it waits for the newest frames,
+//! the readings and the socket at once, and a slow peer costs it nothing but its turn. libzmq adds two threads a link, each
+//! link's own, so that a name server that does not answer one is no trouble of another.
 //!
 //! # Deliberately absent
 //!

@@ -43,7 +43,7 @@ impl Camera {
     /// Pixels a line and lines of its frames, as far as that can be known before the first.
     #[must_use]
     pub fn expected_size(&self) -> (u32, u32) {
-        let size = self.size.unwrap_or(Size { width: 640, height: 480 });
+        let size = self.size.unwrap_or_default();
         match (self.crop, self.rotate) {
             (Some(crop), _) => (crop.width, crop.height),
             (None, Rotate::By90 | Rotate::By270) => (size.height, size.width),
@@ -160,6 +160,12 @@ pub struct Size {
     pub width: u32,
     /// Lines.
     pub height: u32,
+}
+
+impl Default for Size {
+    fn default() -> Size {
+        Size { width: 640, height: 480 }
+    }
 }
 
 impl TryFrom<String> for Size {

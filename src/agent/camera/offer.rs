@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 
 pub use super::choices::{Rates, Sizes};
-use super::usb::DEFAULT_SIZE;
 pub use super::v4l2::FourCc;
 use super::v4l2::{Device, Identity};
 use crate::config::{Camera, Size};
@@ -92,7 +91,7 @@ impl Offer {
     #[must_use]
     pub fn settled(&self, camera: &Camera) -> Option<Settled> {
         let format = self.used()?;
-        let wish = camera.size.unwrap_or(DEFAULT_SIZE);
+        let wish = camera.size.unwrap_or_default();
         let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wish), rates));
         let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wish))?;
         Some(Settled { fourcc: format.fourcc, size, fps: nearest_rate(rates, camera.fps.get()) })

@@ -7,8 +7,6 @@ use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};
 
-const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
-
 /// 75 % colour bars as Y, Cb, Cr (ITU-R BT.601).
 const BARS: [[u8; 3]; 7] =
     [[180, 128, 128], [162, 44, 142], [131, 156, 44], [112, 72, 58], [84, 184, 198], [65, 100, 212], [35, 212, 114]];
@@ -44,7 +42,7 @@ pub(super) struct Pattern {
 
 impl Pattern {
     pub(super) fn new(camera: &Camera) -> Pattern {
-        let size = camera.size.unwrap_or(DEFAULT_SIZE);
+        let size = camera.size.unwrap_or_default();
         let phase = camera.name.bytes().map(usize::from).sum();
         let still = still(size, phase);
         let picture = still.clone();

@@ -12,11 +12,9 @@ use super::v4l2::{Device, Filled, Format, FourCc, Stream};
 use super::{PATIENCE, STALLED};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
-use crate::config::{Camera, Fps, Size};
+use crate::config::{Camera, Fps};
 use crate::frame::{Frame, Layout};
 use crate::jpeg::{self, Fault};
-
-pub(super) const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
 
 /// One that the driver fills, one that we read, and two for when this thread is late.
 const BUFFERS: u32 = 4;
@@ -54,7 +52,7 @@ impl Usb {
             let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             bail!("offers neither MJPG nor YUYV but {offered}");
         };
-        let wish = camera.size.unwrap_or(DEFAULT_SIZE);
+        let wish = camera.size.unwrap_or_default();
         let format = device.set_format(fourcc, wish.width, wish.height).map_err(in_words)?;
         if format.fourcc != fourcc || format.width < 2 || format.height < 2 {
             bail!("was asked for {fourcc} and gives {}x{} {}", format.width, format.height, format.fourcc);
