@@ -1,10 +1,8 @@
 //! From a picture to the JPEG that is sent of it.
 
-use std::time::Instant;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use super::STALLED;
+use super::broken::Broken;
 use super::picture::Picture;
 use crate::agent::encode::{Encoded, Encoder};
 use crate::agent::health::Part;
@@ -16,20 +14,18 @@ use crate::frame::LARGEST_JPEG;
 pub(super) struct Finish {
     encoder: Encoder,
     transform: Option<Transform>,
-    /// All pictures since then were too large, or could not be turned or cut.
-    damaged_since: Option<Instant>,
-    health: Part,
+    broken: Broken,
 }
 
 impl Finish {
     pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finish> {
         let (encoder, transform) = (Encoder::default(), Transform::of(camera)?);
-        Ok(Finish { encoder, transform, damaged_since: None, health: health.clone() })
+        Ok(Finish { encoder, transform, broken: Broken::new(health.clone()) })
     }
 
     /// What came last could be sent.
     pub(super) fn is_well(&self) -> bool {
-        self.damaged_since.is_none()
+        !self.broken.is_going_on()
     }
 
     /// `None`: the picture cannot be sent, and is counted.
@@ -47,18 +43,15 @@ impl Finish {
             Some(transform) => transform.apply(&whole.bytes)?,
             None => Some(whole),
         };
-        let fault = match finished {
+        let (fault, why) = match finished {
             Some(finished) if finished.bytes.len() <= LARGEST_JPEG => {
-                self.damaged_since = None;
+                self.broken.end();
                 return Ok(Some(finished));
             }
-            Some(_) => "oversized frames",
-            None => "damaged frames",
+            Some(_) => ("oversized frames", "they are too large to be sent"),
+            None => ("damaged frames", "they cannot be turned or cut"),
         };
-        self.health.count(fault, 1);
-        if self.damaged_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
-            bail!("gives only {fault}");
-        }
+        self.broken.count(fault, &why)?;
         Ok(None)
     }
 }

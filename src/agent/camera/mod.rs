@@ -1,11 +1,12 @@
 //! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
 //!
-//! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it. `usb.rs`
-//! is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in `videodev2.rs`, `opencv/` is streams, files and
-//! pipelines, `pattern.rs` needs nothing. Each gives the newest picture it has; nothing is queued here. `pulse.rs` tells a
-//! thread that hangs from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs`
-//! reads.
+//! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
+//! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
+//! `videodev2.rs`, `opencv/` is streams, files and pipelines, `pattern.rs` needs nothing. Each gives the newest picture it
+//! has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and `offer.rs` asks a device what
+//! there is to choose from, which `choices.rs` reads.
 
+mod broken;
 mod capture;
 mod choices;
 mod finish;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::broken::Broken;
 use super::pace::Pace;
 use super::picture::{Next, Picture};
 use super::v4l2::{Device, Filled, Format, FourCc, Stream};
@@ -32,8 +33,7 @@ pub(super) struct Usb {
     last: Instant,
     /// How many in a row were too old.
     old: u32,
-    /// No frame was whole since then.
-    broken_since: Option<Instant>,
+    broken: Broken,
     sequence: Option<u32>,
     planes: Vec<u8>,
 }
@@ -59,19 +59,8 @@ impl Usb {
         }
         let rate = device.set_rate(camera.fps.get());
         let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
-        let (pace, now) = (Pace::of(camera.fps), Instant::now());
-        Ok(Usb {
-            stream,
-            format,
-            rate,
-            pace,
-            health,
-            last: now,
-            old: 0,
-            broken_since: None,
-            sequence: None,
-            planes: Vec::new(),
-        })
+        let (pace, broken, now) = (Pace::of(camera.fps), Broken::new(health.clone()), Instant::now());
+        Ok(Usb { stream, format, rate, pace, health, last: now, old: 0, broken, sequence: None, planes: Vec::new() })
     }
 
     pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
@@ -94,11 +83,11 @@ impl Usb {
         if !wanted {
             let is_broken = self.stream.bytes(&filled).is_empty();
             self.give_back(filled)?;
-            self.broken_since = None;
+            self.broken.end();
             return Ok(if is_broken { Next::Nothing } else { Next::Passed });
         }
         // After a broken frame the next is looked at, whatever the rate: one that is not is no sign that the camera works.
-        if self.broken_since.is_none() && !self.pace.takes_now() {
+        if !self.broken.is_going_on() && !self.pace.takes_now() {
             self.give_back(filled)?;
             return Ok(Next::Passed);
         }
@@ -176,18 +165,13 @@ impl Usb {
 
     /// Counts a broken frame under its fault; fails when there is nothing else any more.
     fn judge<T>(&mut self, frame: Result<T, Fault>) -> Result<Option<T>> {
-        let fault = match frame {
+        match frame {
             Ok(frame) => {
-                self.broken_since = None;
-                return Ok(Some(frame));
+                self.broken.end();
+                Ok(Some(frame))
             }
-            Err(fault) => fault,
-        };
-        self.health.count(fault.name(), 1);
-        if self.broken_since.get_or_insert_with(Instant::now).elapsed() > STALLED {
-            bail!("gives only broken frames: {fault}");
+            Err(fault) => self.broken.count(fault.name(), &fault).map(|()| None),
         }
-        Ok(None)
     }
 
     fn give_back(&self, filled: Filled) -> Result<()> {
