@@ -2,8 +2,8 @@
 //! and how fast a board is back that comes as another device, 500 times over. `script/setup test` installs the script's
 //! packages.
 
-#[allow(dead_code, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -2,15 +2,16 @@
 //! back when it is over, what the three others lose meanwhile, and whether the agent's memory, descriptors and threads
 //! stay what they were. `cargo bench --bench faults -- --times 100`, perhaps with the names of some faults.
 
-#[allow(dead_code, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use harness::{Bench, PATIENCE, Program, eventually, film_of};
+use harness::film::film_of;
+use harness::{Bench, PATIENCE, Program, eventually};
 use serde_json::Value;
 
 /// Four cameras; the first has the faults.

@@ -1,10 +1,10 @@
 //! How fast a network camera is back that is killed and started again, 50 times, beside three others; and how old the
 //! pictures are after an hour's worth of them, when the encoder is slower than the stream.
 
-#[allow(dead_code, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 #[path = "../tests/end_to_end/network_camera.rs"]
 mod network_camera;
 

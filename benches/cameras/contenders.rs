@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use crate::CAMERAS;
 use crate::ends::{Ends, is_frame};
 use crate::film::{HEIGHT, WIDTH};
-use crate::harness::{Bench, PEERS_PYTHON, Program, free_port};
+use crate::harness::program::PEERS_PYTHON;
+use crate::harness::{Bench, Program, free_port};
 
 /// A contender at work.
 pub struct Running {

@@ -6,8 +6,8 @@
 //! Frames are counted where they arrive. The virtual cameras copy each frame on threads of the contender's own, which are
 //! taken off.
 
-#[allow(dead_code, reason = "the tests need more of it")]
-#[path = "../../tests/end_to_end/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
 mod contenders;

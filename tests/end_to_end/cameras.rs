@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::{Bench, Program, film, free_port, saved, subscriber};
+use crate::harness::{Bench, Program, film, free_port, pair, saved, subscriber};
 
 const SOF0: [u8; 2] = [0xff, 0xc0];
 const DHT: [u8; 2] = [0xff, 0xc4];
@@ -33,11 +33,7 @@ fn a_cameras_own_jpegs_arrive_byte_for_byte_and_in_order() {
     let bench = Bench::new();
     let (path, jpegs) = film(&bench, "film", 20);
     bench.plug_camera(2, &path);
-    let context = zmq::Context::new();
-    let socket = context.socket(zmq::PAIR).expect("a socket");
-    socket.set_rcvtimeo(30_000).expect("a timeout");
-    socket.bind("tcp://127.0.0.1:*").expect("a port");
-    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    let (socket, address) = pair();
     let _agent = bench.agent(&format!(
         r#"
         camera = [{{ name = "usb", source = "/dev/video2", size = "480x320", fps = 25 }}]

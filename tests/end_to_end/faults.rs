@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Bench, PATIENCE, Program, eventually, film};
+use crate::harness::{Bench, PATIENCE, Program, eventually, film, pair};
 
 /// Longer than frames stay new.
 const HELD_UP: Duration = Duration::from_millis(1_500);
@@ -19,10 +19,7 @@ struct Peer {
 
 impl Peer {
     fn new() -> Peer {
-        let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
-        socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("an option");
-        socket.bind("tcp://127.0.0.1:*").expect("a free port");
-        let address = socket.get_last_endpoint().expect("bound").expect("an address");
+        let (socket, address) = pair();
         Peer { socket, address }
     }
 

@@ -5,15 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use turbojpeg::PixelFormat;
 
-use crate::harness::{Bench, film, free_port, subscriber};
-
-fn pair() -> (zmq::Socket, String) {
-    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
-    socket.set_rcvtimeo(30_000).expect("a timeout");
-    socket.bind("tcp://127.0.0.1:*").expect("a port");
-    let address = socket.get_last_endpoint().expect("an address").expect("as text");
-    (socket, address)
-}
+use crate::harness::{Bench, film, free_port, pair, subscriber};
 
 /// The next message that is a frame, or stands for one: a message of another kind comes once a second.
 fn frame(socket: &zmq::Socket) -> (Value, Vec<u8>) {

@@ -1,0 +1,144 @@
+//! A place for a test, with agents, receivers and virtual cameras.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::{Board, Program, eventually};
+
+/// A directory for one test, with everything it needs.
+pub struct Bench {
+    pub dir: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("a temporary file");
+        path
+    }
+
+    /// An agent with this configuration, on virtual cameras if the bench has any.
+    pub fn agent(&self, config: &str) -> Program {
+        let config = self.write("agent.toml", config);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.arg("run").arg("--config").arg(config);
+        Program::start(self.with_cameras(&mut command))
+    }
+
+    /// What `watchpost devices` prints, perhaps with a configuration, on the bench's virtual cameras.
+    pub fn devices(&self, config: Option<&str>) -> Output {
+        fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.arg("devices");
+        if let Some(config) = config {
+            command.arg("--config").arg(self.write("agent.toml", config));
+        }
+        self.with_cameras(&mut command).output().expect("it starts")
+    }
+
+    /// The command on the bench's virtual cameras, if it has any.
+    pub fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if self.path("cameras").exists() {
+            command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
+        }
+        command
+    }
+
+    /// A receiver with one link, its page on any free port, printing JSON lines.
+    pub fn receiver(&self, link: &str) -> Receiver {
+        let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.args(["receive", "--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
+        let program = Program::start(&mut command);
+        let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
+        let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));
+        Receiver { program, link, page }
+    }
+
+    /// A receiver for a watchpost agent that connects.
+    pub fn pair_receiver(&self) -> Receiver {
+        self.receiver("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"")
+    }
+
+    /// Plugs in a virtual MJPG camera as /dev/videoNODE that plays `film`.
+    pub fn plug_camera(&self, node: u32, film: &Path) {
+        self.plug_camera_of(node, &format!("MJPG 480x320 25 {}", film.display()));
+    }
+
+    /// Plugs in a virtual camera, in the words of `tests/virtual_camera.c`.
+    pub fn plug_camera_of(&self, node: u32, kind: &str) {
+        fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
+        let text = format!("{kind}\n");
+        // Whole at any time: the camera is there from the moment the file is.
+        let whole = self.write("camera", &text);
+        fs::rename(whole, self.camera(node, "camera")).expect("a temporary file");
+    }
+
+    /// A control file of a virtual camera.
+    pub fn camera(&self, node: u32, control: &str) -> PathBuf {
+        self.path("cameras").join(format!("{node}.{control}"))
+    }
+
+    /// Leads the link /dev/v4l/by-id/NAME to the virtual camera at NODE, as udev does when it is plugged in.
+    pub fn link_camera(&self, name: &str, node: u32) {
+        fs::create_dir_all(self.path("cameras/by-id")).expect("a temporary directory");
+        let whole = self.path("link");
+        symlink(format!("/dev/video{node}"), &whole).expect("a link to a camera");
+        fs::rename(whole, self.path("cameras/by-id").join(name)).expect("a temporary directory");
+    }
+
+    /// Plugs a board in: a link that stays the same leads to its terminal.
+    pub fn plug_board(&self, name: &str) -> Board {
+        let mut board = Board::new();
+        let link = self.path(name);
+        symlink(&board.path, &link).expect("a link to a terminal");
+        board.link = Some(link);
+        board
+    }
+}
+
+pub struct Receiver {
+    pub program: Program,
+    pub link: String,
+    pub page: String,
+}
+
+/// The library that makes virtual cameras, built once for all tests.
+fn virtual_camera() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirtual_camera.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/virtual_camera.c");
+        let status = Command::new("cc")
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", source, "-ldl", "-lpthread", "-o"])
+            .arg(&library)
+            .status()
+            .expect("a C compiler");
+        assert!(status.success(), "{source} does not compile");
+        library
+    })
+}
+
+/// The JPEG below DIR/AGENT/CAMERA.jpg, once it is there.
+pub fn saved(bench: &Bench, agent: &str, camera: &str) -> Vec<u8> {
+    let path = bench.path("saved").join(agent).join(format!("{camera}.jpg"));
+    eventually(&format!("{}", path.display()), || {
+        let mut bytes = Vec::new();
+        File::open(&path).ok()?.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    })
+}

@@ -1,0 +1,35 @@
+//! Films for cameras.
+
+use std::fs;
+use std::path::PathBuf;
+
+use watchpost::agent::encode::Encoder;
+use watchpost::config::Quality;
+use watchpost::frame::{Frame, Layout};
+
+use super::Bench;
+
+/// A film of Debian's package opencv-doc: 768x576, 10 frames a second.
+#[cfg(feature = "opencv")]
+pub const FILM: &str = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
+
+/// A film of `count` different JPEGs of 480x320, and the JPEGs.
+pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
+    film_of(bench, name, count, (480, 320))
+}
+
+/// The same of another size.
+pub fn film_of(bench: &Bench, name: &str, count: u8, (width, height): (u32, u32)) -> (PathBuf, Vec<Vec<u8>>) {
+    let mut encoder = Encoder::default();
+    let jpegs: Vec<Vec<u8>> = (0..count)
+        .map(|number| {
+            let mut data: Vec<u8> = (0..width * height).map(|i| (i % width) as u8 / 4 + number * 8).collect();
+            data.resize((width * height * 2) as usize, 128);
+            let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
+            encoder.encode(frame, Quality::default()).expect("a picture").to_vec()
+        })
+        .collect();
+    let path = bench.path(name);
+    fs::write(&path, jpegs.concat()).expect("a temporary file");
+    (path, jpegs)
+}

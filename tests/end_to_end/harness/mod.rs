@@ -1,0 +1,34 @@
+//! Programs, boards and cameras for the tests.
+
+mod bench;
+mod board;
+pub mod film;
+pub mod program;
+mod sockets;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub use bench::{Bench, Receiver, saved};
+pub use board::Board;
+#[cfg(feature = "opencv")]
+pub use film::FILM;
+pub use film::film;
+pub use program::{Program, peer};
+pub use sockets::{free_port, pair, readings, subscriber};
+
+/// The longest that anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks until there is something to be found.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,47 @@
+//! The other ends of links, and what comes over them.
+
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// A free port of this machine, for a program that has to be told one.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The bound end of a pair, which waits no longer than anyone should for a message, and its address.
+pub fn pair() -> (zmq::Socket, String) {
+    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    (socket, address)
+}
+
+/// A subscriber that waits no longer than anyone should for a message.
+pub fn subscriber(port: u16, topics: &[&str]) -> zmq::Socket {
+    let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
+    socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    socket.connect(&format!("tcp://127.0.0.1:{port}")).expect("a port");
+    for topic in topics {
+        socket.set_subscribe(topic.as_bytes()).expect("a topic");
+    }
+    socket
+}
+
+/// All readings of a header; those of batches with what holds for the batch.
+pub fn readings(header: &Value) -> impl Iterator<Item = Value> {
+    let list = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();
+    let batches = list(header, "batches").into_iter().flat_map(move |mut batch| {
+        let values = list(&batch, "values");
+        batch["values"].take();
+        values.into_iter().map(move |value| {
+            let mut reading = batch.clone();
+            let keys = reading.as_object_mut().expect("an object");
+            keys.extend(value.as_object().cloned().expect("an object"));
+            reading
+        })
+    });
+    list(header, "readings").into_iter().chain(batches)
+}
