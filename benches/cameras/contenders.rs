@@ -20,13 +20,15 @@ pub struct Running {
 pub type Start = fn(&Bench, &str) -> Option<Running>;
 
 pub const FLOOR: &str = "floor";
+pub const ZEROMQ: &str = "floor over ZeroMQ";
 pub const WATCHPOST: &str = "watchpost";
 pub const USTREAMER: &str = "ustreamer";
 pub const IMAGEZMQ: &str = "imagezmq's sender";
 
 /// In the order of the table, under the names in it.
-pub const CONTENDERS: [(&str, Start); 8] = [
-    (FLOOR, |bench, _| Some(floor(bench))),
+pub const CONTENDERS: [(&str, Start); 9] = [
+    (FLOOR, |bench, _| Some(floor(bench, "floor", &[], Ends::tcp(CAMERAS)))),
+    (ZEROMQ, |bench, _| Some(zeromq(bench))),
     (WATCHPOST, |bench, _| Some(pair(bench, "watchpost", 1))),
     ("  … pub", |bench, _| Some(publish(bench, "watchpost"))),
     ("  … json", |bench, _| Some(pair(bench, "json", 1))),
@@ -36,16 +38,21 @@ pub const CONTENDERS: [(&str, Start); 8] = [
     (IMAGEZMQ, imagezmq),
 ];
 
-fn floor(bench: &Bench) -> Running {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("floor");
+fn floor(bench: &Bench, name: &str, options: &[&str], ends: Ends) -> Running {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/cameras/floor.c");
     let mut compiler = Command::new("cc");
-    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", source, "-o"]).arg(&program);
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", source, "-o"]).arg(&program).args(options);
     assert!(compiler.status().expect("a C compiler").success(), "{source} does not compile");
-    let ends = Ends::tcp(CAMERAS);
+    let port = ends.addresses[0].rsplit(':').next().expect("an address ends with its port");
     let mut command = Command::new(program);
-    command.arg(&ends.addresses[0]).arg(CAMERAS.to_string());
+    command.arg(port).arg(CAMERAS.to_string());
     Running { programs: vec![Program::start(bench.with_cameras(&mut command))], ends }
+}
+
+fn zeromq(bench: &Bench) -> Running {
+    let ends = Ends::bound(zmq::PAIR, 1, |parts| parts.len() == 3);
+    floor(bench, "floor-zeromq", &["-DZEROMQ", "-lzmq"], ends)
 }
 
 /// The agent with pair links, which share the cameras evenly.

@@ -1,5 +1,6 @@
-//! What it costs to send four cameras: watchpost in each format, beside the least that any program can do, ustreamer and
-//! imagezmq's sender, one after the other on the same virtual cameras. `script/bench` installs the others and starts this.
+//! What it costs to send four cameras: watchpost in each format, beside the least that any program can do, the least that
+//! any can do over ZeroMQ, ustreamer and imagezmq's sender, one after the other on the same virtual cameras.
+//! `script/bench` installs the others and starts this.
 //!
 //! A contender is a process or several, measured by their CPU clocks once frames arrive: each second by itself, and the
 //! middle one of all seconds counts. They take turns, so that what else the machine does meanwhile meets all of them.
@@ -18,7 +19,7 @@ mod usage;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use contenders::{CONTENDERS, FLOOR, IMAGEZMQ, Running, USTREAMER, WATCHPOST, alone};
+use contenders::{CONTENDERS, FLOOR, IMAGEZMQ, Running, USTREAMER, WATCHPOST, ZEROMQ, alone};
 use film::{Films, HEIGHT, WIDTH};
 use harness::{Bench, eventually};
 use usage::Cpu;
@@ -101,6 +102,14 @@ fn main() {
     let threads = [&mjpg, &yuyv].map(|figures| figures[0].middle(|second| second.cameras));
     println!("\nNot counted: the virtual cameras' threads, {:.3} and {:.3} ms a frame.", threads[0], threads[1]);
 
+    if let Some((zeromq, own)) = cpu(&mjpg, ZEROMQ).zip(cpu(&mjpg, WATCHPOST)) {
+        println!(
+            "ZeroMQ alone is {:.2} times the floor with MJPG, and watchpost {:.2} times that.",
+            zeromq / mjpg[0].cpu(),
+            own / zeromq
+        );
+    }
+
     println!("\nWanted");
     ratio("MJPG: CPU a frame, of the floor's", 1.5, &mjpg, FLOOR);
     ratio("MJPG: CPU a frame, of ustreamer's", 0.5, &mjpg, USTREAMER);
@@ -165,10 +174,14 @@ fn cameras(fourcc: &str, films: &Films) -> Bench {
     bench
 }
 
+/// A contender's, if it is installed.
+fn cpu(figures: &[Figures], name: &str) -> Option<f64> {
+    figures.iter().find(|figures| figures.name == name).map(Figures::cpu)
+}
+
 /// watchpost's CPU by a rival's.
 fn ratio(what: &str, most: f64, figures: &[Figures], rival: &str) {
-    let cpu = |name| figures.iter().find(|figures| figures.name == name).map(Figures::cpu);
-    match cpu(WATCHPOST).zip(cpu(rival)) {
+    match cpu(figures, WATCHPOST).zip(cpu(figures, rival)) {
         Some((own, rival)) => wanted(what, most, own / rival, "times"),
         None => println!("  {what:<40}not known without it"),
     }
