@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 
 use crate::config::{self, Fps, Quality};
+use crate::wire::Settings;
 
 /// What is asked of one camera.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,14 +30,14 @@ impl Demand {
 
 /// One camera's demand, shared by all links. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Control(watch::Sender<Demand>);
+pub struct SharedDemand(watch::Sender<Demand>);
 
-impl Control {
+impl SharedDemand {
     /// What the configuration asks for, with no link yet that takes anything.
     #[must_use]
-    pub fn new(camera: &config::Camera) -> Control {
+    pub fn new(camera: &config::Camera) -> SharedDemand {
         let config::Camera { on, fps, quality, .. } = *camera;
-        Control(watch::Sender::new(Demand { on, fps, quality, takers: BTreeSet::new() }))
+        SharedDemand(watch::Sender::new(Demand { on, fps, quality, takers: BTreeSet::new() }))
     }
 
     /// The demand from now on.
@@ -50,8 +51,22 @@ impl Control {
         self.0.send_if_modified(|demand| if takes { demand.takers.insert(link) } else { demand.takers.remove(&link) });
     }
 
-    /// Switches the camera on or off.
-    pub fn switch(&self, on: bool) {
-        self.0.send_if_modified(|demand| std::mem::replace(&mut demand.on, on) != on);
+    /// Changes what is not `None`; false when all of it was so already.
+    #[must_use]
+    pub fn set(&self, on: Option<bool>, fps: Option<Fps>, quality: Option<Quality>) -> bool {
+        self.0.send_if_modified(|demand| {
+            let before = (demand.on, demand.fps, demand.quality);
+            demand.on = on.unwrap_or(demand.on);
+            demand.fps = fps.unwrap_or(demand.fps);
+            demand.quality = quality.unwrap_or(demand.quality);
+            before != (demand.on, demand.fps, demand.quality)
+        })
+    }
+
+    /// As a status says it.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let Demand { on, fps, quality, .. } = *self.0.borrow();
+        Settings { on, fps, quality }
     }
 }

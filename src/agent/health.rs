@@ -166,6 +166,11 @@ impl Part {
         }
     }
 
+    /// What the status says of it in another way is otherwise than before.
+    pub fn has_news(&self) {
+        self.0.news.notify_one();
+    }
+
     /// Adds to what is counted as `what`.
     pub fn count(&self, what: impl Into<Cow<'static, str>>, n: u64) {
         *self.now().counts.entry(what.into()).or_default() += n;
@@ -182,6 +187,7 @@ impl Part {
             cause: now.cause.clone(),
             for_ms: now.since.elapsed().as_millis() as u64,
             counts: now.counts.clone(),
+            settings: None,
         }
     }
 

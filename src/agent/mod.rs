@@ -30,9 +30,9 @@ use crate::config::{self, OutPattern};
 use crate::frame::Slots;
 use crate::name::Name;
 use crate::reading::State;
-use crate::wire::{self, Status, Tally};
+use crate::wire::{self, PartStatus, Status, Tally};
 use camera::Camera;
-use demand::Control;
+use demand::SharedDemand;
 use health::{Kind, Part};
 use publish::{Gathered, Publisher};
 use serial::Port;
@@ -85,7 +85,7 @@ struct Agent {
     boot: Name,
     state: Arc<State>,
     slots: Slots,
-    controls: Vec<Control>,
+    demands: Vec<SharedDemand>,
     health: Vec<Part>,
     news: Arc<Notify>,
     status: watch::Sender<Arc<Status>>,
@@ -104,9 +104,9 @@ impl Agent {
         });
         let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
         let slots = Slots::new(config.cameras.len());
-        let controls = config.cameras.iter().map(Control::new).collect();
-        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health)));
-        Agent { config, boot, state: Arc::default(), slots, controls, health, news, status }
+        let demands: Vec<SharedDemand> = config.cameras.iter().map(SharedDemand::new).collect();
+        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health, &demands)));
+        Agent { config, boot, state: Arc::default(), slots, demands, health, news, status }
     }
 
     fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
@@ -116,14 +116,14 @@ impl Agent {
     fn publishers(&self) -> impl Iterator<Item = Publisher> {
         self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
             // A pub link begins with its first subscriber.
-            let heard = (outlet.pattern == OutPattern::Pair).then_some(0);
+            let heard = (outlet.pattern != OutPattern::Pub).then_some(0);
             Publisher {
                 number,
                 agent: self.config.name.clone(),
                 boot: self.boot.clone(),
                 outlet: outlet.clone(),
                 cameras: self.config.cameras.clone(),
-                controls: self.controls.clone(),
+                demands: self.demands.clone(),
                 state: Arc::clone(&self.state),
                 readings: Gathered::new(self.state.follow(), heard, health.clone()),
                 newest: self.slots.follow(),
@@ -139,7 +139,7 @@ impl Agent {
             config: config.clone(),
             slot: self.slots.of(place),
             health: health.clone(),
-            demand: self.controls[place].follow(),
+            demand: self.demands[place].follow(),
         })
     }
 
@@ -165,7 +165,7 @@ impl Agent {
                 Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
             }
             made = Instant::now();
-            self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health)));
+            self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health, &self.demands)));
         }
     }
 
@@ -176,15 +176,16 @@ impl Agent {
     }
 }
 
-fn status(agent: &Name, boot: &Name, health: &[Part]) -> Status {
-    let of = |kind| health.iter().filter(|part| part.is(kind)).map(Part::status).collect();
+fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand]) -> Status {
+    let of = |kind| health.iter().filter(move |part| part.is(kind)).map(Part::status);
+    let cameras = of(Kind::Camera).zip(demands);
     Status {
         v: wire::VERSION,
         agent: agent.clone(),
         boot: boot.clone(),
-        cameras: of(Kind::Camera),
-        ports: of(Kind::Port),
-        links: of(Kind::Link),
+        cameras: cameras.map(|(part, demand)| PartStatus { settings: Some(demand.settings()), ..part }).collect(),
+        ports: of(Kind::Port).collect(),
+        links: of(Kind::Link).collect(),
         readings: Vec::new(),
     }
 }

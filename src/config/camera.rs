@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::view::{Crop, Flip, Rotate};
 use crate::name::Name;
@@ -187,7 +187,7 @@ impl fmt::Display for Size {
 }
 
 /// Frames a second, from 0.01 to 240.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Fps(f64);
 
@@ -212,7 +212,7 @@ impl Fps {
 }
 
 /// JPEG quality as libjpeg counts it, 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Quality(u8);
 

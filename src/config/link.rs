@@ -57,6 +57,10 @@ pub enum OutPattern {
     Pair,
     /// Any number of subscribers, one direction.
     Pub,
+    /// A receiver that has a port for any number of agents, both directions.
+    Dealer,
+    /// A hub that answers each message, as imagezmq's does.
+    Req,
 }
 
 /// A link of the receiver.
@@ -95,6 +99,8 @@ pub enum InPattern {
     Pair,
     /// Subscribed to everything.
     Sub,
+    /// Any number of agents, both directions.
+    Router,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +135,10 @@ impl OutletTable {
         let span = table.span();
         let table = table.into_inner();
         let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        if let (OutPattern::Dealer | OutPattern::Req, End::Bind(_)) = (table.pattern, &end) {
+            let what = "a dealer or req link has one other side, which binds; write `connect = \"tcp://HOST:PORT\"`";
+            return Err(Fault::of("bind", span, what.into()));
+        }
         let named = table.cameras.is_some();
         let cameras = table.cameras.unwrap_or_else(|| all.to_vec());
         if let Some(unknown) = cameras.iter().find(|name| !all.contains(name)) {
@@ -149,6 +159,14 @@ impl InletTable {
         let span = table.span();
         let table = table.into_inner();
         let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        if let (InPattern::Router, End::Connect(_)) = (table.pattern, &end) {
+            let what = "a router waits for agents, which connect; write `bind = \"tcp://ADDRESS:PORT\"`";
+            return Err(Fault::of("connect", span, what.into()));
+        }
+        if table.pattern == InPattern::Router && table.format == Format::Base64 {
+            let what = "base64 carries no names, so nobody could tell a router's agents apart; use another format";
+            return Err(Fault::of("format", span, what.into()));
+        }
         if table.format != Format::Base64 && (table.agent.is_some() || table.camera.is_some()) {
             let what = "`agent` and `camera` are for the format \"base64\", which carries no names; leave them out";
             let key = if table.agent.is_some() { "agent" } else { "camera" };

@@ -7,18 +7,22 @@ use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::replies::Replies;
 use super::wall::Wall;
-use crate::config::Inlet;
+use crate::config::{InPattern, Inlet};
 use crate::link::Link;
 use crate::wire::{Tally, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
 const QUIET: Duration = Duration::from_millis(200);
 const LAST: Duration = Duration::from_secs(1);
+
+/// How often agents are told that somebody listens.
+const HELLO: Duration = Duration::from_secs(1);
 
 /// The same trouble of one link is logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
@@ -44,15 +48,23 @@ impl Intake {
     /// # Errors
     /// When the socket fails.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<Tally> {
-        let mut tally = Tally::default();
-        let (mut malformed, mut dropped) = (Trouble::default(), Trouble::default());
+        let mut came = Came {
+            tally: Tally::default(),
+            replies: Replies::of(&self.inlet),
+            malformed: Trouble::default(),
+            dropped: Trouble::default(),
+        };
         let mut in_a_row = 0_u32;
+        let mut hellos = interval(HELLO);
         loop {
-            let parts = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => break,
-                parts = self.link.receive() => parts?,
-            };
-            self.take(&parts, &mut tally, &mut malformed, &mut dropped);
+                _ = hellos.tick() => came.replies.greet(&mut self.link)?,
+                parts = self.link.receive() => match parts? {
+                    Some(parts) => self.take(&parts, &mut came)?,
+                    None => self.link = self.link.reopened().await?,
+                },
+            }
             in_a_row = in_a_row.wrapping_add(1);
             if in_a_row.is_multiple_of(FAIR) {
                 tokio::task::yield_now().await;
@@ -60,28 +72,34 @@ impl Intake {
         }
         let end = Instant::now() + LAST;
         while let Ok(parts) = timeout(QUIET, self.link.receive()).await {
-            self.take(&parts?, &mut tally, &mut malformed, &mut dropped);
+            let Some(parts) = parts? else { break };
+            self.take(&parts, &mut came)?;
             if Instant::now() > end {
                 break;
             }
         }
         self.link.close().await;
-        Ok(tally)
+        Ok(came.tally)
     }
 
-    fn take(&mut self, parts: &[Bytes], tally: &mut Tally, malformed: &mut Trouble, dropped: &mut Trouble) {
+    fn take(&mut self, parts: &[Bytes], came: &mut Came) -> Result<()> {
+        let (peer, parts) = match parts {
+            [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
+            _ => (Bytes::new(), parts),
+        };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
-                tally.add(&message);
+                came.tally.add(&message);
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        dropped.log(self.link.address(), &"a line was dropped, standard output is not read");
+                        came.dropped.log(self.link.address(), &"a line was dropped, standard output is not read");
                     }
                 }
+                came.replies.answer(&mut self.link, &peer, &message)?;
                 self.wall.send_modify(|wall| wall.apply(message));
             }
-            Err(error) => malformed.log(
+            Err(error) => came.malformed.log(
                 self.link.address(),
                 &format_args!(
                     "malformed message ({error}); this link's format is {}, is the agent's the same?",
@@ -89,7 +107,16 @@ impl Intake {
                 ),
             ),
         }
+        Ok(())
     }
+}
+
+/// What came over a link.
+struct Came {
+    tally: Tally,
+    replies: Replies,
+    malformed: Trouble,
+    dropped: Trouble,
 }
 
 /// Counts, and logs now and then.

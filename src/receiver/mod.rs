@@ -6,6 +6,7 @@
 
 pub mod intake;
 pub mod port;
+mod replies;
 pub mod save;
 pub mod wall;
 pub mod web;
@@ -61,6 +62,7 @@ impl Receiver {
             let pattern = match inlet.pattern {
                 InPattern::Pair => Pattern::Pair,
                 InPattern::Sub => Pattern::Sub,
+                InPattern::Router => Pattern::Router,
             };
             let link = Link::open(pattern, &inlet.end)?;
             info!("link {}: open, format {}", link.address(), inlet.format);

@@ -107,6 +107,7 @@ mod tests {
             cause: String::new(),
             for_ms: for_s * 1_000,
             counts: counts.iter().map(|&(cause, count)| (cause.into(), count)).collect(),
+            settings: None,
         }
     }
 

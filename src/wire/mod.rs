@@ -4,6 +4,7 @@
 //! `readings/AGENT`, `status/AGENT`), a JSON header that says everything, and for a frame the JPEG. The other formats
 //! are for programs that exist already and carry what those programs can read.
 
+mod control;
 mod decode;
 mod encode;
 
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use control::Control;
 pub use decode::{Malformed, decode};
 pub use encode::{encode, frame_topic};
 
 use crate::clock::Stamp;
+use crate::config::{Fps, Quality};
 use crate::name::Name;
 use crate::{frame, reading};
 
@@ -234,6 +237,20 @@ pub struct PartStatus {
     pub for_ms: u64,
     /// What it did since the start: frames, readings, drops and refusals, by cause.
     pub counts: BTreeMap<Cow<'static, str>, u64>,
+    /// Of a camera, what can be set from afar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+}
+
+/// How a camera is set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Whether it captures at all.
+    pub on: bool,
+    /// The most frames a second that are passed on.
+    pub fps: Fps,
+    /// JPEG quality, where a frame has to be encoded.
+    pub quality: Quality,
 }
 
 impl Message {

@@ -4,66 +4,39 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Bench, PATIENCE, Program, eventually, film, pair};
+use crate::harness::{Bench, Peer, Program, eventually, film};
 
 /// Longer than frames stay new.
 const HELD_UP: Duration = Duration::from_millis(1_500);
 
 const LINK: &str = "usb-camera-video-index0";
 
-/// The other end of an agent's pair link.
-struct Peer {
-    socket: zmq::Socket,
-    address: String,
+/// The agent with a USB camera, found by its link, and one that has no faults.
+fn two_cameras(peer: &Peer, bench: &Bench, fps: u8) -> Program {
+    bench.agent(&format!(
+        r#"
+        camera = [
+            {{ name = "usb", source = "/dev/v4l/by-id/{LINK}", size = "480x320", fps = {fps} }},
+            {{ name = "other", source = "pattern" }},
+        ]
+        link = [{{ pattern = "pair", connect = "{}" }}]
+        "#,
+        peer.address
+    ))
 }
 
-impl Peer {
-    fn new() -> Peer {
-        let (socket, address) = pair();
-        Peer { socket, address }
-    }
+#[track_caller]
+fn sees(peer: &Peer, camera: &str) -> Value {
+    peer.hears(&format!("a frame of {camera}"), |message| message["camera"] == camera)
+}
 
-    /// The agent with a USB camera, found by its link, and one that has no faults.
-    fn agent(&self, bench: &Bench, fps: u8) -> Program {
-        bench.agent(&format!(
-            r#"
-            camera = [
-                {{ name = "usb", source = "/dev/v4l/by-id/{LINK}", size = "480x320", fps = {fps} }},
-                {{ name = "other", source = "pattern" }},
-            ]
-            link = [{{ pattern = "pair", connect = "{}" }}]
-            "#,
-            self.address
-        ))
-    }
-
-    /// The next message that matches.
-    #[track_caller]
-    fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            let Ok(parts) = self.socket.recv_multipart(0) else { break };
-            let header = serde_json::from_slice(&parts[1]).expect("JSON");
-            if matches(&header) {
-                return header;
-            }
-        }
-        panic!("not within {PATIENCE:?}: {what}");
-    }
-
-    #[track_caller]
-    fn sees(&self, camera: &str) -> Value {
-        self.hears(&format!("a frame of {camera}"), |message| message["camera"] == camera)
-    }
-
-    /// The next status in which the camera is down for this cause.
-    #[track_caller]
-    fn is_told(&self, cause: &str) -> Value {
-        self.hears(cause, |message| {
-            let usb = &message["cameras"][0];
-            usb["up"] == false && usb["cause"].as_str().is_some_and(|said| said.starts_with(cause))
-        })
-    }
+/// The next status in which the camera is down for this cause.
+#[track_caller]
+fn is_told(peer: &Peer, cause: &str) -> Value {
+    peer.hears(cause, |message| {
+        let usb = &message["cameras"][0];
+        usb["up"] == false && usb["cause"].as_str().is_some_and(|said| said.starts_with(cause))
+    })
 }
 
 fn plug(bench: &Bench, node: u32) {
@@ -90,14 +63,14 @@ fn a_camera_that_comes_back_under_another_number_is_found_by_its_link() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
     plug(&bench, 0);
-    let _agent = peer.agent(&bench, 25);
-    let mut last = peer.sees("usb");
+    let _agent = two_cameras(&peer, &bench, 25);
+    let mut last = sees(&peer, "usb");
     for (before, after) in [(0, 2), (2, 0)] {
         unplug(&bench, before);
-        peer.is_told("no such device");
-        peer.sees("other");
+        is_told(&peer, "no such device");
+        sees(&peer, "other");
         plug(&bench, after);
-        let next = peer.sees("usb");
+        let next = sees(&peer, "usb");
         assert!(next["seq"].as_u64() > last["seq"].as_u64() && next["boot"] == last["boot"], "{last}, then {next}");
         last = next;
     }
@@ -109,7 +82,7 @@ fn what_is_plugged_in_instead_is_asked_for_its_own_format() {
     film(&bench, "film", 5);
     fs::write(bench.path("raw"), [90, 128].repeat(640 * 480)).expect("a temporary file");
     plug(&bench, 0);
-    let _agent = peer.agent(&bench, 25);
+    let _agent = two_cameras(&peer, &bench, 25);
     let size = |width: u32, height: u32| {
         move |message: &Value| message["camera"] == "usb" && message["width"] == width && message["height"] == height
     };
@@ -132,12 +105,12 @@ fn a_camera_without_bandwidth_is_named_so_and_comes_when_there_is_some() {
     film(&bench, "film", 5);
     set(&bench, 0, "nospace");
     plug(&bench, 0);
-    let _agent = peer.agent(&bench, 25);
+    let _agent = two_cameras(&peer, &bench, 25);
     for _ in 0..2 {
-        peer.is_told("no bandwidth left on its USB bus; use a smaller size");
-        peer.sees("other");
+        is_told(&peer, "no bandwidth left on its USB bus; use a smaller size");
+        sees(&peer, "other");
         clear(&bench, 0, "nospace");
-        peer.sees("usb");
+        sees(&peer, "usb");
         // Plugged out and in again, and meanwhile another camera took what there was.
         set(&bench, 0, "nospace");
         plug(&bench, 0);
@@ -151,15 +124,15 @@ fn frames_that_come_too_soon_to_be_looked_at_do_not_make_a_broken_camera_a_worki
     set(&bench, 0, "cut");
     plug(&bench, 0);
     // Of two or three frames one is looked at.
-    let _agent = peer.agent(&bench, 10);
-    let told = peer.is_told("gives only broken frames");
+    let _agent = two_cameras(&peer, &bench, 10);
+    let told = is_told(&peer, "gives only broken frames");
     let opened = |message: &Value| message["cameras"][0]["counts"]["opened"].as_u64();
     peer.hears("another try", |message| {
         assert_ne!(message["cameras"][0]["up"], true, "{message}");
         opened(message) > opened(&told).map(|times| times + 1)
     });
     clear(&bench, 0, "cut");
-    peer.sees("usb");
+    sees(&peer, "usb");
 }
 
 #[test]
@@ -168,16 +141,16 @@ fn a_camera_that_hangs_while_it_is_opened_is_named_so_and_given_up() {
     film(&bench, "film", 5);
     set(&bench, 0, "hang");
     plug(&bench, 0);
-    let mut agent = peer.agent(&bench, 25);
-    peer.is_told("takes long to open");
-    peer.sees("other");
-    peer.is_told("hangs in its driver");
+    let mut agent = two_cameras(&peer, &bench, 25);
+    is_told(&peer, "takes long to open");
+    sees(&peer, "other");
+    is_told(&peer, "hangs in its driver");
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
-    let mut agent = peer.agent(&bench, 25);
-    peer.is_told("takes long to open");
+    let mut agent = two_cameras(&peer, &bench, 25);
+    is_told(&peer, "takes long to open");
     clear(&bench, 0, "hang");
-    peer.sees("usb");
+    sees(&peer, "usb");
     let (status, _) = agent.terminate();
     assert!(status.success() && !agent.log().contains("left behind"), "{}", agent.log());
 }
@@ -187,11 +160,11 @@ fn a_camera_that_hangs_soon_after_it_was_opened_is_named_soon() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
     plug(&bench, 0);
-    let _agent = peer.agent(&bench, 25);
-    peer.sees("usb");
+    let _agent = two_cameras(&peer, &bench, 25);
+    sees(&peer, "usb");
     set(&bench, 0, "hang");
     let hangs = Instant::now();
-    peer.is_told("hangs in its driver");
+    is_told(&peer, "hangs in its driver");
     // Two seconds, on a machine that has the time; opening would have eight.
     assert!(hangs.elapsed() < Duration::from_secs(5), "{:?}", hangs.elapsed());
 }
@@ -201,7 +174,7 @@ fn a_change_is_in_a_status_of_its_own() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
     plug(&bench, 0);
-    let _agent = peer.agent(&bench, 25);
+    let _agent = two_cameras(&peer, &bench, 25);
     let mut ages = Vec::new();
     for _ in 0..5 {
         for up in [true, false] {
@@ -220,8 +193,8 @@ fn no_fault_leaves_anything_behind() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
     plug(&bench, 0);
-    let agent = peer.agent(&bench, 25);
-    peer.sees("usb");
+    let agent = two_cameras(&peer, &bench, 25);
+    sees(&peer, "usb");
     let held = || (agent.descriptors(), agent.threads());
     let before = held();
     for _ in 0..3 {
@@ -230,7 +203,7 @@ fn no_fault_leaves_anything_behind() {
             if control == "nospace" {
                 plug(&bench, 0);
             }
-            peer.is_told(cause);
+            is_told(&peer, cause);
             clear(&bench, 0, control);
             peer.hears("it is up", |message| message["cameras"][0]["up"] == true);
         }
@@ -244,11 +217,11 @@ fn what_the_driver_kept_while_the_agent_was_held_up_is_not_sent_as_new() {
     let peer = Peer::new();
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     bench.link_camera(LINK, 0);
-    let agent = peer.agent(&bench, 25);
-    peer.sees("usb");
+    let agent = two_cameras(&peer, &bench, 25);
+    sees(&peer, "usb");
     agent.signal(Signal::SIGSTOP);
     std::thread::sleep(HELD_UP);
     agent.signal(Signal::SIGCONT);
     peer.hears("what was not sent", |message| message["cameras"][0]["counts"]["too old"].as_u64() > Some(0));
-    assert!(peer.sees("usb")["age_us"].as_u64() < Some(1_000_000));
+    assert!(sees(&peer, "usb")["age_us"].as_u64() < Some(1_000_000));
 }

@@ -18,6 +18,8 @@ mod faults;
 /// The four-camera example with films for cameras, and programs in other languages for receivers.
 #[cfg(feature = "opencv")]
 mod films;
+/// How far a link may be ahead of its receiver, what a receiver says, and the patterns with a way back.
+mod flow;
 /// Peers that are not there, go and come back.
 mod links;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.

@@ -275,7 +275,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::agent::demand::Control;
+    use crate::agent::demand::SharedDemand;
     use crate::agent::health::Kind;
     use crate::frame::Slots;
 
@@ -283,7 +283,7 @@ mod tests {
     async fn a_camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
-        let (slots, control) = (Slots::new(1), Control::new(&config));
+        let (slots, control) = (Slots::new(1), SharedDemand::new(&config));
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
         let camera = Camera { config, slot: slots.of(0), health: health.clone(), demand };
@@ -293,12 +293,12 @@ mod tests {
         for _ in 0..2 {
             newest.wait_for(|newest| newest[0].is_some()).await.expect("a frame");
             assert!(health.status().up);
-            control.switch(false);
+            assert!(control.set(Some(false), None, None));
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
             assert!(newest.borrow_and_update()[0].is_none(), "the last frame is old");
-            control.switch(true);
+            assert!(control.set(Some(true), None, None));
         }
         shutdown.cancel();
         timeout(END, camera).await.expect("in time").expect("no panic");

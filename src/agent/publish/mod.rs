@@ -3,15 +3,16 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
+mod audience;
 mod card;
+mod flow;
 mod gather;
 mod no_signal;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -20,24 +21,19 @@ use tracing::{info, warn};
 
 pub use gather::Gathered;
 
-use super::demand::Control;
+use super::demand::SharedDemand;
 use super::health::Part;
 use crate::config::{self, End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern};
 use crate::name::Name;
 use crate::reading::State;
-use crate::wire::{Message, Status, Tally, encode, frame_topic};
+use crate::wire::{Control, Message, Status, Tally, encode};
+use audience::{Audience, Heard};
 use no_signal::NoSignal;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
-
-/// Topics that are remembered; with more, every camera's frames are prepared.
-const MOST_TOPICS: usize = 256;
-
-/// A link that has something to say and cannot for this long is down.
-const DEAF: Duration = Duration::from_secs(3);
 
 /// A link's worker.
 pub struct Publisher {
@@ -52,7 +48,7 @@ pub struct Publisher {
     /// All cameras, as the slots have them.
     pub cameras: Vec<config::Camera>,
     /// What is asked of each of them.
-    pub controls: Vec<Control>,
+    pub demands: Vec<SharedDemand>,
     /// Current readings.
     pub state: Arc<State>,
     /// Every reading.
@@ -79,14 +75,9 @@ struct Pending {
     /// The camera whose turn it is.
     turn: usize,
     tally: Tally,
-    /// What a pub link's subscribers want topics to begin with. While there is none, nothing is prepared for it.
-    topics: BTreeSet<Bytes>,
-    /// A pair link's peer was there, and not long ago.
-    connected: bool,
-    /// The cameras whose frames the other side takes.
+    audience: Audience,
+    /// The cameras of which it has been said that their frames are taken.
     takes: Vec<bool>,
-    /// Since when there was something to say that was not taken.
-    waiting: Option<Instant>,
 }
 
 impl Publisher {
@@ -97,11 +88,9 @@ impl Publisher {
             sent: vec![0; self.cameras.len()],
             no_signal: self.cameras.iter().map(|camera| NoSignal::new(camera.expected_size())).collect(),
             turn: 0,
-            topics: BTreeSet::new(),
-            connected: false,
+            audience: Audience::of(&self.outlet, &self.agent, &self.cameras),
             takes: vec![false; self.cameras.len()],
             tally: Tally::default(),
-            waiting: None,
         };
         while let Err(error) = self.run_once(&shutdown, &mut pending).await {
             self.health.down(&format!("{error:#}"));
@@ -118,17 +107,29 @@ impl Publisher {
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
-        let result = self.serve(&mut link, shutdown, pending).await;
-        pending.topics.clear();
-        pending.connected = false;
-        self.demand(pending);
-        link.close().await;
-        result
+        loop {
+            let result = self.serve(&mut link, shutdown, pending).await;
+            pending.audience.leave();
+            self.demand(pending);
+            if result.is_err() || shutdown.is_cancelled() {
+                link.close().await;
+                return result;
+            }
+            link = link.reopened().await?;
+        }
     }
 
+    /// Sends until the shutdown, or until the socket is deaf.
     async fn serve(&mut self, link: &mut Link, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let mut end = None;
         loop {
+            pending.audience.ended(link.ended());
+            if link.is_deaf()? {
+                return Ok(());
+            }
+            if pending.audience.owes_an_answer() {
+                bail!("takes messages, and does not answer");
+            }
             let events = link.events()?;
             if events.readable {
                 while let Some(parts) = link.try_receive()? {
@@ -136,7 +137,7 @@ impl Publisher {
                 }
                 continue;
             }
-            if self.may_send(events, pending) && self.send_next(link, shutdown.is_cancelled(), pending)? {
+            if may_send(events, pending) && self.send_next(link, shutdown.is_cancelled(), pending)? {
                 continue;
             }
             // Asked anew: trying to send takes in what the descriptor tells of.
@@ -144,8 +145,8 @@ impl Publisher {
             if events.readable {
                 continue;
             }
-            let writable = self.may_send(events, pending);
-            self.judge(writable, pending);
+            let writable = may_send(events, pending);
+            pending.audience.judge(writable, &self.health);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
@@ -171,37 +172,48 @@ impl Publisher {
         }
     }
 
-    /// A pub link takes everything, but while nobody subscribes there is no sense in preparing it.
-    fn may_send(&self, events: Events, pending: &Pending) -> bool {
-        events.writable && (self.outlet.pattern == OutPattern::Pair || !pending.topics.is_empty())
-    }
-
     /// Batches that the end should wait for, if this link carries readings to a peer at all.
     fn readings_left(&self) -> usize {
         match (self.outlet.pattern, self.outlet.format) {
-            (OutPattern::Pair, Format::Watchpost | Format::Json) => self.readings.left(),
-            _ => 0,
+            (OutPattern::Pub, _) | (_, Format::Base64 | Format::Imagezmq) => 0,
+            _ => self.readings.left(),
         }
     }
 
-    /// Takes what the other side says: on a pub link, which topics are subscribed to; on a pair link nothing is
-    /// expected, but taking it keeps the socket's inbound side alive.
+    /// Takes in what the other side says.
     fn hear(&mut self, parts: &[Bytes], pending: &mut Pending) {
-        // ZMQ_XPUB: 1 and a topic that is new, or 0 and one that nobody wants any more.
-        match parts.first().and_then(|part| part.first()) {
-            Some(1) if self.outlet.pattern == OutPattern::Pub => {
-                if pending.topics.is_empty() {
-                    // What was said to nobody is gone.
-                    self.readings.forget();
-                }
-                if pending.topics.len() < MOST_TOPICS {
-                    pending.topics.insert(parts[0].slice(1..));
+        match pending.audience.hear(parts) {
+            // What was said to nobody is gone.
+            Heard::FirstSubscriber => self.readings.forget(),
+            Heard::Asks(control) => self.obey(control, pending),
+            Heard::Malformed(malformed) => {
+                self.health.count("malformed messages of the receiver", 1);
+                self.health.remark("malformed", || format!("a malformed message of the receiver: {malformed}"));
+            }
+            Heard::Nothing => {}
+        }
+    }
+
+    /// Does what a receiver asks for, as far as it concerns a camera of this link.
+    fn obey(&self, control: Control, pending: &mut Pending) {
+        let place = |name: &Name| {
+            let place = self.cameras.iter().position(|camera| camera.name == *name);
+            place.filter(|camera| pending.audience.may_have(*camera))
+        };
+        match control {
+            Control::Seen { camera, boot, seq } if boot == self.boot => {
+                if let Some(camera) = place(&camera) {
+                    pending.audience.has_seen(camera, seq);
                 }
             }
-            Some(0) if self.outlet.pattern == OutPattern::Pub => {
-                pending.topics.remove(&parts[0][1..]);
+            Control::Set { camera, on, fps, quality } => {
+                if place(&camera).is_some_and(|camera| self.demands[camera].set(on, fps, quality)) {
+                    info!("camera {camera}: set by the receiver at {}", self.outlet.end.address());
+                    self.health.has_news();
+                }
             }
-            _ => {}
+            // What another start of this agent has sent.
+            Control::Seen { .. } | Control::Hello { .. } => {}
         }
     }
 
@@ -209,7 +221,7 @@ impl Publisher {
     fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
         if let Some(batches) = self.readings.message(now) {
             let message = Message::readings(&self.agent, &self.boot, batches);
-            let sent = self.send(link, &message, &mut pending.tally)?;
+            let sent = self.send(link, &message, pending)?;
             if sent {
                 self.readings.sent();
             }
@@ -218,7 +230,7 @@ impl Publisher {
         if pending.status {
             let status = Arc::clone(&self.status.borrow_and_update());
             let message = Message::status(&status, &self.state.current());
-            pending.status = !self.send(link, &message, &mut pending.tally)?;
+            pending.status = !self.send(link, &message, pending)?;
             return Ok(!pending.status);
         }
         if let Some(camera) = self.next_down(pending) {
@@ -228,13 +240,14 @@ impl Publisher {
         let skipped = jpeg.seq - pending.sent[camera] - 1;
         let name = &self.cameras[camera].name;
         let message = Message::frame(&self.agent, name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message, &mut pending.tally)?;
+        let sent = self.send(link, &message, pending)?;
         if sent {
             // Those before the first are not missed by anyone.
             if pending.sent[camera] > 0 && skipped > 0 {
                 self.health.count("frames skipped", skipped);
             }
             pending.no_signal[camera].frame_was_sent(&jpeg);
+            pending.audience.frame_was_sent(camera, jpeg.seq);
             pending.sent[camera] = jpeg.seq;
             pending.turn = camera + 1;
         }
@@ -247,7 +260,8 @@ impl Publisher {
         let cameras = newest.len();
         (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
             let jpeg = newest[camera].as_ref()?;
-            let fresh = jpeg.seq > pending.sent[camera] && pending.takes[camera];
+            let fresh =
+                jpeg.seq > pending.sent[camera] && pending.takes[camera] && pending.audience.is_open_for(camera);
             fresh.then(|| (camera, Arc::clone(jpeg)))
         })
     }
@@ -266,14 +280,14 @@ impl Publisher {
 
     fn send_no_signal(&self, link: &mut Link, camera: usize, pending: &mut Pending) -> Result<bool> {
         let status = Arc::clone(&self.status.borrow());
-        let (status, no_signal) = (&status.cameras[camera], &mut pending.no_signal[camera]);
-        let Ok(jpeg) = no_signal.jpeg(status) else {
+        let status = &status.cameras[camera];
+        let Ok(jpeg) = pending.no_signal[camera].jpeg(status) else {
             self.health.count("pictures that could not be drawn", 1);
-            no_signal.was_sent();
+            pending.no_signal[camera].was_sent();
             return Ok(true);
         };
         let message = Message::frame(&self.agent, &status.name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message.of_no_signal(&status.cause), &mut pending.tally)?;
+        let sent = self.send(link, &message.of_no_signal(&status.cause), pending)?;
         if sent {
             pending.no_signal[camera].was_sent();
         }
@@ -281,7 +295,7 @@ impl Publisher {
     }
 
     /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
-    fn send(&self, link: &mut Link, message: &Message, tally: &mut Tally) -> Result<bool> {
+    fn send(&self, link: &mut Link, message: &Message, pending: &mut Pending) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
         if parts.iter().any(|part| part.len() > LARGEST_PART) {
             self.health.count("too large to send", 1);
@@ -289,7 +303,8 @@ impl Publisher {
         }
         let sent = link.try_send(&parts)?;
         if sent {
-            tally.add(message);
+            pending.tally.add(message);
+            pending.audience.was_sent();
             match message {
                 Message::Frame(header, _) if header.no_signal.is_some() => {
                     self.health.count("no-signal pictures sent", 1);
@@ -304,49 +319,25 @@ impl Publisher {
 
     /// Tells the cameras whose frames the other side takes now.
     fn demand(&self, pending: &mut Pending) {
-        for (camera, control) in self.controls.iter().enumerate() {
-            let takes = self.takes(&self.cameras[camera].name, pending);
+        for (camera, demand) in self.demands.iter().enumerate() {
+            let takes = pending.audience.takes(camera);
             if std::mem::replace(&mut pending.takes[camera], takes) != takes {
-                control.take(self.number, takes);
+                demand.take(self.number, takes);
                 pending.no_signal[camera].begin();
             }
         }
     }
+}
 
-    fn takes(&self, camera: &Name, pending: &Pending) -> bool {
-        if !self.outlet.cameras.contains(camera) {
-            return false;
-        }
-        match (self.outlet.pattern, self.outlet.format) {
-            (OutPattern::Pair, _) => pending.connected,
-            (OutPattern::Pub, Format::Watchpost) => {
-                let topic = frame_topic(&self.agent, camera);
-                pending.topics.len() == MOST_TOPICS
-                    || pending.topics.iter().any(|begin| topic.as_bytes().starts_with(begin))
-            }
-            // Nobody can ask for a camera where no topic names it.
-            (OutPattern::Pub, _) => !pending.topics.is_empty(),
-        }
-    }
-
-    /// Reports whether the other side is there.
-    fn judge(&self, writable: bool, pending: &mut Pending) {
-        if self.outlet.pattern == OutPattern::Pub {
-            self.health.up(if writable { "publishing" } else { "open, nobody subscribes" });
-        } else if writable {
-            pending.waiting = None;
-            pending.connected = true;
-            self.health.up("connected");
-        } else if pending.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
-            pending.connected = false;
-            self.health.down("nobody there who takes anything");
-        }
-    }
+fn may_send(events: Events, pending: &Pending) -> bool {
+    events.writable && pending.audience.is_there()
 }
 
 fn pattern(pattern: OutPattern) -> Pattern {
     match pattern {
         OutPattern::Pair => Pattern::Pair,
         OutPattern::Pub => Pattern::Pub,
+        OutPattern::Dealer => Pattern::Dealer,
+        OutPattern::Req => Pattern::Req,
     }
 }

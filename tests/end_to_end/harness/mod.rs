@@ -15,7 +15,7 @@ pub use board::Board;
 pub use film::FILM;
 pub use film::film;
 pub use program::{Program, peer};
-pub use sockets::{free_port, pair, readings, subscriber};
+pub use sockets::{Peer, free_port, pair, readings, subscriber};
 
 /// The longest that anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

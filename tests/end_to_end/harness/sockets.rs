@@ -1,5 +1,7 @@
 //! The other ends of links, and what comes over them.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -17,6 +19,44 @@ pub fn pair() -> (zmq::Socket, String) {
     socket.bind("tcp://127.0.0.1:*").expect("a port");
     let address = socket.get_last_endpoint().expect("an address").expect("as text");
     (socket, address)
+}
+
+/// The other end of an agent's pair link in the watchpost format.
+pub struct Peer {
+    pub socket: zmq::Socket,
+    pub address: String,
+}
+
+impl Peer {
+    pub fn new() -> Peer {
+        let (socket, address) = pair();
+        Peer { socket, address }
+    }
+
+    /// The header of the next message.
+    #[track_caller]
+    pub fn next(&self) -> Value {
+        let parts = self.socket.recv_multipart(0).expect("a message");
+        serde_json::from_slice(&parts[1]).expect("JSON")
+    }
+
+    /// The next message that matches.
+    #[track_caller]
+    pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let header = self.next();
+            if matches(&header) {
+                return header;
+            }
+        }
+        panic!("not within {PATIENCE:?}: {what}");
+    }
+
+    /// Says a control to the agent.
+    pub fn says(&self, control: &Value) {
+        self.socket.send(control.to_string().as_bytes(), 0).expect("it is sent");
+    }
 }
 
 /// A subscriber that waits no longer than anyone should for a message.

@@ -5,15 +5,19 @@
 //! for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the socket's
 //! inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
 
+mod connections;
+
 use std::ffi::c_int;
 use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::{Address, End};
+use connections::Connections;
 
 /// The socket patterns in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,20 +28,26 @@ pub enum Pattern {
     Pub,
     /// Receives everything.
     Sub,
+    /// One of many peers of a ROUTER, both directions.
+    Dealer,
+    /// Any number of DEALERs: each message begins with a part that names the peer.
+    Router,
+    /// One peer that answers each message before it gets the next.
+    Req,
 }
 
-/// Messages that wait for a peer: on PAIR few, because a waiting frame grows old, but with fewer libzmq tells of each part
-/// that it took, and each time wakes the link's task; on PUB, which drops the new ones when it is full, a burst of all
-/// cameras and the readings with it.
-const PAIR_QUEUE: i32 = 8;
-const PUB_QUEUE: i32 = 32;
+/// Messages that wait for a peer: few, because a waiting frame grows old, but with fewer libzmq tells of each one that it
+/// took, and each time wakes the link's task; where new ones are dropped when it is full, on PUB a burst of all cameras and
+/// the readings with it.
+const QUEUE: i32 = 8;
+const DROPPING_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
 
 /// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
 pub const LARGEST_PART: usize = 8 * 1024 * 1024;
 
-/// More parts than any format has.
-const MOST_PARTS: usize = 4;
+/// More parts than any format has, with the peer's name on ROUTER.
+const MOST_PARTS: usize = 5;
 
 /// A peer is asked for a sign of life after a second of silence and each second (KEEPALIVE), and given up after three
 /// without one, or when it has not confirmed what was sent for so long (SILENCE, milliseconds). The kernel does this,
@@ -53,14 +63,23 @@ const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
 const LINGER: i32 = 300;
 
+/// What happened to a connection is known to its socket within this time.
+const KNOWN: Duration = Duration::from_secs(1);
+
 /// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
 /// one that has no answer must not hold up other links.
 pub struct Link {
     // Dropped in this order: out of the poll while the descriptor is open, and the context when its socket is closed.
     changes: AsyncFd<RawFd>,
+    connections: Connections,
     socket: zmq::Socket,
     context: zmq::Context,
+    pattern: Pattern,
     address: String,
+    /// It was bound and has one peer: whoever comes besides is left alone.
+    takes_one: bool,
+    /// When a connection of such a one ended.
+    lost: Option<Instant>,
     /// What was said when it was asked last, if nothing was done since.
     known: Option<Events>,
 }
@@ -86,7 +105,11 @@ impl Link {
             // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
             Pattern::Pub => zmq::XPUB,
             Pattern::Sub => zmq::SUB,
+            Pattern::Dealer => zmq::DEALER,
+            Pattern::Router => zmq::ROUTER,
+            Pattern::Req => zmq::REQ,
         })?;
+        let connections = Connections::of(&socket, &context)?;
         set_options(&mut socket, pattern, end.address())?;
         let address = end.address().as_str();
         match end {
@@ -100,7 +123,8 @@ impl Link {
         // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
         let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
             .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
-        Ok(Link { changes, socket, context, address, known: None })
+        let takes_one = pattern == Pattern::Pair && matches!(end, End::Bind(_));
+        Ok(Link { changes, connections, socket, context, pattern, address, takes_one, lost: None, known: None })
     }
 
     /// Where it is; for a bound end with any free port, the port it got.
@@ -134,8 +158,9 @@ impl Link {
             let more = if index < last { zmq::SNDMORE } else { 0 };
             match retried(|| self.socket.send(&part[..], zmq::DONTWAIT | more)) {
                 Ok(()) => {}
-                // Only the first part can be refused while a peer is there: libzmq takes the others with it.
-                Err(zmq::Error::EAGAIN) => return Ok(false),
+                // Only the first part can be refused while a peer is there: libzmq takes the others with it. EFSM: the last
+                // message on a REQ has no answer yet.
+                Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -152,7 +177,8 @@ impl Link {
         loop {
             let part = match retried(|| self.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
-                Err(zmq::Error::EAGAIN) => return Ok(None),
+                // EFSM: nothing was asked on a REQ.
+                Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             let more = part.get_more();
@@ -165,14 +191,17 @@ impl Link {
         }
     }
 
-    /// Waits for the next message.
+    /// Waits for the next message; `None`: there is none any more, because it [`Link::is_deaf`].
     ///
     /// # Errors
     /// As [`Link::events`].
-    pub async fn receive(&mut self) -> Result<Vec<Bytes>> {
+    pub async fn receive(&mut self) -> Result<Option<Vec<Bytes>>> {
         loop {
             if let Some(parts) = self.try_receive()? {
-                return Ok(parts);
+                return Ok(Some(parts));
+            }
+            if self.is_deaf()? {
+                return Ok(None);
             }
             if !self.events()?.readable {
                 self.changed().await?;
@@ -182,8 +211,8 @@ impl Link {
 
     /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up.
     pub async fn close(self) {
-        let Link { changes, socket, context, .. } = self;
-        drop((changes, socket));
+        let Link { changes, connections, socket, context, .. } = self;
+        drop((changes, connections, socket));
         // Only a panic of the closing could fail here, and there is nobody left to tell.
         let _ = tokio::task::spawn_blocking(move || drop(context)).await;
     }
@@ -193,9 +222,50 @@ impl Link {
     /// # Errors
     /// When the runtime is being shut down.
     pub async fn changed(&mut self) -> Result<()> {
-        self.changes.readable().await?.clear_ready();
+        tokio::select! {
+            ready = self.changes.readable() => ready?.clear_ready(),
+            changed = self.connections.changed() => changed?,
+        }
         self.known = None;
+        let ended = self.connections.ended();
+        self.connections.take_in()?;
+        if self.takes_one && self.connections.ended() > ended {
+            self.lost = Some(Instant::now());
+        }
         Ok(())
+    }
+
+    /// Its peer is gone, and others that were connected meanwhile are never taken in: a bound PAIR leaves them alone for
+    /// ever. It has to be [`Link::reopened`]. False alarms, at a peer that just takes nothing, do no harm.
+    ///
+    /// # Errors
+    /// As [`Link::events`].
+    pub fn is_deaf(&mut self) -> Result<bool> {
+        // libzmq tells of the connection's end before its socket knows.
+        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.connections.open() > 0);
+        Ok(self.lost.is_some() && !self.events()?.writable)
+    }
+
+    /// The same link once more, at the same address, which is free again.
+    ///
+    /// # Errors
+    /// As [`Link::open`].
+    pub async fn reopened(self) -> Result<Link> {
+        let (pattern, end) = (self.pattern, End::Bind(Address::try_from(self.address.clone()).map_err(Error::msg)?));
+        self.close().await;
+        Link::open(pattern, &end)
+    }
+
+    /// Connections that there are: one may not have said yet what it is, and only one is the peer of a PAIR.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.open()
+    }
+
+    /// Connections that have ended so far, and with each what was on its way.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.connections.ended()
     }
 }
 
@@ -209,7 +279,8 @@ impl AsRef<[u8]> for Received {
 }
 
 fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
-    socket.set_sndhwm(if pattern == Pattern::Pub { PUB_QUEUE } else { PAIR_QUEUE })?;
+    let drops = matches!(pattern, Pattern::Pub | Pattern::Router);
+    socket.set_sndhwm(if drops { DROPPING_QUEUE } else { QUEUE })?;
     socket.set_rcvhwm(RECEIVE_QUEUE)?;
     // Nothing is queued for a peer that is not there.
     socket.set_immediate(true)?;

@@ -1,0 +1,184 @@
+//! The other side of a link: whether it is there, and which frames it takes now.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::flow::Flow;
+use crate::agent::health::Part;
+use crate::config::{Camera, Format, OutPattern, Outlet};
+use crate::name::Name;
+use crate::wire::{Control, Malformed, frame_topic};
+
+/// Topics that are remembered; with more, every camera's frames are prepared.
+const MOST_TOPICS: usize = 256;
+
+/// A link that has something to say and cannot for this long is down.
+const DEAF: Duration = Duration::from_secs(3);
+
+pub(super) struct Audience {
+    pattern: OutPattern,
+    format: Format,
+    /// Of each camera, what its frames are published under, if they go over this link.
+    cameras: Vec<Option<String>>,
+    /// What a pub link's subscribers want topics to begin with. While there is none, nothing is prepared for it.
+    topics: BTreeSet<Bytes>,
+    /// Another link's peer was there, and not long ago.
+    connected: bool,
+    /// Since when there was something to say that was not taken.
+    waiting: Option<Instant>,
+    /// Since when a req link's peer owes an answer.
+    asked: Option<Instant>,
+    /// Connections that had ended when this was last looked at.
+    ended: u64,
+    flow: Flow,
+}
+
+/// What it said.
+pub(super) enum Heard {
+    /// A pub link has its first subscriber.
+    FirstSubscriber,
+    /// A receiver wants something that this module does not see to.
+    Asks(Control),
+    /// It was no control.
+    Malformed(Malformed),
+    /// All else.
+    Nothing,
+}
+
+impl Audience {
+    /// Nobody yet.
+    pub(super) fn of(outlet: &Outlet, agent: &Name, cameras: &[Camera]) -> Audience {
+        let topic = |camera: &Camera| outlet.cameras.contains(&camera.name).then(|| frame_topic(agent, &camera.name));
+        Audience {
+            pattern: outlet.pattern,
+            format: outlet.format,
+            cameras: cameras.iter().map(topic).collect(),
+            topics: BTreeSet::new(),
+            connected: false,
+            waiting: None,
+            asked: None,
+            ended: 0,
+            flow: Flow::of(cameras.len()),
+        }
+    }
+
+    /// The socket is a new one.
+    pub(super) fn leave(&mut self) {
+        self.topics.clear();
+        (self.connected, self.asked, self.ended) = (false, None, 0);
+        self.flow.begin_anew();
+    }
+
+    /// So many connections have ended so far: whoever is there after one of them has seen nothing.
+    pub(super) fn ended(&mut self, connections: u64) {
+        if std::mem::replace(&mut self.ended, connections) != connections {
+            self.flow.begin_anew();
+        }
+    }
+
+    /// Takes in what it says: on a pub link, which topics are subscribed to; elsewhere what a receiver of watchpost's
+    /// says, or a hub's answer. Whatever it is, taking it keeps the socket's inbound side alive.
+    pub(super) fn hear(&mut self, parts: &[Bytes]) -> Heard {
+        match (self.pattern, self.format) {
+            (OutPattern::Pub, _) => self.hear_subscriber(parts),
+            (OutPattern::Pair | OutPattern::Dealer, Format::Watchpost) => self.hear_receiver(parts),
+            _ => {
+                self.asked = None;
+                Heard::Nothing
+            }
+        }
+    }
+
+    /// `ZMQ_XPUB`: 1 and a topic that is new, or 0 and one that nobody wants any more.
+    fn hear_subscriber(&mut self, parts: &[Bytes]) -> Heard {
+        let first = self.topics.is_empty();
+        match parts.first().and_then(|part| part.split_first()) {
+            Some((1, _)) if self.topics.len() < MOST_TOPICS => {
+                self.topics.insert(parts[0].slice(1..));
+            }
+            Some((0, topic)) => {
+                self.topics.remove(topic);
+            }
+            _ => {}
+        }
+        if first && !self.topics.is_empty() { Heard::FirstSubscriber } else { Heard::Nothing }
+    }
+
+    fn hear_receiver(&mut self, parts: &[Bytes]) -> Heard {
+        match Control::decode(parts) {
+            Ok(Control::Hello { window, .. }) => self.flow.hello(window),
+            Ok(control) => return Heard::Asks(control),
+            Err(malformed) => return Heard::Malformed(malformed),
+        }
+        Heard::Nothing
+    }
+
+    /// It has seen the camera's frames up to this one.
+    pub(super) fn has_seen(&mut self, camera: usize, seq: u64) {
+        self.flow.seen(camera, seq);
+    }
+
+    /// A message is off to it.
+    pub(super) fn was_sent(&mut self) {
+        if self.pattern == OutPattern::Req {
+            self.asked = Some(Instant::now());
+        }
+    }
+
+    /// A frame is.
+    pub(super) fn frame_was_sent(&mut self, camera: usize, seq: u64) {
+        self.flow.sent(camera, seq);
+    }
+
+    /// There is sense in preparing something: a pub link takes everything, even while nobody subscribes.
+    pub(super) fn is_there(&self) -> bool {
+        self.pattern != OutPattern::Pub || !self.topics.is_empty()
+    }
+
+    /// The camera goes over this link.
+    pub(super) fn may_have(&self, camera: usize) -> bool {
+        self.cameras.get(camera).is_some_and(Option::is_some)
+    }
+
+    /// It takes the camera's frames.
+    pub(super) fn takes(&self, camera: usize) -> bool {
+        let Some(Some(topic)) = self.cameras.get(camera) else { return false };
+        match (self.pattern, self.format) {
+            (OutPattern::Pair | OutPattern::Dealer | OutPattern::Req, _) => self.connected,
+            (OutPattern::Pub, Format::Watchpost) => {
+                let begins = |begin: &Bytes| topic.as_bytes().starts_with(begin);
+                self.topics.len() == MOST_TOPICS || self.topics.iter().any(begins)
+            }
+            // Nobody can ask for a camera where no topic names it.
+            (OutPattern::Pub, _) => !self.topics.is_empty(),
+        }
+    }
+
+    /// It takes another frame of the camera now.
+    pub(super) fn is_open_for(&self, camera: usize) -> bool {
+        self.flow.is_open(camera)
+    }
+
+    /// A hub that takes a message and gives no answer never takes another one from this socket.
+    pub(super) fn owes_an_answer(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() > DEAF)
+    }
+
+    /// Reports how it is, where it takes something now or does not.
+    pub(super) fn judge(&mut self, writable: bool, health: &Part) {
+        if self.pattern == OutPattern::Pub {
+            health.up(if self.topics.is_empty() { "open, nobody subscribes" } else { "publishing" });
+        } else if self.flow.is_silent() {
+            self.connected = false;
+            health.down("connected, but the receiver is silent");
+        } else if writable {
+            (self.connected, self.waiting) = (true, None);
+            health.up("connected");
+        } else if self.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
+            self.connected = false;
+            health.down("nobody there who takes anything");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Bench, Board, PATIENCE, Peer, Program, free_port, pair, peer};
+
+fn agent(bench: &Bench, link: &str) -> Program {
+    bench.agent(&format!(
+        r#"
+        name = "shed"
+        camera = [
+            {{ name = "door", source = "pattern", size = "320x240", fps = 30 }},
+            {{ name = "gate", source = "pattern", size = "320x240", fps = 30 }},
+        ]
+        link = [{link}]
+        "#
+    ))
+}
+
+fn connected(bench: &Bench, peer: &Peer) -> Program {
+    agent(bench, &format!(r#"{{ pattern = "pair", connect = "{}" }}"#, peer.address))
+}
+
+fn hello(window: u32) -> Value {
+    json!({ "type": "hello", "v": 1, "window": window })
+}
+
+fn seen(frame: &Value) -> Value {
+    json!({ "type": "seen", "camera": frame["camera"], "boot": frame["boot"], "seq": frame["seq"] })
+}
+
+fn is_frame_of(camera: &'static str) -> impl Fn(&Value) -> bool {
+    move |message| message["type"] == "frame" && message["camera"] == camera
+}
+
+fn seq(frame: &Value) -> u64 {
+    frame["seq"].as_u64().expect("a number")
+}
+
+/// Says hello and takes what comes, without a word of having seen it, until there were no frames from one status to the
+/// next but one: a second or more. Gives the last frame of each camera.
+fn fill(peer: &Peer, window: u32) -> [Value; 2] {
+    let (mut last, mut quiet) = ([Value::Null, Value::Null], 0);
+    let end = Instant::now() + PATIENCE;
+    while quiet < 2 {
+        assert!(Instant::now() < end, "frames that were not asked for: {last:?}");
+        let message = peer.next();
+        if message["type"] == "status" {
+            quiet += 1;
+            peer.says(&hello(window));
+        } else {
+            quiet = 0;
+            let camera = usize::from(message["camera"] == "gate");
+            last[camera] = message;
+        }
+    }
+    last
+}
+
+#[test]
+fn a_receiver_that_says_hello_has_as_many_frames_of_a_camera_as_its_window_until_it_has_seen_one() {
+    for window in [1, 3] {
+        let (bench, peer) = (Bench::new(), Peer::new());
+        let _agent = connected(&bench, &peer);
+        let [door, gate] = fill(&peer, window);
+        peer.says(&seen(&door));
+        let mut frames = Vec::new();
+        while frames.len() < window as usize {
+            let frame = peer.hears("a frame", |message| message["type"] == "frame");
+            assert_eq!(frame["camera"], "door", "each camera has its own window");
+            frames.push(frame);
+        }
+        // More than a second's: what it waited for is not what was the newest then.
+        assert!(seq(&frames[0]) > seq(&door) + 20, "{door} and then {}", frames[0]);
+        let [again, _] = fill(&peer, window);
+        assert_eq!(again, Value::Null, "that was all");
+        peer.says(&seen(&gate));
+        peer.hears("the other camera's", is_frame_of("gate"));
+    }
+}
+
+#[test]
+fn what_is_said_twice_or_of_something_else_does_no_harm() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let agent = connected(&bench, &peer);
+    let [door, _] = fill(&peer, 1);
+    let mut other = seen(&door);
+    other["boot"] = "another".into();
+    peer.says(&other);
+    peer.says(&json!({ "type": "seen", "camera": "roof", "boot": door["boot"], "seq": 9 }));
+    peer.says(&json!({ "type": "seen", "camera": "door", "boot": door["boot"], "seq": seq(&door) - 1 }));
+    for garbage in ["", "x", "{}", r#"{"type":"hello","v":1,"window":0}"#, &"[".repeat(100_000)] {
+        peer.socket.send(garbage, 0).expect("it is sent");
+    }
+    peer.socket.send_multipart(["{}", "{}"], 0).expect("it is sent");
+    peer.hears("how many it minded", |message| {
+        message["links"][0]["counts"]["malformed messages of the receiver"] == 6
+    });
+    assert_eq!(fill(&peer, 1), [Value::Null, Value::Null], "nothing was seen");
+    for _ in 0..3 {
+        peer.says(&seen(&door));
+    }
+    let next = peer.hears("one frame", is_frame_of("door"));
+    assert_eq!(fill(&peer, 1)[0], Value::Null, "said three times is said once");
+    peer.says(&seen(&next));
+    peer.hears("another", is_frame_of("door"));
+    assert!(agent.log().matches("malformed message of the receiver").count() == 1, "{}", agent.log());
+}
+
+#[test]
+fn a_peer_that_never_says_hello_has_all_frames_even_after_one_that_did() {
+    let (bench, port) = (Bench::new(), free_port());
+    let address = format!("tcp://127.0.0.1:{port}");
+    let bound = || {
+        let (socket, _) = pair();
+        socket.bind(&address).expect("the port is free again");
+        Peer { socket, address: address.clone() }
+    };
+    let first = bound();
+    let _agent = connected(&bench, &first);
+    fill(&first, 1);
+    drop(first);
+    let second = bound();
+    let frame = second.hears("a frame", is_frame_of("door"));
+    let mut last = seq(&frame);
+    for _ in 0..20 {
+        let next = seq(&second.hears("the next", is_frame_of("door")));
+        assert!(next > last);
+        last = next;
+    }
+}
+
+#[test]
+fn a_camera_is_set_from_afar_and_the_status_says_so() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let _agent = connected(&bench, &peer);
+    let settings = |what: &'static str, matches: fn(&Value) -> bool| {
+        peer.hears(what, move |message| message["type"] == "status" && matches(&message["cameras"][0]))
+    };
+    settings("as it is configured", |door| door["settings"] == json!({ "on": true, "fps": 30.0, "quality": 80 }));
+    for _ in 0..2 {
+        peer.says(&json!({ "type": "set", "camera": "door", "on": false, "fps": 5 }));
+        settings("off", |door| door["settings"]["on"] == false && door["cause"] == "switched off");
+    }
+    peer.says(&json!({ "type": "set", "camera": "door", "quality": 101 }));
+    peer.says(&json!({ "type": "set", "camera": "door", "on": true, "quality": 20 }));
+    settings("on", |door| door["up"] == true && door["settings"] == json!({ "on": true, "fps": 5.0, "quality": 20 }));
+    peer.hears("a frame of it", is_frame_of("door"));
+}
+
+#[test]
+fn a_router_has_any_number_of_agents_and_each_is_told_what_was_seen() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    let agents = ["shed", "barn", "yard"].map(|name| {
+        let bench = Bench::new();
+        let text = format!(
+            "name = \"{name}\"\ncamera = [{{ name = \"door\", source = \"pattern\" }}]\n\
+             link = [{{ pattern = \"dealer\", connect = \"{}\" }}]",
+            receiver.link
+        );
+        let agent = bench.agent(&text);
+        (name, bench, agent)
+    });
+    for (name, ..) in &agents {
+        let of = |message: &Value| message["type"] == "frame" && message["agent"] == *name;
+        receiver.program.says_json("many frames", |message| of(message) && seq(message) > 60);
+        receiver.program.says_json("its status", |message| {
+            message["type"] == "status" && message["agent"] == *name && message["links"][0]["cause"] == "connected"
+        });
+    }
+    let [(_, bench, agent), ..] = agents;
+    drop(agent);
+    let text = std::fs::read_to_string(bench.path("agent.toml")).expect("its configuration");
+    let old = receiver.program.said_json(|message| message["agent"] == "shed").expect("it spoke");
+    let _again = bench.agent(&text);
+    receiver.program.says_json("frames of its next start", |message| {
+        message["agent"] == "shed" && message["boot"] != old["boot"] && message["seq"].as_u64() > Some(60)
+    });
+}
+
+#[test]
+fn a_receiver_that_is_stopped_is_told_from_one_that_is_there() {
+    let bench = Bench::new();
+    let mut board = Board::new();
+    let receiver = bench.pair_receiver();
+    let observer = Peer::new();
+    let _agent = bench.agent(&format!(
+        r#"
+        camera = [{{ name = "door", source = "pattern" }}]
+        serial = [{{ name = "climate", port = "{}" }}]
+        link = [
+            {{ pattern = "pair", connect = "{}" }},
+            {{ pattern = "pair", connect = "{}", cameras = [] }},
+        ]
+        "#,
+        board.path.display(),
+        receiver.link,
+        observer.address
+    ));
+    let link = |cause: &'static str| {
+        observer.hears(cause, |message| message["type"] == "status" && message["links"][0]["cause"] == cause)
+    };
+    receiver.program.says_json("frames", |message| message["seq"].as_u64() > Some(10));
+    receiver.program.signal(Signal::SIGSTOP);
+    link("connected, but the receiver is silent");
+    board.say("t-21");
+    receiver.program.signal(Signal::SIGCONT);
+    link("connected");
+    receiver.program.says_json("the reading", |message| message["batches"][0]["values"][0]["value"] == 21.0);
+}
+
+/// The hub answers each frame before it is sent the next; one that went without an answer is not waited for.
+#[test]
+fn imagezmqs_hub_that_answers_is_served_and_found_again() {
+    let (bench, port) = (Bench::new(), free_port());
+    let address = format!("tcp://127.0.0.1:{port}");
+    let hub = || peer("image_hub.py", &[&address, "answers"]);
+    let first = hub();
+    let agent = agent(&bench, &format!(r#"{{ pattern = "req", connect = "{address}", format = "imagezmq" }}"#));
+    for camera in ["shed door", "shed gate"] {
+        for _ in 0..10 {
+            first.forget();
+            first.says_json(camera, |frame| frame["msg"] == camera);
+        }
+    }
+    assert!(!agent.log().contains("WARN"), "{}", agent.log());
+    drop(first);
+    let again = hub();
+    again.says_json("a frame", |frame| frame["msg"] == "shed door");
+    again.signal(Signal::SIGSTOP);
+    agent.logs("does not answer", "");
+    drop(again);
+    hub().says_json("a frame", |frame| frame["msg"] == "shed gate");
+}
+
+/// A PAIR has one peer and leaves others alone; when the first is gone the next is taken in.
+#[test]
+fn who_waits_beside_a_pairs_peer_is_taken_in_when_that_one_is_gone() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    // Without frames, the little that the second one says is lost on nobody, and its socket never notices.
+    let start = |name: &str| {
+        let bench = Bench::new();
+        let text = format!(
+            "name = \"{name}\"\ncamera = [{{ name = \"door\", source = \"pattern\", on = false }}]\n\
+             link = [{{ pattern = \"pair\", connect = \"{}\" }}]",
+            receiver.link
+        );
+        let agent = bench.agent(&text);
+        (bench, agent)
+    };
+    let first = start("first");
+    receiver.program.says_json("the first", |message| message["agent"] == "first");
+    let second = start("second");
+    second.1.logs("connected", "");
+    receiver.program.forget();
+    receiver.program.says_json("the first", |message| message["agent"] == "first");
+    assert_eq!(receiver.program.said_json(|message| message["agent"] == "second"), None);
+    drop(first);
+    receiver.program.says_json("the second", |message| message["agent"] == "second");
+}
+
+#[test]
+fn an_agents_bound_pair_takes_in_who_waits() {
+    let bench = Bench::new();
+    let agent = agent(&bench, r#"{ pattern = "pair", bind = "tcp://127.0.0.1:*" }"#);
+    let address = agent.logs("bound at ", "");
+    let comes = || {
+        let (socket, _) = pair();
+        socket.connect(&address).expect("a connection");
+        Peer { socket, address: address.clone() }
+    };
+    let first = comes();
+    first.hears("a frame", is_frame_of("door"));
+    let second = comes();
+    second.says(&hello(1));
+    first.hears("a status", |message| message["type"] == "status");
+    drop(first);
+    second.hears("a frame", is_frame_of("door"));
+}
