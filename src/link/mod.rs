@@ -256,10 +256,10 @@ impl Link {
         Link::open(pattern, &end)
     }
 
-    /// Connections that there are: one may not have said yet what it is, and only one is the peer of a PAIR.
+    /// Somebody is connected beside its one peer, and left alone until that one is gone.
     #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.open()
+    pub fn leaves_others_alone(&self) -> bool {
+        self.takes_one && self.connections.open() > 1
     }
 
     /// Connections that have ended so far, and with each what was on its way.

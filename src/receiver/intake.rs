@@ -24,6 +24,10 @@ const LAST: Duration = Duration::from_secs(1);
 /// How often agents are told that somebody listens.
 const HELLO: Duration = Duration::from_secs(1);
 
+/// What somebody should know who has connected two agents to a pair.
+const OTHERS: &str =
+    "another agent waits, a pair has one; the pattern router, with dealer at the agents, has any number";
+
 /// The same trouble of one link is logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
 
@@ -53,13 +57,19 @@ impl Intake {
             replies: Replies::of(&self.inlet),
             malformed: Trouble::default(),
             dropped: Trouble::default(),
+            others: Trouble::default(),
         };
         let mut in_a_row = 0_u32;
         let mut hellos = interval(HELLO);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = hellos.tick() => came.replies.greet(&mut self.link)?,
+                _ = hellos.tick() => {
+                    came.replies.greet(&mut self.link)?;
+                    if self.link.leaves_others_alone() {
+                        came.others.log(self.link.address(), &OTHERS);
+                    }
+                }
                 parts = self.link.receive() => match parts? {
                     Some(parts) => self.take(&parts, &mut came)?,
                     None => self.link = self.link.reopened().await?,
@@ -117,6 +127,7 @@ struct Came {
     replies: Replies,
     malformed: Trouble,
     dropped: Trouble,
+    others: Trouble,
 }
 
 /// Counts, and logs now and then.
@@ -131,7 +142,7 @@ impl Trouble {
         self.count += 1;
         if self.logged.is_none_or(|at| at.elapsed() > LOG) {
             self.logged = Some(Instant::now());
-            warn!("link {address}: {what}; {} so far", self.count);
+            warn!("link {address}: {what} ({} so far)", self.count);
         }
     }
 }

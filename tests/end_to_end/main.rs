@@ -31,7 +31,7 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
-/// What the README promises in code.
+/// What README and PROTOCOL promise in code.
 mod readme;
 /// Pictures turned, mirrored and cut.
 mod views;

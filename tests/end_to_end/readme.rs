@@ -1,6 +1,13 @@
 use std::process::Command;
 
-use crate::harness::{Bench, Program};
+use bytes::Bytes;
+use watchpost::agent::encode::Encoder;
+use watchpost::config::{Format, Quality, ShownAs};
+use watchpost::frame::{Frame, Layout};
+use watchpost::wire::{Control, decode};
+
+use crate::harness::program::PEERS_PYTHON;
+use crate::harness::{Bench, Board, Program, eventually};
 
 #[test]
 fn the_ten_lines_of_python_receive_frames_and_readings() {
@@ -16,9 +23,56 @@ fn the_ten_lines_of_python_receive_frames_and_readings() {
     );
     let address = agent.logs("bound at ", "");
     let code = code.replace("tcp://127.0.0.1:5560", &address);
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
-    let receiver = Program::start(Command::new(python).current_dir(bench.dir.path()).args(["-u", "-c", &code]));
+    let receiver = Program::start(Command::new(PEERS_PYTHON).current_dir(bench.dir.path()).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
     let jpeg = std::fs::read(bench.path("door.jpg")).expect("the picture");
     assert!(jpeg.starts_with(&[0xff, 0xd8]), "{}", receiver.log());
+}
+
+#[test]
+fn the_protocols_receiver_in_forty_lines_has_the_pictures_and_the_readings_of_two_agents() {
+    let (bench, mut board) = (Bench::new(), Board::new());
+    let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
+    assert!(std::fs::read_to_string(code).expect("an example").lines().count() <= 40);
+    let address = format!("tcp://127.0.0.1:{}", crate::harness::free_port());
+    let mut command = Command::new(PEERS_PYTHON);
+    let receiver = Program::start(command.current_dir(bench.dir.path()).args(["-u", code, &address]));
+    let agents = ["shed", "barn"].map(|name| {
+        let bench = Bench::new();
+        let agent = bench.agent(&format!(
+            "name = \"{name}\"\ncamera = [{{ name = \"door\", source = \"pattern\" }}]\n\
+             serial = [{{ name = \"climate\", port = \"{}\" }}]\n\
+             link = [{{ pattern = \"dealer\", connect = \"{address}\" }}]",
+            if name == "shed" { board.path.display().to_string() } else { "/dev/none".to_owned() }
+        ));
+        (bench, agent)
+    });
+    agents[0].1.logs("open at", "");
+    board.say("t-21.5");
+    receiver.says("the reading", |line| (line == "shed climate temperature 21.5 °C").then_some(()));
+    for picture in ["shed-door.jpg", "barn-door.jpg"] {
+        let read = || std::fs::read(bench.path(picture)).ok();
+        let first = eventually(picture, || read().filter(|jpeg| jpeg.ends_with(&[0xff, 0xd9])));
+        eventually("another picture", || read().filter(|jpeg| *jpeg != first && jpeg.ends_with(&[0xff, 0xd9])));
+    }
+    assert!(!receiver.log().contains("Traceback"), "{}", receiver.log());
+}
+
+#[test]
+fn what_the_protocol_shows_is_understood() {
+    let pixels = Frame { width: 16, height: 16, layout: Layout::Bgr, data: &[0; 3 * 16 * 16] };
+    let jpeg = Encoder::default().encode(pixels, Quality::default()).expect("a JPEG");
+    let mut shown = 0;
+    for json in include_str!("../../PROTOCOL.md").split("```json\n").skip(1) {
+        let json = Bytes::from(json.split_once("```").expect("its end").0);
+        let mut parts = vec![Bytes::new(), json.clone()];
+        if json.starts_with(br#"{"type":"frame""#) {
+            parts.push(jpeg.clone());
+        }
+        let control = Control::decode(std::slice::from_ref(&json));
+        let message = decode(Format::Watchpost, &ShownAs::default(), &parts);
+        assert!(control.is_ok() || message.is_ok(), "{}", String::from_utf8_lossy(&json));
+        shown += 1;
+    }
+    assert_eq!(shown, 6);
 }

@@ -166,8 +166,8 @@ impl Audience {
         self.asked.is_some_and(|asked| asked.elapsed() > DEAF)
     }
 
-    /// Reports how it is, where it takes something now or does not.
-    pub(super) fn judge(&mut self, writable: bool, health: &Part) {
+    /// Reports how it is, where it takes something now or does not, and whether `others` are left alone.
+    pub(super) fn judge(&mut self, writable: bool, others: bool, health: &Part) {
         if self.pattern == OutPattern::Pub {
             health.up(if self.topics.is_empty() { "open, nobody subscribes" } else { "publishing" });
         } else if self.flow.is_silent() {
@@ -175,7 +175,7 @@ impl Audience {
             health.down("connected, but the receiver is silent");
         } else if writable {
             (self.connected, self.waiting) = (true, None);
-            health.up("connected");
+            health.up(if others { "connected; somebody else waits, a pair has one peer" } else { "connected" });
         } else if self.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             self.connected = false;
             health.down("nobody there who takes anything");

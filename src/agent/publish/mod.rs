@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -34,6 +35,9 @@ use no_signal::NoSignal;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// After so many messages of the other side something is sent, too.
+const FAIR: u32 = 32;
 
 /// A link's worker.
 pub struct Publisher {
@@ -132,11 +136,14 @@ impl Publisher {
             }
             let events = link.events()?;
             if events.readable {
-                while let Some(parts) = link.try_receive()? {
+                for _ in 0..FAIR {
+                    let Some(parts) = link.try_receive()? else { break };
                     self.hear(&parts, pending);
                 }
-                continue;
+                // Others have their turn, too, whoever talks without end.
+                yield_now().await;
             }
+            let events = link.events()?;
             if may_send(events, pending) && self.send_next(link, shutdown.is_cancelled(), pending)? {
                 continue;
             }
@@ -146,7 +153,7 @@ impl Publisher {
                 continue;
             }
             let writable = may_send(events, pending);
-            pending.audience.judge(writable, &self.health);
+            pending.audience.judge(writable, link.leaves_others_alone(), &self.health);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
