@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Frames and readings are different goods. A frame is perishable: only the newest counts, so it waits in a slot where
-//! the next one replaces it, and what was dropped is counted. A reading is a record: each is numbered and sent once.
+//! the next one replaces it, and what was dropped is counted. A reading is a record: each is numbered and sent once. A
+//! receiver says which frames it has seen, so that none waits on the way to it either.
 //!
 //! # The modules, in reading order
 //!
