@@ -63,6 +63,10 @@ const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
 const LINGER: i32 = 300;
 
+/// Milliseconds. Left to itself the kernel asks less and less often while a network is cut, and would find out late that
+/// it is healed.
+const CONNECT: i32 = 2_000;
+
 /// What happened to a connection is known to its socket within this time.
 const KNOWN: Duration = Duration::from_secs(1);
 
@@ -291,6 +295,7 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     set_longest_silence(socket)?;
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
+    socket.set_connect_timeout(CONNECT)?;
     socket.set_linger(LINGER)?;
     socket.set_maxmsgsize(LARGEST_PART as i64)?;
     socket.set_ipv6(address.as_str().contains('['))?;

@@ -240,7 +240,7 @@ fn imagezmqs_hub_that_answers_is_served_and_found_again() {
     let again = hub();
     again.says_json("a frame", |frame| frame["msg"] == "shed door");
     again.signal(Signal::SIGSTOP);
-    agent.logs("does not answer", "");
+    agent.logs("did not answer", "");
     drop(again);
     hub().says_json("a frame", |frame| frame["msg"] == "shed gate");
 }

@@ -28,8 +28,9 @@ pub(super) struct Audience {
     connected: bool,
     /// Since when there was something to say that was not taken.
     waiting: Option<Instant>,
-    /// Since when a req link's peer owes an answer.
+    /// Since when a req link's peer owes an answer, and whether it is gone since.
     asked: Option<Instant>,
+    is_gone: bool,
     /// Connections that had ended when this was last looked at.
     ended: u64,
     flow: Flow,
@@ -59,6 +60,7 @@ impl Audience {
             connected: false,
             waiting: None,
             asked: None,
+            is_gone: false,
             ended: 0,
             flow: Flow::of(cameras.len()),
         }
@@ -67,7 +69,7 @@ impl Audience {
     /// The socket is a new one.
     pub(super) fn leave(&mut self) {
         self.topics.clear();
-        (self.connected, self.asked, self.ended) = (false, None, 0);
+        (self.connected, self.asked, self.is_gone, self.ended) = (false, None, false, 0);
         self.flow.begin_anew();
     }
 
@@ -75,6 +77,7 @@ impl Audience {
     pub(super) fn ended(&mut self, connections: u64) {
         if std::mem::replace(&mut self.ended, connections) != connections {
             self.flow.begin_anew();
+            self.is_gone = self.asked.is_some();
         }
     }
 
@@ -161,9 +164,9 @@ impl Audience {
         self.flow.is_open(camera)
     }
 
-    /// A hub that takes a message and gives no answer never takes another one from this socket.
-    pub(super) fn owes_an_answer(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() > DEAF)
+    /// A req link's socket takes no other message before there is an answer to the last, and there will be none.
+    pub(super) fn never_answers(&self) -> bool {
+        self.asked.is_some_and(|asked| self.is_gone || asked.elapsed() > DEAF)
     }
 
     /// Reports how it is, where it takes something now or does not, and whether `others` are left alone.

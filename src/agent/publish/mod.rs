@@ -131,8 +131,8 @@ impl Publisher {
             if link.is_deaf()? {
                 return Ok(());
             }
-            if pending.audience.owes_an_answer() {
-                bail!("takes messages, and does not answer");
+            if pending.audience.never_answers() {
+                bail!("took a message, and did not answer");
             }
             let events = link.events()?;
             if events.readable {

@@ -1,0 +1,213 @@
+//! How soon frames flow again when a receiver is killed, when an agent is, and when the cable between them was cut, each
+//! many times in every pattern; and whether the one that lives on keeps its memory, threads and descriptors. The two
+//! have a network namespace each, so it has to be root who runs it: `cargo bench --bench cuts -- --times 100`.
+
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../tests/end_to_end/harness/mod.rs"]
+mod harness;
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use harness::program::PEERS_PYTHON;
+use harness::{Bench, Program};
+
+/// The cable stays cut for longer than the kernel looks for a peer that is silent.
+const CUT: Duration = Duration::from_secs(6);
+
+/// Time enough for what is left of a fault, when it is told whether something grew.
+const SETTLED: Duration = Duration::from_secs(1);
+
+const AGENT: &str = "10.203.7.1";
+const RECEIVER: &str = "10.203.7.2";
+const PORT: u16 = 5561;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What the two ends have as their link.
+struct Pattern {
+    name: &'static str,
+    agent: &'static str,
+    receiver: Option<&'static str>,
+}
+
+/// `A` is the agent's address, `R` the receiver's. Without a receiver of ours it is imagezmq's hub.
+const PATTERNS: [Pattern; 5] = [
+    Pattern {
+        name: "pair",
+        agent: r#"pattern = "pair", connect = "R""#,
+        receiver: Some(r#"pattern = "pair", bind = "R""#),
+    },
+    Pattern {
+        name: "pair, agent bound",
+        agent: r#"pattern = "pair", bind = "A""#,
+        receiver: Some(r#"pattern = "pair", connect = "A""#),
+    },
+    Pattern {
+        name: "dealer",
+        agent: r#"pattern = "dealer", connect = "R""#,
+        receiver: Some(r#"pattern = "router", bind = "R""#),
+    },
+    Pattern {
+        name: "pub",
+        agent: r#"pattern = "pub", bind = "A""#,
+        receiver: Some(r#"pattern = "sub", connect = "A""#),
+    },
+    Pattern { name: "req", agent: r#"pattern = "req", format = "imagezmq", connect = "R""#, receiver: None },
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let times = arguments.iter().skip_while(|argument| *argument != "--times").nth(1);
+    let times = times.map_or(10, |times| times.parse().expect("--times N"));
+    println!("Back within, seconds, {times} times each; wanted: 5. What lives on, before and after\n");
+    println!("{:<20}{:<18}{:>6}{:>6}   {:<16}{:<12}descriptors", "", "", "half", "all", "MiB", "threads");
+    for pattern in &PATTERNS {
+        let network = Network::new();
+        let mut ends = Ends::start(pattern);
+        ends.fault("receiver killed", times, |ends| ends.receiver = None);
+        ends.fault("agent killed", times, |ends| ends.agent = None);
+        ends.fault("cable cut", times, |_| {
+            network.cable("down");
+            sleep(CUT);
+            network.cable("up");
+        });
+    }
+}
+
+/// An agent and a receiver, each in its namespace.
+struct Ends {
+    pattern: &'static Pattern,
+    bench: Bench,
+    agent: Option<Program>,
+    receiver: Option<Program>,
+}
+
+impl Ends {
+    fn start(pattern: &'static Pattern) -> Ends {
+        let mut ends = Ends { pattern, bench: Bench::new(), agent: None, receiver: None };
+        ends.start_what_is_missing();
+        ends.receives();
+        ends
+    }
+
+    fn start_what_is_missing(&mut self) {
+        let link = |link: &str| {
+            let link = link.replace('A', &format!("tcp://{AGENT}:{PORT}"));
+            format!("{}, plaintext = true", link.replace('R', &format!("tcp://{RECEIVER}:{PORT}")))
+        };
+        if self.receiver.is_none() {
+            self.receiver = Some(if let Some(table) = self.pattern.receiver {
+                let config = format!("link = [{{ {} }}]\nweb.listen = \"127.0.0.1:0\"\n", link(table));
+                self.program("r", &config, &["receive", "--json"])
+            } else {
+                let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/image_hub.py");
+                let address = format!("tcp://{RECEIVER}:{PORT}");
+                Program::start(within("r").args([PEERS_PYTHON, "-u", hub, &address, "answers"]))
+            });
+        }
+        if self.agent.is_none() {
+            let camera = r#"camera = [{ name = "c", source = "pattern", fps = 30 }]"#;
+            let config = format!("name = \"a\"\n{camera}\nlink = [{{ {} }}]\n", link(self.pattern.agent));
+            self.agent = Some(self.program("a", &config, &["run"]));
+        }
+    }
+
+    fn program(&self, name: &str, config: &str, arguments: &[&str]) -> Program {
+        let path = self.bench.path(name);
+        std::fs::write(&path, config).expect("a temporary file");
+        Program::start(within(name).arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path))
+    }
+
+    /// Waits for the next frame.
+    fn receives(&self) {
+        let receiver = self.receiver.as_ref().expect("it is there");
+        receiver.forget();
+        receiver.says_json("a frame", |message| message["type"] == "frame" || message["msg"] == "a c");
+    }
+
+    fn fault(&mut self, what: &str, times: u32, fault: impl Fn(&mut Ends)) {
+        let (mut back, mut before) = (Vec::new(), None);
+        for _ in 0..times {
+            fault(self);
+            let healed = Instant::now();
+            self.start_what_is_missing();
+            self.receives();
+            back.push(healed.elapsed());
+            // The first one of a kind may take what it keeps.
+            if before.is_none() {
+                sleep(SETTLED);
+                before = Some(self.used(what));
+            }
+        }
+        sleep(SETTLED);
+        let (before, after) = (before.expect("at least once"), self.used(what));
+        back.sort();
+        let at = |share: f64| back[((back.len() - 1) as f64 * share) as usize].as_secs_f64();
+        println!(
+            "{:<20}{what:<18}{:>6.2}{:>6.2}   {:<16}{:<12}{} {}",
+            self.pattern.name,
+            at(0.5),
+            at(1.0),
+            format!("{:.2} {:.2}", before.0, after.0),
+            format!("{} {}", before.1, after.1),
+            before.2,
+            after.2
+        );
+    }
+
+    /// Memory in MiB, threads and descriptors of the one that lives on; the agent, when both do.
+    fn used(&self, what: &str) -> (f64, usize, usize) {
+        let lives = if what == "agent killed" { &self.receiver } else { &self.agent };
+        let lives = lives.as_ref().expect("it is there");
+        (lives.memory() as f64 / MIB, lives.threads(), lives.descriptors())
+    }
+}
+
+/// Two network namespaces with a cable between them.
+struct Network;
+
+impl Network {
+    fn new() -> Network {
+        for words in [
+            "netns add a-PID",
+            "netns add r-PID",
+            "link add va netns a-PID type veth peer name vr netns r-PID",
+            &format!("-n a-PID addr add {AGENT}/24 dev va"),
+            &format!("-n r-PID addr add {RECEIVER}/24 dev vr"),
+            "-n a-PID link set va up",
+            "-n r-PID link set vr up",
+            "-n r-PID link set lo up",
+        ] {
+            ip(words);
+        }
+        Network
+    }
+
+    /// The receiver's end is pulled or plugged; the agent's interface stays up, without a carrier.
+    fn cable(&self, state: &str) {
+        let Network = self;
+        ip(&format!("-n r-PID link set vr {state}"));
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        ip("netns del a-PID");
+        ip("netns del r-PID");
+    }
+}
+
+fn ip(words: &str) {
+    let words = words.replace("PID", &std::process::id().to_string());
+    let status = Command::new("ip").args(words.split(' ')).status().expect("Debian's iproute2");
+    assert!(status.success(), "ip {words}; is it root who runs this?");
+}
+
+/// A command that runs in the namespace of `name`.
+fn within(name: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &format!("{name}-{}", std::process::id())]);
+    command
+}
