@@ -3,15 +3,17 @@
 //! have a network namespace each, so it has to be root who runs it: `cargo bench --bench cuts -- --times 100`.
 
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness/mod.rs"]
+#[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
+#[path = "../network.rs"]
+mod network;
 
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use harness::program::PEERS_PYTHON;
 use harness::{Bench, Program};
+use network::{AGENT, Network, RECEIVER};
 
 /// The cable stays cut for longer than the kernel looks for a peer that is silent.
 const CUT: Duration = Duration::from_secs(6);
@@ -19,8 +21,6 @@ const CUT: Duration = Duration::from_secs(6);
 /// Time enough for what is left of a fault, when it is told whether something grew.
 const SETTLED: Duration = Duration::from_secs(1);
 
-const AGENT: &str = "10.203.7.1";
-const RECEIVER: &str = "10.203.7.2";
 const PORT: u16 = 5561;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -64,14 +64,13 @@ fn main() {
     println!("Back within, seconds, {times} times each; wanted: 5. What lives on, before and after\n");
     println!("{:<20}{:<18}{:>6}{:>6}   {:<16}{:<12}descriptors", "", "", "half", "all", "MiB", "threads");
     for pattern in &PATTERNS {
-        let network = Network::new();
         let mut ends = Ends::start(pattern);
         ends.fault("receiver killed", times, |ends| ends.receiver = None);
         ends.fault("agent killed", times, |ends| ends.agent = None);
-        ends.fault("cable cut", times, |_| {
-            network.cable("down");
+        ends.fault("cable cut", times, |ends| {
+            ends.network.cable("down");
             sleep(CUT);
-            network.cable("up");
+            ends.network.cable("up");
         });
     }
 }
@@ -82,11 +81,13 @@ struct Ends {
     bench: Bench,
     agent: Option<Program>,
     receiver: Option<Program>,
+    // Last: it goes when nobody is in it.
+    network: Network,
 }
 
 impl Ends {
     fn start(pattern: &'static Pattern) -> Ends {
-        let mut ends = Ends { pattern, bench: Bench::new(), agent: None, receiver: None };
+        let mut ends = Ends { pattern, bench: Bench::new(), agent: None, receiver: None, network: Network::new() };
         ends.start_what_is_missing();
         ends.receives();
         ends
@@ -104,7 +105,7 @@ impl Ends {
             } else {
                 let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/image_hub.py");
                 let address = format!("tcp://{RECEIVER}:{PORT}");
-                Program::start(within("r").args([PEERS_PYTHON, "-u", hub, &address, "answers"]))
+                Program::start(self.network.within("r").args([PEERS_PYTHON, "-u", hub, &address, "answers"]))
             });
         }
         if self.agent.is_none() {
@@ -117,7 +118,9 @@ impl Ends {
     fn program(&self, name: &str, config: &str, arguments: &[&str]) -> Program {
         let path = self.bench.path(name);
         std::fs::write(&path, config).expect("a temporary file");
-        Program::start(within(name).arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path))
+        Program::start(
+            self.network.within(name).arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path),
+        )
     }
 
     /// Waits for the next frame.
@@ -163,51 +166,4 @@ impl Ends {
         let lives = lives.as_ref().expect("it is there");
         (lives.memory() as f64 / MIB, lives.threads(), lives.descriptors())
     }
-}
-
-/// Two network namespaces with a cable between them.
-struct Network;
-
-impl Network {
-    fn new() -> Network {
-        for words in [
-            "netns add a-PID",
-            "netns add r-PID",
-            "link add va netns a-PID type veth peer name vr netns r-PID",
-            &format!("-n a-PID addr add {AGENT}/24 dev va"),
-            &format!("-n r-PID addr add {RECEIVER}/24 dev vr"),
-            "-n a-PID link set va up",
-            "-n r-PID link set vr up",
-            "-n r-PID link set lo up",
-        ] {
-            ip(words);
-        }
-        Network
-    }
-
-    /// The receiver's end is pulled or plugged; the agent's interface stays up, without a carrier.
-    fn cable(&self, state: &str) {
-        let Network = self;
-        ip(&format!("-n r-PID link set vr {state}"));
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        ip("netns del a-PID");
-        ip("netns del r-PID");
-    }
-}
-
-fn ip(words: &str) {
-    let words = words.replace("PID", &std::process::id().to_string());
-    let status = Command::new("ip").args(words.split(' ')).status().expect("Debian's iproute2");
-    assert!(status.success(), "ip {words}; is it root who runs this?");
-}
-
-/// A command that runs in the namespace of `name`.
-fn within(name: &str) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", &format!("{name}-{}", std::process::id())]);
-    command
 }

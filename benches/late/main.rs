@@ -2,11 +2,16 @@
 //! and at one that was stopped meanwhile, on pair and dealer links; beside a receiver that does not say what it has seen,
 //! whose frames wait in sockets.
 //!
-//! `--seconds N` for each, 60 if nothing is said, and as long as twice that for the one that is stopped.
+//! `--seconds N` for each, 60 if nothing is said, and as long as twice that for the one that is stopped. For root there is
+//! a receiver at the end of a narrow network, too.
 
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness/mod.rs"]
+#[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
+#[path = "../network.rs"]
+mod network;
+
+mod narrow;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -38,6 +43,7 @@ fn main() {
     }
     let silent = End::of("pair").ages(time.min(Duration::from_secs(20)), SLOW, false);
     row("pair, takes 5 a second and does not say so", &silent, [f64::MAX; 2]);
+    narrow::narrow(time);
     stopped(time * 2);
 }
 

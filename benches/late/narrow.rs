@@ -1,0 +1,77 @@
+//! A network that carries a fifth of what the camera gives, and readings beside the frames.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+use crate::harness::film::film_of;
+use crate::harness::{Bench, Board, Program};
+use crate::network::{Network, RECEIVER};
+use crate::{age, row};
+
+const RATE: &str = "2mbit";
+const PORT: &str = "5561";
+
+/// How often the board says something.
+const LINES: Duration = Duration::from_millis(100);
+
+pub fn narrow(time: Duration) {
+    if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
+        println!("\nA narrow network is for root only.");
+        return;
+    }
+    let (network, bench, mut board) = (Network::new(), Bench::new(), Board::new());
+    network.narrow(RATE);
+    let (film, jpegs) = film_of(&bench, "film", 30, (1280, 960));
+    bench.plug_camera_of(0, &format!("MJPG 1280x960 30 {}", film.display()));
+    let address = format!("tcp://{RECEIVER}:{PORT}");
+    let receiver = start(
+        &bench,
+        &network,
+        "r",
+        &["receive", "--json"],
+        &format!(
+            "link = [{{ pattern = \"pair\", bind = \"{address}\", plaintext = true }}]\nweb.listen = \"127.0.0.1:0\""
+        ),
+    );
+    let agent = start(
+        &bench,
+        &network,
+        "a",
+        &["run"],
+        &format!(
+            r#"
+            camera = [{{ name = "c", source = "/dev/video0", size = "1280x960", fps = 30 }}]
+            serial = [{{ name = "b", port = "{}" }}]
+            link = [{{ pattern = "pair", connect = "{address}", plaintext = true }}]
+            "#,
+            board.path.display()
+        ),
+    );
+    agent.logs("open at", "");
+    let (mut frames, mut readings) = (Vec::new(), Vec::new());
+    let (mut said, start) = (0_u32, Instant::now());
+    while start.elapsed() < time {
+        if start.elapsed() > LINES * said {
+            said += 1;
+            board.say(&format!("n-{said}"));
+        }
+        let Some(message) = receiver.said_json(|message| message["type"] != "status") else { continue };
+        receiver.forget();
+        if message["type"] == "frame" {
+            frames.push(age(&message));
+        } else {
+            readings.push(age(&message["batches"][0]));
+        }
+    }
+    println!("\nThe same over {RATE}, frames of {} KiB, a line ten times a second\n", jpegs[0].len() / 1024);
+    row("pair, frames", &frames, [f64::MAX, 1_000.0]);
+    row("pair, readings", &readings, [f64::MAX, 200.0]);
+}
+
+fn start(bench: &Bench, network: &Network, name: &str, arguments: &[&str], config: &str) -> Program {
+    let path = bench.path(name);
+    std::fs::write(&path, config).expect("a temporary file");
+    let mut command = network.within(name);
+    command.arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path);
+    Program::start(bench.with_cameras(&mut command))
+}
