@@ -10,7 +10,7 @@ use crate::wire::Settings;
 /// What is asked of one camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
-    /// It is not switched off.
+    /// It is switched on, or was asked for a snapshot.
     pub on: bool,
     /// The most frames a second that are passed on.
     pub fps: Fps,
@@ -18,13 +18,16 @@ pub struct Demand {
     pub quality: Quality,
     /// The links that take its frames now, by their place in the configuration.
     takers: BTreeSet<usize>,
+    /// The links that want just one.
+    snapshots: BTreeSet<usize>,
+    is_switched_on: bool,
 }
 
 impl Demand {
     /// Some link takes its frames: while none does, nothing is copied, encoded or decoded for it.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        !self.takers.is_empty()
+        !self.takers.is_empty() || !self.snapshots.is_empty()
     }
 }
 
@@ -37,7 +40,14 @@ impl SharedDemand {
     #[must_use]
     pub fn new(camera: &config::Camera) -> SharedDemand {
         let config::Camera { on, fps, quality, .. } = *camera;
-        SharedDemand(watch::Sender::new(Demand { on, fps, quality, takers: BTreeSet::new() }))
+        SharedDemand(watch::Sender::new(Demand {
+            on,
+            fps,
+            quality,
+            takers: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
+            is_switched_on: on,
+        }))
     }
 
     /// The demand from now on.
@@ -51,22 +61,32 @@ impl SharedDemand {
         self.0.send_if_modified(|demand| if takes { demand.takers.insert(link) } else { demand.takers.remove(&link) });
     }
 
+    /// A link wants one frame, of a camera that is switched off, too; or has it, or no longer wants it.
+    pub fn take_one(&self, link: usize, wants: bool) {
+        self.0.send_if_modified(|demand| {
+            let is_new = if wants { demand.snapshots.insert(link) } else { demand.snapshots.remove(&link) };
+            demand.on = demand.is_switched_on || !demand.snapshots.is_empty();
+            is_new
+        });
+    }
+
     /// Changes what is not `None`; false when all of it was so already.
     #[must_use]
     pub fn set(&self, on: Option<bool>, fps: Option<Fps>, quality: Option<Quality>) -> bool {
         self.0.send_if_modified(|demand| {
-            let before = (demand.on, demand.fps, demand.quality);
-            demand.on = on.unwrap_or(demand.on);
+            let before = (demand.is_switched_on, demand.fps, demand.quality);
+            demand.is_switched_on = on.unwrap_or(demand.is_switched_on);
+            demand.on = demand.is_switched_on || !demand.snapshots.is_empty();
             demand.fps = fps.unwrap_or(demand.fps);
             demand.quality = quality.unwrap_or(demand.quality);
-            before != (demand.on, demand.fps, demand.quality)
+            before != (demand.is_switched_on, demand.fps, demand.quality)
         })
     }
 
     /// As a status says it.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let Demand { on, fps, quality, .. } = *self.0.borrow();
+        let Demand { is_switched_on: on, fps, quality, .. } = *self.0.borrow();
         Settings { on, fps, quality }
     }
 }

@@ -46,6 +46,11 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quality: Option<Quality>,
     },
+    /// One frame now, whether the camera is on or not and whatever the window.
+    Snapshot {
+        /// The camera.
+        camera: Name,
+    },
 }
 
 impl Control {
@@ -93,6 +98,7 @@ mod tests {
         for control in [
             Control::hello(),
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },
+            Control::Snapshot { camera: camera.clone() },
             Control::Set { camera, on: Some(false), fps: Some(fps), quality: None },
         ] {
             assert_eq!(Control::decode(&[control.encode()]).expect("ours"), control);

@@ -160,6 +160,28 @@ fn a_camera_is_set_from_afar_and_the_status_says_so() {
 }
 
 #[test]
+fn a_snapshot_is_one_frame_of_a_camera_that_is_off_or_whose_window_is_full() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let _agent = connected(&bench, &peer);
+    let [door, gate] = fill(&peer, 1);
+    let snapshot = |camera: &str| peer.says(&json!({ "type": "snapshot", "camera": camera }));
+    snapshot("gate");
+    let next = peer.hears("a frame", |message| message["type"] == "frame");
+    assert!(next["camera"] == "gate" && seq(&next) > seq(&gate), "{next}");
+    assert_eq!(next_within_a_second(&peer, 1), None, "it is one");
+    peer.says(&json!({ "type": "set", "camera": "door", "on": false }));
+    let is_off = |message: &Value| message["cameras"][0]["cause"] == "switched off";
+    peer.hears("it is off", is_off);
+    peer.says(&seen(&door));
+    for _ in 0..2 {
+        snapshot("door");
+        let next = peer.hears("a frame of it", is_frame_of("door"));
+        peer.says(&seen(&next));
+        peer.hears("it is off again", |message| is_off(message) && message["cameras"][0]["settings"]["on"] == false);
+    }
+}
+
+#[test]
 fn a_router_has_any_number_of_agents_and_each_is_told_what_was_seen() {
     let bench = Bench::new();
     let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");

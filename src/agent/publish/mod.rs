@@ -65,6 +65,9 @@ pub struct Publisher {
     pub health: Part,
 }
 
+/// A camera that gives no frame for this long is not waited for with a snapshot.
+const SNAPSHOT: Duration = Duration::from_secs(10);
+
 /// At the end, readings wait this long for a peer that is slow.
 const LAST: Duration = Duration::from_millis(300);
 
@@ -82,6 +85,8 @@ struct Pending {
     audience: Audience,
     /// The cameras of which it has been said that their frames are taken.
     takes: Vec<bool>,
+    /// Since when it waits for one frame of each camera.
+    snapshots: Vec<Option<Instant>>,
 }
 
 impl Publisher {
@@ -94,6 +99,7 @@ impl Publisher {
             turn: 0,
             audience: Audience::of(&self.outlet, &self.agent, &self.cameras),
             takes: vec![false; self.cameras.len()],
+            snapshots: vec![None; self.cameras.len()],
             tally: Tally::default(),
         };
         while let Err(error) = self.run_once(&shutdown, &mut pending).await {
@@ -219,6 +225,12 @@ impl Publisher {
                     self.health.has_news();
                 }
             }
+            Control::Snapshot { camera } => {
+                if let Some(camera) = place(&camera) {
+                    pending.snapshots[camera] = Some(Instant::now());
+                    self.demands[camera].take_one(self.number, true);
+                }
+            }
             // What another start of this agent has sent.
             Control::Seen { .. } | Control::Hello { .. } => {}
         }
@@ -255,6 +267,7 @@ impl Publisher {
             }
             pending.no_signal[camera].frame_was_sent(&jpeg);
             pending.audience.frame_was_sent(camera, jpeg.seq);
+            self.end_snapshot(camera, pending);
             pending.sent[camera] = jpeg.seq;
             pending.turn = camera + 1;
         }
@@ -267,8 +280,8 @@ impl Publisher {
         let cameras = newest.len();
         (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
             let jpeg = newest[camera].as_ref()?;
-            let fresh =
-                jpeg.seq > pending.sent[camera] && pending.takes[camera] && pending.audience.is_open_for(camera);
+            let takes = pending.takes[camera] && pending.audience.is_open_for(camera);
+            let fresh = jpeg.seq > pending.sent[camera] && (takes || pending.snapshots[camera].is_some());
             fresh.then(|| (camera, Arc::clone(jpeg)))
         })
     }
@@ -332,6 +345,15 @@ impl Publisher {
                 demand.take(self.number, takes);
                 pending.no_signal[camera].begin();
             }
+            if pending.snapshots[camera].is_some_and(|since| since.elapsed() > SNAPSHOT || !takes) {
+                self.end_snapshot(camera, pending);
+            }
+        }
+    }
+
+    fn end_snapshot(&self, camera: usize, pending: &mut Pending) {
+        if pending.snapshots[camera].take().is_some() {
+            self.demands[camera].take_one(self.number, false);
         }
     }
 }
