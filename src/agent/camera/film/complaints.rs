@@ -67,14 +67,14 @@ impl<R: Read> Complaints<R> {
     }
 
     fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&take(&mut self.line)).trim().to_owned();
-        if line.is_empty() {
+        let line = String::from_utf8_lossy(&take(&mut self.line)).replace(char::is_control, "");
+        if line.trim().is_empty() {
             return;
         }
         // Libraries name the addresses that they have trouble with.
-        self.last = without_passwords(&line);
+        self.last = without_passwords(line.trim());
         if self.may_say() {
-            debug!("camera {}: {}", self.camera, self.last.escape_debug());
+            debug!("camera {}: {}", self.camera, self.last);
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
             ("", None),
             ("\n \r\n", None),
             ("one\ntwo", Some("two")),
-            ("frame 1\rframe 2\r", Some("frame 2")),
+            ("frame 1\rframe \x1b2\r", Some("frame 2")),
             ("rtsp://me:you@cam/1: 401 Unauthorized\n", Some("rtsp://…@cam/1: 401 Unauthorized")),
             (&long, Some(&*"x".repeat(LONGEST))),
         ] {
