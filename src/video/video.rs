@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level};
+use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level, set_num_threads};
 use opencv::videoio::{
     CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES,
     CAP_PROP_READ_TIMEOUT_MSEC, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
@@ -30,6 +30,8 @@ impl Video {
     pub(super) fn open(film: &Film) -> Result<Video> {
         // Warnings are of what does no harm, at each try.
         set_log_level(LogLevel::LOG_LEVEL_ERROR)?;
+        // The other cores are for other cameras.
+        set_num_threads(1)?;
         let start = Instant::now();
         let capture = match film {
             Film::File(_) | Film::Stream(_) => ffmpeg(&film.text()),

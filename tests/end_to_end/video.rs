@@ -87,6 +87,19 @@ fn an_agent_that_is_killed_leaves_nothing_behind_even_if_it_hangs() {
 }
 
 #[test]
+fn there_is_none_while_no_link_takes_frames() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = bench.agent(&config(&receiver, FILM));
+    sees(&receiver);
+    let process = player(&agent);
+    drop(receiver);
+    eventually("its end", || agent.children().is_empty().then_some(()));
+    assert!(is_gone(process));
+    agent.logs("at rest: no link takes its frames", "");
+}
+
+#[test]
 fn one_that_hangs_is_named_so_and_killed_and_another_started() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();

@@ -44,8 +44,8 @@ impl<R: Read> Complaints<R> {
 
     /// Reads what there is of one that has ended; gives the last line, if any was written.
     pub(super) fn last(&mut self) -> Option<&str> {
-        // No pipe holds more than that.
-        for _ in 0..256 {
+        // A pipe holds half of that.
+        for _ in 0..32 {
             self.read();
         }
         self.end_line();

@@ -54,7 +54,7 @@ impl Film {
         if source.len() > LONGEST_TEXT {
             bail!("is longer than {LONGEST_TEXT} bytes");
         }
-        let mut program = Program::start(&camera.name)?;
+        let mut program = Program::start(film, &camera.name)?;
         program.ask(Request::Open { size: camera.size, length: source.len() }, &source);
         Ok(Film { program, health, how: String::new(), asked: false })
     }

@@ -17,6 +17,7 @@ use super::complaints::Complaints;
 use super::incoming::{Came, Incoming};
 use super::pipe::{Answer, Request};
 use crate::agent::camera::PATIENCE;
+use crate::config::{Film, without_passwords};
 
 const NAME: &str = "watchpost-video";
 
@@ -49,10 +50,10 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn start(camera: &str) -> Result<Program> {
+    pub(super) fn start(film: &Film, camera: &str) -> Result<Program> {
         let mut command = Command::new(find()?);
         command.arg(camera).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if std::env::var_os(FFMPEG.0).is_none() {
+        if matches!(film, Film::Stream(_)) && std::env::var_os(FFMPEG.0).is_none() {
             command.env(FFMPEG.0, FFMPEG.1);
         }
         let mut child = command.spawn().with_context(|| format!("cannot start {NAME}"))?;
@@ -82,7 +83,9 @@ impl Program {
         self.silent += start.elapsed().min(PATIENCE);
         self.complaints.read();
         match self.answers.read()? {
-            Came::Answer(Answer::Failed(_), words) => bail!("{}", String::from_utf8_lossy(&words)),
+            Came::Answer(Answer::Failed(_), words) => {
+                bail!("{}", without_passwords(&String::from_utf8_lossy(&words)))
+            }
             Came::Answer(answer, body) => {
                 self.silent = Duration::ZERO;
                 Ok(Some((answer, body)))
