@@ -61,13 +61,13 @@ impl<R: Read> Incoming<R> {
 
     /// What is awaited is there, and the next is awaited.
     fn take(&mut self) -> Result<Option<(Answer, Vec<u8>)>> {
-        let head = self.bytes.as_array::<HEAD>().copied().unwrap_or([0; HEAD]);
+        let head = || self.bytes.as_array().ok_or(Malformed);
         let (awaited, length, answer) = match self.awaited {
             Awaited::Greeting => {
-                same_version(&head)?;
+                same_version(head()?)?;
                 (Awaited::Head, HEAD, None)
             }
-            Awaited::Head => match Answer::of_head(&head)? {
+            Awaited::Head => match Answer::of_head(head()?)? {
                 whole if whole.length() == 0 => (Awaited::Head, HEAD, Some(whole)),
                 begun => (Awaited::Body(begun), begun.length(), None),
             },
