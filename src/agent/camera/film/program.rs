@@ -1,7 +1,7 @@
 //! `watchpost-video` as a process: started, asked, heard, and killed when it hangs or is no longer needed.
 
 use std::io::Write as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
@@ -59,11 +59,17 @@ impl Program {
         let mut child = command.spawn().with_context(|| format!("cannot start {NAME}"))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(requests), Some(answers), Some(complaints)) = pipes else { bail!("{NAME} has no pipes") };
-        for pipe in [answers.as_fd(), complaints.as_fd()] {
+        let (answers, complaints) = (Incoming::new(answers), Complaints::new(complaints, camera));
+        let program = Program { child, requests, answers, complaints, silent: Duration::ZERO };
+        for pipe in program.pipes() {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("its pipes cannot be set")?;
         }
-        let (answers, complaints) = (Incoming::new(answers), Complaints::new(complaints, camera));
-        Ok(Program { child, requests, answers, complaints, silent: Duration::ZERO })
+        Ok(program)
+    }
+
+    /// What it says, and as long as it has one its standard error.
+    fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(self.answers.as_fd()), self.complaints.pipe.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
 
     /// Says something, which never waits: the program reads at any time, and little is said before it answers.
@@ -98,9 +104,7 @@ impl Program {
 
     /// Waits until it has said something.
     fn wait(&self) -> Result<()> {
-        let pipes = [Some(self.answers.as_fd()), self.complaints.pipe.as_ref().map(AsFd::as_fd)];
-        let mut pipes: Vec<PollFd> =
-            pipes.into_iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
+        let mut pipes: Vec<PollFd> = self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
         match poll(&mut pipes, PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error).context("its pipes cannot be waited for"),
