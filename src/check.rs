@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::agent::camera::film;
 use crate::config::{Agent, Camera, Either, End, Film, Flip, Quantity, Receiver, Rotate, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
@@ -30,15 +31,16 @@ fn describe_agent(agent: &Agent) -> String {
         line(&mut text, "quantity", &quantity.name, &describe_quantity(quantity), "");
     }
     for camera in &agent.cameras {
-        let there = match &camera.source {
-            Source::Device(path) | Source::Film(Film::File(path)) => probe(path),
-            Source::Film(_) => "tried when the agent runs",
-            Source::Pattern => "needs nothing",
+        let there = match (&camera.source, film::is_installed()) {
+            (Source::Film(_), Err(missing)) => missing.to_string(),
+            (Source::Device(path) | Source::Film(Film::File(path)), _) => probe(path).to_owned(),
+            (Source::Film(_), Ok(())) => "tried when the agent runs".to_owned(),
+            (Source::Pattern, _) => "needs nothing".to_owned(),
         };
         let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();
         let view = describe_view(camera);
         let what = format!("{}{size}{view}, {} frames a second at most", camera.source, camera.fps.get());
-        line(&mut text, "camera", &camera.name, &what, there);
+        line(&mut text, "camera", &camera.name, &what, &there);
     }
     for link in &agent.links {
         let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// A moment on the wall clock, for the record, and on the monotonic clock, for its age: a wall clock that is set
 /// meanwhile (a Pi has none of its own) must not make a frame old or young.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,22 @@ impl Stamp {
         Stamp { unix_us: now.unix_us - age.as_micros() as i64, monotonic }
     }
 
+    /// The moment at which the system's monotonic clock (`CLOCK_MONOTONIC`) showed this, as drivers and other programs of
+    /// this machine tell it; this moment, when that is yet to come.
+    #[must_use]
+    pub fn at(monotonic: Duration) -> Stamp {
+        match clock().checked_sub(monotonic) {
+            Some(age) => Stamp::ago(age),
+            None => Stamp::now(),
+        }
+    }
+
+    /// What the system's monotonic clock showed at this moment.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        clock().saturating_sub(self.age())
+    }
+
     /// Microseconds since 1970, UTC, as the wall clock had it.
     #[must_use]
     pub fn unix_us(&self) -> i64 {
@@ -43,4 +61,9 @@ impl Stamp {
     pub fn age(&self) -> Duration {
         self.monotonic.elapsed()
     }
+}
+
+/// What the system's monotonic clock shows: nothing of a system without one.
+fn clock() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! watchpost reads sensor boards and cameras on a Raspberry Pi and sends what they measure and see, together, over
-//! ZeroMQ to a receiver. One crate, one binary, both ends.
+//! ZeroMQ to a receiver. One crate and one program for both ends, and a second program, `src/video/`, for cameras that only
+//! OpenCV can read: nothing here names that.
 //!
 //! ```text
 //! boards  ─ serial ─┐                                             ┌─ wall (newest frames, newest readings) ─ web page
@@ -36,8 +37,9 @@
 //! # Threads and tasks
 //!
 //! One thread runs all tokio tasks: a task a serial port, a camera, a link, a viewer. A camera's task starts a thread
-//! while its frames are wanted, because drivers and decoders block, and gives it up when it hangs. What OpenCV reads has a
-//! second one, which reads while the first one encodes. A link is a task and not a thread: it waits for the newest frames,
+//! while its frames are wanted, because drivers block, and gives it up when it hangs. Streams, files and pipelines are read
+//! by libraries that hang worse, damage memory and are large: there the thread starts a process, asks it for each picture,
+//! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames,
 //! the readings and the socket at once, and a slow peer costs it nothing but its turn. libzmq adds two threads a link, each
 //! link's own, so that a name server that does not answer one is no trouble of another.
 //!

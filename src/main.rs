@@ -88,14 +88,6 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Run { config } => {
             let config = config::agent(&config)?;
-            #[cfg(feature = "opencv")]
-            if config
-                .cameras
-                .iter()
-                .any(|camera| matches!(camera.source, config::Source::Film(config::Film::Stream(_))))
-            {
-                tell_ffmpeg();
-            }
             until_signal(async |shutdown| agent::run(config, shutdown).await.map(drop))
         }
         Command::Receive { config, json, save } => {
@@ -127,26 +119,6 @@ fn devices(file: Option<&Path>) -> Result<()> {
 fn print(text: &str) {
     // Nobody who reads it is no error.
     let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-/// What FFmpeg is to do with a stream, in the one place where OpenCV looks for it. RTSP over TCP, as OpenCV has it
-/// without this, because pictures are damaged over UDP; and the frame rate is not to be found out, which takes 20 frames
-/// before the first one is given, and longer than a slow camera's stream may take to be opened.
-#[cfg(feature = "opencv")]
-const FFMPEG: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp|fpsprobesize;0");
-
-/// Starts the program once more, in its own place, with FFmpeg's options, unless somebody has set others: the environment
-/// of a process that runs is not safe to change.
-#[cfg(feature = "opencv")]
-fn tell_ffmpeg() {
-    use std::os::unix::process::CommandExt as _;
-    let mut arguments = std::env::args_os();
-    let (Some(name), Ok(program), None) = (arguments.next(), std::env::current_exe(), std::env::var_os(FFMPEG.0))
-    else {
-        return;
-    };
-    let error = std::process::Command::new(program).arg0(name).args(arguments).env(FFMPEG.0, FFMPEG.1).exec();
-    tracing::warn!("streams will take longer to be opened: {error}");
 }
 
 fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {

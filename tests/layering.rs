@@ -91,22 +91,24 @@ fn a_module_uses_only_what_stands_above_it_in_lib_rs() {
 
 #[test]
 fn what_must_not_be_known_is_not_named() {
-    let forbidden: [(&str, &[&str]); 12] = [
+    let forbidden: [(&str, &[&str]); 14] = [
         ("agent", &["crate::receiver"]),
         ("receiver", &["crate::agent"]),
         ("agent/camera", &["crate::wire", "crate::link", "super::publish", "zmq::"]),
+        ("agent/camera/film/pipe.rs", &["std::io", "std::process", "tokio", "Instant"]),
         ("agent/line", &["tokio", "std::io", "std::fs", "tracing", "Instant", "crate::reading"]),
         ("agent/serial", &["crate::link", "super::publish", "zmq::"]),
         ("quantity.rs", &["crate::"]),
         ("agent/encode.rs", &["tokio", "crate::wire", "crate::link"]),
-        ("config", &["tokio", "zmq::", "opencv::", "tracing"]),
+        ("config", &["tokio", "zmq::", "tracing"]),
         ("wire", &["tokio", "zmq::", "std::net", "std::io", "Instant", "SystemTime"]),
         (
             "devices",
             &["tokio", "tracing", "unsafe", "\"/dev", "\"/sys", "crate::wire", "crate::link", "crate::receiver"],
         ),
         ("jpeg", &["crate::", "turbojpeg", "tokio", "std::io"]),
-        ("frame.rs", &["zmq::", "turbojpeg", "opencv::", "crate::wire"]),
+        ("frame.rs", &["zmq::", "turbojpeg", "crate::wire"]),
+        ("video", &["tokio", "tracing", "zmq::", "watchpost::wire", "watchpost::link", "watchpost::receiver"]),
     ];
     for (place, words) in forbidden {
         let path = source().join(place);
@@ -119,4 +121,14 @@ fn what_must_not_be_known_is_not_named() {
             }
         }
     }
+}
+
+/// Who names it is linked to it, and has its libraries in memory whether or not a camera needs them.
+#[test]
+fn opencv_is_for_watchpost_video_alone() {
+    let (video, others): (Vec<_>, Vec<_>) =
+        source_files(&source()).into_iter().partition(|file| file.starts_with(source().join("video")));
+    let names_it = |file: &PathBuf| code(file).contains("opencv");
+    assert!(video.iter().any(names_it), "it is elsewhere; change this test with it");
+    assert_eq!(others.into_iter().find(names_it), None);
 }

@@ -1,5 +1,6 @@
 //! A `[[camera]]` table.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -68,11 +69,11 @@ pub enum Source {
     Pattern,
     /// A V4L2 device, by its path or a by-id or by-path link.
     Device(PathBuf),
-    /// What OpenCV reads.
+    /// What `watchpost-video` reads.
     Film(Film),
 }
 
-/// What OpenCV reads.
+/// What `watchpost-video` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Film {
     /// A file, which plays at its own rate, over and over.
@@ -84,6 +85,15 @@ pub enum Film {
 }
 
 impl Film {
+    /// As it stands in the configuration.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Film::File(path) => path.to_string_lossy(),
+            Film::Stream(text) | Film::Pipeline(text) => text.into(),
+        }
+    }
+
     /// File, stream or pipeline.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -109,10 +119,6 @@ impl TryFrom<String> for Source {
             word if !is_pipeline(word) && !word.contains(['/', '.', ':']) => {
                 Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
             }
-            _ if !cfg!(feature = "opencv") => Err(format!(
-                "{text:?} needs OpenCV, which this lean build of watchpost is without; \
-                 use a /dev/video device or \"pattern\", or install the full build"
-            )),
             pipeline if is_pipeline(pipeline) => Ok(Source::Film(Film::Pipeline(text))),
             address if address.contains("://") => Ok(Source::Film(Film::Stream(text))),
             _ => Ok(Source::Film(Film::File(text.into()))),
@@ -135,8 +141,9 @@ impl fmt::Display for Source {
     }
 }
 
-/// A password in a stream's address or a pipeline's element is for the camera alone.
-fn without_passwords(text: &str) -> String {
+/// The text with passwords in addresses and in elements of a pipeline left out: they are for the camera alone.
+#[must_use]
+pub fn without_passwords(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         if let Some((key, _)) = word.split_once('=').filter(|(key, _)| key.ends_with("-pw") || key.contains("passw")) {
             return format!("{key}=…");
@@ -241,12 +248,12 @@ impl Quality {
     }
 }
 
-#[cfg(all(test, feature = "opencv"))]
+#[cfg(test)]
 mod tests {
     use super::{Film, Source};
 
     #[test]
-    fn what_opencv_reads_is_a_file_a_stream_or_a_pipeline_and_shown_without_passwords() {
+    fn a_film_is_a_file_a_stream_or_a_pipeline_and_shown_without_passwords() {
         let pipeline = "rtspsrc location=rtsp://me:you@cam/1 user-id=me user-pw=you ! decodebin ! appsink drop=true";
         for (text, kind, shown) in [
             ("films/door.mp4", "file", "films/door.mp4"),

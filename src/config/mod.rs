@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub use address::{Address, End};
 pub use agent::{Agent, Serial};
-pub use camera::{Camera, Film, Fps, Quality, Size, Source};
+pub use camera::{Camera, Film, Fps, Quality, Size, Source, without_passwords};
 pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;

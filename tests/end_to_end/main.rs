@@ -33,6 +33,9 @@ mod network_camera;
 mod page;
 /// What README and PROTOCOL promise in code.
 mod readme;
+/// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.
+#[cfg(feature = "opencv")]
+mod video;
 /// Pictures turned, mirrored and cut.
 mod views;
 /// How the programs end.

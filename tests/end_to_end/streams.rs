@@ -131,7 +131,7 @@ fn a_pipeline_is_a_source_and_comes_back_when_it_ended() {
 }
 
 #[test]
-fn a_pipeline_that_stalls_for_ever_is_left_and_started_anew() {
+fn a_pipeline_that_stalls_for_ever_is_killed_and_started_anew() {
     let (bench, viewer) = (Bench::new(), Viewer::new());
     // Ten pictures, and then the funnel waits for the other test picture, which the valve keeps.
     let pipeline = "videotestsrc num-buffers=10 is-live=true ! videoconvert ! funnel name=both ! appsink \

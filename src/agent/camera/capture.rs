@@ -8,6 +8,7 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::film::pipe::Wish;
 use super::finish::Finish;
 use super::picture::Next;
 use super::pulse::Pulse;
@@ -18,21 +19,17 @@ use crate::agent::health::Part;
 use crate::config;
 use crate::frame::{Jpeg, Slot};
 
-/// Devices are opened at once. A stream has five seconds to answer and eight to be opened, for which it may have to wait.
+/// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
 const OPENING: Duration = Duration::from_secs(8);
-const STREAM_OPENING: Duration = Duration::from_secs(30);
-const PIPELINE_OPENING: Duration = Duration::from_secs(10);
+const FILM_OPENING: Duration = Duration::from_secs(30);
 
-/// A capture shows that it lives before each wait for a frame and before it encodes one. A stream ends its waits itself,
-/// after two seconds, of which a file may need two.
+/// A capture shows that it lives before each wait for a frame and before it encodes one.
 pub(super) const LIVING: Duration = Duration::from_millis(1_500);
-const STREAM_LIVING: Duration = Duration::from_secs(5);
 
 /// How long a source may take to be opened.
 pub(super) fn opening(source: &config::Source) -> Duration {
     match source {
-        config::Source::Film(config::Film::Pipeline(_)) => PIPELINE_OPENING,
-        config::Source::Film(_) => STREAM_OPENING,
+        config::Source::Film(_) => FILM_OPENING,
         config::Source::Device(_) | config::Source::Pattern => OPENING,
     }
 }
@@ -58,18 +55,23 @@ impl Capture {
     /// # Errors
     /// When the source cannot be opened or fails.
     pub(super) fn run(&self) -> Result<()> {
-        let living = if matches!(self.config.source, config::Source::Film(_)) { STREAM_LIVING } else { LIVING };
         let mut source = Source::open(&self.config, &self.health)?;
+        while !source.is_open()? {
+            self.pulse.beat(LIVING);
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
         self.health.count("opened", 1);
         let how = source.describe();
         let mut finish = Finish::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
-            self.pulse.beat(living);
-            let (wanted, fps, quality) = {
+            self.pulse.beat(LIVING);
+            let (wanted, wish) = {
                 let demand = self.demand.borrow();
-                (demand.is_wanted(), demand.fps, demand.quality)
+                (demand.is_wanted(), Wish { fps: demand.fps, quality: demand.quality })
             };
-            let next = source.next(fps, wanted)?;
+            let next = source.next(wish, wanted)?;
             // Whoever was given up while it hung is no longer to be heard.
             if self.stop.is_cancelled() {
                 break;
@@ -85,10 +87,14 @@ impl Capture {
                     }
                     continue;
                 }
+                Next::Oversized => {
+                    finish.oversized()?;
+                    continue;
+                }
                 Next::Taken(captured, picture) => (captured, picture),
             };
-            self.pulse.beat(living);
-            let Some(Encoded { width, height, bytes }) = finish.picture(picture, quality)? else { continue };
+            self.pulse.beat(LIVING);
+            let Some(Encoded { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;
             }

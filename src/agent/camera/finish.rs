@@ -43,15 +43,22 @@ impl Finish {
             Some(transform) => transform.apply(&whole.bytes)?,
             None => Some(whole),
         };
-        let (fault, why) = match finished {
+        match finished {
             Some(finished) if finished.bytes.len() <= LARGEST_JPEG => {
                 self.broken.end();
                 return Ok(Some(finished));
             }
-            Some(_) => ("oversized frames", "they are too large to be sent"),
-            None => ("damaged frames", "they cannot be turned or cut"),
-        };
-        self.broken.count(fault, &why)?;
+            Some(_) => self.oversized()?,
+            None => self.broken.count("damaged frames", &"they cannot be turned or cut")?,
+        }
         Ok(None)
+    }
+
+    /// Counts a picture that is too large.
+    ///
+    /// # Errors
+    /// When for some time none could be sent.
+    pub(super) fn oversized(&mut self) -> Result<()> {
+        self.broken.count("oversized frames", &"they are too large to be sent")
     }
 }

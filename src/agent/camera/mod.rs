@@ -2,18 +2,17 @@
 //!
 //! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
 //! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
-//! `videodev2.rs`, `opencv/` is streams, files and pipelines, `pattern.rs` needs nothing. Each gives the newest picture it
-//! has; nothing is queued here. `pulse.rs` tells a thread that hangs from one that waits, and `offer.rs` asks a device what
-//! there is to choose from, which `choices.rs` reads.
+//! `videodev2.rs`, `film/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
+//! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `pulse.rs` tells a thread that hangs
+//! from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod broken;
 mod capture;
 mod choices;
+pub mod film;
 mod finish;
 pub mod offer;
-#[cfg(feature = "opencv")]
-mod opencv;
-mod pace;
+pub mod pace;
 mod pattern;
 mod picture;
 mod pulse;
@@ -59,9 +58,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
 const END: Duration = Duration::from_secs(1);
 
-/// Pipelines of one camera that may hang at a time.
-const PIPELINES: usize = 8;
-
 /// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -91,11 +87,11 @@ impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let frames = Arc::new(AtomicU64::new(0));
-        let (mut wait, mut hung) = (Duration::ZERO, Vec::new());
+        let (mut wait, mut hung) = (Duration::ZERO, None);
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
-            // What those that hang ended with was said by the one that gave them up.
-            hung.retain(|thread: &JoinHandle<()>| !thread.is_finished());
-            if hung.len() >= self.may_hang() {
+            // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
+            hung = hung.filter(|thread: &JoinHandle<()>| !thread.is_finished());
+            if hung.is_some() {
                 let _ = shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await;
                 continue;
             }
@@ -114,16 +110,9 @@ impl Camera {
             wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
             let _ = shutdown.run_until_cancelled(sleep(wait)).await;
         }
-        hung.retain(|thread| !thread.is_finished());
-        if !hung.is_empty() {
+        if hung.is_some_and(|thread| !thread.is_finished()) {
             warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
         }
-    }
-
-    /// How many threads may hang before there is no other try. As long as one hangs, a device is in use and a stream's
-    /// time is not up; a pipeline can hang for ever.
-    fn may_hang(&self) -> usize {
-        if matches!(self.config.source, config::Source::Film(config::Film::Pipeline(_))) { PIPELINES } else { 1 }
     }
 
     /// Waits until there is something to capture for.
@@ -174,7 +163,7 @@ impl Camera {
         &mut self,
         frames: &Arc<AtomicU64>,
         worked: &Arc<AtomicBool>,
-        hung: &mut Vec<JoinHandle<()>>,
+        hung: &mut Option<JoinHandle<()>>,
         shutdown: &CancellationToken,
     ) -> End {
         let capture = Capture {
@@ -203,11 +192,11 @@ impl Camera {
         let (end, is_over) = match early {
             Some(End::Hangs) => (End::Hangs, false),
             Some(end) => (end, true),
-            // A stream that is being opened, or is slow, needs longer; that is no trouble of the camera's.
+            // To wait for a stream's answer takes longer; that is no trouble of the camera's.
             None => (End::Stopped, timeout_at(Instant::now() + END, end).await.is_ok()),
         };
         if !is_over {
-            hung.push(thread);
+            *hung = Some(thread);
         } else if thread.join().is_err() {
             return End::Failed(anyhow!("its thread panicked"));
         }

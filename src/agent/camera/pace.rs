@@ -6,28 +6,32 @@ use crate::config::Fps;
 
 /// Says which frames to take, or when the next one is due.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     interval: Duration,
     due: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(fps: f64) -> Pace {
+    /// So many a second.
+    #[must_use]
+    pub fn new(fps: f64) -> Pace {
         Pace { interval: interval(fps), due: Instant::now() }
     }
 
-    pub(super) fn of(fps: Fps) -> Pace {
+    /// The same.
+    #[must_use]
+    pub fn of(fps: Fps) -> Pace {
         Pace::new(fps.get())
     }
 
     /// Changes the rate, if this is another.
-    pub(super) fn keep(&mut self, fps: Fps) {
+    pub fn keep(&mut self, fps: Fps) {
         self.interval = interval(fps.get());
         self.due = self.due.min(Instant::now() + self.interval);
     }
 
     /// Whether a frame that arrives now is wanted.
-    pub(super) fn takes_now(&mut self) -> bool {
+    pub fn takes_now(&mut self) -> bool {
         self.takes(Instant::now())
     }
 
@@ -42,7 +46,7 @@ impl Pace {
     }
 
     /// Sleeps until the next frame is due, for at most `patience`; false when it is not due yet.
-    pub(super) fn waits(&mut self, patience: Duration) -> bool {
+    pub fn waits(&mut self, patience: Duration) -> bool {
         let now = Instant::now();
         let wait = self.due.saturating_duration_since(now);
         std::thread::sleep(wait.min(patience));

@@ -19,6 +19,8 @@ pub(super) enum Next<'a> {
     Nothing,
     /// A picture that nobody wants, or not at this rate; it was not looked at.
     Passed,
+    /// A picture that is too large to be sent.
+    Oversized,
     /// The newest picture, and when it was taken.
     Taken(Stamp, Picture<'a>),
 }

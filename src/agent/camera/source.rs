@@ -2,18 +2,16 @@
 
 use anyhow::Result;
 
-#[cfg(feature = "opencv")]
-use super::opencv;
+use super::film::pipe::Wish;
 use super::picture::Next;
-use super::{pattern, usb};
+use super::{film, pattern, usb};
 use crate::agent::health::Part;
-use crate::config::{self, Fps};
+use crate::config;
 
 pub(super) enum Source {
     Pattern(pattern::Pattern),
     Usb(Box<usb::Usb>),
-    #[cfg(feature = "opencv")]
-    Film(opencv::Film),
+    Film(Box<film::Film>),
 }
 
 impl Source {
@@ -21,23 +19,30 @@ impl Source {
         Ok(match &camera.source {
             config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
             config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
-            #[cfg(feature = "opencv")]
-            config::Source::Film(film) => Source::Film(opencv::Film::open(film, camera, health.clone())?),
-            #[cfg(not(feature = "opencv"))]
-            config::Source::Film(_) => anyhow::bail!("this build is without OpenCV"),
+            config::Source::Film(film) => Source::Film(Box::new(film::Film::open(film, camera, health.clone())?)),
         })
     }
 
-    /// The newest picture, at `fps` at most; what is not `wanted` is passed over as cheaply as the source can.
+    /// Whether it is open by now; one that needs time for it is looked after for a moment.
+    ///
+    /// # Errors
+    /// When the source cannot be opened.
+    pub(super) fn is_open(&mut self) -> Result<bool> {
+        match self {
+            Source::Pattern(_) | Source::Usb(_) => Ok(true),
+            Source::Film(film) => film.is_open(),
+        }
+    }
+
+    /// The newest picture, as wished for; what is not `wanted` is passed over as cheaply as the source can.
     ///
     /// # Errors
     /// When the source has to be opened anew.
-    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
+    pub(super) fn next(&mut self, wish: Wish, wanted: bool) -> Result<Next<'_>> {
         match self {
-            Source::Pattern(pattern) => Ok(pattern.next(fps, wanted)),
-            Source::Usb(usb) => usb.next(fps, wanted),
-            #[cfg(feature = "opencv")]
-            Source::Film(film) => film.next(fps, wanted),
+            Source::Pattern(pattern) => Ok(pattern.next(wish.fps, wanted)),
+            Source::Usb(usb) => usb.next(wish.fps, wanted),
+            Source::Film(film) => film.next(wanted.then_some(wish)),
         }
     }
 
@@ -46,7 +51,6 @@ impl Source {
         match self {
             Source::Pattern(pattern) => pattern.describe(),
             Source::Usb(usb) => usb.describe(),
-            #[cfg(feature = "opencv")]
             Source::Film(film) => film.describe(),
         }
     }

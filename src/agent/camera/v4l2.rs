@@ -12,7 +12,6 @@ use std::time::Duration;
 use nix::libc::{O_NONBLOCK, c_void, off_t};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::time::{ClockId, clock_gettime};
 
 // A header's names, taken as C takes them.
 #[allow(clippy::wildcard_imports)]
@@ -248,13 +247,8 @@ fn stamp(buffer: &Buffer) -> Stamp {
     if buffer.flags & BUF_FLAG_TIMESTAMP_MASK != BUF_FLAG_TIMESTAMP_MONOTONIC {
         return Stamp::now();
     }
-    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Stamp::now() };
     let (seconds, micros) = (buffer.timestamp.tv_sec as u64, buffer.timestamp.tv_usec as u64);
-    let taken = Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros));
-    match Duration::from(now).checked_sub(taken) {
-        Some(age) => Stamp::ago(age),
-        None => Stamp::now(),
-    }
+    Stamp::at(Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros)))
 }
 
 /// One of the driver's buffers in our memory.

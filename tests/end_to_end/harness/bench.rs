@@ -33,10 +33,14 @@ impl Bench {
 
     /// An agent with this configuration, on virtual cameras if the bench has any.
     pub fn agent(&self, config: &str) -> Program {
+        self.agent_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), config)
+    }
+
+    /// The same of a program that stands elsewhere, or with options.
+    pub fn agent_of(&self, mut watchpost: Command, config: &str) -> Program {
         let config = self.write("agent.toml", config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-        command.arg("run").arg("--config").arg(config);
-        Program::start(self.with_cameras(&mut command))
+        watchpost.arg("run").arg("--config").arg(config);
+        Program::start(self.with_cameras(&mut watchpost))
     }
 
     /// What `watchpost devices` prints, perhaps with a configuration, on the bench's virtual cameras.

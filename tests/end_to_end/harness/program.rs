@@ -93,6 +93,17 @@ impl Program {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs").count()
     }
 
+    /// The processes that it has started and not yet waited for.
+    #[cfg(feature = "opencv")]
+    pub fn children(&self) -> Vec<u32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        // A thread that ends meanwhile has none.
+        let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+        children
+            .flat_map(|children| children.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
     /// Bytes of memory that are in use and not a file's (proc(5), `RssAnon`, in kB).
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");

@@ -1,27 +1,18 @@
 //! What OpenCV has opened, with limits to its waits.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level};
+use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level, set_num_threads};
 use opencv::videoio::{
     CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES,
     CAP_PROP_READ_TIMEOUT_MSEC, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
 };
-
-use super::reach::{answers, silent};
-use crate::config::Film;
-
-/// A network camera is there within this time, or is not.
-const ANSWER: Duration = Duration::from_secs(5);
+use watchpost::config::Film;
 
 /// FFmpeg looks at a stream for up to five seconds before it has opened it.
 const OPEN: Duration = Duration::from_secs(8);
-
-/// OpenCV opens one after the other, behind a lock of its own; behind this one it is known how long that takes.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A stream that is silent for this long is opened anew.
 const READ: Duration = Duration::from_secs(2);
@@ -39,26 +30,18 @@ impl Video {
     pub(super) fn open(film: &Film) -> Result<Video> {
         // Warnings are of what does no harm, at each try.
         set_log_level(LogLevel::LOG_LEVEL_ERROR)?;
-        match film {
-            Film::File(path) if !path.exists() => bail!("no such file"),
-            Film::File(_) => {}
-            Film::Stream(address) => answers(address, ANSWER)?,
-            // `location=ADDRESS` of a source in it: one that refuses can make OpenCV 4.6 wait for the pipeline for ever.
-            Film::Pipeline(pipeline) => {
-                let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
-                values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER))?;
-            }
-        }
-        let (capture, opening) = match film {
-            Film::File(path) => ffmpeg(&path.to_string_lossy()),
-            Film::Stream(address) => ffmpeg(address),
+        // The other cores are for other cameras.
+        set_num_threads(1)?;
+        let start = Instant::now();
+        let capture = match film {
+            Film::File(_) | Film::Stream(_) => ffmpeg(&film.text()),
             // Its elements have timeouts of their own; before OpenCV 4.8 only FFmpeg takes any.
-            Film::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER).map(|it| (it, Duration::ZERO)),
+            Film::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER),
         }
         .context("cannot be opened")?;
         if !capture.is_opened()? {
             match film {
-                Film::Stream(_) if opening >= OPEN => return Err(silent(OPEN)),
+                Film::Stream(_) if start.elapsed() >= OPEN => bail!("gave no answer for {} s", OPEN.as_secs()),
                 Film::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
                 _ => bail!("cannot be opened as a {}", film.kind()),
             }
@@ -97,7 +80,7 @@ impl Video {
             return Ok(true);
         }
         // Not every kind of file can be wound back, whatever was said of it.
-        self.capture = ffmpeg(&file.to_string_lossy())?.0;
+        self.capture = ffmpeg(&file.to_string_lossy())?;
         Ok(self.capture.grab()?)
     }
 
@@ -113,12 +96,8 @@ impl Video {
     }
 }
 
-/// Opens it, and says how long that took.
-fn ffmpeg(address: &str) -> opencv::Result<(VideoCapture, Duration)> {
+fn ffmpeg(address: &str) -> opencv::Result<VideoCapture> {
     let (open, read) = (OPEN.as_millis() as i32, READ.as_millis() as i32);
     let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let start = Instant::now();
-    let capture = VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)?;
-    Ok((capture, start.elapsed()))
+    VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)
 }

@@ -3,16 +3,18 @@
 use std::mem::swap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use opencv::core::Mat;
+use watchpost::agent::camera::pace::Pace;
+use watchpost::clock::Stamp;
+use watchpost::config::Fps;
 
-use super::video::Video;
-use crate::agent::camera::PATIENCE;
-use crate::agent::camera::pace::Pace;
-use crate::agent::health::Part;
-use crate::clock::Stamp;
-use crate::config::Fps;
+use crate::video::Video;
+
+/// The longest that it waits before it says that it lives.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What the reader did since it was last asked.
 #[derive(Clone, Copy)]
@@ -21,8 +23,8 @@ pub(super) enum News {
     Nothing,
     /// It read pictures that nobody wants, or not at this rate.
     Passed,
-    /// It has a picture, captured then.
-    Taken(Stamp),
+    /// It has a picture, captured then, which has replaced so many that were waiting.
+    Taken(Stamp, u32),
 }
 
 /// A thread that reads. Three pictures exist: one that it fills, the newest, and one that is being encoded.
@@ -39,7 +41,6 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    stop: bool,
     /// The rate at which pictures are wanted, if they are.
     wanted: Option<Fps>,
     news: Option<News>,
@@ -53,15 +54,15 @@ impl Shared {
 }
 
 impl Reader {
-    pub(super) fn start(camera: &str, video: Video, health: Part) -> Result<Reader> {
+    pub(super) fn start(video: Video) -> Result<Reader> {
         let shared = Arc::new(Shared::default());
-        let reading = Reading { shared: Arc::clone(&shared), video, health };
-        let thread = Builder::new().name(format!("reader-{camera}")).spawn(|| reading.run());
+        let reading = Reading { shared: Arc::clone(&shared), video };
+        let thread = Builder::new().name("reader".into()).spawn(|| reading.run());
         Ok(Reader { shared, thread: Some(thread.context("cannot start its reader")?) })
     }
 
     /// Waits for a picture until the reader has done something else for some time. While the reader hangs so does this:
-    /// the camera's task sees to it.
+    /// the agent sees to it.
     ///
     /// # Errors
     /// What the reader ended with.
@@ -69,11 +70,11 @@ impl Reader {
         loop {
             let mut state = self.shared.state();
             state.wanted = wanted;
-            let waits = |state: &mut State| !matches!(state.news, Some(News::Taken(_)));
+            let waits = |state: &mut State| !matches!(state.news, Some(News::Taken(..)));
             let woken = self.shared.taken.wait_timeout_while(state, PATIENCE, waits);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
             if let Some(news) = state.news.take() {
-                if let News::Taken(_) = news {
+                if let News::Taken(..) = news {
                     swap(&mut state.newest, picture);
                 }
                 return Ok(news);
@@ -95,20 +96,10 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
-    /// As long as the reader hangs, its camera's thread is not gone either, and is waited for or left behind as one.
-    fn drop(&mut self) {
-        self.shared.state().stop = true;
-        // Nobody is interested any more in how it ended.
-        let _ = self.end();
-    }
-}
-
 /// What the thread works with.
 struct Reading {
     shared: Arc<Shared>,
     video: Video,
-    health: Part,
 }
 
 impl Reading {
@@ -117,13 +108,7 @@ impl Reading {
         let mut play = self.video.is_file().then(|| Pace::new(self.video.fps()));
         let (mut pace, mut picture) = (None, Mat::default());
         loop {
-            let wanted = {
-                let state = self.shared.state();
-                if state.stop {
-                    return Ok(());
-                }
-                state.wanted
-            };
+            let wanted = self.shared.state().wanted;
             if play.as_mut().is_some_and(|play| !play.waits(PATIENCE)) {
                 self.shared.state().news.get_or_insert(News::Nothing);
                 continue;
@@ -141,7 +126,7 @@ impl Reading {
 
     fn pass(&self) {
         let mut state = self.shared.state();
-        if !matches!(state.news, Some(News::Taken(_))) {
+        if !matches!(state.news, Some(News::Taken(..))) {
             state.news = Some(News::Passed);
         }
     }
@@ -150,12 +135,10 @@ impl Reading {
     fn put(&self, captured: Stamp, picture: &mut Mat) {
         let mut state = self.shared.state();
         swap(&mut state.newest, picture);
-        let before = state.news.replace(News::Taken(captured));
+        let replaced = if let Some(News::Taken(_, replaced)) = state.news { replaced.saturating_add(1) } else { 0 };
+        state.news = Some(News::Taken(captured, replaced));
         drop(state);
         self.shared.taken.notify_one();
-        if let Some(News::Taken(_)) = before {
-            self.health.count("replaced by a newer frame", 1);
-        }
     }
 }
 

@@ -1,17 +1,39 @@
-//! Whether a stream's address answers. FFmpeg does not say why it opened nothing, and OpenCV opens one stream at a time:
-//! an address that says nothing would keep the other cameras waiting.
+//! Whether a film is there at all. FFmpeg does not say why it opened nothing, and to start a process and its libraries every
+//! few seconds for a camera that is switched off would cost more than a camera that works.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::config::Film;
+
+/// A network camera is there within this time, or is not.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Looks for a file, and for the other end of a stream.
+///
+/// # Errors
+/// What is there instead.
+pub(super) fn is_there(film: &Film) -> Result<()> {
+    match film {
+        Film::File(path) if !path.exists() => bail!("no such file"),
+        Film::File(_) => Ok(()),
+        Film::Stream(address) => answers(address, ANSWER),
+        // `location=ADDRESS` of a source in it: one that refuses can make OpenCV 4.6 wait for the pipeline for ever.
+        Film::Pipeline(pipeline) => {
+            let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
+            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER))
+        }
+    }
+}
 
 /// Connects to the address, and has RTSP answer, within `limit`. What is no TCP is taken as it is.
 ///
 /// # Errors
 /// What came instead of a connection, and that nothing came over it.
-pub(super) fn answers(address: &str, limit: Duration) -> Result<()> {
+fn answers(address: &str, limit: Duration) -> Result<()> {
     let Some((host, port)) = host_and_port(address) else { return Ok(()) };
     let end = Instant::now() + limit;
     let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -43,7 +65,7 @@ fn in_words(error: std::io::Error, limit: Duration) -> anyhow::Error {
 }
 
 /// What an address is that says nothing for so long.
-pub(super) fn silent(limit: Duration) -> anyhow::Error {
+fn silent(limit: Duration) -> anyhow::Error {
     anyhow!("gave no answer for {} s", limit.as_secs())
 }
 

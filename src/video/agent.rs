@@ -1,0 +1,76 @@
+//! The agent, at the other ends of standard input and output.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd as _;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Builder;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, dup2_stdout};
+use watchpost::agent::camera::film::pipe::{self, Answer, HEAD, Malformed, Request, Wish};
+use watchpost::config::{Film, Size, Source};
+
+/// What the agent hears.
+pub(super) struct Answers(File);
+
+impl Answers {
+    /// Takes standard output for itself. What libraries print goes to standard error from now on.
+    pub(super) fn take_stdout() -> Result<Answers> {
+        let own = io::stdout().as_fd().try_clone_to_owned().context("no standard output")?;
+        dup2_stdout(io::stderr()).context("no standard error")?;
+        Ok(Answers(own.into()))
+    }
+
+    pub(super) fn greet(&mut self) -> io::Result<()> {
+        self.0.write_all(&pipe::greeting())
+    }
+
+    pub(super) fn say(&mut self, answer: Answer, body: &[u8]) -> io::Result<()> {
+        self.0.write_all(&answer.to_head())?;
+        self.0.write_all(body)
+    }
+
+    /// Says something in words: that it is open, or what it failed with.
+    pub(super) fn tell(&mut self, answer: fn(usize) -> Answer, words: &str) -> io::Result<()> {
+        let words = pipe::short(words);
+        self.say(answer(words.len()), words.as_bytes())
+    }
+}
+
+/// The film that the agent wants to be opened, and the size of its pictures.
+pub(super) fn order() -> Result<(Film, Option<Size>)> {
+    let mut stdin = io::stdin().lock();
+    let Request::Open { size, length } = Request::of_head(&head(&mut stdin)?)? else { bail!(Malformed) };
+    let mut source = vec![0; length];
+    stdin.read_exact(&mut source)?;
+    match Source::try_from(String::from_utf8(source)?) {
+        Ok(Source::Film(film)) => Ok((film, size)),
+        _ => bail!(Malformed),
+    }
+}
+
+/// What the agent wants of each next picture; never more than one is waited for.
+///
+/// A thread listens as long as there is an agent, and ends the program with it, whatever FFmpeg does meanwhile.
+pub(super) fn wishes() -> Result<Receiver<Option<Wish>>> {
+    let (sender, wishes) = sync_channel(1);
+    let listen = move || {
+        let mut stdin = io::stdin().lock();
+        while let Ok(Request::Next(wish)) = head(&mut stdin).and_then(|head| Ok(Request::of_head(&head)?)) {
+            // When nobody is there to take it the program is ending already.
+            let _ = sender.send(wish);
+        }
+        // An orderly end would ask the libraries, and they could hang.
+        let _ = kill(Pid::this(), Signal::SIGKILL);
+    };
+    Builder::new().name("wishes".into()).spawn(listen).context("cannot listen")?;
+    Ok(wishes)
+}
+
+fn head(pipe: &mut impl Read) -> Result<[u8; HEAD]> {
+    let mut head = [0; HEAD];
+    pipe.read_exact(&mut head)?;
+    Ok(head)
+}
