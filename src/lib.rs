@@ -19,17 +19,20 @@
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
+//! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
+//! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
 //! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
-//! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
+//! - [`link`]: a ZeroMQ socket for tokio tasks, and who may come to it. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
 //! - [`receiver`]: links in, the wall and the page out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
+//! - [`keygen`]: makes a key pair and says where it belongs.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
 //! # Threads and tasks
@@ -48,7 +51,9 @@
 pub mod name;
 pub mod clock;
 pub mod quantity;
+pub mod key;
 pub mod config;
+pub mod certificate;
 pub mod reading;
 pub mod jpeg;
 pub mod frame;
@@ -58,4 +63,5 @@ pub mod agent;
 pub mod receiver;
 pub mod check;
 pub mod devices;
+pub mod keygen;
 pub mod demo;

@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::devices::{Devices, Roots};
+use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
-use watchpost::{agent, check, config, demo};
+use watchpost::{agent, check, config, demo, keygen};
 
 /// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
 #[derive(Parser)]
@@ -57,6 +58,14 @@ enum Command {
         /// The agent's or the receiver's configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Make a key pair for links with a curve table, and say where it belongs.
+    Keygen {
+        /// What the two files are called before their dot [default: this machine's name].
+        name: Option<String>,
+        /// Where they are written; it is made if it is not there.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
     },
     /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
     Devices {
@@ -107,6 +116,11 @@ fn run(cli: Cli) -> Result<()> {
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
         Command::Check { config } => {
             print(&check::describe(&config::either(&config)?));
+            Ok(())
+        }
+        Command::Keygen { name, dir } => {
+            let name = name.map_or_else(|| Ok(config::host_name()), Name::try_from)?;
+            print(&keygen::run(&name, &dir)?);
             Ok(())
         }
         Command::Devices { config } => devices(config.as_deref()),

@@ -24,7 +24,7 @@ use super::demand::Control;
 use super::health::Part;
 use crate::config::{self, End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
-use crate::link::{Events, LARGEST_PART, Link, Pattern};
+use crate::link::{Events, LARGEST_PART, Link, Pattern, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode, frame_topic};
@@ -114,7 +114,13 @@ impl Publisher {
     }
 
     async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
-        let mut link = Link::open(pattern(self.outlet.pattern), &self.outlet.end)?;
+        let health = self.health.clone();
+        let refused = Box::new(move |refusal: &Refusal| {
+            health.count("connections refused", 1);
+            health.remark(&refusal.who, || refusal.text.clone());
+        });
+        let Outlet { pattern: kind, end, curve, .. } = &self.outlet;
+        let mut link = Link::open(pattern(*kind), end, curve.as_ref(), refused)?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
@@ -145,7 +151,7 @@ impl Publisher {
                 continue;
             }
             let writable = self.may_send(events, pending);
-            self.judge(writable, pending);
+            self.judge(writable, link.trouble(), pending);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
@@ -330,8 +336,8 @@ impl Publisher {
     }
 
     /// Reports whether the other side is there.
-    fn judge(&self, writable: bool, pending: &mut Pending) {
-        if self.outlet.pattern == OutPattern::Pub {
+    fn judge(&self, writable: bool, trouble: Option<&str>, pending: &mut Pending) {
+        if self.outlet.pattern == OutPattern::Pub && trouble.is_none() {
             self.health.up(if writable { "publishing" } else { "open, nobody subscribes" });
         } else if writable {
             pending.waiting = None;
@@ -339,7 +345,7 @@ impl Publisher {
             self.health.up("connected");
         } else if pending.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             pending.connected = false;
-            self.health.down("nobody there who takes anything");
+            self.health.down(trouble.unwrap_or("nobody there who takes anything"));
         }
     }
 }

@@ -1,0 +1,416 @@
+//! A ZeroMQ socket with an address, for tokio tasks.
+//!
+//! libzmq tells of changes through one file descriptor (`polled.rs`), and on its edges only: after each wake-up, and
+//! after each send or receive, its events have to be asked for anew. [`Link`] keeps to that, so that its users may simply
+//! try, and wait for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the
+//! socket's inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
+//!
+//! Beside the socket stand two more, which the same task attends to meanwhile: one that tells what becomes of connections
+//! (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked who may come
+//! (`gate.rs`).
+
+mod gate;
+mod monitor;
+mod polled;
+mod refusal;
+
+use std::ffi::c_int;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use tokio::time::{Duration, Instant, sleep_until};
+
+pub use refusal::{OnRefusal, Refusal};
+
+use crate::certificate::KeyPair;
+use crate::config::{Address, Curve, End};
+use crate::key::Key;
+use gate::Gate;
+use monitor::{Event, Monitor};
+use polled::Polled;
+
+/// The socket patterns in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// One peer, both directions.
+    Pair,
+    /// Sends to all subscribers.
+    Pub,
+    /// Receives everything.
+    Sub,
+}
+
+/// Messages that wait for a peer: on PAIR few, because a waiting frame grows old, but with fewer libzmq tells of each part
+/// that it took, and each time wakes the link's task; on PUB, which drops the new ones when it is full, a burst of all
+/// cameras and the readings with it.
+const PAIR_QUEUE: i32 = 8;
+const PUB_QUEUE: i32 = 32;
+const RECEIVE_QUEUE: i32 = 16;
+
+/// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
+pub const LARGEST_PART: usize = 8 * 1024 * 1024;
+
+/// More parts than any format has.
+const MOST_PARTS: usize = 4;
+
+/// A peer is asked for a sign of life after a second of silence and each second (KEEPALIVE), and given up after three
+/// without one, or when it has not confirmed what was sent for so long (SILENCE, milliseconds). The kernel does this,
+/// not ZeroMQ's heartbeats: with those libzmq aborts the whole process when a connection whose input is stopped, such
+/// as that of a second peer on a PAIR, is closed (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
+const KEEPALIVE: i32 = 1;
+const KEEPALIVES: i32 = 3;
+const SILENCE: c_int = 3_000;
+
+/// Milliseconds. A lost connection is tried again at first at once, then every two seconds; what was handed over before
+/// a close may take a third of one more.
+const RECONNECT: i32 = 100;
+const RECONNECT_MOST: i32 = 2_000;
+const LINGER: i32 = 300;
+
+/// Milliseconds that a handshake may take. Until then a peer that says nothing occupies a descriptor and 20 KiB.
+const HANDSHAKE: i32 = 3_000;
+
+/// libzmq never tries again after a handshake that was wrong in its eyes, and a peer may be mended: so long after a
+/// connection was lost, and none came instead, it is told to.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// Peers get their turn after so many messages that came without a pause.
+const FAIR: u32 = 32;
+
+/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates have no name for.
+const ZAP_ENFORCE_DOMAIN: c_int = 93;
+
+/// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
+/// one that has no answer must not hold up other links.
+pub struct Link {
+    // Dropped in this order: nobody comes once the gate is closed, and the context when all its sockets are.
+    polled: Polled,
+    monitor: Monitor,
+    gate: Option<Gate>,
+    context: zmq::Context,
+    end: End,
+    address: String,
+    is_encrypted: bool,
+    /// Of an end that connects: its public key, if it is encrypted.
+    key: Option<Key>,
+    refused: OnRefusal,
+    /// Why an end that connects was refused, when it was the last thing that happened to it.
+    trouble: Option<String>,
+    /// When it is connected anew.
+    again: Option<Instant>,
+    in_a_row: u32,
+    /// What was said when it was asked last, if nothing was done since.
+    known: Option<Events>,
+}
+
+/// What a link can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// A message waits.
+    pub readable: bool,
+    /// A message would be taken: on PAIR, a peer is there and keeps up.
+    pub writable: bool,
+}
+
+impl Link {
+    /// Opens the socket and binds or connects it; `refused` hears of peers that do not come in, or of this end if it is
+    /// the one that does not.
+    ///
+    /// # Errors
+    /// When a bound address is in use or not of this machine, a host has no address, a key is not to be had, or
+    /// descriptors run out.
+    pub fn open(pattern: Pattern, end: &End, curve: Option<&Curve>, refused: OnRefusal) -> Result<Link> {
+        let context = zmq::Context::new();
+        let mut socket = context.socket(match pattern {
+            Pattern::Pair => zmq::PAIR,
+            // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
+            Pattern::Pub => zmq::XPUB,
+            Pattern::Sub => zmq::SUB,
+        })?;
+        set_options(&mut socket, pattern, end.address())?;
+        let key = curve.map(|curve| encrypt(&mut socket, curve)).transpose()?.flatten();
+        let gate = match curve {
+            Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(&context, allowed_keys_dir)?),
+            Some(Curve::Client { .. }) | None => None,
+        };
+        let monitor = Monitor::start(&context, &socket)?;
+        let mut link = Link {
+            polled: Polled::new(socket)?,
+            monitor,
+            gate,
+            context,
+            end: end.clone(),
+            address: end.address().as_str().to_owned(),
+            is_encrypted: curve.is_some(),
+            key,
+            refused,
+            trouble: None,
+            again: None,
+            in_a_row: 0,
+            known: None,
+        };
+        link.attach()?;
+        // The first change is told of only after having asked.
+        link.attend()?;
+        if let Ok(Ok(endpoint)) = link.polled.socket.get_last_endpoint() {
+            link.address = endpoint;
+        }
+        Ok(link)
+    }
+
+    fn attach(&self) -> Result<()> {
+        let address = self.end.address().as_str();
+        match &self.end {
+            End::Bind(_) => self.polled.socket.bind(address).with_context(|| format!("cannot bind {address}")),
+            End::Connect(_) => {
+                self.polled.socket.connect(address).with_context(|| format!("cannot connect to {address}"))
+            }
+        }
+    }
+
+    /// Where it is; for a bound end with any free port, the port it got.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Why the other side does not want this end, if it is there and that is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.
+    ///
+    /// # Errors
+    /// When libzmq is being shut down.
+    pub fn events(&mut self) -> Result<Events> {
+        if let Some(known) = self.known {
+            return Ok(known);
+        }
+        let events = self.polled.socket.get_events()?;
+        let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        self.known = Some(events);
+        Ok(events)
+    }
+
+    /// Hands a message to libzmq; false when it takes none now.
+    ///
+    /// # Errors
+    /// As [`Link::events`].
+    pub fn try_send(&mut self, parts: &[Bytes]) -> Result<bool> {
+        self.known = None;
+        let last = parts.len().saturating_sub(1);
+        for (index, part) in parts.iter().enumerate() {
+            let more = if index < last { zmq::SNDMORE } else { 0 };
+            match retried(|| self.polled.socket.send(&part[..], zmq::DONTWAIT | more)) {
+                Ok(()) => {}
+                // Only the first part can be refused while a peer is there: libzmq takes the others with it.
+                Err(zmq::Error::EAGAIN) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next message, if there is one; parts beyond what any format has are left out.
+    ///
+    /// # Errors
+    /// As [`Link::events`].
+    pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
+        self.known = None;
+        self.in_a_row = self.in_a_row.wrapping_add(1);
+        if self.in_a_row.is_multiple_of(FAIR) {
+            self.attend()?;
+        }
+        let mut parts = Vec::with_capacity(MOST_PARTS);
+        loop {
+            let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
+                Ok(part) => part,
+                Err(zmq::Error::EAGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let more = part.get_more();
+            if parts.len() < MOST_PARTS {
+                parts.push(Bytes::from_owner(Received(part)));
+            }
+            if !more {
+                return Ok(Some(parts));
+            }
+        }
+    }
+
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// As [`Link::events`].
+    pub async fn receive(&mut self) -> Result<Vec<Bytes>> {
+        loop {
+            if let Some(parts) = self.try_receive()? {
+                return Ok(parts);
+            }
+            if !self.events()?.readable {
+                self.changed().await?;
+            }
+        }
+    }
+
+    /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up.
+    pub async fn close(self) {
+        let context = self.context.clone();
+        drop(self);
+        // Only a panic of the closing could fail here, and there is nobody left to tell.
+        let _ = tokio::task::spawn_blocking(move || drop(context)).await;
+    }
+
+    /// Waits until something may have changed: a message came, a peer takes more, came, went or was refused.
+    ///
+    /// # Errors
+    /// When the runtime is being shut down.
+    pub async fn changed(&mut self) -> Result<()> {
+        tokio::select! {
+            changed = self.polled.changed() => changed?,
+            changed = self.monitor.changed() => {
+                changed?;
+                self.attend()?;
+            }
+            changed = peer_at(self.gate.as_mut()) => {
+                changed?;
+                self.attend()?;
+            }
+            () = until(self.again) => self.connect_anew()?,
+        }
+        self.known = None;
+        Ok(())
+    }
+
+    /// Lets peers in, or not, and takes notice of what became of connections.
+    fn attend(&mut self) -> Result<()> {
+        if let Some(gate) = &mut self.gate {
+            gate.answer()?.iter().for_each(&mut self.refused);
+        }
+        while let Some(event) = self.monitor.next()? {
+            self.notice(event);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, event: Event) {
+        match (event, &self.end) {
+            (Event::Ready, _) => (self.trouble, self.again) = (None, None),
+            (Event::Nobody, _) => self.trouble = None,
+            (Event::Lost, End::Connect(_)) => self.again = self.again.or(Some(Instant::now() + AGAIN)),
+            (Event::Failed(failure), End::Connect(_)) => {
+                let refusal = Refusal::by_server(failure, self.key);
+                (self.refused)(&refusal);
+                self.trouble = Some(refusal.text);
+            }
+            (Event::Failed(failure), End::Bind(_)) => {
+                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
+            }
+            (Event::Lost, End::Bind(_)) => {}
+        }
+    }
+
+    /// Gives up what may be left of the connection, so that there are never two.
+    fn connect_anew(&mut self) -> Result<()> {
+        // It may have come back by itself.
+        self.attend()?;
+        if self.again.take().is_some() {
+            // There is nothing left if libzmq gave it up.
+            let _ = self.polled.socket.disconnect(self.end.address().as_str());
+            self.attach()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        monitor::stop(&self.polled.socket);
+    }
+}
+
+async fn peer_at(gate: Option<&mut Gate>) -> Result<()> {
+    match gate {
+        Some(gate) => gate.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// libzmq's memory of one part, shared instead of copied.
+struct Received(zmq::Message);
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
+    socket.set_sndhwm(if pattern == Pattern::Pub { PUB_QUEUE } else { PAIR_QUEUE })?;
+    socket.set_rcvhwm(RECEIVE_QUEUE)?;
+    // Nothing is queued for a peer that is not there.
+    socket.set_immediate(true)?;
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(KEEPALIVE)?;
+    socket.set_tcp_keepalive_intvl(KEEPALIVE)?;
+    socket.set_tcp_keepalive_cnt(KEEPALIVES)?;
+    set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, SILENCE).context("libzmq refuses ZMQ_TCP_MAXRT")?;
+    socket.set_handshake_ivl(HANDSHAKE)?;
+    socket.set_reconnect_ivl(RECONNECT)?;
+    socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
+    socket.set_linger(LINGER)?;
+    socket.set_maxmsgsize(LARGEST_PART as i64)?;
+    socket.set_ipv6(address.as_str().contains('['))?;
+    if pattern == Pattern::Sub {
+        socket.set_subscribe(b"")?;
+    }
+    Ok(())
+}
+
+/// Gives the socket its keys; gives the public one of a client.
+fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Key>> {
+    let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = curve;
+    let keys = KeyPair::read(secret_key_file)?;
+    socket.set_curve_secretkey(&keys.secret.0)?;
+    match curve {
+        Curve::Server { .. } => {
+            socket.set_curve_server(true)?;
+            socket.set_zap_domain(gate::DOMAIN)?;
+            // Nobody to ask is no reason to let everyone in.
+            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("libzmq does not keep strangers out")?;
+            Ok(None)
+        }
+        Curve::Client { server_key, .. } => {
+            socket.set_curve_publickey(&keys.public.0)?;
+            socket.set_curve_serverkey(&server_key.read()?.0)?;
+            Ok(Some(keys.public))
+        }
+    }
+}
+
+/// Sets an option that the zmq crate has no name for.
+fn set_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<()> {
+    // SAFETY: these options read one int, and the socket is open.
+    let failed =
+        unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), option, (&raw const value).cast(), size_of_val(&value)) };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
+}
+
+/// A signal is no reason to give up.
+fn retried<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
+    loop {
+        match call() {
+            Err(zmq::Error::EINTR) => {}
+            result => return result,
+        }
+    }
+}
