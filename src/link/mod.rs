@@ -67,8 +67,11 @@ const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
 const LINGER: i32 = 300;
 
-/// Milliseconds that a handshake may take. Until then a peer that says nothing occupies a descriptor and 20 KiB.
+/// Milliseconds that a handshake may take. Until then a peer that says nothing occupies a descriptor and up to 14 KiB.
 const HANDSHAKE: i32 = 3_000;
+
+/// Connections that wait to be accepted; beyond them the kernel drops what comes, and a good peer waits for a second.
+const BACKLOG: i32 = 1024;
 
 /// libzmq never tries again after a handshake that was wrong in its eyes, and a peer may be mended: so long after a
 /// connection was lost, and none came instead, it is told to.
@@ -365,6 +368,7 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     socket.set_tcp_keepalive_cnt(KEEPALIVES)?;
     set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, SILENCE).context("libzmq refuses ZMQ_TCP_MAXRT")?;
     socket.set_handshake_ivl(HANDSHAKE)?;
+    socket.set_backlog(BACKLOG)?;
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
     socket.set_linger(LINGER)?;

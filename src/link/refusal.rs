@@ -28,7 +28,9 @@ impl Refusal {
             (Failure::Mechanism, true) => "a peer that does not use CURVE",
             (Failure::Mechanism, false) => "a peer that uses CURVE, for which this link has no curve table",
             (Failure::ServerKey, _) => "a peer whose server_key is not this end's key",
-            (Failure::Other, _) => "a peer that did not finish the handshake of ZeroMQ",
+            // Who minds the difference may be gone before libzmq has seen it here.
+            (Failure::Other, true) => "a peer that did not finish the handshake of ZeroMQ, or does not use CURVE",
+            (Failure::Other, false) => "a peer that did not finish the handshake of ZeroMQ",
         };
         Some(Refusal::of(who.to_owned(), ""))
     }
