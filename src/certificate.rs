@@ -2,7 +2,7 @@
 //! key and `NAME.key_secret` with both.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -155,8 +155,11 @@ fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
 pub struct Allowed {
     dir: PathBuf,
     keys: BTreeSet<Key>,
-    /// When the directory was changed last, as far as is known here, and when it was read.
-    read: (SystemTime, Instant),
+    /// A file that lets nobody in, and why; it is no reason to keep others out.
+    unusable: Option<String>,
+    /// When the directory was changed last before it was read, and when that was.
+    changed: SystemTime,
+    read: Instant,
 }
 
 /// A directory that did not change may still have a file that did.
@@ -169,7 +172,18 @@ impl Allowed {
     /// When it cannot be read.
     pub fn open(dir: &Path) -> Result<Allowed> {
         let changed = changed(dir)?;
-        Ok(Allowed { dir: dir.to_owned(), keys: keys(dir)?, read: (changed, Instant::now()) })
+        let mut allowed =
+            Allowed { dir: dir.to_owned(), keys: BTreeSet::new(), unusable: None, changed, read: Instant::now() };
+        let entries = dir.read_dir().with_context(|| format!("cannot read the allowed keys in {}", dir.display()))?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let certificates = paths.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
+        for path in certificates.take(MOST_KEYS) {
+            match public(&path) {
+                Ok(key) => drop(allowed.keys.insert(key)),
+                Err(error) => allowed.unusable = Some(format!("{error:#}")),
+            }
+        }
+        Ok(allowed)
     }
 
     /// Whether the key is there now.
@@ -177,35 +191,23 @@ impl Allowed {
     /// # Errors
     /// When the directory cannot be read.
     pub fn has(&mut self, key: &Key) -> Result<bool> {
-        let changed = changed(&self.dir)?;
-        if changed != self.read.0 || self.read.1.elapsed() > READ_AGAIN {
+        if changed(&self.dir)? != self.changed || self.read.elapsed() > READ_AGAIN {
             *self = Allowed::open(&self.dir)?;
         }
         Ok(self.keys.contains(key))
     }
+}
 
-    /// How many they were when they were read last.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Where they are.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+impl fmt::Display for Allowed {
+    /// How many they are and where, and what is wrong there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.keys.len() == 1 { "" } else { "s" };
+        write!(f, "the {} key{plural} in {}", self.keys.len(), self.dir.display())?;
+        self.unusable.iter().try_for_each(|why| write!(f, " ({why})"))
     }
 }
 
 fn changed(dir: &Path) -> Result<SystemTime> {
     let changed = dir.metadata().and_then(|data| data.modified());
     changed.with_context(|| format!("cannot read the allowed keys in {}", dir.display()))
-}
-
-/// A file without a key lets nobody in, and is no reason to keep others out.
-fn keys(dir: &Path) -> Result<BTreeSet<Key>> {
-    let entries = dir.read_dir().with_context(|| format!("cannot read the allowed keys in {}", dir.display()))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let certificates = paths.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
-    Ok(certificates.take(MOST_KEYS).filter_map(|path| public(&path).ok()).collect())
 }

@@ -108,7 +108,7 @@ fn keys(curve: Option<&Curve>, otherwise: &str) -> String {
     let read = |curve: &Curve| match curve {
         Curve::Server { secret_key_file, allowed_keys_dir } => {
             KeyPair::read(secret_key_file)?;
-            Allowed::open(allowed_keys_dir).map(|allowed| format!("{} may come; {otherwise}", allowed.count()))
+            Allowed::open(allowed_keys_dir).map(|allowed| format!("lets in {allowed}; {otherwise}"))
         }
         Curve::Client { secret_key_file, server_key } => {
             KeyPair::read(secret_key_file)?;

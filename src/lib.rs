@@ -40,7 +40,8 @@
 //! One thread runs all tokio tasks: a task a serial port, a camera, a link, a viewer. A camera's task starts a thread
 //! while its frames are wanted, because drivers and decoders block, and gives it up when it hangs. What OpenCV reads has a
 //! second one, which reads while the first one encodes. A link is a task and not a thread: it waits for the newest frames,
-//! the readings and the socket at once, and a slow peer costs it nothing but its turn. libzmq adds two threads a link, each
+//! the readings and the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in
+//! between. libzmq adds two threads a link, each
 //! link's own, so that a name server that does not answer one is no trouble of another.
 //!
 //! # Deliberately absent

@@ -65,10 +65,7 @@ impl Gate {
         let Some(key) = key else { return Some(Refusal::of(format!("a peer at {address} that shows no key"), "")) };
         let why = match self.allowed.has(&key) {
             Ok(true) => return None,
-            Ok(false) => {
-                let dir = self.allowed.dir().display();
-                format!("its key {key} is in no .key file in {dir}; put its file there if it may come")
-            }
+            Ok(false) => format!("its key {key} is not among {}; put its .key file there if it may come", self.allowed),
             Err(error) => format!("{error:#}"),
         };
         Some(Refusal::of(format!("a peer at {address}"), &why))

@@ -5,12 +5,13 @@
 //! try, and wait for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the
 //! socket's inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
 //!
-//! Beside the socket stand two more, which the same task attends to meanwhile: one that tells what becomes of connections
-//! (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked who may come
-//! (`gate.rs`).
+//! Beside the socket stand two more, which the same task attends to meanwhile (`peers.rs`): one that tells what becomes of
+//! connections (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked
+//! who may come (`gate.rs`).
 
 mod gate;
 mod monitor;
+mod peers;
 mod polled;
 mod refusal;
 
@@ -18,15 +19,11 @@ use std::ffi::c_int;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use tokio::time::{Duration, Instant, sleep_until};
 
 pub use refusal::{OnRefusal, Refusal};
 
-use crate::certificate::KeyPair;
 use crate::config::{Address, Curve, End};
-use crate::key::Key;
-use gate::Gate;
-use monitor::{Event, Monitor};
+use peers::Peers;
 use polled::Polled;
 
 /// The socket patterns in use.
@@ -73,34 +70,17 @@ const HANDSHAKE: i32 = 3_000;
 /// Connections that wait to be accepted; beyond them the kernel drops what comes, and a good peer waits for a second.
 const BACKLOG: i32 = 1024;
 
-/// libzmq never tries again after a handshake that was wrong in its eyes, and a peer may be mended: so long after a
-/// connection was lost, and none came instead, it is told to.
-const AGAIN: Duration = Duration::from_secs(3);
-
 /// Peers get their turn after so many messages that came without a pause.
 const FAIR: u32 = 32;
-
-/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates have no name for.
-const ZAP_ENFORCE_DOMAIN: c_int = 93;
 
 /// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
 /// one that has no answer must not hold up other links.
 pub struct Link {
-    // Dropped in this order: nobody comes once the gate is closed, and the context when all its sockets are.
+    // Dropped in this order: nobody comes any more when there is nobody to ask, and the context goes after its sockets.
     polled: Polled,
-    monitor: Monitor,
-    gate: Option<Gate>,
+    peers: Peers,
     context: zmq::Context,
-    end: End,
     address: String,
-    is_encrypted: bool,
-    /// Of an end that connects: its public key, if it is encrypted.
-    key: Option<Key>,
-    refused: OnRefusal,
-    /// Why an end that connects was refused, when it was the last thing that happened to it.
-    trouble: Option<String>,
-    /// When it is connected anew.
-    again: Option<Instant>,
     in_a_row: u32,
     /// What was said when it was asked last, if nothing was done since.
     known: Option<Events>,
@@ -131,44 +111,13 @@ impl Link {
             Pattern::Sub => zmq::SUB,
         })?;
         set_options(&mut socket, pattern, end.address())?;
-        let key = curve.map(|curve| encrypt(&mut socket, curve)).transpose()?.flatten();
-        let gate = match curve {
-            Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(&context, allowed_keys_dir)?),
-            Some(Curve::Client { .. }) | None => None,
+        let mut polled = Polled::new(socket)?;
+        let peers = Peers::open(&context, &mut polled.socket, end, curve, refused)?;
+        let address = match polled.socket.get_last_endpoint() {
+            Ok(Ok(endpoint)) => endpoint,
+            _ => end.address().as_str().to_owned(),
         };
-        let monitor = Monitor::start(&context, &socket)?;
-        let mut link = Link {
-            polled: Polled::new(socket)?,
-            monitor,
-            gate,
-            context,
-            end: end.clone(),
-            address: end.address().as_str().to_owned(),
-            is_encrypted: curve.is_some(),
-            key,
-            refused,
-            trouble: None,
-            again: None,
-            in_a_row: 0,
-            known: None,
-        };
-        link.attach()?;
-        // The first change is told of only after having asked.
-        link.attend()?;
-        if let Ok(Ok(endpoint)) = link.polled.socket.get_last_endpoint() {
-            link.address = endpoint;
-        }
-        Ok(link)
-    }
-
-    fn attach(&self) -> Result<()> {
-        let address = self.end.address().as_str();
-        match &self.end {
-            End::Bind(_) => self.polled.socket.bind(address).with_context(|| format!("cannot bind {address}")),
-            End::Connect(_) => {
-                self.polled.socket.connect(address).with_context(|| format!("cannot connect to {address}"))
-            }
-        }
+        Ok(Link { polled, peers, context, address, in_a_row: 0, known: None })
     }
 
     /// Where it is; for a bound end with any free port, the port it got.
@@ -180,7 +129,7 @@ impl Link {
     /// Why the other side does not want this end, if it is there and that is known.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.peers.trouble.as_deref()
     }
 
     /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.
@@ -224,7 +173,7 @@ impl Link {
         self.known = None;
         self.in_a_row = self.in_a_row.wrapping_add(1);
         if self.in_a_row.is_multiple_of(FAIR) {
-            self.attend()?;
+            self.peers.attend(&self.polled.socket)?;
         }
         let mut parts = Vec::with_capacity(MOST_PARTS);
         loop {
@@ -273,78 +222,20 @@ impl Link {
     pub async fn changed(&mut self) -> Result<()> {
         tokio::select! {
             changed = self.polled.changed() => changed?,
-            changed = self.monitor.changed() => {
+            changed = self.peers.changed() => {
                 changed?;
-                self.attend()?;
+                self.peers.attend(&self.polled.socket)?;
             }
-            changed = peer_at(self.gate.as_mut()) => {
-                changed?;
-                self.attend()?;
-            }
-            () = until(self.again) => self.connect_anew()?,
         }
         self.known = None;
-        Ok(())
-    }
-
-    /// Lets peers in, or not, and takes notice of what became of connections.
-    fn attend(&mut self) -> Result<()> {
-        if let Some(gate) = &mut self.gate {
-            gate.answer()?.iter().for_each(&mut self.refused);
-        }
-        while let Some(event) = self.monitor.next()? {
-            self.notice(event);
-        }
-        Ok(())
-    }
-
-    fn notice(&mut self, event: Event) {
-        match (event, &self.end) {
-            (Event::Ready, _) => (self.trouble, self.again) = (None, None),
-            (Event::Nobody, _) => self.trouble = None,
-            (Event::Lost, End::Connect(_)) => self.again = self.again.or(Some(Instant::now() + AGAIN)),
-            (Event::Failed(failure), End::Connect(_)) => {
-                let refusal = Refusal::by_server(failure, self.key);
-                (self.refused)(&refusal);
-                self.trouble = Some(refusal.text);
-            }
-            (Event::Failed(failure), End::Bind(_)) => {
-                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
-            }
-            (Event::Lost, End::Bind(_)) => {}
-        }
-    }
-
-    /// Gives up what may be left of the connection, so that there are never two.
-    fn connect_anew(&mut self) -> Result<()> {
-        // It may have come back by itself.
-        self.attend()?;
-        if self.again.take().is_some() {
-            // There is nothing left if libzmq gave it up.
-            let _ = self.polled.socket.disconnect(self.end.address().as_str());
-            self.attach()?;
-        }
         Ok(())
     }
 }
 
 impl Drop for Link {
+    /// The I/O thread must not wait for a reader of events that is gone.
     fn drop(&mut self) {
         monitor::stop(&self.polled.socket);
-    }
-}
-
-async fn peer_at(gate: Option<&mut Gate>) -> Result<()> {
-    match gate {
-        Some(gate) => gate.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -378,27 +269,6 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
         socket.set_subscribe(b"")?;
     }
     Ok(())
-}
-
-/// Gives the socket its keys; gives the public one of a client.
-fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Key>> {
-    let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = curve;
-    let keys = KeyPair::read(secret_key_file)?;
-    socket.set_curve_secretkey(&keys.secret.0)?;
-    match curve {
-        Curve::Server { .. } => {
-            socket.set_curve_server(true)?;
-            socket.set_zap_domain(gate::DOMAIN)?;
-            // Nobody to ask is no reason to let everyone in.
-            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("libzmq does not keep strangers out")?;
-            Ok(None)
-        }
-        Curve::Client { server_key, .. } => {
-            socket.set_curve_publickey(&keys.public.0)?;
-            socket.set_curve_serverkey(&server_key.read()?.0)?;
-            Ok(Some(keys.public))
-        }
-    }
 }
 
 /// Sets an option that the zmq crate has no name for.

@@ -44,13 +44,15 @@ impl Bench {
     pub fn server(&self, name: &str) -> String {
         fs::create_dir_all(self.path("allowed")).expect("a temporary directory");
         let (secret, allowed) = (self.key(name, "key_secret"), self.path("allowed"));
-        format!("curve = {{ secret_key_file = {secret:?}, allowed_keys_dir = {allowed:?} }}")
+        let (secret, allowed) = (secret.display(), allowed.display());
+        format!("curve = {{ secret_key_file = \"{secret}\", allowed_keys_dir = \"{allowed}\" }}")
     }
 
     /// The curve table of an end that connects to `server`.
     pub fn client(&self, name: &str, server: &str) -> String {
         let (secret, server) = (self.key(name, "key_secret"), self.key(server, "key"));
-        format!("curve = {{ secret_key_file = {secret:?}, server_key = {server:?} }}")
+        let (secret, server) = (secret.display(), server.display());
+        format!("curve = {{ secret_key_file = \"{secret}\", server_key = \"{server}\" }}")
     }
 
     /// A socket that goes to a bound end.
