@@ -181,6 +181,20 @@ fn a_secret_that_others_can_read_is_not_used() {
 }
 
 #[test]
+fn a_receiver_without_its_secret_does_not_run() {
+    let bench = bench();
+    let link = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{}\n", bench.server("hub"));
+    let config = bench.path("receiver.toml");
+    fs::write(&config, link).expect("a temporary file");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+    let receiver = command.args(["receive", "--config"]).arg(config).output().expect("it starts");
+    let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
+    assert_eq!(receiver.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file"), "{said}");
+}
+
+#[test]
 fn files_that_are_no_certificates_are_named() {
     let bench = bench();
     let link = format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {}", bench.client("pi", "hub"));

@@ -337,8 +337,11 @@ impl Publisher {
 
     /// Reports whether the other side is there.
     fn judge(&self, writable: bool, trouble: Option<&str>, pending: &mut Pending) {
-        if self.outlet.pattern == OutPattern::Pub && trouble.is_none() {
-            self.health.up(if writable { "publishing" } else { "open, nobody subscribes" });
+        if self.outlet.pattern == OutPattern::Pub {
+            match trouble {
+                Some(trouble) => self.health.down(trouble),
+                None => self.health.up(if writable { "publishing" } else { "open, nobody subscribes" }),
+            }
         } else if writable {
             pending.waiting = None;
             pending.connected = true;
