@@ -7,7 +7,8 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
-use crate::config::{Agent, Camera, Either, End, Film, Flip, Quantity, Receiver, Rotate, Source};
+use crate::certificate::{Allowed, KeyPair};
+use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Quantity, Receiver, Rotate, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -46,8 +47,8 @@ fn describe_agent(agent: &Agent) -> String {
         let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let cameras = if cameras.is_empty() { "no cameras".to_owned() } else { format!("cameras {cameras}") };
         let pattern = format!("{:?}", link.pattern).to_lowercase();
-        let what = format!("{pattern}, format {}, {cameras}", link.format);
-        line(&mut text, "link", &end(&link.end), &what, "tried when the agent runs");
+        let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
+        line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the agent runs"));
     }
     text
 }
@@ -84,8 +85,9 @@ fn describe_quantity(quantity: &Quantity) -> String {
 fn describe_receiver(receiver: &Receiver) -> String {
     let mut text = "receiver\n".to_owned();
     for link in &receiver.links {
-        let what = format!("{}, format {}", format!("{:?}", link.pattern).to_lowercase(), link.format);
-        line(&mut text, "link", &end(&link.end), &what, "tried when the receiver runs");
+        let pattern = format!("{:?}", link.pattern).to_lowercase();
+        let what = format!("{pattern}, format {}{}", link.format, link.secrecy());
+        line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the receiver runs"));
     }
     line(&mut text, "page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
     text
@@ -101,6 +103,21 @@ fn end(end: &End) -> String {
         End::Bind(address) => format!("bound at {address}"),
         End::Connect(address) => format!("to {address}"),
     }
+}
+
+/// What is wrong with a link's keys, or else `otherwise`.
+fn keys(curve: Option<&Curve>, otherwise: &str) -> String {
+    let read = |curve: &Curve| match curve {
+        Curve::Server { secret_key_file, allowed_keys_dir } => {
+            KeyPair::read(secret_key_file)?;
+            Allowed::open(allowed_keys_dir).map(|allowed| format!("lets in {allowed}; {otherwise}"))
+        }
+        Curve::Client { secret_key_file, server_key } => {
+            KeyPair::read(secret_key_file)?;
+            server_key.read().map(|_| otherwise.to_owned())
+        }
+    };
+    curve.map_or(Ok(otherwise.to_owned()), read).unwrap_or_else(|error| format!("{error:#}"))
 }
 
 /// Looks without opening: opening a port resets many boards.

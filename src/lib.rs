@@ -21,17 +21,20 @@
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
+//! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
+//! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
 //! - [`wire`]: messages to bytes and back, every format. Pure: no sockets.
-//! - [`link`]: a ZeroMQ socket for tokio tasks. Knows no message.
+//! - [`link`]: a ZeroMQ socket for tokio tasks, and who may come to it. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
 //! - [`receiver`]: links in, the wall and the page out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
+//! - [`keygen`]: makes a key pair and says where it belongs.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
 //! # Threads and tasks
@@ -39,8 +42,9 @@
 //! One thread runs all tokio tasks: a task a serial port, a camera, a link, a viewer. A camera's task starts a thread
 //! while its frames are wanted, because drivers block, and gives it up when it hangs. Streams, files and pipelines are read
 //! by libraries that hang worse, damage memory and are large: there the thread starts a process, asks it for each picture,
-//! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames,
-//! the readings and the socket at once, and a slow peer costs it nothing but its turn. libzmq adds two threads a link, each
+//! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames, the readings and
+//! the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in between. libzmq
+//! adds two threads a link, each
 //! link's own, so that a name server that does not answer one is no trouble of another.
 //!
 //! # Deliberately absent
@@ -51,7 +55,9 @@
 pub mod name;
 pub mod clock;
 pub mod quantity;
+pub mod key;
 pub mod config;
+pub mod certificate;
 pub mod reading;
 pub mod jpeg;
 pub mod frame;
@@ -61,4 +67,5 @@ pub mod agent;
 pub mod receiver;
 pub mod check;
 pub mod devices;
+pub mod keygen;
 pub mod demo;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::devices::{Devices, Roots};
+use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
-use watchpost::{agent, check, config, demo};
+use watchpost::{agent, check, config, demo, keygen};
 
 /// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
 #[derive(Parser)]
@@ -58,6 +60,14 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make a key pair for links with a curve table, and say where it belongs.
+    Keygen {
+        /// What the two files are called before their dot [default: this machine's name].
+        name: Option<String>,
+        /// Where they are written; it is made if it is not there.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
     /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
     Devices {
         /// The agent's configuration, whose cameras are to fit on their USB buses [default:
@@ -101,6 +111,11 @@ fn run(cli: Cli) -> Result<()> {
             print(&check::describe(&config::either(&config)?));
             Ok(())
         }
+        Command::Keygen { name, dir } => {
+            let name = name.map_or_else(|| Ok(config::host_name()), Name::try_from)?;
+            print(&keygen::run(&name, &dir)?);
+            Ok(())
+        }
         Command::Devices { config } => devices(config.as_deref()),
     }
 }
@@ -129,8 +144,22 @@ fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {
     }
 }
 
+/// Connections that say nothing occupy a descriptor each, for a few seconds, and libzmq burns a core while none is left.
+/// The usual limit of 1,024 is soon reached; this is one that still bounds their memory, at 60 MiB.
+const DESCRIPTORS: u64 = 4096;
+
+fn make_room() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < DESCRIPTORS
+    {
+        // With fewer it works as well, as long as nobody wants to disturb it.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard);
+    }
+}
+
 /// Runs `work`, which is told to end by SIGTERM or Ctrl-C.
 fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Result<()> {
+    make_room();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("blocking")

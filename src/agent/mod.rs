@@ -100,7 +100,7 @@ impl Agent {
         let ports = config.serial.iter().map(|s| part(Kind::Port, s.name.clone(), s.port.display().to_string()));
         let links = config.links.iter().enumerate().map(|(index, l)| {
             let name = format!("{:?}-{}", l.pattern, index + 1).to_lowercase();
-            part(Kind::Link, Name::nearest(&name), l.end.address().to_string())
+            part(Kind::Link, Name::nearest(&name), format!("{}{}", l.end.address(), l.secrecy()))
         });
         let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
         let slots = Slots::new(config.cameras.len());

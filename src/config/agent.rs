@@ -171,7 +171,9 @@ fn distinct<T>(
     Ok(all)
 }
 
-fn host_name() -> Name {
+/// What this machine is called.
+#[must_use]
+pub fn host_name() -> Name {
     let host = nix::unistd::gethostname().unwrap_or_default();
     Name::nearest(&host.to_string_lossy())
 }

@@ -93,6 +93,7 @@ fn in_tomls_words(message: &str) -> String {
     let message = message.replace("missing field", "missing key").replace("unknown variant", "unknown value");
     let instead = [
         ("map, expected a sequence", "write the table's name in double brackets, as in [[link]]"),
+        ("expected struct CurveTable", "write a table, [link.curve], behind the link's other keys"),
         ("expected struct", "write a table, as in [quantity.temperature]"),
         ("expected a sequence", "write a list, as in [\"door\"]"),
         ("expected f64", "write a number without quotes"),

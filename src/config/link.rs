@@ -1,11 +1,13 @@
 //! `[[link]]` tables, as the agent and as the receiver see them.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::address::{Address, End};
+use super::curve::{Curve, CurveTable};
 use super::error::Fault;
 use crate::name::Name;
 
@@ -47,6 +49,8 @@ pub struct Outlet {
     pub format: Format,
     /// The cameras whose frames go here; all of the agent's when the file names none.
     pub cameras: Vec<Name>,
+    /// What it is encrypted with, if it is.
+    pub curve: Option<Curve>,
 }
 
 /// The socket patterns of an agent's link.
@@ -74,6 +78,8 @@ pub struct Inlet {
     pub format: Format,
     /// What the frames of a format without names (base64) are shown as.
     pub shown_as: ShownAs,
+    /// What it is encrypted with, if it is.
+    pub curve: Option<Curve>,
 }
 
 /// Agent and camera for frames that come without.
@@ -103,6 +109,30 @@ pub enum InPattern {
     Router,
 }
 
+impl Outlet {
+    /// Behind its address: whether it is encrypted; nothing when that is nobody's business but this machine's.
+    #[must_use]
+    pub fn secrecy(&self) -> &'static str {
+        secrecy(&self.end, self.curve.as_ref())
+    }
+}
+
+impl Inlet {
+    /// As [`Outlet::secrecy`].
+    #[must_use]
+    pub fn secrecy(&self) -> &'static str {
+        secrecy(&self.end, self.curve.as_ref())
+    }
+}
+
+fn secrecy(end: &End, curve: Option<&Curve>) -> &'static str {
+    match curve {
+        Some(_) => ", encrypted",
+        None if end.address().is_local() => "",
+        None => ", not encrypted",
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutletTable {
@@ -112,6 +142,7 @@ pub(super) struct OutletTable {
     #[serde(default)]
     format: Format,
     cameras: Option<Vec<Name>>,
+    curve: Option<Spanned<CurveTable>>,
     #[serde(default)]
     plaintext: bool,
 }
@@ -126,6 +157,7 @@ pub(super) struct InletTable {
     format: Format,
     agent: Option<Name>,
     camera: Option<Name>,
+    curve: Option<Spanned<CurveTable>>,
     #[serde(default)]
     plaintext: bool,
 }
@@ -134,7 +166,8 @@ impl OutletTable {
     pub(super) fn check(table: Spanned<OutletTable>, all: &[Name]) -> Result<Outlet, Fault> {
         let span = table.span();
         let table = table.into_inner();
-        let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        let end = end(table.bind, table.connect, &span)?;
+        let curve = curve(table.curve, table.plaintext, &end, &span)?;
         if let (OutPattern::Dealer | OutPattern::Req, End::Bind(_)) = (table.pattern, &end) {
             let what = "a dealer or req link has one other side, which binds; write `connect = \"tcp://HOST:PORT\"`";
             return Err(Fault::of("bind", span, what.into()));
@@ -150,7 +183,7 @@ impl OutletTable {
                         write one, as in `cameras = [\"door\"]`, and a link for each other";
             return Err(Fault::of(if named { "cameras" } else { "format" }, span, what.into()));
         }
-        Ok(Outlet { pattern: table.pattern, end, format: table.format, cameras })
+        Ok(Outlet { pattern: table.pattern, end, format: table.format, cameras, curve })
     }
 }
 
@@ -158,7 +191,8 @@ impl InletTable {
     pub(super) fn check(table: Spanned<InletTable>) -> Result<Inlet, Fault> {
         let span = table.span();
         let table = table.into_inner();
-        let end = end(table.bind, table.connect, table.plaintext, &span)?;
+        let end = end(table.bind, table.connect, &span)?;
+        let curve = curve(table.curve, table.plaintext, &end, &span)?;
         if let (InPattern::Router, End::Connect(_)) = (table.pattern, &end) {
             let what = "a router waits for agents, which connect; write `bind = \"tcp://ADDRESS:PORT\"`";
             return Err(Fault::of("connect", span, what.into()));
@@ -176,16 +210,11 @@ impl InletTable {
             agent: table.agent.unwrap_or_else(|| ShownAs::default().agent),
             camera: table.camera.unwrap_or_else(|| ShownAs::default().camera),
         };
-        Ok(Inlet { pattern: table.pattern, end, format: table.format, shown_as })
+        Ok(Inlet { pattern: table.pattern, end, format: table.format, shown_as, curve })
     }
 }
 
-fn end(
-    bind: Option<Address>,
-    connect: Option<Address>,
-    plaintext: bool,
-    span: &std::ops::Range<usize>,
-) -> Result<End, Fault> {
+fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> Result<End, Fault> {
     let (key, end) = match (bind, connect) {
         (Some(address), None) => ("bind", End::Bind(address)),
         (None, Some(address)) => ("connect", End::Connect(address)),
@@ -207,13 +236,32 @@ fn end(
         let what = "an end is bound at an address and not at a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
-    if !end.address().is_local() && !plaintext {
-        let what = format!(
-            "{} is not on this machine, and what is sent there can be read and changed on the way; \
-             if that network is yours alone, add the line `plaintext = true` to this link",
-            end.address()
-        );
-        return Err(Fault::of(key, span.clone(), what));
-    }
     Ok(end)
+}
+
+/// What leaves this machine is encrypted, or the file says that it need not be.
+fn curve(
+    table: Option<Spanned<CurveTable>>,
+    plaintext: bool,
+    end: &End,
+    span: &Range<usize>,
+) -> Result<Option<Curve>, Fault> {
+    match table {
+        Some(_) if plaintext => {
+            let what = "this link has a curve table and so is encrypted; leave out one of the two";
+            Err(Fault::of("plaintext", span.clone(), what.into()))
+        }
+        Some(table) => CurveTable::check(table, end).map(Some),
+        None if plaintext || end.address().is_local() => Ok(None),
+        None => {
+            let key = if matches!(end, End::Bind(_)) { "bind" } else { "connect" };
+            let what = format!(
+                "{} is not on this machine, and what is sent there can be read and changed on the way; `watchpost keygen` \
+                 makes keys and says how to write them down here; or, if that network is yours alone, add the line \
+                 `plaintext = true` to this link",
+                end.address()
+            );
+            Err(Fault::of(key, span.clone(), what))
+        }
+    }
 }

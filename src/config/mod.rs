@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod camera;
+mod curve;
 mod error;
 mod link;
 mod quantity;
@@ -16,8 +17,9 @@ mod view;
 use std::path::Path;
 
 pub use address::{Address, End};
-pub use agent::{Agent, Serial};
+pub use agent::{Agent, Serial, host_name};
 pub use camera::{Camera, Film, Fps, Quality, Size, Source, without_passwords};
+pub use curve::{Curve, ServerKey};
 pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;

@@ -46,7 +46,7 @@ impl Default for Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = End::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
-        let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as };
+        let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
         Receiver { links: vec![link], web: Web { listen: default_listen() } }
     }
 }

@@ -1,23 +1,31 @@
 //! A ZeroMQ socket with an address, for tokio tasks.
 //!
-//! libzmq tells of changes through one file descriptor, and on its edges only: after each wake-up, and after each send
-//! or receive, its events have to be asked for anew. [`Link`] keeps to that, so that its users may simply try, and wait
-//! for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the socket's
-//! inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
+//! libzmq tells of changes through one file descriptor (`polled.rs`), and on its edges only: after each wake-up, and
+//! after each send or receive, its events have to be asked for anew. [`Link`] keeps to that, so that its users may simply
+//! try, and wait for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the
+//! socket's inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
+//!
+//! Beside the socket stand two more, which the same task attends to meanwhile (`peers.rs`): one that tells what becomes of
+//! connections (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked
+//! who may come (`gate.rs`).
 
-mod connections;
+mod gate;
+mod monitor;
+mod peers;
+mod polled;
+mod refusal;
 
 use std::ffi::c_int;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result};
 use bytes::Bytes;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-use crate::config::{Address, End};
-use connections::Connections;
+pub use refusal::{OnRefusal, Refusal};
+
+use crate::config::{Address, Curve, End};
+use peers::Peers;
+use polled::Polled;
 
 /// The socket patterns in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +63,7 @@ const MOST_PARTS: usize = 5;
 /// as that of a second peer on a PAIR, is closed (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
 const KEEPALIVE: i32 = 1;
 const KEEPALIVES: i32 = 3;
-static SILENCE: c_int = 3_000;
+const SILENCE: c_int = 3_000;
 
 /// Milliseconds. A lost connection is tried again at first at once, then every two seconds; what was handed over before
 /// a close may take a third of one more.
@@ -67,23 +75,33 @@ const LINGER: i32 = 300;
 /// it is healed.
 const CONNECT: i32 = 2_000;
 
+/// Milliseconds that a handshake may take. Until then a peer that says nothing occupies a descriptor and up to 14 KiB.
+const HANDSHAKE: i32 = 3_000;
+
+/// Connections that wait to be accepted; beyond them the kernel drops what comes, and a good peer waits for a second.
+const BACKLOG: i32 = 1024;
+
 /// What happened to a connection is known to its socket within this time.
 const KNOWN: Duration = Duration::from_secs(1);
+
+/// Peers get their turn after so many messages that came without a pause.
+const FAIR: u32 = 32;
 
 /// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
 /// one that has no answer must not hold up other links.
 pub struct Link {
-    // Dropped in this order: out of the poll while the descriptor is open, and the context when its socket is closed.
-    changes: AsyncFd<RawFd>,
-    connections: Connections,
-    socket: zmq::Socket,
+    // Dropped in this order: nobody comes any more when there is nobody to ask, and the context goes after its sockets.
+    polled: Polled,
+    peers: Peers,
     context: zmq::Context,
     pattern: Pattern,
     address: String,
+    curve: Option<Curve>,
     /// It was bound and has one peer: whoever comes besides is left alone.
     takes_one: bool,
     /// When a connection of such a one ended.
     lost: Option<Instant>,
+    in_a_row: u32,
     /// What was said when it was asked last, if nothing was done since.
     known: Option<Events>,
 }
@@ -98,11 +116,13 @@ pub struct Events {
 }
 
 impl Link {
-    /// Opens the socket and binds or connects it.
+    /// Opens the socket and binds or connects it; `refused` hears of peers that do not come in, or of this end if it is
+    /// the one that does not.
     ///
     /// # Errors
-    /// When a bound address is in use or not of this machine, a host has no address, or descriptors run out.
-    pub fn open(pattern: Pattern, end: &End) -> Result<Link> {
+    /// When a bound address is in use or not of this machine, a host has no address, a key is not to be had, or
+    /// descriptors run out.
+    pub fn open(pattern: Pattern, end: &End, curve: Option<&Curve>, refused: OnRefusal) -> Result<Link> {
         let context = zmq::Context::new();
         let mut socket = context.socket(match pattern {
             Pattern::Pair => zmq::PAIR,
@@ -113,28 +133,28 @@ impl Link {
             Pattern::Router => zmq::ROUTER,
             Pattern::Req => zmq::REQ,
         })?;
-        let connections = Connections::of(&socket, &context)?;
         set_options(&mut socket, pattern, end.address())?;
-        let address = end.address().as_str();
-        match end {
-            End::Bind(_) => socket.bind(address).with_context(|| format!("cannot bind {address}"))?,
-            End::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}"))?,
-        }
-        let address = match socket.get_last_endpoint() {
+        let mut polled = Polled::new(socket)?;
+        let peers = Peers::open(&context, &mut polled.socket, end, curve, refused)?;
+        let address = match polled.socket.get_last_endpoint() {
             Ok(Ok(endpoint)) => endpoint,
-            _ => address.to_owned(),
+            _ => end.address().as_str().to_owned(),
         };
-        // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
-        let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
-            .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
         let takes_one = pattern == Pattern::Pair && matches!(end, End::Bind(_));
-        Ok(Link { changes, connections, socket, context, pattern, address, takes_one, lost: None, known: None })
+        let curve = curve.cloned();
+        Ok(Link { polled, peers, context, pattern, address, curve, takes_one, lost: None, in_a_row: 0, known: None })
     }
 
     /// Where it is; for a bound end with any free port, the port it got.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Why the other side does not want this end, if it is there and that is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.peers.trouble.as_deref()
     }
 
     /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.
@@ -145,7 +165,7 @@ impl Link {
         if let Some(known) = self.known {
             return Ok(known);
         }
-        let events = self.socket.get_events()?;
+        let events = self.polled.socket.get_events()?;
         let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
         self.known = Some(events);
         Ok(events)
@@ -160,7 +180,7 @@ impl Link {
         let last = parts.len().saturating_sub(1);
         for (index, part) in parts.iter().enumerate() {
             let more = if index < last { zmq::SNDMORE } else { 0 };
-            match retried(|| self.socket.send(&part[..], zmq::DONTWAIT | more)) {
+            match retried(|| self.polled.socket.send(&part[..], zmq::DONTWAIT | more)) {
                 Ok(()) => {}
                 // Only the first part can be refused while a peer is there: libzmq takes the others with it. EFSM: the last
                 // message on a REQ has no answer yet.
@@ -177,9 +197,13 @@ impl Link {
     /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
         self.known = None;
+        self.in_a_row = self.in_a_row.wrapping_add(1);
+        if self.in_a_row.is_multiple_of(FAIR) {
+            self.peers.attend(&self.polled.socket)?;
+        }
         let mut parts = Vec::with_capacity(MOST_PARTS);
         loop {
-            let part = match retried(|| self.socket.recv_msg(zmq::DONTWAIT)) {
+            let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
                 // EFSM: nothing was asked on a REQ.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
@@ -215,27 +239,29 @@ impl Link {
 
     /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up.
     pub async fn close(self) {
-        let Link { changes, connections, socket, context, .. } = self;
-        drop((changes, connections, socket));
+        let context = self.context.clone();
+        drop(self);
         // Only a panic of the closing could fail here, and there is nobody left to tell.
         let _ = tokio::task::spawn_blocking(move || drop(context)).await;
     }
 
-    /// Waits until something may have changed: a message came, a peer takes more, came or went.
+    /// Waits until something may have changed: a message came, a peer takes more, came, went or was refused.
     ///
     /// # Errors
     /// When the runtime is being shut down.
     pub async fn changed(&mut self) -> Result<()> {
         tokio::select! {
-            ready = self.changes.readable() => ready?.clear_ready(),
-            changed = self.connections.changed() => changed?,
+            changed = self.polled.changed() => changed?,
+            changed = self.peers.changed() => {
+                changed?;
+                let ended = self.ended();
+                self.peers.attend(&self.polled.socket)?;
+                if self.takes_one && self.ended() > ended {
+                    self.lost = Some(Instant::now());
+                }
+            }
         }
         self.known = None;
-        let ended = self.connections.ended();
-        self.connections.take_in()?;
-        if self.takes_one && self.connections.ended() > ended {
-            self.lost = Some(Instant::now());
-        }
         Ok(())
     }
 
@@ -246,7 +272,7 @@ impl Link {
     /// As [`Link::events`].
     pub fn is_deaf(&mut self) -> Result<bool> {
         // libzmq tells of the connection's end before its socket knows.
-        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.connections.open() > 0);
+        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.peers.connections.open() > 0);
         Ok(self.lost.is_some() && !self.events()?.writable)
     }
 
@@ -254,22 +280,30 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::open`].
-    pub async fn reopened(self) -> Result<Link> {
-        let (pattern, end) = (self.pattern, End::Bind(Address::try_from(self.address.clone()).map_err(Error::msg)?));
+    pub async fn reopened(mut self) -> Result<Link> {
+        let (pattern, curve, refused) = (self.pattern, self.curve.take(), self.peers.leave());
+        let end = End::Bind(Address::try_from(self.address.clone()).map_err(Error::msg)?);
         self.close().await;
-        Link::open(pattern, &end)
+        Link::open(pattern, &end, curve.as_ref(), refused)
     }
 
     /// Somebody is connected beside its one peer, and left alone until that one is gone.
     #[must_use]
     pub fn leaves_others_alone(&self) -> bool {
-        self.takes_one && self.connections.open() > 1
+        self.takes_one && self.peers.connections.open() > 1
     }
 
     /// Connections that have ended so far, and with each what was on its way.
     #[must_use]
     pub fn ended(&self) -> u64 {
-        self.connections.ended()
+        self.peers.connections.ended()
+    }
+}
+
+impl Drop for Link {
+    /// The I/O thread must not wait for a reader of events that is gone.
+    fn drop(&mut self) {
+        monitor::stop(&self.polled.socket);
     }
 }
 
@@ -292,10 +326,12 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     socket.set_tcp_keepalive_idle(KEEPALIVE)?;
     socket.set_tcp_keepalive_intvl(KEEPALIVE)?;
     socket.set_tcp_keepalive_cnt(KEEPALIVES)?;
-    set_longest_silence(socket)?;
+    set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, SILENCE).context("libzmq refuses ZMQ_TCP_MAXRT")?;
+    socket.set_connect_timeout(CONNECT)?;
+    socket.set_handshake_ivl(HANDSHAKE)?;
+    socket.set_backlog(BACKLOG)?;
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
-    socket.set_connect_timeout(CONNECT)?;
     socket.set_linger(LINGER)?;
     socket.set_maxmsgsize(LARGEST_PART as i64)?;
     socket.set_ipv6(address.as_str().contains('['))?;
@@ -305,19 +341,12 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     Ok(())
 }
 
-/// `TCP_USER_TIMEOUT`, which the zmq crate has no name for.
-fn set_longest_silence(socket: &mut zmq::Socket) -> Result<()> {
-    // SAFETY: the option reads one int, and the socket is open.
-    let failed = unsafe {
-        zmq_sys::zmq_setsockopt(
-            socket.as_mut_ptr(),
-            zmq_sys::ZMQ_TCP_MAXRT as c_int,
-            (&raw const SILENCE).cast(),
-            size_of_val(&SILENCE),
-        )
-    };
-    anyhow::ensure!(failed == 0, "libzmq refuses ZMQ_TCP_MAXRT");
-    Ok(())
+/// Sets an option that the zmq crate has no name for.
+fn set_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<()> {
+    // SAFETY: these options read one int, and the socket is open.
+    let failed =
+        unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), option, (&raw const value).cast(), size_of_val(&value)) };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
 }
 
 /// A signal is no reason to give up.

@@ -1,5 +1,6 @@
 //! One link of the receiver: messages in, onto the wall.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tracing::warn;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::Link;
+use crate::link::{Link, OnRefusal, Refusal};
 use crate::wire::{Tally, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
@@ -119,6 +120,21 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// Peers that are remembered, so that the same one is logged now and then only.
+const MOST_REFUSED: usize = 64;
+
+/// Logs who does not come in over a link.
+#[must_use]
+pub fn on_refusal(address: String) -> OnRefusal {
+    let mut refused = BTreeMap::<String, Trouble>::new();
+    Box::new(move |refusal: &Refusal| {
+        if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
+            refused.clear();
+        }
+        refused.entry(refusal.who.clone()).or_default().log(&address, &refusal.text);
+    })
 }
 
 /// What came over a link.

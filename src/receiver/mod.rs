@@ -64,8 +64,9 @@ impl Receiver {
                 InPattern::Sub => Pattern::Sub,
                 InPattern::Router => Pattern::Router,
             };
-            let link = Link::open(pattern, &inlet.end)?;
-            info!("link {}: open, format {}", link.address(), inlet.format);
+            let refused = intake::on_refusal(inlet.end.address().to_string());
+            let link = Link::open(pattern, &inlet.end, inlet.curve.as_ref(), refused)?;
+            info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }
         let listen = config.web.listen;

@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 33] = [
+const WRONG: [(&str, u32, &[&str]); 42] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -30,9 +30,58 @@ const WRONG: [(&str, u32, &[&str]); 33] = [
         3,
         &["not on this machine", "`plaintext = true`"],
     ),
-    ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:5559\"", 3, &["not on this machine", "`plaintext = true`"]),
+    (
+        "[[link]]\npattern = \"pub\"\nbind = \"tcp://*:5559\"",
+        3,
+        &["not on this machine", "`watchpost keygen`", "`plaintext = true`"],
+    ),
     ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["`base46`", "`base64`"]),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
+    (
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
+        4,
+        &["who may come", "`allowed_keys_dir = "],
+    ),
+    (
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
+        6,
+        &["is bound and so the server", "`allowed_keys_dir = "],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
+         allowed_keys_dir = \"/d\"",
+        6,
+        &["lets nobody in", "`server_key = "],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
+        4,
+        &["the other's key", "`server_key = "],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
+         server_key = \"/etc/key\"",
+        6,
+        &["not a key", "40 characters"],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n\
+         curve = { secret_key_file = \"k\", server_key = \"/x.key\" }",
+        4,
+        &["not a whole path"],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\nplaintext = true\n\
+         [link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
+        4,
+        &["is encrypted", "leave out one"],
+    ),
+    ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:1\"\ncurve = true", 4, &["[link.curve]"]),
+    (
+        "[[link]]\npattern = \"pub\"\nbind = \"tcp://*:1\"\ncurve = { server_keys = \"\" }",
+        4,
+        &["did you mean `server_key`?"],
+    ),
     ("[[serial]]\nport = \"ttyUSB0\"", 2, &["whole path", "\"/dev/ttyUSB0\""]),
     ("[[serial]]\nport = \"/x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
     ("[[serial]]\nport = \"/x\"\nfields = [\"a\", \"\"]", 3, &["\"\" cannot be a quantity"]),

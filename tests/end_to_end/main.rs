@@ -9,6 +9,8 @@ mod boards;
 mod cameras;
 /// Wrong files are explained, the files in config/ are right.
 mod configuration;
+/// Encrypted links: who comes in, who does not, and what both are told.
+mod curve;
 /// The newcomer's command.
 mod demo;
 /// What is plugged in is listed by its stable names.

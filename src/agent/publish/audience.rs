@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::flow::Flow;
 use crate::agent::health::Part;
 use crate::config::{Camera, Format, OutPattern, Outlet};
+use crate::link::Link;
 use crate::name::Name;
 use crate::wire::{Control, Malformed, frame_topic};
 
@@ -169,19 +170,23 @@ impl Audience {
         self.asked.is_some_and(|asked| self.is_gone || asked.elapsed() > DEAF)
     }
 
-    /// Reports how it is, where it takes something now or does not, and whether `others` are left alone.
-    pub(super) fn judge(&mut self, writable: bool, others: bool, health: &Part) {
+    /// Reports how it is, where it takes something now or does not.
+    pub(super) fn judge(&mut self, writable: bool, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
-            health.up(if self.topics.is_empty() { "open, nobody subscribes" } else { "publishing" });
+            match link.trouble() {
+                Some(trouble) => health.down(trouble),
+                None => health.up(if self.topics.is_empty() { "open, nobody subscribes" } else { "publishing" }),
+            }
         } else if self.flow.is_silent() {
             self.connected = false;
             health.down("connected, but the receiver is silent");
         } else if writable {
             (self.connected, self.waiting) = (true, None);
+            let others = link.leaves_others_alone();
             health.up(if others { "connected; somebody else waits, a pair has one peer" } else { "connected" });
         } else if self.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             self.connected = false;
-            health.down("nobody there who takes anything");
+            health.down(link.trouble().unwrap_or("nobody there who takes anything"));
         }
     }
 }

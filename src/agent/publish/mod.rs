@@ -26,7 +26,7 @@ use super::demand::SharedDemand;
 use super::health::Part;
 use crate::config::{self, End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
-use crate::link::{Events, LARGEST_PART, Link, Pattern};
+use crate::link::{Events, LARGEST_PART, Link, Pattern, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Control, Message, Status, Tally, encode};
@@ -113,7 +113,13 @@ impl Publisher {
     }
 
     async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
-        let mut link = Link::open(pattern(self.outlet.pattern), &self.outlet.end)?;
+        let health = self.health.clone();
+        let refused = Box::new(move |refusal: &Refusal| {
+            health.count("connections refused", 1);
+            health.remark(&refusal.who, || refusal.text.clone());
+        });
+        let Outlet { pattern: kind, end, curve, .. } = &self.outlet;
+        let mut link = Link::open(pattern(*kind), end, curve.as_ref(), refused)?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
@@ -159,7 +165,7 @@ impl Publisher {
                 continue;
             }
             let writable = may_send(events, pending);
-            pending.audience.judge(writable, link.leaves_others_alone(), &self.health);
+            pending.audience.judge(writable, link, &self.health);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);

@@ -3,6 +3,7 @@
 mod bench;
 mod board;
 pub mod film;
+mod keys;
 pub mod program;
 mod sockets;
 
@@ -14,6 +15,7 @@ pub use board::Board;
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;
+pub use keys::Shows;
 pub use program::{Program, peer};
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 

@@ -1,0 +1,213 @@
+//! The files that CURVE keys are kept in: certificates as CZMQ and pyzmq write and read them, `NAME.key` with the public
+//! key and `NAME.key_secret` with both.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::fcntl::OFlag;
+
+use crate::config::ServerKey;
+use crate::key::Key;
+
+/// A certificate is far smaller, with all that people note in it.
+const LARGEST_FILE: u64 = 16 * 1024;
+
+/// What a file's mode allows its group and everyone else.
+const OTHERS: u32 = 0o077;
+
+/// More peers than one link has.
+const MOST_KEYS: usize = 4096;
+
+/// A public key and the secret that proves it. It cannot be printed by mistake.
+pub struct KeyPair {
+    /// For everyone to know.
+    pub public: Key,
+    /// For nobody.
+    pub secret: Key,
+}
+
+impl KeyPair {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When libzmq was built without CURVE.
+    pub fn generate() -> Result<KeyPair> {
+        let pair = zmq::CurveKeyPair::new().context("libzmq makes no CURVE keys")?;
+        Ok(KeyPair { public: Key(pair.public_key), secret: Key(pair.secret_key) })
+    }
+
+    /// Reads a `NAME.key_secret`.
+    ///
+    /// # Errors
+    /// When it cannot be read, has no keys, or others than its owner may read it.
+    pub fn read(path: &Path) -> Result<KeyPair> {
+        let file = open(path)?;
+        let mode = file.metadata().with_context(|| path.display().to_string())?.permissions().mode() & 0o777;
+        ensure!(
+            mode & OTHERS == 0,
+            "others than its owner may use the secret key in {0} (mode {mode:04o}); `chmod 600 {0}` mends it",
+            path.display()
+        );
+        let text = read(file, path)?;
+        Ok(KeyPair { public: find(&text, "public-key", path)?, secret: find(&text, "secret-key", path)? })
+    }
+
+    /// Writes `NAME.key_secret`, which only its owner can read, and `NAME.key` into a directory, which is made if it is
+    /// not there; gives their paths. Files that are there are left as they are.
+    ///
+    /// # Errors
+    /// When one is there already or cannot be written; then neither is made.
+    pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(dir)
+            .with_context(|| format!("cannot make {}", dir.display()))?;
+        let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+        let (secret, public) = (dir.join(format!("{name}.key_secret")), dir.join(format!("{name}.key")));
+        let mut text = format!(
+            "# A CURVE certificate of ZeroMQ, made by watchpost\n\nmetadata\ncurve\n    public-key = \"{}\"\n",
+            self.public
+        );
+        create(&public, 0o644, &text)?;
+        writeln!(text, "    secret-key = \"{}\"", self.secret).expect("a String takes all");
+        create(&secret, 0o600, &text).inspect_err(|_| forget(&public))?;
+        Ok((secret, public))
+    }
+}
+
+/// Writes a new file that has this mode, less the umask, from its beginning.
+fn create(path: &Path, mode: u32, text: &str) -> Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            bail!("{} is there already and is left as it is; choose another name or directory", path.display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
+    };
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.inspect_err(|_| forget(path)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Half a certificate is worse than none; if not even this works, the first error says enough.
+fn forget(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+impl ServerKey {
+    /// The key itself.
+    ///
+    /// # Errors
+    /// When its file cannot be read or has none.
+    pub fn read(&self) -> Result<Key> {
+        match self {
+            ServerKey::Written(key) => Ok(*key),
+            ServerKey::File(path) => public(path),
+        }
+    }
+}
+
+/// The public key in a certificate.
+fn public(path: &Path) -> Result<Key> {
+    find(&read(open(path)?, path)?, "public-key", path)
+}
+
+/// Not waiting for a pipe's other end.
+fn open(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = file.with_context(|| format!("cannot read the key in {}", path.display()))?;
+    let is_file = file.metadata().is_ok_and(|data| data.is_file());
+    ensure!(is_file, "{} is not a file with a key", path.display());
+    Ok(file)
+}
+
+fn read(file: File, path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let what = || format!("cannot read the key in {}", path.display());
+    file.take(LARGEST_FILE).read_to_string(&mut text).with_context(what)?;
+    Ok(text)
+}
+
+/// A certificate's lines are `name = "value"`, in sections that are indented by as much as one likes (ZeroMQ RFC 4).
+fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
+    let value = text.lines().find_map(|line| {
+        let (left, right) = line.split_once('=')?;
+        (left.trim() == name).then(|| right.trim().trim_matches(['"', '\'']))
+    });
+    let value = value.with_context(|| {
+        format!(
+            "{} has no line `{name} = \"…\"`, so it is no certificate; `watchpost keygen` makes some",
+            path.display()
+        )
+    })?;
+    Key::from_z85(value).with_context(|| {
+        format!("{}: the {name} is not the 40 characters of a key; copy the file once more", path.display())
+    })
+}
+
+/// The certificates of a directory: the public keys of who may come.
+pub struct Allowed {
+    dir: PathBuf,
+    keys: BTreeSet<Key>,
+    /// A file that lets nobody in, and why; it is no reason to keep others out.
+    unusable: Option<String>,
+    /// When the directory was changed last before it was read, and when that was.
+    changed: SystemTime,
+    read: Instant,
+}
+
+/// A directory that did not change may still have a file that did.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+impl Allowed {
+    /// Reads the directory's `*.key`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(dir: &Path) -> Result<Allowed> {
+        let changed = changed(dir)?;
+        let mut allowed =
+            Allowed { dir: dir.to_owned(), keys: BTreeSet::new(), unusable: None, changed, read: Instant::now() };
+        let entries = dir.read_dir().with_context(|| format!("cannot read the allowed keys in {}", dir.display()))?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let certificates = paths.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
+        for path in certificates.take(MOST_KEYS) {
+            match public(&path) {
+                Ok(key) => drop(allowed.keys.insert(key)),
+                Err(error) => allowed.unusable = Some(format!("{error:#}")),
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// Whether the key is there now.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn has(&mut self, key: &Key) -> Result<bool> {
+        if changed(&self.dir)? != self.changed || self.read.elapsed() > READ_AGAIN {
+            *self = Allowed::open(&self.dir)?;
+        }
+        Ok(self.keys.contains(key))
+    }
+}
+
+impl fmt::Display for Allowed {
+    /// How many they are and where, and what is wrong there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.keys.len() == 1 { "" } else { "s" };
+        write!(f, "the {} key{plural} in {}", self.keys.len(), self.dir.display())?;
+        self.unusable.iter().try_for_each(|why| write!(f, " ({why})"))
+    }
+}
+
+fn changed(dir: &Path) -> Result<SystemTime> {
+    let changed = dir.metadata().and_then(|data| data.modified());
+    changed.with_context(|| format!("cannot read the allowed keys in {}", dir.display()))
+}

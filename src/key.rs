@@ -1,0 +1,64 @@
+//! One CURVE key, as bytes and as text.
+
+use std::fmt;
+
+/// A public or a secret key of CURVE (ZeroMQ RFC 26); shown as the 40 characters of Z85 (RFC 32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(pub [u8; 32]);
+
+/// Z85's digits from 0 to 84.
+const DIGITS: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
+impl Key {
+    /// The key in 40 characters of Z85, if that is what they are.
+    #[must_use]
+    pub fn from_z85(text: &str) -> Option<Key> {
+        let mut key = [0; 32];
+        if text.len() != 40 {
+            return None;
+        }
+        for (bytes, digits) in key.chunks_exact_mut(4).zip(text.as_bytes().chunks_exact(5)) {
+            let number = digits.iter().try_fold(0_u32, |number, character| {
+                let digit = DIGITS.iter().position(|digit| digit == character)?;
+                number.checked_mul(85)?.checked_add(digit as u32)
+            })?;
+            bytes.copy_from_slice(&number.to_be_bytes());
+        }
+        Some(Key(key))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for bytes in self.0.chunks_exact(4) {
+            let number = bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            for place in [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1] {
+                write!(f, "{}", DIGITS[(number / place % 85) as usize] as char)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_as_libzmq_writes_it_and_read_back() {
+        for seed in 0..=255 {
+            let key = Key(std::array::from_fn(|place| (place as u8).wrapping_mul(37).wrapping_add(seed)));
+            assert_eq!(zmq::z85_encode(&key.0).expect("32 bytes"), key.to_string());
+            assert_eq!(Key::from_z85(&key.to_string()), Some(key));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_none() {
+        let good = Key([255; 32]).to_string();
+        let too_large = "#".repeat(40);
+        for text in ["", &good[1..], &format!("{good}0"), &good.replace('0', "\""), &too_large, &"é".repeat(20)] {
+            assert_eq!(Key::from_z85(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Beside a link's messages: who comes in, who does not and why, and an end that has to connect once more.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::gate::{self, Gate};
+use super::monitor::{self, Event, Monitor};
+use super::refusal::{OnRefusal, Refusal};
+use super::set_option;
+use crate::certificate::KeyPair;
+use crate::config::{Curve, End};
+use crate::key::Key;
+
+/// libzmq never tries again after a handshake that was wrong in its eyes, and the other side may be mended: so long after
+/// a connection was lost, and none came instead, it is told to.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates have no name for.
+const ZAP_ENFORCE_DOMAIN: i32 = 93;
+
+/// Connections, some of which may not have said yet what they are.
+#[derive(Default)]
+pub(super) struct Connections {
+    /// By their descriptors.
+    open: BTreeSet<u32>,
+    ended: u64,
+}
+
+impl Connections {
+    /// How many there are.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many have ended so far.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended
+    }
+}
+
+/// What a link knows of the other side of its socket.
+pub(super) struct Peers {
+    monitor: Monitor,
+    gate: Option<Gate>,
+    end: End,
+    is_encrypted: bool,
+    /// Of an end that connects: its public key, if it is encrypted.
+    key: Option<Key>,
+    refused: OnRefusal,
+    pub(super) connections: Connections,
+    /// Why an end that connects was refused, when that was the last thing that happened to it.
+    pub(super) trouble: Option<String>,
+    /// When it is connected anew.
+    again: Option<Instant>,
+}
+
+impl Peers {
+    /// Gives a socket its keys, and binds or connects it once all is there that its first peer needs.
+    pub(super) fn open(
+        context: &zmq::Context,
+        socket: &mut zmq::Socket,
+        end: &End,
+        curve: Option<&Curve>,
+        refused: OnRefusal,
+    ) -> Result<Peers> {
+        let key = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
+        let gate = match curve {
+            Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(context, allowed_keys_dir)?),
+            Some(Curve::Client { .. }) | None => None,
+        };
+        let is_encrypted = curve.is_some();
+        let monitor = Monitor::start(context, socket)?;
+        let (end, connections) = (end.clone(), Connections::default());
+        let mut peers =
+            Peers { monitor, gate, end, is_encrypted, key, refused, connections, trouble: None, again: None };
+        // The first change is told of only after having asked.
+        let begun = peers.attach(socket).and_then(|()| peers.attend(socket));
+        begun.inspect_err(|_| monitor::stop(socket))?;
+        Ok(peers)
+    }
+
+    /// Gives back who hears of refusals, for the same link once more.
+    pub(super) fn leave(&mut self) -> OnRefusal {
+        std::mem::replace(&mut self.refused, Box::new(|_| {}))
+    }
+
+    /// Waits until there is something to attend to.
+    pub(super) async fn changed(&mut self) -> Result<()> {
+        let (gate, again) = (self.gate.as_mut(), self.again);
+        tokio::select! {
+            changed = self.monitor.changed() => changed,
+            changed = async { gate.expect("asked before").changed().await }, if gate.is_some() => changed,
+            () = async { sleep_until(again.expect("asked before")).await }, if again.is_some() => Ok(()),
+        }
+    }
+
+    /// Lets peers in, or not, and takes notice of what became of connections.
+    pub(super) fn attend(&mut self, socket: &zmq::Socket) -> Result<()> {
+        if let Some(gate) = &mut self.gate {
+            gate.answer()?.iter().for_each(&mut self.refused);
+        }
+        while let Some(event) = self.monitor.next()? {
+            self.notice(event);
+        }
+        if self.again.is_some_and(|time| time <= Instant::now()) {
+            self.again = None;
+            // So that there are never two; nothing is left of it if libzmq gave it up.
+            let _ = socket.disconnect(self.end.address().as_str());
+            self.attach(socket)?;
+        }
+        Ok(())
+    }
+
+    fn attach(&self, socket: &zmq::Socket) -> Result<()> {
+        let address = self.end.address().as_str();
+        match &self.end {
+            End::Bind(_) => socket.bind(address).with_context(|| format!("cannot bind {address}")),
+            End::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}")),
+        }
+    }
+
+    fn notice(&mut self, event: Event) {
+        match event {
+            Event::Open(connection) => drop(self.connections.open.insert(connection)),
+            Event::Lost(connection) => {
+                self.connections.open.remove(&connection);
+                self.connections.ended += 1;
+            }
+            _ => {}
+        }
+        match (event, &self.end) {
+            (Event::Open(_), _) | (Event::Lost(_), End::Bind(_)) => {}
+            (Event::Ready, _) => (self.trouble, self.again) = (None, None),
+            (Event::Nobody, _) => self.trouble = None,
+            (Event::Lost(_), End::Connect(_)) => self.again = self.again.or(Some(Instant::now() + AGAIN)),
+            (Event::Failed(failure), End::Connect(_)) => {
+                let refusal = Refusal::by_server(failure, self.key);
+                (self.refused)(&refusal);
+                self.trouble = Some(refusal.text);
+            }
+            (Event::Failed(failure), End::Bind(_)) => {
+                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
+            }
+        }
+    }
+}
+
+/// Gives the socket its keys; gives the public one of a client.
+fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Key>> {
+    let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = curve;
+    let keys = KeyPair::read(secret_key_file)?;
+    socket.set_curve_secretkey(&keys.secret.0)?;
+    match curve {
+        Curve::Server { .. } => {
+            socket.set_curve_server(true)?;
+            socket.set_zap_domain(gate::DOMAIN)?;
+            // Nobody to ask is no reason to let everyone in.
+            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("libzmq does not keep strangers out")?;
+            Ok(None)
+        }
+        Curve::Client { server_key, .. } => {
+            socket.set_curve_publickey(&keys.public.0)?;
+            socket.set_curve_serverkey(&server_key.read()?.0)?;
+            Ok(Some(keys.public))
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What is said of a connection that did not come about.
+
+use super::monitor::Failure;
+use crate::key::Key;
+
+/// Somebody was refused, by this end or by the other.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The same for each try of the same peer, so that it need not be said each time.
+    pub who: String,
+    /// All that is known, and what to do about it.
+    pub text: String,
+}
+
+/// Sent again and again to who listens, from the link's task.
+pub type OnRefusal = Box<dyn FnMut(&Refusal) + Send>;
+
+impl Refusal {
+    pub(super) fn of(who: String, why: &str) -> Refusal {
+        let text = if why.is_empty() { format!("refused {who}") } else { format!("refused {who}: {why}") };
+        Refusal { who, text }
+    }
+
+    /// A peer that came to this end, of which libzmq does not say where it is; none if the gate knows more.
+    pub(super) fn of_peer(failure: Failure, is_encrypted: bool) -> Option<Refusal> {
+        let who = match (failure, is_encrypted) {
+            (Failure::Refused, _) => return None,
+            (Failure::Mechanism, true) => "a peer that does not use CURVE",
+            (Failure::Mechanism, false) => "a peer that uses CURVE, for which this link has no curve table",
+            (Failure::ServerKey, _) => "a peer whose server_key is not this end's key",
+            // Who minds the difference may be gone before libzmq has seen it here.
+            (Failure::Other, true) => "a peer that did not finish the handshake of ZeroMQ, or does not use CURVE",
+            (Failure::Other, false) => "a peer that did not finish the handshake of ZeroMQ",
+        };
+        Some(Refusal::of(who.to_owned(), ""))
+    }
+
+    /// This end, which has this key, by the bound one.
+    pub(super) fn by_server(failure: Failure, key: Option<Key>) -> Refusal {
+        let text = match (failure, key) {
+            (Failure::Mechanism, Some(_)) => "the other end does not use CURVE: it has no curve table".to_owned(),
+            (Failure::Mechanism, None) => "the other end uses CURVE: this link needs a curve table, too".to_owned(),
+            (Failure::Refused, Some(key)) => {
+                format!("the other end refuses this end's key {key}: it belongs into its allowed_keys_dir")
+            }
+            (_, Some(key)) => format!(
+                "the other end breaks off the handshake: this end's key {key} is not in its allowed_keys_dir, or \
+                 `server_key` is not its key"
+            ),
+            (_, None) => "what is there breaks off the handshake of ZeroMQ".to_owned(),
+        };
+        Refusal { who: text.clone(), text }
+    }
+}

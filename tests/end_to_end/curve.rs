@@ -1,0 +1,327 @@
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::Value;
+
+use crate::harness::program::PEERS_PYTHON;
+use crate::harness::{Bench, Program, Shows, eventually, free_port, peer};
+
+const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
+
+fn is_frame(message: &Value) -> bool {
+    message["type"] == "frame" && message["agent"] == "shed"
+}
+
+fn agent(bench: &Bench, link: &str) -> Program {
+    bench.agent(&format!("{CAMERA}link = [{{ {link} }}]"))
+}
+
+/// A bench with keys "hub" and "pi", of which the latter may come.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.allow("pi");
+    bench
+}
+
+/// A receiver that binds, encrypted.
+fn receiver_of(bench: &Bench, pattern: &str) -> crate::harness::Receiver {
+    bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub")))
+}
+
+#[test]
+fn frames_arrive_on_every_pattern_whichever_end_binds() {
+    for (outward, inward) in [("pair", "pair"), ("pub", "sub")] {
+        let bench = bench();
+        let receiver = receiver_of(&bench, inward);
+        let keys = bench.client("pi", "hub");
+        let _agent = agent(&bench, &format!("pattern = \"{outward}\", connect = \"{}\", {keys}", receiver.link));
+        receiver.program.says_json("a frame", is_frame);
+        receiver.program.says_json("a status that says so", |message| {
+            message["links"][0]["source"].as_str().is_some_and(|source| source.ends_with(", encrypted"))
+        });
+
+        let keys = bench.server("hub");
+        let agent = agent(&bench, &format!("pattern = \"{outward}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
+        let (address, keys) = (agent.logs("bound at ", ""), bench.client("pi", "hub"));
+        let receiver = bench.receiver(&format!("pattern = \"{inward}\"\nconnect = \"{address}\"\n{keys}"));
+        receiver.program.says_json("a frame", is_frame);
+    }
+}
+
+/// The next `count` messages of a socket.
+fn receive(socket: &zmq::Socket, count: usize) {
+    for _ in 0..count {
+        socket.recv_multipart(0).expect("a message");
+    }
+}
+
+#[test]
+fn strangers_hear_nothing_and_the_good_peer_everything() {
+    let bench = bench();
+    let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
+    let address = agent.logs("bound at ", "");
+    let good = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
+    receive(&good, 1);
+    let strangers = [
+        (Shows::Nothing, "does not use CURVE"),
+        (Shows::Strange("hub"), "refused a peer at 127.0.0.1: its key "),
+        (Shows::Key("pi", "other"), "refused a peer whose server_key is not this end's key"),
+    ];
+    for (shows, said) in strangers {
+        let stranger = bench.raw(zmq::SUB, &address, &shows);
+        agent.logs(said, "");
+        receive(&good, 20);
+        assert_eq!(stranger.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN), "{said}");
+    }
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"]
+    {
+        let mut stranger = TcpStream::connect(address.trim_start_matches("tcp://")).expect("a connection");
+        // It may be cut off before it has said all.
+        let _ = stranger.write_all(garbage);
+        receive(&good, 20);
+    }
+    assert!(agent.log().lines().filter(|line| line.contains("refused")).count() <= 5, "{}", agent.log());
+}
+
+#[test]
+fn strangers_say_nothing_and_keep_no_place() {
+    for (outward, inward) in [(zmq::PUB, "sub"), (zmq::PAIR, "pair")] {
+        let bench = bench();
+        let receiver = receiver_of(&bench, inward);
+        let shown = [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")];
+        let strangers = shown.map(|shows| bench.raw(outward, &receiver.link, &shows));
+        for said in ["does not use CURVE", "is not among the ", "server_key is not this end's key"] {
+            receiver.program.logs(said, "");
+        }
+        let pattern = if inward == "sub" { "pub" } else { "pair" };
+        let keys = bench.client("pi", "hub");
+        let _agent = agent(&bench, &format!("pattern = \"{pattern}\", connect = \"{}\", {keys}", receiver.link));
+        for _ in 0..5 {
+            for stranger in &strangers {
+                let _ = stranger.send("not from an agent", zmq::DONTWAIT);
+            }
+            receiver.program.forget();
+            receiver.program.says_json("a frame", is_frame);
+        }
+        assert!(!receiver.program.log().contains("malformed"), "{}", receiver.program.log());
+    }
+}
+
+#[test]
+fn a_key_that_is_added_lets_its_peers_in_and_one_that_is_removed_does_not() {
+    let bench = bench();
+    let receiver = receiver_of(&bench, "sub");
+    let link = format!("pattern = \"pub\", connect = \"{}\", {}", receiver.link, bench.client("late", "hub"));
+    let late = agent(&bench, &link);
+    let key = receiver.program.logs("refused a peer at 127.0.0.1: its key ", " is not among the 1 key in ");
+    assert!(fs::read_to_string(bench.key("late", "key")).expect("a file").contains(&key), "{key}");
+    let cause = late.logs("the other end breaks off the handshake: this end's key ", " is not in its");
+    assert_eq!(cause, key);
+    bench.allow("late");
+    receiver.program.says_json("a frame", is_frame);
+    drop(late);
+
+    fs::remove_file(bench.path("allowed").join("late.key")).expect("a file");
+    receiver.program.forget();
+    let late = agent(&bench, &link);
+    late.logs("the other end breaks off the handshake", "");
+    assert_eq!(receiver.program.said_json(is_frame), None);
+}
+
+/// What libzmq calls a failure for ever would be one for a program that is not ours.
+#[test]
+fn a_program_that_was_refused_is_let_in_when_its_key_is_added() {
+    let bench = bench();
+    fs::write(bench.path("allowed/late.key"), "public-key = \"cut").expect("a temporary file");
+    let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
+    let subscriber = bench.raw(zmq::SUB, &agent.logs("bound at ", ""), &Shows::Key("late", "hub"));
+    agent.logs("is not among the 1 key in ", "allowed/late.key: the public-key is not the 40 characters of a key");
+    bench.allow("late");
+    receive(&subscriber, 3);
+}
+
+#[test]
+fn two_ends_of_which_one_is_not_encrypted_say_so_and_meet_when_it_is_mended() {
+    let bench = bench();
+    let port = free_port();
+    let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"\n");
+    let plain = bench.receiver(&link);
+    let keys = bench.client("pi", "hub");
+    let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\", {keys}"));
+    agent.logs("the other end does not use CURVE", "");
+    plain.program.logs("refused a peer that uses CURVE, for which this link has no curve table", "");
+    drop(plain);
+    let mended = bench.receiver(&format!("{link}{}", bench.server("hub")));
+    mended.program.says_json("a frame", is_frame);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_not_used() {
+    let bench = bench();
+    let receiver = receiver_of(&bench, "pair");
+    let link = format!("pattern = \"pair\", connect = \"{}\", {}", receiver.link, bench.client("pi", "hub"));
+    let secret = bench.key("pi", "key_secret");
+    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of ours");
+    let agent = agent(&bench, &link);
+    let said = agent.logs("others than its owner may use the secret key in ", " mends it");
+    assert!(said.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{said}");
+    let check = Command::new(env!("CARGO_BIN_EXE_watchpost"))
+        .args(["check", "--config"])
+        .arg(bench.path("agent.toml"))
+        .output()
+        .expect("it starts");
+    assert!(String::from_utf8_lossy(&check.stdout).contains(&said), "{check:?}");
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of ours");
+    receiver.program.says_json("a frame", is_frame);
+}
+
+#[test]
+fn a_receiver_without_its_secret_does_not_run() {
+    let bench = bench();
+    let link = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{}\n", bench.server("hub"));
+    let config = bench.path("receiver.toml");
+    fs::write(&config, link).expect("a temporary file");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+    let receiver = command.args(["receive", "--config"]).arg(config).output().expect("it starts");
+    let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
+    assert_eq!(receiver.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file"), "{said}");
+}
+
+#[test]
+fn files_that_are_no_certificates_are_named() {
+    let bench = bench();
+    let link = format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {}", bench.client("pi", "hub"));
+    let public = bench.key("hub", "key");
+    let whole = fs::read_to_string(&public).expect("a file");
+    let cut = whole.trim_end().trim_end_matches('"');
+    for (text, said) in [
+        ("", "hub.key has no line `public-key = "),
+        (&cut[..cut.len() - 1], "hub.key: the public-key is not the 40 characters of a key"),
+        ("public-key = \"#####################################☃\"", "hub.key: the public-key is not the 40"),
+    ] {
+        fs::write(&public, text).expect("a file of ours");
+        agent(&bench, &link).logs(said, "");
+    }
+    fs::remove_file(&public).expect("a file of ours");
+    nix::unistd::mkfifo(&public, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    agent(&bench, &link).logs("hub.key is not a file with a key", "");
+    fs::remove_file(&public).expect("a pipe of ours");
+    agent(&bench, &link).logs("cannot read the key in ", "hub.key: No such file");
+    fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
+    let link = format!("pattern = \"pair\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub"));
+    fs::remove_dir(bench.path("allowed")).expect("a directory of ours");
+    agent(&bench, &link).logs("cannot read the allowed keys in ", "allowed: No such file");
+}
+
+#[test]
+fn keygen_makes_a_pair_that_only_its_owner_can_read_and_never_another() {
+    let bench = Bench::new();
+    let keygen = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$0\" keygen pi --dir \"$1\"", env!("CARGO_BIN_EXE_watchpost")]);
+        command.arg(bench.path("keys")).output().expect("it starts")
+    };
+    let first = keygen();
+    let said = String::from_utf8_lossy(&first.stdout).into_owned();
+    assert!(first.status.success(), "{first:?}");
+    let (secret, public) = (bench.key("pi", "key_secret"), bench.key("pi", "key"));
+    assert_eq!(fs::metadata(&secret).expect("a file").permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&public).expect("a file");
+    assert!(!text.contains("secret-key"), "{text}");
+    let key = text.split('"').nth(1).expect("a key");
+    for words in [&format!("{}", secret.display()), &format!("{}", public.display()), &format!("\"{key}\"")] {
+        assert!(said.contains(&**words), "{said}");
+    }
+    let before = fs::read(&secret).expect("a file");
+    // Both are there, and then only one of them.
+    for _ in 0..2 {
+        let again = keygen();
+        assert_eq!(again.status.code(), Some(1), "{again:?}");
+        assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+        assert_eq!(fs::read(&secret).expect("a file"), before);
+        let _ = fs::remove_file(&public);
+    }
+    assert!(!public.exists(), "half a pair");
+    assert_eq!(bench.keygen("a/b").status.code(), Some(1));
+}
+
+#[test]
+fn pyzmqs_own_certificates_and_ours_are_the_same_to_both() {
+    let bench = bench();
+    fs::create_dir_all(bench.path("python")).expect("a temporary directory");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
+    let made = Command::new(PEERS_PYTHON).arg(program).arg(bench.path("python")).status().expect("it starts");
+    assert!(made.success());
+    let path = |name: &str| bench.path(name).display().to_string();
+    // Pyzmq's receiver with our files, the agent with pyzmq's, and then all the other way round.
+    fs::copy(bench.path("python/agent.key"), bench.path("allowed/agent.key")).expect("a key");
+    for (secret, server, client) in [
+        (path("keys/hub.key_secret"), bench.key("hub", "key").display().to_string(), path("python/agent.key_secret")),
+        (path("python/python.key_secret"), path("python/python.key"), path("keys/pi.key_secret")),
+    ] {
+        fs::set_permissions(&client, Permissions::from_mode(0o600)).expect("a file of ours");
+        let receiver = peer("curve_receiver.py", &[&secret, &path("allowed")]);
+        let address = receiver.says("its address", |line| line.starts_with("tcp://").then(|| line.to_owned()));
+        let keys = format!("curve = {{ secret_key_file = \"{client}\", server_key = \"{server}\" }}");
+        let _agent = agent(&bench, &format!("pattern = \"pair\", connect = \"{address}\", {keys}"));
+        receiver.says("a frame", |line| line.parse::<usize>().ok().filter(|size| *size > 1000));
+    }
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_disturb_nobody_and_are_closed() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(4096), most).expect("a limit");
+    let bench = bench();
+    let link = format!("[[link]]\npattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub"));
+    let config = bench.path("receiver.toml");
+    fs::write(&config, format!("{link}\n[web]\nlisten = \"127.0.0.1:0\"\n")).expect("a temporary file");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 256; exec \"$0\" receive --json --config \"$1\"", env!("CARGO_BIN_EXE_watchpost")]);
+    let receiver = Program::start(command.arg(config));
+    let address = receiver.logs("link tcp://", ": open");
+    let link = format!("pattern = \"pub\", connect = \"tcp://{address}\", {}", bench.client("pi", "hub"));
+    let first = agent(&bench, &link);
+    let boot = receiver.says_json("a frame", is_frame)["boot"].clone();
+    let before = receiver.descriptors();
+    let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"[..], &[0; 47]].concat();
+    let begun = Instant::now();
+    let silent: Vec<TcpStream> = (0..1000)
+        .map(|number| {
+            let mut socket = TcpStream::connect(&address).expect("a connection");
+            socket.write_all(&greeting[..number % 2 * greeting.len()]).expect("room for a few bytes");
+            socket
+        })
+        .collect();
+    eventually("all are there", || (receiver.descriptors() > before + 900).then_some(()));
+    receiver.forget();
+    receiver.says_json("a frame meanwhile", is_frame);
+    drop(first);
+    let _second = agent(&bench, &link);
+    receiver.says_json("a frame of who came meanwhile", |message| is_frame(message) && message["boot"] != boot);
+    eventually("all are closed", || (receiver.descriptors() <= before + 2).then_some(()));
+    // Libzmq's own patience is half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    drop(silent);
+}
+
+#[test]
+fn what_leaves_the_machine_unencrypted_is_marked() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let _agent = bench.agent(&format!(
+        "{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}, \
+         {{ pattern = \"pub\", bind = \"tcp://*:*\", plaintext = true }}]",
+        receiver.link
+    ));
+    let status = receiver.program.says_json("a status", |message| message["type"] == "status");
+    assert_eq!(status["links"][0]["source"], receiver.link);
+    assert_eq!(status["links"][1]["source"], "tcp://*:*, not encrypted");
+}
