@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::gate::{self, Gate};
-use super::monitor::{self, Event, Monitor};
+use super::monitor::{self, Event, Failure, Monitor};
 use super::refusal::{OnRefusal, Refusal};
 use super::set_option;
 use crate::certificate::KeyPair;
@@ -27,6 +27,8 @@ pub(super) struct Peers {
     /// Of an end that connects: its public key, if it is encrypted.
     key: Option<Key>,
     refused: OnRefusal,
+    /// An end that connects has a connection.
+    is_ready: bool,
     /// Why an end that connects was refused, when that was the last thing that happened to it.
     pub(super) trouble: Option<String>,
     /// When it is connected anew.
@@ -49,8 +51,17 @@ impl Peers {
         };
         let is_encrypted = curve.is_some();
         let monitor = Monitor::start(context, socket)?;
-        let mut peers =
-            Peers { monitor, gate, end: end.clone(), is_encrypted, key, refused, trouble: None, again: None };
+        let mut peers = Peers {
+            monitor,
+            gate,
+            end: end.clone(),
+            is_encrypted,
+            key,
+            refused,
+            is_ready: false,
+            trouble: None,
+            again: None,
+        };
         // The first change is told of only after having asked.
         let begun = peers.attach(socket).and_then(|()| peers.attend(socket));
         begun.inspect_err(|_| monitor::stop(socket))?;
@@ -92,17 +103,25 @@ impl Peers {
         }
     }
 
+    fn be_refused(&mut self, failure: Failure) {
+        let refusal = Refusal::by_server(failure, self.key);
+        (self.refused)(&refusal);
+        self.trouble = Some(refusal.text);
+    }
+
     fn notice(&mut self, event: Event) {
         match (event, &self.end) {
-            (Event::Ready, _) => (self.trouble, self.again) = (None, None),
+            (Event::Ready, _) => (self.is_ready, self.trouble, self.again) = (true, None, None),
             (Event::Nobody, _) => self.trouble = None,
-            (Event::Lost, End::Connect(_)) => self.again = self.again.or(Some(Instant::now() + AGAIN)),
-            (Event::Lost, End::Bind(_)) => {}
-            (Event::Failed(failure), End::Connect(_)) => {
-                let refusal = Refusal::by_server(failure, self.key);
-                (self.refused)(&refusal);
-                self.trouble = Some(refusal.text);
+            (Event::Lost, End::Connect(_)) => {
+                // Of some failures nothing else is told.
+                if !std::mem::take(&mut self.is_ready) && self.trouble.is_none() {
+                    self.be_refused(Failure::Other);
+                }
+                self.again = self.again.or(Some(Instant::now() + AGAIN));
             }
+            (Event::Lost, End::Bind(_)) => {}
+            (Event::Failed(failure), End::Connect(_)) => self.be_refused(failure),
             (Event::Failed(failure), End::Bind(_)) => {
                 Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
             }
