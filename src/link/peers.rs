@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::gate::{self, Gate};
-use super::monitor::{self, Event, Monitor};
+use super::monitor::{self, Event, Failure, Monitor};
 use super::refusal::{OnRefusal, Refusal};
 use super::set_option;
 use crate::certificate::KeyPair;
@@ -50,6 +50,8 @@ pub(super) struct Peers {
     key: Option<Key>,
     refused: OnRefusal,
     pub(super) connections: Connections,
+    /// An end that connects has a connection.
+    is_ready: bool,
     /// Why an end that connects was refused, when that was the last thing that happened to it.
     pub(super) trouble: Option<String>,
     /// When it is connected anew.
@@ -72,9 +74,18 @@ impl Peers {
         };
         let is_encrypted = curve.is_some();
         let monitor = Monitor::start(context, socket)?;
-        let (end, connections) = (end.clone(), Connections::default());
-        let mut peers =
-            Peers { monitor, gate, end, is_encrypted, key, refused, connections, trouble: None, again: None };
+        let mut peers = Peers {
+            monitor,
+            gate,
+            end: end.clone(),
+            is_encrypted,
+            key,
+            refused,
+            connections: Connections::default(),
+            is_ready: false,
+            trouble: None,
+            again: None,
+        };
         // The first change is told of only after having asked.
         let begun = peers.attach(socket).and_then(|()| peers.attend(socket));
         begun.inspect_err(|_| monitor::stop(socket))?;
@@ -121,6 +132,12 @@ impl Peers {
         }
     }
 
+    fn be_refused(&mut self, failure: Failure) {
+        let refusal = Refusal::by_server(failure, self.key);
+        (self.refused)(&refusal);
+        self.trouble = Some(refusal.text);
+    }
+
     fn notice(&mut self, event: Event) {
         match event {
             Event::Open(connection) => drop(self.connections.open.insert(connection)),
@@ -132,14 +149,16 @@ impl Peers {
         }
         match (event, &self.end) {
             (Event::Open(_), _) | (Event::Lost(_), End::Bind(_)) => {}
-            (Event::Ready, _) => (self.trouble, self.again) = (None, None),
+            (Event::Ready, _) => (self.is_ready, self.trouble, self.again) = (true, None, None),
             (Event::Nobody, _) => self.trouble = None,
-            (Event::Lost(_), End::Connect(_)) => self.again = self.again.or(Some(Instant::now() + AGAIN)),
-            (Event::Failed(failure), End::Connect(_)) => {
-                let refusal = Refusal::by_server(failure, self.key);
-                (self.refused)(&refusal);
-                self.trouble = Some(refusal.text);
+            (Event::Lost(_), End::Connect(_)) => {
+                // Of some failures nothing else is told.
+                if !std::mem::take(&mut self.is_ready) && self.trouble.is_none() {
+                    self.be_refused(Failure::Other);
+                }
+                self.again = self.again.or(Some(Instant::now() + AGAIN));
             }
+            (Event::Failed(failure), End::Connect(_)) => self.be_refused(failure),
             (Event::Failed(failure), End::Bind(_)) => {
                 Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
             }

@@ -25,10 +25,6 @@ impl Refusal {
     pub(super) fn of_peer(failure: Failure, is_encrypted: bool) -> Option<Refusal> {
         let who = match (failure, is_encrypted) {
             (Failure::Refused, _) => return None,
-            (Failure::Mechanism, true) => "a peer that does not use CURVE",
-            (Failure::Mechanism, false) => "a peer that uses CURVE, for which this link has no curve table",
-            (Failure::ServerKey, _) => "a peer whose server_key is not this end's key",
-            // Who minds the difference may be gone before libzmq has seen it here.
             (Failure::Other, true) => "a peer that did not finish the handshake of ZeroMQ, or does not use CURVE",
             (Failure::Other, false) => "a peer that did not finish the handshake of ZeroMQ",
         };
@@ -38,16 +34,16 @@ impl Refusal {
     /// This end, which has this key, by the bound one.
     pub(super) fn by_server(failure: Failure, key: Option<Key>) -> Refusal {
         let text = match (failure, key) {
-            (Failure::Mechanism, Some(_)) => "the other end does not use CURVE: it has no curve table".to_owned(),
-            (Failure::Mechanism, None) => "the other end uses CURVE: this link needs a curve table, too".to_owned(),
             (Failure::Refused, Some(key)) => {
                 format!("the other end refuses this end's key {key}: it belongs into its allowed_keys_dir")
             }
             (_, Some(key)) => format!(
-                "the other end breaks off the handshake: this end's key {key} is not in its allowed_keys_dir, or \
-                 `server_key` is not its key"
+                "the other end breaks off the handshake: this end's key {key} is not in its allowed_keys_dir, \
+                 `server_key` is not its key, or it has no curve table"
             ),
-            (_, None) => "what is there breaks off the handshake of ZeroMQ".to_owned(),
+            (_, None) => "what is there breaks off the handshake of ZeroMQ; if it uses CURVE, this link needs a curve \
+                          table, too"
+                .to_owned(),
         };
         Refusal { who: text.clone(), text }
     }

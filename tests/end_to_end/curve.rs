@@ -67,17 +67,12 @@ fn strangers_hear_nothing_and_the_good_peer_everything() {
     let address = agent.logs("bound at ", "");
     let good = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
     receive(&good, 1);
-    let strangers = [
-        (Shows::Nothing, "does not use CURVE"),
-        (Shows::Strange("hub"), "refused a peer at 127.0.0.1: its key "),
-        (Shows::Key("pi", "other"), "refused a peer whose server_key is not this end's key"),
-    ];
-    for (shows, said) in strangers {
+    for shows in [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")] {
         let stranger = bench.raw(zmq::SUB, &address, &shows);
-        agent.logs(said, "");
-        receive(&good, 20);
-        assert_eq!(stranger.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN), "{said}");
+        receive(&good, 50);
+        assert_eq!(stranger.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
     }
+    agent.logs("refused a peer at 127.0.0.1: its key ", "");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"]
     {
         let mut stranger = TcpStream::connect(address.trim_start_matches("tcp://")).expect("a connection");
@@ -95,9 +90,7 @@ fn strangers_say_nothing_and_keep_no_place() {
         let receiver = receiver_of(&bench, inward);
         let shown = [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")];
         let strangers = shown.map(|shows| bench.raw(outward, &receiver.link, &shows));
-        for said in ["does not use CURVE", "is not among the ", "server_key is not this end's key"] {
-            receiver.program.logs(said, "");
-        }
+        receiver.program.logs("is not among the ", "");
         let pattern = if inward == "sub" { "pub" } else { "pair" };
         let keys = bench.client("pi", "hub");
         let _agent = agent(&bench, &format!("pattern = \"{pattern}\", connect = \"{}\", {keys}", receiver.link));
@@ -153,8 +146,7 @@ fn two_ends_of_which_one_is_not_encrypted_say_so_and_meet_when_it_is_mended() {
     let plain = bench.receiver(&link);
     let keys = bench.client("pi", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\", {keys}"));
-    agent.logs("the other end does not use CURVE", "");
-    plain.program.logs("refused a peer that uses CURVE, for which this link has no curve table", "");
+    agent.logs("the other end breaks off the handshake", "or it has no curve table");
     drop(plain);
     let mended = bench.receiver(&format!("{link}{}", bench.server("hub")));
     mended.program.says_json("a frame", is_frame);

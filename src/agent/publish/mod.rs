@@ -7,13 +7,13 @@ mod audience;
 mod card;
 mod flow;
 mod gather;
+mod heard;
 mod no_signal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -29,8 +29,8 @@ use crate::frame::{Jpeg, Newest};
 use crate::link::{Events, LARGEST_PART, Link, Pattern, Refusal};
 use crate::name::Name;
 use crate::reading::State;
-use crate::wire::{Control, Message, Status, Tally, encode};
-use audience::{Audience, Heard};
+use crate::wire::{Message, Status, Tally, encode};
+use audience::Audience;
 use no_signal::NoSignal;
 
 /// The wait between tries to open the socket.
@@ -196,49 +196,6 @@ impl Publisher {
         match (self.outlet.pattern, self.outlet.format) {
             (OutPattern::Pub, _) | (_, Format::Base64 | Format::Imagezmq) => 0,
             _ => self.readings.left(),
-        }
-    }
-
-    /// Takes in what the other side says.
-    fn hear(&mut self, parts: &[Bytes], pending: &mut Pending) {
-        match pending.audience.hear(parts) {
-            // What was said to nobody is gone.
-            Heard::FirstSubscriber => self.readings.forget(),
-            Heard::Asks(control) => self.obey(control, pending),
-            Heard::Malformed(malformed) => {
-                self.health.count("malformed messages of the receiver", 1);
-                self.health.remark("malformed", || format!("a malformed message of the receiver: {malformed}"));
-            }
-            Heard::Nothing => {}
-        }
-    }
-
-    /// Does what a receiver asks for, as far as it concerns a camera of this link.
-    fn obey(&self, control: Control, pending: &mut Pending) {
-        let place = |name: &Name| {
-            let place = self.cameras.iter().position(|camera| camera.name == *name);
-            place.filter(|camera| pending.audience.may_have(*camera))
-        };
-        match control {
-            Control::Seen { camera, boot, seq } if boot == self.boot => {
-                if let Some(camera) = place(&camera) {
-                    pending.audience.has_seen(camera, seq);
-                }
-            }
-            Control::Set { camera, on, fps, quality } => {
-                if place(&camera).is_some_and(|camera| self.demands[camera].set(on, fps, quality)) {
-                    info!("camera {camera}: set by the receiver at {}", self.outlet.end.address());
-                    self.health.has_news();
-                }
-            }
-            Control::Snapshot { camera } => {
-                if let Some(camera) = place(&camera) {
-                    pending.snapshots[camera] = Some(Instant::now());
-                    self.demands[camera].take_one(self.number, true);
-                }
-            }
-            // What another start of this agent has sent.
-            Control::Seen { .. } | Control::Hello { .. } => {}
         }
     }
 

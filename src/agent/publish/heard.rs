@@ -1,0 +1,55 @@
+//! What the other side of a link says, and what is done about it.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::audience::Heard;
+use super::{Pending, Publisher};
+use crate::name::Name;
+use crate::wire::Control;
+
+impl Publisher {
+    /// Takes in what the other side says.
+    pub(super) fn hear(&mut self, parts: &[Bytes], pending: &mut Pending) {
+        match pending.audience.hear(parts) {
+            // What was said to nobody is gone.
+            Heard::FirstSubscriber => self.readings.forget(),
+            Heard::Asks(control) => self.obey(control, pending),
+            Heard::Malformed(malformed) => {
+                self.health.count("malformed messages of the receiver", 1);
+                self.health.remark("malformed", || format!("a malformed message of the receiver: {malformed}"));
+            }
+            Heard::Nothing => {}
+        }
+    }
+
+    /// Does what a receiver asks for, as far as it concerns a camera of this link.
+    fn obey(&self, control: Control, pending: &mut Pending) {
+        let place = |name: &Name| {
+            let place = self.cameras.iter().position(|camera| camera.name == *name);
+            place.filter(|camera| pending.audience.may_have(*camera))
+        };
+        match control {
+            Control::Seen { camera, boot, seq } if boot == self.boot => {
+                if let Some(camera) = place(&camera) {
+                    pending.audience.has_seen(camera, seq);
+                }
+            }
+            Control::Set { camera, on, fps, quality } => {
+                if place(&camera).is_some_and(|camera| self.demands[camera].set(on, fps, quality)) {
+                    info!("camera {camera}: set by the receiver at {}", self.outlet.end.address());
+                    self.health.has_news();
+                }
+            }
+            Control::Snapshot { camera } => {
+                if let Some(camera) = place(&camera) {
+                    pending.snapshots[camera] = Some(Instant::now());
+                    self.demands[camera].take_one(self.number, true);
+                }
+            }
+            // What another start of this agent has sent.
+            Control::Seen { .. } | Control::Hello { .. } => {}
+        }
+    }
+}
