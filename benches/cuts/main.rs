@@ -1,6 +1,7 @@
 //! How soon frames flow again when a receiver is killed, when an agent is, and when the cable between them was cut, each
 //! many times in every pattern; and whether the one that lives on keeps its memory, threads and descriptors. The two
-//! have a network namespace each, so it has to be root who runs it: `cargo bench --bench cuts -- --times 100`.
+//! have a network namespace each, so it has to be root who runs it: `cargo bench --bench cuts -- --times 100`, perhaps with
+//! the names of some patterns.
 
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 #[path = "../../tests/end_to_end/harness/mod.rs"]
@@ -63,7 +64,10 @@ fn main() {
     let times = times.map_or(10, |times| times.parse().expect("--times N"));
     println!("Back within, seconds, {times} times each; wanted: 5. What lives on, before and after\n");
     println!("{:<20}{:<18}{:>6}{:>6}   {:<16}{:<12}descriptors", "", "", "half", "all", "MiB", "threads");
-    for pattern in &PATTERNS {
+    let is_named = |pattern: &&Pattern| arguments.iter().any(|argument| argument == pattern.name);
+    let named: Vec<&Pattern> = PATTERNS.iter().filter(is_named).collect();
+    let all = PATTERNS.iter().filter(|_| named.is_empty());
+    for pattern in all.chain(named.iter().copied()) {
         let mut ends = Ends::start(pattern);
         ends.fault("receiver killed", times, |ends| ends.receiver = None);
         ends.fault("agent killed", times, |ends| ends.agent = None);
