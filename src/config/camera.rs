@@ -149,7 +149,7 @@ pub fn without_passwords(text: &str) -> String {
             return format!("{key}=…");
         }
         let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("…@{host}"));
         // Many cameras have it further behind, as `?user=a&password=b` or `/user=a_password=b_`.
         let end = path.find('?').into_iter().chain(path.find("user=")).chain(path.find("pass")).min();
@@ -258,6 +258,7 @@ mod tests {
         for (text, kind, shown) in [
             ("films/door.mp4", "file", "films/door.mp4"),
             ("rtsp://me:you@cam:554/1", "stream", "rtsp://…@cam:554/1"),
+            ("http://10.0.0.9:81?user=me&password=you", "stream", "http://10.0.0.9:81…"),
             ("http://cam/a@b", "stream", "http://cam/a@b"),
             ("http://cam/v?user=me&pwd=you", "stream", "http://cam/v…"),
             ("rtsp://cam/user=me_password=you_channel=1", "stream", "rtsp://cam/…"),

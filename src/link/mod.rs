@@ -9,6 +9,7 @@
 //! connections (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked
 //! who may come (`gate.rs`).
 
+mod connections;
 mod gate;
 mod monitor;
 mod peers;
@@ -18,7 +19,7 @@ mod refusal;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 
 pub use refusal::{OnRefusal, Refusal};
@@ -50,6 +51,11 @@ pub enum Pattern {
 const QUEUE: i32 = 8;
 const DROPPING_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
+
+/// Bytes of the kernel's buffer for what is sent, of which it makes twice as many. Left to itself it grows to megabytes, in
+/// which frames grow old on their way to a peer that does not say what it has seen; with these, 20 megabits a second still
+/// go to the other side of the world.
+const SEND_BUFFER: i32 = 128 * 1024;
 
 /// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
 pub const LARGEST_PART: usize = 8 * 1024 * 1024;
@@ -94,12 +100,9 @@ pub struct Link {
     polled: Polled,
     peers: Peers,
     context: zmq::Context,
-    pattern: Pattern,
-    address: String,
-    curve: Option<Curve>,
-    /// It was bound and has one peer: whoever comes besides is left alone.
-    takes_one: bool,
-    /// When a connection of such a one ended.
+    /// At the address that it got.
+    opening: Opening,
+    /// When a bound PAIR's connection ended: whoever came besides was left alone.
     lost: Option<Instant>,
     in_a_row: u32,
     /// What was said when it was asked last, if nothing was done since.
@@ -115,16 +118,28 @@ pub struct Events {
     pub writable: bool,
 }
 
-impl Link {
-    /// Opens the socket and binds or connects it; `refused` hears of peers that do not come in, or of this end if it is
-    /// the one that does not.
+/// How a link is opened.
+#[derive(Clone)]
+pub struct Opening {
+    /// The kind of socket.
+    pub pattern: Pattern,
+    /// Where it is bound or connects to.
+    pub end: End,
+    /// What it is encrypted with, if it is.
+    pub curve: Option<Curve>,
+    /// Who hears of peers that do not come in, or of this end if it is the one that does not.
+    pub refused: OnRefusal,
+}
+
+impl Opening {
+    /// Opens the socket and binds or connects it.
     ///
     /// # Errors
     /// When a bound address is in use or not of this machine, a host has no address, a key is not to be had, or
     /// descriptors run out.
-    pub fn open(pattern: Pattern, end: &End, curve: Option<&Curve>, refused: OnRefusal) -> Result<Link> {
+    pub fn open(mut self) -> Result<Link> {
         let context = zmq::Context::new();
-        let mut socket = context.socket(match pattern {
+        let mut socket = context.socket(match self.pattern {
             Pattern::Pair => zmq::PAIR,
             // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
             Pattern::Pub => zmq::XPUB,
@@ -133,22 +148,27 @@ impl Link {
             Pattern::Router => zmq::ROUTER,
             Pattern::Req => zmq::REQ,
         })?;
-        set_options(&mut socket, pattern, end.address())?;
+        set_options(&mut socket, self.pattern, self.end.address())?;
         let mut polled = Polled::new(socket)?;
-        let peers = Peers::open(&context, &mut polled.socket, end, curve, refused)?;
-        let address = match polled.socket.get_last_endpoint() {
-            Ok(Ok(endpoint)) => endpoint,
-            _ => end.address().as_str().to_owned(),
-        };
-        let takes_one = pattern == Pattern::Pair && matches!(end, End::Bind(_));
-        let curve = curve.cloned();
-        Ok(Link { polled, peers, context, pattern, address, curve, takes_one, lost: None, in_a_row: 0, known: None })
+        let peers = Peers::open(&context, &mut polled.socket, &self)?;
+        if let (End::Bind(address), Ok(Ok(endpoint))) = (&mut self.end, polled.socket.get_last_endpoint()) {
+            *address = Address::try_from(endpoint).unwrap_or_else(|_| address.clone());
+        }
+        Ok(Link { polled, peers, context, opening: self, lost: None, in_a_row: 0, known: None })
     }
+}
 
+impl Link {
     /// Where it is; for a bound end with any free port, the port it got.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        self.opening.end.address().as_str()
+    }
+
+    /// How it would be opened once more, at the same address.
+    #[must_use]
+    pub fn opening(&self) -> Opening {
+        self.opening.clone()
     }
 
     /// Why the other side does not want this end, if it is there and that is known.
@@ -167,6 +187,9 @@ impl Link {
         }
         let events = self.polled.socket.get_events()?;
         let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        if events.writable {
+            self.peers.has_peer();
+        }
         self.known = Some(events);
         Ok(events)
     }
@@ -199,7 +222,7 @@ impl Link {
         self.known = None;
         self.in_a_row = self.in_a_row.wrapping_add(1);
         if self.in_a_row.is_multiple_of(FAIR) {
-            self.peers.attend(&self.polled.socket)?;
+            self.attend()?;
         }
         let mut parts = Vec::with_capacity(MOST_PARTS);
         loop {
@@ -254,46 +277,44 @@ impl Link {
             changed = self.polled.changed() => changed?,
             changed = self.peers.changed() => {
                 changed?;
-                let ended = self.ended();
-                self.peers.attend(&self.polled.socket)?;
-                if self.takes_one && self.ended() > ended {
-                    self.lost = Some(Instant::now());
-                }
+                self.attend()?;
             }
         }
         self.known = None;
         Ok(())
     }
 
+    fn attend(&mut self) -> Result<()> {
+        let ended = self.ended();
+        self.peers.attend(&self.polled.socket)?;
+        if self.takes_one() && self.ended() > ended {
+            self.lost = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn takes_one(&self) -> bool {
+        self.opening.pattern == Pattern::Pair && matches!(self.opening.end, End::Bind(_))
+    }
+
     /// Its peer is gone, and others that were connected meanwhile are never taken in: a bound PAIR leaves them alone for
-    /// ever. It has to be [`Link::reopened`]. False alarms, at a peer that just takes nothing, do no harm.
+    /// ever. It has to be closed and opened once more.
     ///
     /// # Errors
     /// As [`Link::events`].
     pub fn is_deaf(&mut self) -> Result<bool> {
         // libzmq tells of the connection's end before its socket knows.
-        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.peers.connections.open() > 0);
+        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.peers.connections.peers() > 0);
         Ok(self.lost.is_some() && !self.events()?.writable)
-    }
-
-    /// The same link once more, at the same address, which is free again.
-    ///
-    /// # Errors
-    /// As [`Link::open`].
-    pub async fn reopened(mut self) -> Result<Link> {
-        let (pattern, curve, refused) = (self.pattern, self.curve.take(), self.peers.leave());
-        let end = End::Bind(Address::try_from(self.address.clone()).map_err(Error::msg)?);
-        self.close().await;
-        Link::open(pattern, &end, curve.as_ref(), refused)
     }
 
     /// Somebody is connected beside its one peer, and left alone until that one is gone.
     #[must_use]
     pub fn leaves_others_alone(&self) -> bool {
-        self.takes_one && self.peers.connections.open() > 1
+        self.takes_one() && self.peers.connections.peers() > 1
     }
 
-    /// Connections that have ended so far, and with each what was on its way.
+    /// How often its peer has gone so far, the first one where there are several, and with it what was on its way.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.peers.connections.ended()
@@ -320,6 +341,7 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     let drops = matches!(pattern, Pattern::Pub | Pattern::Router);
     socket.set_sndhwm(if drops { DROPPING_QUEUE } else { QUEUE })?;
     socket.set_rcvhwm(RECEIVE_QUEUE)?;
+    socket.set_sndbuf(SEND_BUFFER)?;
     // Nothing is queued for a peer that is not there.
     socket.set_immediate(true)?;
     socket.set_tcp_keepalive(1)?;

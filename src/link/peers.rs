@@ -1,14 +1,13 @@
 //! Beside a link's messages: who comes in, who does not and why, and an end that has to connect once more.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result};
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::connections::Connections;
 use super::gate::{self, Gate};
 use super::monitor::{self, Event, Failure, Monitor};
 use super::refusal::{OnRefusal, Refusal};
-use super::set_option;
+use super::{Opening, Pattern, set_option};
 use crate::certificate::KeyPair;
 use crate::config::{Curve, End};
 use crate::key::Key;
@@ -20,30 +19,11 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates have no name for.
 const ZAP_ENFORCE_DOMAIN: i32 = 93;
 
-/// Connections, some of which may not have said yet what they are.
-#[derive(Default)]
-pub(super) struct Connections {
-    /// By their descriptors.
-    open: BTreeSet<u32>,
-    ended: u64,
-}
-
-impl Connections {
-    /// How many there are.
-    pub(super) fn open(&self) -> usize {
-        self.open.len()
-    }
-
-    /// How many have ended so far.
-    pub(super) fn ended(&self) -> u64 {
-        self.ended
-    }
-}
-
 /// What a link knows of the other side of its socket.
 pub(super) struct Peers {
     monitor: Monitor,
     gate: Option<Gate>,
+    pattern: Pattern,
     end: End,
     is_encrypted: bool,
     /// Of an end that connects: its public key, if it is encrypted.
@@ -60,13 +40,9 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Gives a socket its keys, and binds or connects it once all is there that its first peer needs.
-    pub(super) fn open(
-        context: &zmq::Context,
-        socket: &mut zmq::Socket,
-        end: &End,
-        curve: Option<&Curve>,
-        refused: OnRefusal,
-    ) -> Result<Peers> {
+    pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, opening: &Opening) -> Result<Peers> {
+        let Opening { pattern, end, curve, refused } = opening.clone();
+        let curve = curve.as_ref();
         let key = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
         let gate = match curve {
             Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(context, allowed_keys_dir)?),
@@ -77,7 +53,8 @@ impl Peers {
         let mut peers = Peers {
             monitor,
             gate,
-            end: end.clone(),
+            pattern,
+            end,
             is_encrypted,
             key,
             refused,
@@ -90,11 +67,6 @@ impl Peers {
         let begun = peers.attach(socket).and_then(|()| peers.attend(socket));
         begun.inspect_err(|_| monitor::stop(socket))?;
         Ok(peers)
-    }
-
-    /// Gives back who hears of refusals, for the same link once more.
-    pub(super) fn leave(&mut self) -> OnRefusal {
-        std::mem::replace(&mut self.refused, Box::new(|_| {}))
     }
 
     /// Waits until there is something to attend to.
@@ -110,7 +82,7 @@ impl Peers {
     /// Lets peers in, or not, and takes notice of what became of connections.
     pub(super) fn attend(&mut self, socket: &zmq::Socket) -> Result<()> {
         if let Some(gate) = &mut self.gate {
-            gate.answer()?.iter().for_each(&mut self.refused);
+            gate.answer()?.iter().for_each(&*self.refused);
         }
         while let Some(event) = self.monitor.next()? {
             self.notice(event);
@@ -132,6 +104,18 @@ impl Peers {
         }
     }
 
+    /// An end that connects, and can tell from its socket that it is connected.
+    fn awaits_peer(&self) -> bool {
+        self.pattern == Pattern::Pair && matches!(self.end, End::Connect(_))
+    }
+
+    /// The socket has a peer.
+    pub(super) fn has_peer(&mut self) {
+        if self.is_ready && self.awaits_peer() {
+            self.again = None;
+        }
+    }
+
     fn be_refused(&mut self, failure: Failure) {
         let refusal = Refusal::by_server(failure, self.key);
         (self.refused)(&refusal);
@@ -140,16 +124,18 @@ impl Peers {
 
     fn notice(&mut self, event: Event) {
         match event {
-            Event::Open(connection) => drop(self.connections.open.insert(connection)),
-            Event::Lost(connection) => {
-                self.connections.open.remove(&connection);
-                self.connections.ended += 1;
-            }
-            _ => {}
+            Event::Open(connection) => self.connections.came(connection),
+            Event::Ready => self.connections.shook_hands(),
+            Event::Lost(connection) => self.connections.went(connection),
+            Event::Nobody | Event::Failed(_) => {}
         }
         match (event, &self.end) {
             (Event::Open(_), _) | (Event::Lost(_), End::Bind(_)) => {}
-            (Event::Ready, _) => (self.is_ready, self.trouble, self.again) = (true, None, None),
+            (Event::Ready, _) => {
+                (self.is_ready, self.trouble) = (true, None);
+                // Only then can it be said of a PAIR that it has taken it: it may still have had the one before.
+                self.again = self.awaits_peer().then(|| Instant::now() + AGAIN);
+            }
             (Event::Nobody, _) => self.trouble = None,
             (Event::Lost(_), End::Connect(_)) => {
                 // Of some failures nothing else is told.
@@ -160,7 +146,7 @@ impl Peers {
             }
             (Event::Failed(failure), End::Connect(_)) => self.be_refused(failure),
             (Event::Failed(failure), End::Bind(_)) => {
-                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&mut self.refused);
+                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
             }
         }
     }

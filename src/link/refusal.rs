@@ -1,5 +1,7 @@
 //! What is said of a connection that did not come about.
 
+use std::sync::Arc;
+
 use super::monitor::Failure;
 use crate::key::Key;
 
@@ -13,7 +15,7 @@ pub struct Refusal {
 }
 
 /// Sent again and again to who listens, from the link's task.
-pub type OnRefusal = Box<dyn FnMut(&Refusal) + Send>;
+pub type OnRefusal = Arc<dyn Fn(&Refusal) + Send + Sync>;
 
 impl Refusal {
     pub(super) fn of(who: String, why: &str) -> Refusal {

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, OnRefusal, Refusal};
+use crate::link::{Link, OnRefusal, Opening, Refusal};
 use crate::wire::{Tally, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
@@ -28,6 +29,9 @@ const HELLO: Duration = Duration::from_secs(1);
 /// What somebody should know who has connected two agents to a pair.
 const OTHERS: &str =
     "another agent waits, a pair has one; the pattern router, with dealer at the agents, has any number";
+
+/// The wait between tries to open the link once more.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The same trouble of one link is logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
@@ -71,9 +75,15 @@ impl Intake {
                         came.others.log(self.link.address(), &OTHERS);
                     }
                 }
-                parts = self.link.receive() => match parts? {
-                    Some(parts) => self.take(&parts, &mut came)?,
-                    None => self.link = self.link.reopened().await?,
+                parts = self.link.receive() => if let Some(parts) = parts? {
+                    self.take(&parts, &mut came)?;
+                } else {
+                    let opening = self.link.opening();
+                    self.link.close().await;
+                    let Some(link) = shutdown.run_until_cancelled(opened(opening)).await else {
+                        return Ok(came.tally);
+                    };
+                    self.link = link;
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -128,13 +138,26 @@ const MOST_REFUSED: usize = 64;
 /// Logs who does not come in over a link.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let mut refused = BTreeMap::<String, Trouble>::new();
-    Box::new(move |refusal: &Refusal| {
+    let refused = Mutex::new(BTreeMap::<String, Trouble>::new());
+    Arc::new(move |refusal: &Refusal| {
+        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
             refused.clear();
         }
         refused.entry(refusal.who.clone()).or_default().log(&address, &refusal.text);
     })
+}
+
+/// A link once more, which may not be had at once: a key that is being changed, no descriptors.
+async fn opened(opening: Opening) -> Link {
+    let mut trouble = Trouble::default();
+    loop {
+        match opening.clone().open() {
+            Ok(link) => return link,
+            Err(error) => trouble.log(opening.end.address().as_str(), &format_args!("{error:#}")),
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 /// What came over a link.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::{self, InPattern, Inlet};
-use crate::link::{Link, Pattern};
+use crate::link::{Link, Opening, Pattern};
 use crate::wire::Tally;
 use intake::Intake;
 use wall::Wall;
@@ -65,7 +65,8 @@ impl Receiver {
                 InPattern::Router => Pattern::Router,
             };
             let refused = intake::on_refusal(inlet.end.address().to_string());
-            let link = Link::open(pattern, &inlet.end, inlet.curve.as_ref(), refused)?;
+            let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
+            let link = Opening { pattern, end, curve, refused }.open()?;
             info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }

@@ -32,7 +32,7 @@ pub(super) struct Audience {
     /// Since when a req link's peer owes an answer, and whether it is gone since.
     asked: Option<Instant>,
     is_gone: bool,
-    /// Connections that had ended when this was last looked at.
+    /// Peers that had gone when this was last looked at.
     ended: u64,
     flow: Flow,
 }
@@ -74,12 +74,14 @@ impl Audience {
         self.flow.begin_anew();
     }
 
-    /// So many connections have ended so far: whoever is there after one of them has seen nothing.
-    pub(super) fn ended(&mut self, connections: u64) {
-        if std::mem::replace(&mut self.ended, connections) != connections {
+    /// So many peers have gone so far: whoever is there after one of them has seen nothing. True when it is another one.
+    pub(super) fn ended(&mut self, peers: u64) -> bool {
+        let is_new = std::mem::replace(&mut self.ended, peers) != peers;
+        if is_new {
             self.flow.begin_anew();
             self.is_gone = self.asked.is_some();
         }
+        is_new
     }
 
     /// Takes in what it says: on a pub link, which topics are subscribed to; elsewhere what a receiver of watchpost's

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The largest window that is kept to.
 const MOST: usize = 16;
 
-/// A receiver says hello each second; one that has not for this long is taken for gone.
+/// A receiver says hello each second; one that says nothing for this long is taken for gone.
 const SILENT: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
@@ -50,6 +50,9 @@ impl Flow {
     /// The camera's frames up to this one are with the receiver, or past.
     pub(super) fn seen(&mut self, camera: usize, seq: u64) {
         self.unseen[camera].retain(|sent| *sent > seq);
+        if let Some(peer) = &mut self.peer {
+            peer.heard = Instant::now();
+        }
     }
 
     /// Whether the receiver takes another frame of the camera.

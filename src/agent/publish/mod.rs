@@ -26,7 +26,7 @@ use super::demand::SharedDemand;
 use super::health::Part;
 use crate::config::{self, End, Format, OutPattern, Outlet};
 use crate::frame::{Jpeg, Newest};
-use crate::link::{Events, LARGEST_PART, Link, Pattern, Refusal};
+use crate::link::{Events, LARGEST_PART, Link, Opening, Pattern, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode};
@@ -114,12 +114,12 @@ impl Publisher {
 
     async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let health = self.health.clone();
-        let refused = Box::new(move |refusal: &Refusal| {
+        let refused = Arc::new(move |refusal: &Refusal| {
             health.count("connections refused", 1);
             health.remark(&refusal.who, || refusal.text.clone());
         });
-        let Outlet { pattern: kind, end, curve, .. } = &self.outlet;
-        let mut link = Link::open(pattern(*kind), end, curve.as_ref(), refused)?;
+        let Outlet { pattern: kind, end, curve, .. } = self.outlet.clone();
+        let mut link = Opening { pattern: pattern(kind), end, curve, refused }.open()?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
@@ -127,11 +127,12 @@ impl Publisher {
             let result = self.serve(&mut link, shutdown, pending).await;
             pending.audience.leave();
             self.demand(pending);
+            let opening = link.opening();
+            link.close().await;
             if result.is_err() || shutdown.is_cancelled() {
-                link.close().await;
                 return result;
             }
-            link = link.reopened().await?;
+            link = opening.open()?;
         }
     }
 
@@ -139,7 +140,8 @@ impl Publisher {
     async fn serve(&mut self, link: &mut Link, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let mut end = None;
         loop {
-            pending.audience.ended(link.ended());
+            // Whoever is there now knows nothing of this agent yet.
+            pending.status |= pending.audience.ended(link.ended());
             if link.is_deaf()? {
                 return Ok(());
             }
@@ -243,7 +245,9 @@ impl Publisher {
         let cameras = newest.len();
         (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
             let jpeg = newest[camera].as_ref()?;
-            let takes = pending.takes[camera] && pending.audience.is_open_for(camera);
+            // One that is switched off may capture for another link's snapshot.
+            let is_on = || self.demands[camera].settings().on;
+            let takes = pending.takes[camera] && pending.audience.is_open_for(camera) && is_on();
             let fresh = jpeg.seq > pending.sent[camera] && (takes || pending.snapshots[camera].is_some());
             fresh.then(|| (camera, Arc::clone(jpeg)))
         })
