@@ -10,20 +10,21 @@ use crate::wire::Settings;
 /// What is asked of one camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
-    /// It is switched on, or was asked for a snapshot.
-    pub on: bool,
-    /// The most frames a second that are passed on.
-    pub fps: Fps,
-    /// JPEG quality, where a frame has to be encoded.
-    pub quality: Quality,
+    /// How it is set.
+    pub settings: Settings,
     /// The links that take its frames now, by their place in the configuration.
     takers: BTreeSet<usize>,
     /// The links that want just one.
     snapshots: BTreeSet<usize>,
-    is_switched_on: bool,
 }
 
 impl Demand {
+    /// It is switched on, or was asked for a snapshot.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.settings.on || !self.snapshots.is_empty()
+    }
+
     /// Some link takes its frames: while none does, nothing is copied, encoded or decoded for it.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
@@ -40,14 +41,8 @@ impl SharedDemand {
     #[must_use]
     pub fn new(camera: &config::Camera) -> SharedDemand {
         let config::Camera { on, fps, quality, .. } = *camera;
-        SharedDemand(watch::Sender::new(Demand {
-            on,
-            fps,
-            quality,
-            takers: BTreeSet::new(),
-            snapshots: BTreeSet::new(),
-            is_switched_on: on,
-        }))
+        let settings = Settings { on, fps, quality };
+        SharedDemand(watch::Sender::new(Demand { settings, takers: BTreeSet::new(), snapshots: BTreeSet::new() }))
     }
 
     /// The demand from now on.
@@ -63,30 +58,26 @@ impl SharedDemand {
 
     /// A link wants one frame, of a camera that is switched off, too; or has it, or no longer wants it.
     pub fn take_one(&self, link: usize, wants: bool) {
-        self.0.send_if_modified(|demand| {
-            let is_new = if wants { demand.snapshots.insert(link) } else { demand.snapshots.remove(&link) };
-            demand.on = demand.is_switched_on || !demand.snapshots.is_empty();
-            is_new
-        });
+        self.0.send_if_modified(
+            |demand| if wants { demand.snapshots.insert(link) } else { demand.snapshots.remove(&link) },
+        );
     }
 
     /// Changes what is not `None`; false when all of it was so already.
     #[must_use]
     pub fn set(&self, on: Option<bool>, fps: Option<Fps>, quality: Option<Quality>) -> bool {
-        self.0.send_if_modified(|demand| {
-            let before = (demand.is_switched_on, demand.fps, demand.quality);
-            demand.is_switched_on = on.unwrap_or(demand.is_switched_on);
-            demand.on = demand.is_switched_on || !demand.snapshots.is_empty();
-            demand.fps = fps.unwrap_or(demand.fps);
-            demand.quality = quality.unwrap_or(demand.quality);
-            before != (demand.is_switched_on, demand.fps, demand.quality)
+        self.0.send_if_modified(|Demand { settings, .. }| {
+            let before = *settings;
+            settings.on = on.unwrap_or(before.on);
+            settings.fps = fps.unwrap_or(before.fps);
+            settings.quality = quality.unwrap_or(before.quality);
+            *settings != before
         })
     }
 
-    /// As a status says it.
+    /// How it is set now.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let Demand { is_switched_on: on, fps, quality, .. } = *self.0.borrow();
-        Settings { on, fps, quality }
+        self.0.borrow().settings
     }
 }

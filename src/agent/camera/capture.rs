@@ -69,7 +69,7 @@ impl Capture {
             self.pulse.beat(LIVING);
             let (wanted, wish) = {
                 let demand = self.demand.borrow();
-                (demand.is_wanted(), Wish { fps: demand.fps, quality: demand.quality })
+                (demand.is_wanted(), Wish { fps: demand.settings.fps, quality: demand.settings.quality })
             };
             let next = source.next(wish, wanted)?;
             // Whoever was given up while it hung is no longer to be heard.

@@ -121,7 +121,7 @@ impl Camera {
             return;
         }
         while !self.is_needed() {
-            self.health.rest(if self.demand.borrow().on {
+            self.health.rest(if self.demand.borrow().is_on() {
                 "at rest: no link takes its frames"
             } else {
                 "switched off"
@@ -136,7 +136,7 @@ impl Camera {
 
     fn is_needed(&self) -> bool {
         let demand = self.demand.borrow();
-        demand.on && (demand.is_wanted() || !self.rests())
+        demand.is_on() && (demand.is_wanted() || !self.rests())
     }
 
     /// A film is decoded even when it is only kept at its newest picture.
@@ -152,8 +152,10 @@ impl Camera {
                     return;
                 }
             }
-            let off = !self.demand.borrow().on;
-            if off || timeout(LINGER, self.demand.wait_for(|demand| demand.is_wanted() || !demand.on)).await.is_err() {
+            let off = !self.demand.borrow().is_on();
+            if off
+                || timeout(LINGER, self.demand.wait_for(|demand| demand.is_wanted() || !demand.is_on())).await.is_err()
+            {
                 return;
             }
         }
