@@ -1,5 +1,7 @@
 //! Beside a link's messages: who comes in, who does not and why, and an end that has to connect once more.
 
+use std::future::pending;
+
 use anyhow::{Context as _, Result};
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -71,11 +73,22 @@ impl Peers {
 
     /// Waits until there is something to attend to.
     pub(super) async fn changed(&mut self) -> Result<()> {
-        let (gate, again) = (self.gate.as_mut(), self.again);
+        let gate = async {
+            match &mut self.gate {
+                Some(gate) => gate.changed().await,
+                None => pending().await,
+            }
+        };
+        let again = async {
+            match self.again {
+                Some(time) => sleep_until(time).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             changed = self.monitor.changed() => changed,
-            changed = async { gate.expect("asked before").changed().await }, if gate.is_some() => changed,
-            () = async { sleep_until(again.expect("asked before")).await }, if again.is_some() => Ok(()),
+            changed = gate => changed,
+            () = again => Ok(()),
         }
     }
 
