@@ -312,6 +312,7 @@ fn an_agents_bound_pair_takes_in_who_waits() {
     };
     let mut first = comes();
     for _ in 0..20 {
+        assert_eq!(first.next()["type"], "status", "it comes at once, and before frames");
         first.hears("a frame", is_frame_of("door"));
         let second = comes();
         first.hears("that another one waits", |message| {
