@@ -52,9 +52,8 @@ const QUEUE: i32 = 8;
 const DROPPING_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
 
-/// Bytes of the kernel's buffer for what is sent, of which it makes twice as many. Left to itself it grows to megabytes, in
-/// which frames grow old on their way to a peer that does not say what it has seen; with these, 20 megabits a second still
-/// go to the other side of the world.
+/// Bytes of the kernel's buffer for what is sent. Left to itself it grows to megabytes, in which frames grow old on their
+/// way to a peer that does not say what it has seen; these are 50 megabits a second to one that answers in 20 ms.
 const SEND_BUFFER: i32 = 128 * 1024;
 
 /// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
