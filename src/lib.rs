@@ -44,8 +44,7 @@
 //! by libraries that hang worse, damage memory and are large: there the thread starts a process, asks it for each picture,
 //! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames, the readings and
 //! the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in between. libzmq
-//! adds two threads a link, each
-//! link's own, so that a name server that does not answer one is no trouble of another.
+//! adds two threads a link, each link's own, so that a name server that does not answer one is no trouble of another.
 //!
 //! # Deliberately absent
 //!
