@@ -126,7 +126,6 @@ impl Publisher {
         loop {
             let result = self.serve(&mut link, shutdown, pending).await;
             pending.audience.leave();
-            pending.status = true;
             self.demand(pending);
             let opening = link.opening();
             link.close().await;
