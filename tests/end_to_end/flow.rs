@@ -134,6 +134,7 @@ fn a_peer_that_never_says_hello_has_all_frames_even_after_one_that_did() {
     fill(&first, 1);
     drop(first);
     let second = bound();
+    assert_eq!(second.next()["type"], "status", "it comes at once, and before frames");
     let frame = second.hears("a frame", is_frame_of("door"));
     let mut last = seq(&frame);
     for _ in 0..20 {
@@ -312,7 +313,6 @@ fn an_agents_bound_pair_takes_in_who_waits() {
     };
     let mut first = comes();
     for _ in 0..20 {
-        assert_eq!(first.next()["type"], "status", "it comes at once, and before frames");
         first.hears("a frame", is_frame_of("door"));
         let second = comes();
         first.hears("that another one waits", |message| {
