@@ -14,8 +14,8 @@ use harness::{Bench, Shows};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
-/// Each is looked at so often, in turns, and for so long each time: 3,000 frames in all.
-const TURNS: usize = 3;
+/// Each is looked at so often, in turns, and for so long each time: 6,000 frames in all.
+const TURNS: usize = 6;
 const TURN: Duration = Duration::from_secs(10);
 
 const SILENT: usize = 1000;
