@@ -1,7 +1,9 @@
 //! When something was captured, on both clocks.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::libc::{TIME_ERROR, adjtimex, timex};
 use nix::time::{ClockId, clock_gettime};
 
 /// A moment on the wall clock, for the record, and on the monotonic clock, for its age: a wall clock that is set
@@ -44,6 +46,12 @@ impl Stamp {
         clock().saturating_sub(self.age())
     }
 
+    /// What the wall clock would have shown when the monotonic clock showed zero, in microseconds since 1970.
+    #[must_use]
+    pub fn zero_us(&self) -> i64 {
+        self.unix_us - self.monotonic().as_micros() as i64
+    }
+
     /// Microseconds since 1970, UTC, as the wall clock had it.
     #[must_use]
     pub fn unix_us(&self) -> i64 {
@@ -66,4 +74,85 @@ impl Stamp {
 /// What the system's monotonic clock shows: nothing of a system without one.
 fn clock() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
+/// Whether this machine's wall clock is right. A Pi has none that runs while it is off: it begins in the past, until another
+/// clock sets it over the network, and what was captured before is dated right only then.
+#[derive(Debug)]
+pub struct WallClock {
+    synchronised: AtomicBool,
+    /// Since 1970, of the moment at which the monotonic clock showed zero.
+    zero_us: AtomicI64,
+}
+
+/// A moment in no boot of any machine.
+const NEVER: i64 = i64::MIN;
+
+/// When something was, as well as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Date {
+    /// Microseconds since 1970, UTC.
+    pub unix_us: i64,
+    /// It is by a clock that was right.
+    pub synchronised: bool,
+}
+
+impl Default for WallClock {
+    /// As it is now.
+    fn default() -> WallClock {
+        let clock = WallClock { synchronised: AtomicBool::new(false), zero_us: AtomicI64::new(NEVER) };
+        clock.look();
+        clock
+    }
+}
+
+impl WallClock {
+    /// Takes in how it is now. To be called often: each second, say.
+    pub fn look(&self) {
+        let synchronised = is_synchronised();
+        self.synchronised.store(synchronised, Ordering::Relaxed);
+        if synchronised {
+            self.zero_us.store(Stamp::now().zero_us(), Ordering::Relaxed);
+        }
+    }
+
+    /// It was when it was last looked at.
+    #[must_use]
+    pub fn is_synchronised(&self) -> bool {
+        self.synchronised.load(Ordering::Relaxed)
+    }
+
+    /// Microseconds since 1970 of the moment at which the monotonic clock showed zero, by the wall clock when it was last
+    /// synchronised.
+    #[must_use]
+    pub fn zero_us(&self) -> Option<i64> {
+        let zero = self.zero_us.load(Ordering::Relaxed);
+        (zero != NEVER).then_some(zero)
+    }
+
+    /// When something was that was captured in this boot of the machine, by a clock that was `synchronised` then or not.
+    #[must_use]
+    pub fn date(&self, captured: Stamp, synchronised: bool) -> Date {
+        let monotonic_us = captured.monotonic().as_micros() as i64;
+        Date::of(captured.unix_us(), synchronised, monotonic_us, self.zero_us())
+    }
+}
+
+impl Date {
+    /// Of what was captured at `unix_us` by a clock that was `synchronised` then or not, and at `monotonic_us` by the
+    /// monotonic clock, whose zero was at `zero_us` by a clock that was right, if there ever was one.
+    #[must_use]
+    pub fn of(unix_us: i64, synchronised: bool, monotonic_us: i64, zero_us: Option<i64>) -> Date {
+        match zero_us {
+            Some(zero) if !synchronised => Date { unix_us: zero.saturating_add(monotonic_us), synchronised: true },
+            _ => Date { unix_us, synchronised },
+        }
+    }
+}
+
+/// As the kernel has it: whoever sets the clock by another one tells it so, and setting it by hand untells it.
+fn is_synchronised() -> bool {
+    // SAFETY: all of its fields are numbers, for which zero is one; with no modes it is only written to.
+    let state = unsafe { adjtimex(&mut std::mem::zeroed::<timex>()) };
+    state >= 0 && state != TIME_ERROR
 }

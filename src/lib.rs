@@ -21,9 +21,11 @@
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
+//! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
 //! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
+//! - [`store`]: an `SQLite` file that outlives damage and power cuts. Knows no table of its users.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
 //! - [`frame`]: pictures, and the slots for the newest ones. Knows no camera and no wire.
@@ -54,9 +56,11 @@
 pub mod name;
 pub mod clock;
 pub mod quantity;
+pub mod ranges;
 pub mod key;
 pub mod config;
 pub mod certificate;
+pub mod store;
 pub mod reading;
 pub mod jpeg;
 pub mod frame;

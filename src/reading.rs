@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use crate::clock::Stamp;
+use crate::clock::{Stamp, WallClock};
 use crate::name::Name;
 use crate::quantity::Quantity;
 
@@ -34,6 +34,8 @@ pub struct Batch {
     pub port: Name,
     /// As in [`Reading`].
     pub captured: Stamp,
+    /// The wall clock was synchronised then.
+    pub synchronised: bool,
     /// As in [`Reading`].
     pub stale_after: Duration,
     /// The number of the first; the others' count on.
@@ -62,6 +64,8 @@ const MOST_QUANTITIES: usize = 64;
 /// The newest reading of every quantity of every port, and the feed of all readings.
 #[derive(Debug)]
 pub struct State {
+    /// What readings are dated by.
+    pub clock: WallClock,
     current: Mutex<Current>,
     feed: broadcast::Sender<Arc<Batch>>,
 }
@@ -110,20 +114,21 @@ impl Newest {
 
 impl Default for State {
     fn default() -> State {
-        State { current: Mutex::default(), feed: broadcast::Sender::new(FEED) }
+        State { clock: WallClock::default(), current: Mutex::default(), feed: broadcast::Sender::new(FEED) }
     }
 }
 
 impl State {
     /// Takes all of what lines that came together said, and passes it to all followers, in batches.
     pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &mut Vec<(Arc<Quantity>, f64)>) {
+        let synchronised = self.clock.is_synchronised();
         let mut values = values.drain(..).peekable();
         while values.peek().is_some() {
             let values: Box<[_]> = values.by_ref().take(MOST_VALUES).collect();
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             let seq = current.last_seq + 1;
             current.last_seq += values.len() as u64;
-            let batch = Batch { port: port.clone(), captured, stale_after, seq, values };
+            let batch = Batch { port: port.clone(), captured, synchronised, stale_after, seq, values };
             current.renew(&batch);
             // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
             // is no error.

@@ -158,7 +158,7 @@ impl Agent {
                 // First, because the shutdown ends workers too.
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                _ = seconds.tick() => {}
+                _ = seconds.tick() => self.state.clock.look(),
                 () = self.news_since(made) => {}
                 Some(ended) = cameras.join_next() => bail!("a camera's task ended: {ended:?}"),
                 Some(ended) = ports.join_next() => bail!("a port's task ended: {ended:?}"),

@@ -12,6 +12,7 @@ mod error;
 mod link;
 mod quantity;
 mod receiver;
+mod storage;
 mod view;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;
 pub use receiver::{Receiver, Web};
+pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
 
 /// What a configuration file is for.

@@ -27,6 +27,8 @@ pub(super) struct Replies {
     peers: HashMap<Bytes, Peer>,
     /// Connections that had ended when this was last looked at.
     ended: u64,
+    /// Readings are kept here, and acknowledged.
+    acks: bool,
 }
 
 struct Peer {
@@ -38,7 +40,7 @@ struct Peer {
 impl Replies {
     pub(super) fn of(inlet: &Inlet) -> Replies {
         let speaks = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
-        Replies { speaks, peers: HashMap::new(), ended: 0 }
+        Replies { speaks, peers: HashMap::new(), ended: 0, acks: false }
     }
 
     /// Says what is to be said to a peer that sent a message.
@@ -56,7 +58,7 @@ impl Replies {
             if self.peers.len() == MOST {
                 return Ok(());
             }
-            say(link, peer, &Control::hello())?;
+            say(link, peer, &Control::hello(self.acks))?;
         }
         let known = self.peers.entry(peer.clone()).or_insert_with(Peer::new);
         known.heard = Instant::now();
@@ -79,7 +81,7 @@ impl Replies {
     pub(super) fn greet(&mut self, link: &mut Link) -> Result<()> {
         self.peers.retain(|_, peer| peer.heard.elapsed() < GONE);
         for (name, peer) in &self.peers {
-            say(link, name, &Control::hello())?;
+            say(link, name, &Control::hello(self.acks))?;
             peer.seen.values().try_for_each(|seen| say(link, name, seen))?;
         }
         Ok(())

@@ -111,7 +111,9 @@ impl Wall {
     /// Takes in a message.
     pub fn apply(&mut self, message: Message) {
         let known = self.agents.contains_key(message.agent());
-        if !known && self.agents.len() == MOST_AGENTS {
+        // What had to wait is nothing of now, and of a boot that may be long past.
+        let is_past = matches!(&message, Message::Readings(readings) if readings.backlog);
+        if is_past || !known && self.agents.len() == MOST_AGENTS {
             return;
         }
         let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);

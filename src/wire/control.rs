@@ -22,6 +22,19 @@ pub enum Control {
         v: u32,
         /// At least 1.
         window: u32,
+        /// It keeps readings, and acknowledges those that it has.
+        #[serde(default, skip_serializing_if = "is_false")]
+        acks: bool,
+    },
+    /// Readings are kept for good where a power cut leaves them, and need not be sent again.
+    Ack {
+        /// Theirs.
+        boot: Name,
+        /// The number of the first; who keeps all from the start on need not say it.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
+        first: u64,
+        /// The number of the last.
+        seq: u64,
     },
     /// A frame was taken, and another may come.
     Seen {
@@ -53,11 +66,25 @@ pub enum Control {
     },
 }
 
+fn first() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_first(first: &u64) -> bool {
+    *first == self::first()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(truth: &bool) -> bool {
+    !truth
+}
+
 impl Control {
-    /// What a receiver says that takes one frame of a camera at a time.
+    /// What a receiver says that takes one frame of a camera at a time; `acks`: it keeps readings.
     #[must_use]
-    pub fn hello() -> Control {
-        Control::Hello { v: VERSION, window: 1 }
+    pub fn hello(acks: bool) -> Control {
+        Control::Hello { v: VERSION, window: 1, acks }
     }
 
     /// As it is sent.
@@ -78,6 +105,7 @@ impl Control {
         match serde_json::from_slice(json)? {
             Control::Hello { v, .. } if v != VERSION => Err(Malformed::Version(v)),
             Control::Hello { window: 0, .. } => Err(Malformed::Header("a window of 0".into())),
+            Control::Ack { first, seq, .. } if seq < first => Err(Malformed::Header("an ack of nothing".into())),
             control => Ok(control),
         }
     }
@@ -96,7 +124,9 @@ mod tests {
         let (camera, boot) = (Name::nearest("door"), Name::nearest("b"));
         let fps = Fps::try_from(2.5).expect("a rate");
         for control in [
-            Control::hello(),
+            Control::hello(false),
+            Control::hello(true),
+            Control::Ack { boot: boot.clone(), first: 7, seq: u64::MAX },
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },
             Control::Snapshot { camera: camera.clone() },
             Control::Set { camera, on: Some(false), fps: Some(fps), quality: None },
@@ -106,9 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn what_need_not_be_said_has_its_usual_sense() {
+        let boot = Name::nearest("b");
+        assert_eq!(decoded(r#"{"type":"hello","v":1,"window":1}"#), Ok(Control::hello(false)));
+        assert_eq!(decoded(r#"{"type":"ack","boot":"b","seq":8}"#), Ok(Control::Ack { boot, first: 1, seq: 8 }));
+    }
+
+    #[test]
     fn what_is_no_control_is_refused() {
         assert_eq!(decoded(r#"{"type":"hello","v":2,"window":1}"#).unwrap_err(), "header of version 2, not 1");
         assert!(decoded(r#"{"type":"hello","v":1,"window":0}"#).unwrap_err().contains("window of 0"));
+        assert!(decoded(r#"{"type":"ack","boot":"b","first":9,"seq":8}"#).unwrap_err().contains("ack of nothing"));
         assert!(decoded(r#"{"type":"set","camera":"a","fps":0}"#).unwrap_err().contains("not a frame rate"));
         assert!(decoded(r#"{"type":"dance"}"#).is_err());
         assert!(decoded(&"[".repeat(4_000)).is_err());

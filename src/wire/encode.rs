@@ -64,14 +64,20 @@ const VALUE: usize = 64;
 fn header_of_readings(message: &Readings) -> Vec<u8> {
     let values: usize = message.batches.iter().map(|batch| batch.values.len()).sum();
     let mut json = Vec::with_capacity(HEADER + BATCH * message.batches.len() + VALUE * values);
-    let none = Readings { batches: Vec::new(), agent: message.agent.clone(), boot: message.boot.clone(), v: message.v };
+    let (agent, boot) = (message.agent.clone(), message.boot.clone());
+    let none = Readings { v: message.v, agent, boot, backlog: message.backlog, batches: Vec::new() };
     write(&mut json, &HeaderRef::Readings(&none));
     json.truncate(json.len() - "]}".len());
     list(&mut json, &message.batches, |json, batch| {
         field(json, r#"{"seq":"#, &batch.seq);
         field(json, r#","port":"#, &batch.port);
         field(json, r#","captured_at_us":"#, &batch.captured_at_us);
-        field(json, r#","age_ms":"#, &batch.age_ms);
+        if !batch.synchronised {
+            field(json, r#","synchronised":"#, &false);
+        }
+        if let Some(age) = &batch.age_ms {
+            field(json, r#","age_ms":"#, age);
+        }
         field(json, r#","stale_after_ms":"#, &batch.stale_after_ms);
         field(json, r#","stale":"#, &batch.stale);
         json.extend_from_slice(br#","values":["#);
@@ -140,7 +146,8 @@ mod tests {
             seq,
             port: Name::nearest("gas"),
             captured_at_us: -1,
-            age_ms: 2,
+            synchronised: seq != 2,
+            age_ms: (seq != 5).then_some(2),
             stale_after_ms: 10_000,
             stale: seq == 2,
             values: values[..count].to_vec(),
@@ -148,7 +155,8 @@ mod tests {
         let batches = [batch(1, 1), batch(2, 3), batch(5, 2)];
         for count in 0..=batches.len() {
             let (agent, boot) = (Name::nearest("a"), Name::nearest("b"));
-            let readings = Readings { v: VERSION, agent, boot, batches: batches[..count].to_vec() };
+            let readings =
+                Readings { v: VERSION, agent, boot, backlog: count == 2, batches: batches[..count].to_vec() };
             let derived = serde_json::to_string(&HeaderRef::Readings(&readings)).expect("JSON");
             assert_eq!(Message::Readings(readings).to_json(), derived);
         }

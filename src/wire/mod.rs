@@ -19,7 +19,7 @@ pub use control::Control;
 pub use decode::{Malformed, decode};
 pub use encode::{encode, frame_topic};
 
-use crate::clock::Stamp;
+use crate::clock::{Stamp, WallClock};
 use crate::config::{Fps, Quality};
 use crate::name::Name;
 use crate::{frame, reading};
@@ -73,8 +73,11 @@ pub struct Readings {
     pub v: u32,
     /// The agent.
     pub agent: Name,
-    /// As in [`FrameHeader`].
+    /// As in [`FrameHeader`], of the start in which they were captured.
     pub boot: Name,
+    /// They had to wait, for hours or months perhaps, and are no current values.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub backlog: bool,
     /// In the order of their `seq`.
     pub batches: Vec<Batch>,
 }
@@ -88,8 +91,13 @@ pub struct Batch {
     pub port: Name,
     /// When the lines were complete.
     pub captured_at_us: i64,
-    /// From then to sending.
-    pub age_ms: u64,
+    /// The agent's clock was set by another one when they were, or the time was put right since.
+    #[serde(default = "is_usual", skip_serializing_if = "is_true")]
+    pub synchronised: bool,
+    /// From then to sending. Nobody knows it of readings from before the machine was switched off, while a clock that is
+    /// not synchronised is all there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
     /// When they are no longer current.
     pub stale_after_ms: u64,
     /// They were not when they were sent.
@@ -136,6 +144,20 @@ pub struct Reading {
     pub stale: bool,
 }
 
+fn is_usual() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_true(truth: &bool) -> bool {
+    *truth
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(truth: &bool) -> bool {
+    !truth
+}
+
 impl Reading {
     fn at(now: Stamp, reading: &reading::Reading) -> Reading {
         let age = reading.captured.until(now);
@@ -167,8 +189,9 @@ impl Readings {
 }
 
 impl Batch {
-    fn at(now: Stamp, batch: &reading::Batch) -> Batch {
+    fn at(now: Stamp, clock: &WallClock, batch: &reading::Batch) -> Batch {
         let age = batch.captured.until(now);
+        let date = clock.date(batch.captured, batch.synchronised);
         let values = batch.values.iter().map(|(quantity, value)| Value {
             quantity: quantity.name.clone(),
             value: *value,
@@ -177,8 +200,9 @@ impl Batch {
         Batch {
             seq: batch.seq,
             port: batch.port.clone(),
-            captured_at_us: batch.captured.unix_us(),
-            age_ms: age.as_millis() as u64,
+            captured_at_us: date.unix_us,
+            synchronised: date.synchronised,
+            age_ms: Some(age.as_millis() as u64),
             stale_after_ms: batch.stale_after.as_millis() as u64,
             stale: age > batch.stale_after,
             values: values.collect(),
@@ -187,7 +211,9 @@ impl Batch {
 
     /// Each value with all that holds for it.
     pub fn readings(self) -> impl Iterator<Item = Reading> {
-        let Batch { seq, port, captured_at_us, age_ms, stale_after_ms, stale, values } = self;
+        let Batch { seq, port, captured_at_us, age_ms, stale_after_ms, stale, values, .. } = self;
+        // What has no age that is known is older than anything.
+        let age_ms = age_ms.unwrap_or(u64::MAX);
         values.into_iter().enumerate().map(move |(place, Value { quantity, value, unit })| Reading {
             // From a network: any number at all.
             seq: seq.saturating_add(place as u64),
@@ -290,10 +316,18 @@ impl Message {
 
     /// Readings as they are sent now.
     #[must_use]
-    pub fn readings(agent: &Name, boot: &Name, batches: &[Arc<reading::Batch>]) -> Message {
+    pub fn readings(agent: &Name, boot: &Name, clock: &WallClock, batches: &[Arc<reading::Batch>]) -> Message {
         let now = Stamp::now();
-        let batches = batches.iter().map(|batch| Batch::at(now, batch)).collect();
-        Message::Readings(Readings { v: VERSION, agent: agent.clone(), boot: boot.clone(), batches })
+        let batches = batches.iter().map(|batch| Batch::at(now, clock, batch)).collect();
+        let (agent, boot) = (agent.clone(), boot.clone());
+        Message::Readings(Readings { v: VERSION, agent, boot, backlog: false, batches })
+    }
+
+    /// Readings that had to wait.
+    #[must_use]
+    pub fn backlog(agent: &Name, boot: &Name, batches: Vec<Batch>) -> Message {
+        let (agent, boot) = (agent.clone(), boot.clone());
+        Message::Readings(Readings { v: VERSION, agent, boot, backlog: true, batches })
     }
 
     /// A status as it is sent now.

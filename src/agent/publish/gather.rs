@@ -94,13 +94,13 @@ impl Gathered {
 /// At most this long is a batch as JSON, where each character of a name may be two.
 fn length(batch: &Batch) -> usize {
     let values = batch.values.iter().map(|(quantity, _)| 64 + 2 * quantity.name.len() + 2 * quantity.unit.len());
-    192 + values.sum::<usize>()
+    216 + values.sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Stamp;
+    use crate::clock::{Stamp, WallClock};
     use crate::name::Name;
     use crate::quantity::Quantity;
     use crate::wire::Message;
@@ -113,11 +113,14 @@ mod tests {
             let batch = Arc::new(Batch {
                 port: name.clone(),
                 captured: Stamp::now(),
+                synchronised: false,
                 stale_after: Duration::from_hours(1_000_000),
                 seq: u64::MAX - 2,
                 values: vec![(Arc::clone(&quantity), -f64::MIN_POSITIVE), (quantity, f64::MAX)].into(),
             });
-            let json = |batches: &[Arc<Batch>]| Message::readings(&name, &name, batches).to_json().len();
+            let json = |batches: &[Arc<Batch>]| {
+                Message::readings(&name, &name, &WallClock::default(), batches).to_json().len()
+            };
             let written = json(std::slice::from_ref(&batch)) - json(&[]);
             assert!(written <= length(&batch), "{written} bytes, {} counted", length(&batch));
         }

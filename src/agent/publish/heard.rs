@@ -49,7 +49,7 @@ impl Publisher {
                 }
             }
             // What another start of this agent has sent.
-            Control::Seen { .. } | Control::Hello { .. } => {}
+            Control::Seen { .. } | Control::Hello { .. } | Control::Ack { .. } => {}
         }
     }
 }

@@ -204,7 +204,7 @@ impl Publisher {
     /// Sends one message if there is one to be sent; `now`: readings, too, if there are any.
     fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
         if let Some(batches) = self.readings.message(now) {
-            let message = Message::readings(&self.agent, &self.boot, batches);
+            let message = Message::readings(&self.agent, &self.boot, &self.state.clock, batches);
             let sent = self.send(link, &message, pending)?;
             if sent {
                 self.readings.sent();

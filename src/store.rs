@@ -1,0 +1,265 @@
+//! An `SQLite` file that outlives power cuts and damage, and is one program's.
+//!
+//! It is in WAL mode with synchronous FULL: what was committed is on the disk. A file that is damaged, or is none of ours,
+//! is set aside under another name, so that whoever needs a store has one.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// What a file is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Marks the files of this kind (`PRAGMA application_id`).
+    pub application_id: i32,
+    /// Of the schema (`PRAGMA user_version`); a file of a later one is left alone.
+    pub version: i32,
+    /// Makes the tables of a new file.
+    pub schema: &'static str,
+}
+
+/// An open store. The file is this program's for as long.
+#[derive(Debug)]
+pub struct Store {
+    /// To the file.
+    pub connection: Connection,
+    /// What was in its place and could not be used: where it is now, and what is the matter with it.
+    pub set_aside: Option<(PathBuf, String)>,
+    _lock: File,
+}
+
+/// Why a store cannot be had or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Another program has it.
+    #[error("{} is in use by another program", .0.display())]
+    InUse(PathBuf),
+    /// A newer watchpost has written it, and would not understand what this one did to it.
+    #[error("{} was written by a newer watchpost", .0.display())]
+    Newer(PathBuf),
+    /// The disk has no room.
+    #[error("the disk is full")]
+    Full,
+    /// The disk takes nothing.
+    #[error("the disk is read-only")]
+    ReadOnly,
+    /// Reading or writing failed; what was written may not be there.
+    #[error("the disk fails: {0}")]
+    Disk(String),
+    /// The file makes no sense.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Trouble::Full,
+            Some(ErrorCode::ReadOnly) => Trouble::ReadOnly,
+            Some(ErrorCode::SystemIoFailure) => Trouble::Disk(text),
+            // The last three are what a damaged schema looks like: a table or a column that is not there, a value that is of
+            // another type.
+            Some(
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch,
+            )
+            | None => Trouble::Damaged(text),
+            Some(_) => Trouble::Other(text),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
+            io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+            _ => Trouble::Other(error.to_string()),
+        }
+    }
+}
+
+/// A damaged file is kept under one of so many names; the last is used over and over.
+const ASIDE: u32 = 3;
+
+/// How long another process, which looks at the file, is waited for.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// From this size on what was written ahead is moved into the file.
+const AHEAD: u64 = 4 * 1024 * 1024;
+
+impl Kind {
+    /// Opens the file, which is made with its directory if there is none. All of it is looked at, which takes as long as
+    /// reading it does.
+    ///
+    /// # Errors
+    /// When it is in use or newer, or the disk does not allow it.
+    pub fn open(&self, path: &Path) -> Result<Store, Trouble> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let lock = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Trouble::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        match self.connect(path) {
+            Ok(connection) => Ok(Store { connection, set_aside: None, _lock: lock }),
+            Err(Trouble::Damaged(what)) => {
+                let aside = set_aside(path)?;
+                let connection = self.connect(path)?;
+                Ok(Store { connection, set_aside: Some((aside, what)), _lock: lock })
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Opens a file for reading, whoever has it.
+    ///
+    /// # Errors
+    /// When it is not there, or none of this kind.
+    pub fn read(&self, path: &Path) -> Result<Connection, Trouble> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        self.recognise(path, &connection)?;
+        Ok(connection)
+    }
+
+    fn connect(&self, path: &Path) -> Result<Connection, Trouble> {
+        let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        // SQLite would delete it: it is not what such a file could have had.
+        if is_empty && fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+            return Err(Trouble::Damaged("empty, and something was to be written into it".to_owned()));
+        }
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        // Looks at each page more closely; nothing of the rest is to happen behind our back.
+        connection.execute_batch(
+            "PRAGMA cell_size_check = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+             PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY",
+        )?;
+        let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(Trouble::Other(format!("{} cannot be written ahead ({mode})", path.display())));
+        }
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 && id(&connection)? == 0 {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(self.schema)?;
+            transaction.pragma_update(None, "application_id", self.application_id)?;
+            transaction.pragma_update(None, "user_version", self.version)?;
+            transaction.commit()?;
+        }
+        self.recognise(path, &connection)?;
+        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found == "ok" { Ok(connection) } else { Err(Trouble::Damaged(found)) }
+    }
+
+    fn recognise(&self, path: &Path, connection: &Connection) -> Result<(), Trouble> {
+        if id(connection)? != self.application_id {
+            return Err(Trouble::Damaged("a file of another kind".to_owned()));
+        }
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > self.version { Err(Trouble::Newer(path.to_owned())) } else { Ok(()) }
+    }
+}
+
+fn id(connection: &Connection) -> Result<i32, Trouble> {
+    Ok(connection.pragma_query_value(None, "application_id", |row| row.get(0))?)
+}
+
+impl Store {
+    /// Moves what was written ahead into the file, when it has become much. To be called after a commit: `SQLite` would do it
+    /// by itself, and not say when it fails.
+    ///
+    /// # Errors
+    /// When reading or writing fails.
+    pub fn tidy(&self) -> Result<(), Trouble> {
+        let ahead = self.connection.path().map(|path| beside(Path::new(path), "-wal"));
+        if ahead.is_some_and(|wal| fs::metadata(wal).is_ok_and(|wal| wal.len() > AHEAD)) {
+            // One who reads meanwhile is not waited for; the next time will do.
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a file, with what was written ahead of it, another name.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = |number| beside(path, &format!(".damaged-{number}"));
+    let aside = (1..ASIDE).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE));
+    fs::rename(path, &aside)?;
+    for (ending, keep) in [("-wal", true), ("-shm", false)] {
+        let (from, to) = (beside(path, ending), beside(&aside, ending));
+        let moved = if keep { fs::rename(&from, &to) } else { fs::remove_file(&from) };
+        match moved {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind { application_id: 7, version: 1, schema: "CREATE TABLE t(n INTEGER)" };
+
+    fn count(store: &Store) -> i64 {
+        store.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("a table")
+    }
+
+    #[test]
+    fn what_is_kept_is_there_again_and_is_one_programs() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("new/store.sqlite");
+        let store = KIND.open(&path).expect("a new one");
+        store.connection.execute("INSERT INTO t VALUES (1)", []).expect("it is written");
+        assert!(matches!(KIND.open(&path), Err(Trouble::InUse(_))));
+        assert!(KIND.read(&path).is_ok(), "reading is for anyone");
+        drop(store);
+        let store = KIND.open(&path).expect("the same");
+        assert_eq!((count(&store), &store.set_aside), (1, &None));
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_ours_is_set_aside_and_one_of_a_newer_version_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.sqlite");
+        let other = Kind { application_id: 8, ..KIND };
+        let wrong: [&dyn Fn(); 3] = [
+            &|| fs::write(&path, "no database at all").expect("it is written"),
+            &|| drop(other.open(&path).expect("a new one")),
+            &|| {
+                fs::write(&path, "").expect("it is written");
+                fs::write(beside(&path, "-wal"), "something").expect("it is written");
+            },
+        ];
+        for make in wrong {
+            make();
+            let store = KIND.open(&path).expect("a new one");
+            let (aside, _) = store.set_aside.as_ref().expect("what was there");
+            assert!(aside.exists());
+            assert_eq!(count(&store), 0);
+            drop(store);
+            fs::remove_file(&path).expect("it is there");
+        }
+        drop(Kind { version: 2, ..KIND }.open(&path).expect("a new one"));
+        assert!(matches!(KIND.open(&path), Err(Trouble::Newer(_))));
+    }
+}
