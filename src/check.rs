@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
 use crate::certificate::{Allowed, KeyPair};
-use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Quantity, Receiver, Rotate, Source};
+use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Outlet, Quantity, Receiver, Rotate, Source};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -50,7 +50,19 @@ fn describe_agent(agent: &Agent) -> String {
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
         line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the agent runs"));
     }
+    text.push_str(&describe_spool(agent));
     text
+}
+
+fn describe_spool(agent: &Agent) -> String {
+    let what = match &agent.spool {
+        _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
+            "none: no link has the pattern pair or dealer and the format watchpost".to_owned()
+        }
+        None => "off".to_owned(),
+        Some(spool) => format!("{}, at most {}", spool.path.display(), spool.max_size),
+    };
+    format!("spool {what}\n")
 }
 
 fn describe_view(camera: &Camera) -> String {

@@ -78,6 +78,8 @@ fn agent_config(terminal: &str, link: &str) -> Result<config::Agent> {
         [[link]]
         pattern = "pair"
         connect = "{link}"
+        [spool]
+        off = true
         "#
     );
     Ok(config::agent_from(&text, "the demo's own configuration".as_ref())?)

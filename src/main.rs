@@ -11,10 +11,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use watchpost::agent::{self, spool};
 use watchpost::devices::{Devices, Roots};
 use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
-use watchpost::{agent, check, config, demo, keygen};
+use watchpost::{check, config, demo, keygen};
 
 /// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
 #[derive(Parser)]
@@ -68,6 +69,15 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
+    /// Say how many readings wait for which receiver, or keep nothing more for one that has gone for good.
+    Spool {
+        /// The agent's configuration.
+        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
+        config: PathBuf,
+        /// The address of a link that the configuration does not have any more.
+        #[arg(long, value_name = "ADDRESS")]
+        forget: Option<String>,
+    },
     /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
     Devices {
         /// The agent's configuration, whose cameras are to fit on their USB buses [default:
@@ -114,6 +124,14 @@ fn run(cli: Cli) -> Result<()> {
         Command::Keygen { name, dir } => {
             let name = name.map_or_else(|| Ok(config::host_name()), Name::try_from)?;
             print(&keygen::run(&name, &dir)?);
+            Ok(())
+        }
+        Command::Spool { config, forget } => {
+            let config = config::agent(&config)?;
+            if let Some(link) = forget {
+                spool::forget(&config, &link)?;
+            }
+            print(&spool::list(&config)?);
             Ok(())
         }
         Command::Devices { config } => devices(config.as_deref()),

@@ -144,10 +144,11 @@ impl State {
         newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
-    /// Every reading from now on.
+    /// Every reading from now on, and the number of the last before.
     #[must_use]
-    pub fn follow(&self) -> broadcast::Receiver<Arc<Batch>> {
-        self.feed.subscribe()
+    pub fn follow(&self) -> (broadcast::Receiver<Arc<Batch>>, u64) {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.feed.subscribe(), current.last_seq)
     }
 }
 

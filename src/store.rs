@@ -28,7 +28,7 @@ pub struct Store {
     pub connection: Connection,
     /// What was in its place and could not be used: where it is now, and what is the matter with it.
     pub set_aside: Option<(PathBuf, String)>,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a store cannot be had or used.
@@ -111,11 +111,11 @@ impl Kind {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         match self.connect(path) {
-            Ok(connection) => Ok(Store { connection, set_aside: None, _lock: lock }),
+            Ok(connection) => Ok(Store { connection, set_aside: None, lock }),
             Err(Trouble::Damaged(what)) => {
-                let aside = set_aside(path)?;
+                let aside = set_aside(path, path)?;
                 let connection = self.connect(path)?;
-                Ok(Store { connection, set_aside: Some((aside, what)), _lock: lock })
+                Ok(Store { connection, set_aside: Some((aside, what)), lock })
             }
             Err(trouble) => Err(trouble),
         }
@@ -126,8 +126,19 @@ impl Kind {
     /// # Errors
     /// When it is not there, or none of this kind.
     pub fn read(&self, path: &Path) -> Result<Connection, Trouble> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        self.beside_its_owner(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens a file for a small change, whoever has it.
+    ///
+    /// # Errors
+    /// As [`Kind::read`].
+    pub fn join(&self, path: &Path) -> Result<Connection, Trouble> {
+        self.beside_its_owner(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    fn beside_its_owner(&self, path: &Path, how: OpenFlags) -> Result<Connection, Trouble> {
+        let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY)?;
         self.recognise(path, &connection)?;
         Ok(connection)
@@ -177,6 +188,18 @@ fn id(connection: &Connection) -> Result<i32, Trouble> {
 }
 
 impl Store {
+    /// Sets the file aside and begins another one.
+    ///
+    /// # Errors
+    /// As [`Kind::open`].
+    pub fn renew(self, kind: &Kind, path: &Path, what: &str) -> Result<Store, Trouble> {
+        let Store { connection, lock, .. } = self;
+        drop(connection);
+        let aside = set_aside(path, path)?;
+        let connection = kind.connect(path)?;
+        Ok(Store { connection, set_aside: Some((aside, what.to_owned())), lock })
+    }
+
     /// Moves what was written ahead into the file, when it has become much. To be called after a commit: `SQLite` would do it
     /// by itself, and not say when it fails.
     ///
@@ -192,23 +215,47 @@ impl Store {
     }
 }
 
-/// Gives a file, with what was written ahead of it, another name.
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let name = |number| beside(path, &format!(".damaged-{number}"));
+/// Gives a file a name that says that it is damaged, and whose place it was in; gives that name.
+///
+/// # Errors
+/// When the disk does not allow it.
+pub fn set_aside(file: &Path, place: &Path) -> io::Result<PathBuf> {
+    let name = |number| beside(place, &format!(".damaged-{number}"));
     let aside = (1..ASIDE).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE));
-    fs::rename(path, &aside)?;
-    for (ending, keep) in [("-wal", true), ("-shm", false)] {
-        let (from, to) = (beside(path, ending), beside(&aside, ending));
-        let moved = if keep { fs::rename(&from, &to) } else { fs::remove_file(&from) };
-        match moved {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
+    rename(file, &aside)?;
     Ok(aside)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// Gives a file that is not open, with what was written ahead of it, another name.
+///
+/// # Errors
+/// When the disk does not allow it.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    remove(to)?;
+    for ending in ["", "-wal"] {
+        if_there(fs::rename(beside(from, ending), beside(to, ending)))?;
+    }
+    remove(from)
+}
+
+/// Removes a file that is not open, with what is beside it.
+///
+/// # Errors
+/// When the disk does not allow it.
+pub fn remove(path: &Path) -> io::Result<()> {
+    ["", "-wal", "-shm"].into_iter().try_for_each(|ending| if_there(fs::remove_file(beside(path, ending))))
+}
+
+fn if_there(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// A path with more behind its name.
+#[must_use]
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

@@ -20,6 +20,8 @@ pub enum Kind {
     Port,
     /// A ZeroMQ socket.
     Link,
+    /// Where readings are kept.
+    Spool,
 }
 
 /// The health of one camera, port or link; its worker reports, the status reads. Cheap to clone.
@@ -176,6 +178,11 @@ impl Part {
         *self.now().counts.entry(what.into()).or_default() += n;
     }
 
+    /// What there is of `what` now.
+    pub fn gauge(&self, what: &'static str, n: u64) {
+        self.now().counts.insert(what.into(), n);
+    }
+
     /// As a status message says it.
     #[must_use]
     pub fn status(&self) -> PartStatus {
@@ -202,6 +209,7 @@ impl Part {
             Kind::Camera => "camera",
             Kind::Port => "port",
             Kind::Link => "link",
+            Kind::Spool => "spool",
         }
     }
 

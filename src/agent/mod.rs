@@ -12,6 +12,7 @@ pub mod health;
 pub mod line;
 pub mod publish;
 pub mod serial;
+pub mod spool;
 pub mod transform;
 
 use std::collections::hash_map::RandomState;
@@ -26,7 +27,7 @@ use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{self, OutPattern};
+use crate::config::{self, OutPattern, Outlet};
 use crate::frame::Slots;
 use crate::name::Name;
 use crate::reading::State;
@@ -34,8 +35,9 @@ use crate::wire::{self, PartStatus, Status, Tally};
 use camera::Camera;
 use demand::SharedDemand;
 use health::{Kind, Part};
-use publish::{Gathered, Publisher};
+use publish::{Backlog, Gathered, Publisher};
 use serial::Port;
+use spool::Spool;
 
 /// How often a status is made; sooner when a part is otherwise than before, but never sooner than this after the last:
 /// what comes together is said together.
@@ -51,10 +53,13 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
     info!("agent {} started, boot {}", agent.config.name, agent.boot);
     let sources = shutdown.child_token();
     let links_end = CancellationToken::new();
+    let spool = agent.spool()?;
     let mut links = JoinSet::new();
-    for publisher in agent.publishers() {
+    for publisher in agent.publishers(spool.as_ref()) {
         links.spawn(publisher.run(links_end.clone()));
     }
+    let spooled = CancellationToken::new();
+    let spooling = spool.as_ref().map(|spool| tokio::spawn(spool.follow(agent.state.follow().0, spooled.clone())));
     let mut ports = JoinSet::new();
     for (port, health) in agent.config.serial.iter().zip(agent.health_of(Kind::Port)) {
         let port = Port {
@@ -69,14 +74,21 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
     for camera in agent.cameras() {
         cameras.spawn(camera.run(sources.clone()));
     }
-    let watched = agent.watch(&mut cameras, &mut ports, &mut links, &shutdown).await;
+    let watched = agent.watch(&mut cameras, &mut ports, &mut links, spool.as_ref(), &shutdown).await;
 
     // Sources first, links last: what was captured until now is still sent.
     sources.cancel();
     ports.join_all().await;
     cameras.join_all().await;
+    spooled.cancel();
+    if let Some(spooling) = spooling {
+        spooling.await?;
+    }
     links_end.cancel();
     let sent = links.join_all().await;
+    if let Some(spool) = spool {
+        spool.end().await;
+    }
     watched.map(|()| sent)
 }
 
@@ -102,7 +114,9 @@ impl Agent {
             let name = format!("{:?}-{}", l.pattern, index + 1).to_lowercase();
             part(Kind::Link, Name::nearest(&name), format!("{}{}", l.end.address(), l.secrecy()))
         });
-        let health: Vec<Part> = cameras.chain(ports).chain(links).collect();
+        let spool = config.spool.iter().filter(|_| config.links.iter().any(Outlet::is_acknowledged));
+        let spool = spool.map(|spool| part(Kind::Spool, Name::nearest("spool"), spool.path.display().to_string()));
+        let health: Vec<Part> = cameras.chain(ports).chain(links).chain(spool).collect();
         let slots = Slots::new(config.cameras.len());
         let demands: Vec<SharedDemand> = config.cameras.iter().map(SharedDemand::new).collect();
         let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health, &demands)));
@@ -113,10 +127,27 @@ impl Agent {
         self.health.iter().filter(move |part| part.is(kind))
     }
 
-    fn publishers(&self) -> impl Iterator<Item = Publisher> {
+    /// The spool, if there is to be one: links of some patterns and formats have nobody who could acknowledge anything.
+    fn spool(&self) -> Result<Option<Spool>> {
+        let (Some(config), Some(health)) = (&self.config.spool, self.health_of(Kind::Spool).next()) else {
+            return Ok(None);
+        };
+        let kept = self.config.links.iter().filter(|link| link.is_acknowledged());
+        let links = kept.map(|link| link.end.address().to_string()).collect();
+        Spool::start(config, links, &self.boot, &self.state, health.clone()).map(Some)
+    }
+
+    fn publishers(&self, spool: Option<&Spool>) -> impl Iterator<Item = Publisher> {
+        let mut kept = 0;
         self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
             // A pub link begins with its first subscriber.
             let heard = (outlet.pattern != OutPattern::Pub).then_some(0);
+            let kept_by = spool.filter(|_| outlet.is_acknowledged());
+            let ours = kept_by.map(|spool| {
+                kept += 1;
+                spool.shelf(kept - 1)
+            });
+            let (feed, _) = self.state.follow();
             Publisher {
                 number,
                 agent: self.config.name.clone(),
@@ -125,7 +156,8 @@ impl Agent {
                 cameras: self.config.cameras.clone(),
                 demands: self.demands.clone(),
                 state: Arc::clone(&self.state),
-                readings: Gathered::new(self.state.follow(), heard, health.clone()),
+                readings: Gathered::new(feed, heard, health.clone(), ours.clone()),
+                backlog: ours.map(Backlog::new),
                 newest: self.slots.follow(),
                 status: self.status.subscribe(),
                 health: health.clone(),
@@ -149,6 +181,7 @@ impl Agent {
         cameras: &mut JoinSet<()>,
         ports: &mut JoinSet<()>,
         links: &mut JoinSet<Tally>,
+        spool: Option<&Spool>,
         shutdown: &CancellationToken,
     ) -> Result<()> {
         let mut seconds = interval(STATUS);
@@ -165,6 +198,9 @@ impl Agent {
                 Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
             }
             made = Instant::now();
+            if let Some(spool) = spool {
+                spool.report();
+            }
             self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health, &self.demands)));
         }
     }
@@ -186,6 +222,7 @@ fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand]) 
         cameras: cameras.map(|(part, demand)| PartStatus { settings: Some(demand.settings()), ..part }).collect(),
         ports: of(Kind::Port).collect(),
         links: of(Kind::Link).collect(),
+        spool: of(Kind::Spool).next(),
         readings: Vec::new(),
     }
 }

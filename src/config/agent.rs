@@ -12,6 +12,7 @@ use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
 use super::quantity::{self, Quantity};
+use super::spool::{self, Spool};
 use crate::name::Name;
 use crate::quantity::{is_label, known};
 
@@ -28,6 +29,8 @@ pub struct Agent {
     pub cameras: Vec<Camera>,
     /// Where everything goes.
     pub links: Vec<Outlet>,
+    /// Where readings are kept until their receivers have them, if they are.
+    pub spool: Option<Spool>,
 }
 
 /// One board on a serial port.
@@ -59,6 +62,7 @@ struct File {
     camera: Vec<Spanned<Camera>>,
     #[serde(default)]
     link: Vec<Spanned<OutletTable>>,
+    spool: Option<Spanned<spool::Table>>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +113,8 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
     }
-    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links })
+    let spool = Spool::check(file.spool)?;
+    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links, spool })
 }
 
 fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {

@@ -53,6 +53,14 @@ pub struct Outlet {
     pub curve: Option<Curve>,
 }
 
+impl Outlet {
+    /// Its receiver can acknowledge readings.
+    #[must_use]
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self.pattern, OutPattern::Pair | OutPattern::Dealer) && self.format == Format::Watchpost
+    }
+}
+
 /// The socket patterns of an agent's link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -12,6 +12,7 @@ mod error;
 mod link;
 mod quantity;
 mod receiver;
+mod spool;
 mod storage;
 mod view;
 
@@ -25,6 +26,7 @@ pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;
 pub use receiver::{Receiver, Web};
+pub use spool::Spool;
 pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
 

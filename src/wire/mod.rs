@@ -244,11 +244,14 @@ pub struct Status {
     pub ports: Vec<PartStatus>,
     /// Its links, likewise.
     pub links: Vec<PartStatus>,
+    /// Where it keeps readings, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<PartStatus>,
     /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
     pub readings: Vec<Reading>,
 }
 
-/// How one camera, port or link is.
+/// How one camera, port or link is, or the spool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartStatus {
     /// Its name; a link's is its address.

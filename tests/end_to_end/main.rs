@@ -42,6 +42,8 @@ mod video;
 mod views;
 /// How the programs end.
 mod shutdown;
+/// What the agent keeps until its receivers have it.
+mod spool;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;

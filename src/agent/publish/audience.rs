@@ -114,11 +114,14 @@ impl Audience {
 
     fn hear_receiver(&mut self, parts: &[Bytes]) -> Heard {
         match Control::decode(parts) {
-            Ok(Control::Hello { window, .. }) => self.flow.hello(window),
-            Ok(control) => return Heard::Asks(control),
-            Err(malformed) => return Heard::Malformed(malformed),
+            Ok(control) => {
+                if let Control::Hello { window, .. } = control {
+                    self.flow.hello(window);
+                }
+                Heard::Asks(control)
+            }
+            Err(malformed) => Heard::Malformed(malformed),
         }
-        Heard::Nothing
     }
 
     /// It has seen the camera's frames up to this one.

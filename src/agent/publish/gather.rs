@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::agent::health::Part;
+use crate::agent::spool::Shelf;
 use crate::reading::Batch;
 
 /// Readings wait this long for others, counted from the last message that had some, and a message with about so many
@@ -14,6 +15,9 @@ use crate::reading::Batch;
 /// every moment.
 const GATHER: Duration = Duration::from_millis(5);
 const FULL: usize = 40 * 1024;
+
+/// Batches that wait while a link takes them as they come.
+const BEHIND: usize = 256;
 
 /// Readings on their way from the feed to a message.
 pub struct Gathered {
@@ -26,13 +30,21 @@ pub struct Gathered {
     /// The number of the last reading that was taken from the feed; `None`: what came before was for nobody.
     heard: Option<u64>,
     health: Part,
+    /// What is missed here can be had from there.
+    shelf: Option<Shelf>,
+    missed: bool,
 }
 
 impl Gathered {
     /// All of the feed from `heard` on.
     #[must_use]
-    pub fn new(feed: broadcast::Receiver<Arc<Batch>>, heard: Option<u64>, health: Part) -> Gathered {
-        Gathered { feed, batches: Vec::new(), length: 0, due: Instant::now(), heard, health }
+    pub fn new(
+        feed: broadcast::Receiver<Arc<Batch>>,
+        heard: Option<u64>,
+        health: Part,
+        shelf: Option<Shelf>,
+    ) -> Gathered {
+        Gathered { feed, batches: Vec::new(), length: 0, due: Instant::now(), heard, health, shelf, missed: false }
     }
 
     /// Waits until there is something to be sent.
@@ -74,6 +86,29 @@ impl Gathered {
         self.heard = None;
     }
 
+    /// So much waits that what comes now would come late.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.feed.len() > BEHIND
+    }
+
+    /// Goes on with what comes from now on, after the number `last`; what waited is missed.
+    pub fn skip(&mut self, feed: broadcast::Receiver<Arc<Batch>>, last: u64) {
+        self.feed = feed;
+        self.batches.clear();
+        self.length = 0;
+        self.heard = Some(last);
+        self.missed = true;
+        if let Some(shelf) = &self.shelf {
+            shelf.live_from(last + 1);
+        }
+    }
+
+    /// Whether something was missed that can be had from the spool, since this was last asked.
+    pub fn missed(&mut self) -> bool {
+        std::mem::take(&mut self.missed)
+    }
+
     /// Batches that were not sent yet.
     #[must_use]
     pub fn left(&self) -> usize {
@@ -82,7 +117,10 @@ impl Gathered {
 
     fn take(&mut self, batch: Arc<Batch>) {
         let missed = self.heard.map_or(0, |heard| batch.seq - heard - 1);
-        if missed > 0 {
+        if let Some(shelf) = &self.shelf {
+            shelf.claim(batch.seq, batch.last_seq());
+            self.missed |= missed > 0;
+        } else if missed > 0 {
             self.health.count("readings lost", missed);
         }
         self.heard = Some(batch.last_seq());

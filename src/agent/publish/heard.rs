@@ -25,7 +25,7 @@ impl Publisher {
     }
 
     /// Does what a receiver asks for, as far as it concerns a camera of this link.
-    fn obey(&self, control: Control, pending: &mut Pending) {
+    fn obey(&mut self, control: Control, pending: &mut Pending) {
         let place = |name: &Name| {
             let place = self.cameras.iter().position(|camera| camera.name == *name);
             place.filter(|camera| pending.audience.may_have(*camera))
@@ -49,7 +49,17 @@ impl Publisher {
                 }
             }
             // What another start of this agent has sent.
-            Control::Seen { .. } | Control::Hello { .. } | Control::Ack { .. } => {}
+            Control::Seen { .. } => {}
+            Control::Hello { acks, .. } => {
+                if let Some(backlog) = &mut self.backlog {
+                    backlog.hello(acks);
+                }
+            }
+            Control::Ack { boot, first, seq } => {
+                if let Some(backlog) = &mut self.backlog {
+                    backlog.ack(&boot, first, seq);
+                }
+            }
         }
     }
 }

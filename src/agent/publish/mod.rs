@@ -4,7 +4,9 @@
 //! their bounded feed: sensors, cameras and other links never notice.
 
 mod audience;
+mod backlog;
 mod card;
+mod drain;
 mod flow;
 mod gather;
 mod heard;
@@ -20,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use backlog::Backlog;
 pub use gather::Gathered;
 
 use super::demand::SharedDemand;
@@ -57,6 +60,8 @@ pub struct Publisher {
     pub state: Arc<State>,
     /// Every reading.
     pub readings: Gathered,
+    /// Those that the receiver lacks, if the spool keeps for this link.
+    pub backlog: Option<Backlog>,
     /// Every camera's newest frame.
     pub newest: watch::Receiver<Newest>,
     /// How the agent is.
@@ -87,6 +92,8 @@ struct Pending {
     takes: Vec<bool>,
     /// Since when it waits for one frame of each camera.
     snapshots: Vec<Option<Instant>>,
+    /// After a page of the backlog a frame has its turn.
+    page_was_last: bool,
 }
 
 impl Publisher {
@@ -100,6 +107,7 @@ impl Publisher {
             audience: Audience::of(&self.outlet, &self.agent, &self.cameras),
             takes: vec![false; self.cameras.len()],
             snapshots: vec![None; self.cameras.len()],
+            page_was_last: false,
             tally: Tally::default(),
         };
         while let Err(error) = self.run_once(&shutdown, &mut pending).await {
@@ -126,6 +134,7 @@ impl Publisher {
         loop {
             let result = self.serve(&mut link, shutdown, pending).await;
             pending.audience.leave();
+            self.begin_anew();
             self.demand(pending);
             let opening = link.opening();
             link.close().await;
@@ -141,7 +150,10 @@ impl Publisher {
         let mut end = None;
         loop {
             // Whoever is there now knows nothing of this agent yet.
-            pending.status |= pending.audience.ended(link.ended());
+            if pending.audience.ended(link.ended()) {
+                pending.status = true;
+                self.begin_anew();
+            }
             if link.is_deaf()? {
                 return Ok(());
             }
@@ -174,7 +186,9 @@ impl Publisher {
                 let left = self.readings_left();
                 if left == 0 || Instant::now() >= end {
                     if left > 0 {
-                        warn!("link {}: the last {left} batches of readings were not taken", self.outlet.end.address());
+                        let later = if self.backlog.is_some() { "; the spool has them" } else { "" };
+                        let address = self.outlet.end.address();
+                        warn!("link {address}: the last {left} batches of readings were not taken{later}");
                     }
                     return Ok(());
                 }
@@ -187,6 +201,7 @@ impl Publisher {
                 () = shutdown.cancelled() => {}
                 changed = link.changed() => changed?,
                 () = self.readings.ready(), if writable => {}
+                () = more(self.backlog.as_mut()), if writable => {}
                 _ = self.newest.changed(), if writable => {}
                 _ = self.status.changed() => pending.status = true,
             }
@@ -203,11 +218,16 @@ impl Publisher {
 
     /// Sends one message if there is one to be sent; `now`: readings, too, if there are any.
     fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
+        self.catch_up();
         if let Some(batches) = self.readings.message(now) {
+            let (first, last) = (batches[0].seq, batches[batches.len() - 1].last_seq());
             let message = Message::readings(&self.agent, &self.boot, &self.state.clock, batches);
             let sent = self.send(link, &message, pending)?;
             if sent {
                 self.readings.sent();
+                if let Some(backlog) = &mut self.backlog {
+                    backlog.live_was_sent(&self.boot, first, last);
+                }
             }
             return Ok(sent);
         }
@@ -220,6 +240,15 @@ impl Publisher {
         if let Some(camera) = self.next_down(pending) {
             return self.send_no_signal(link, camera, pending);
         }
+        // In turns, so that neither holds up the other.
+        let page_first = !std::mem::take(&mut pending.page_was_last);
+        if page_first && self.send_page(link, pending)? || self.send_frame(link, pending)? {
+            return Ok(true);
+        }
+        Ok(!page_first && self.send_page(link, pending)?)
+    }
+
+    fn send_frame(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
         let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };
         let skipped = jpeg.seq - pending.sent[camera] - 1;
         let name = &self.cameras[camera].name;
@@ -237,6 +266,41 @@ impl Publisher {
             pending.turn = camera + 1;
         }
         Ok(sent)
+    }
+
+    /// Sends what the receiver lacks next of the spool.
+    fn send_page(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
+        let synchronised = self.state.clock.is_synchronised();
+        let Some(backlog) = &mut self.backlog else { return Ok(false) };
+        let Some(message) = backlog.message(&self.agent, synchronised) else { return Ok(false) };
+        let sent = self.send(link, &message, pending)?;
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| sent) {
+            backlog.page_was_sent();
+        }
+        pending.page_was_last = sent;
+        Ok(sent)
+    }
+
+    /// Leaves to the backlog what would make live readings late.
+    fn catch_up(&mut self) {
+        let Some(backlog) = &mut self.backlog else { return };
+        if backlog.has_all() && self.readings.is_behind() {
+            let (feed, last) = self.state.follow();
+            self.readings.skip(feed, last);
+        }
+        if self.readings.missed() {
+            backlog.missed();
+        }
+    }
+
+    /// Whoever is there now has nothing of what was on its way.
+    fn begin_anew(&mut self) {
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.begin_anew();
+        if backlog.has_all() {
+            let (feed, last) = self.state.follow();
+            self.readings.skip(feed, last);
+        }
     }
 
     /// The newest frame of the next camera in turn that has one to be sent.
@@ -297,6 +361,7 @@ impl Publisher {
                     self.health.count("no-signal pictures sent", 1);
                 }
                 Message::Frame(..) => self.health.count("frames sent", 1),
+                Message::Readings(all) if all.backlog => self.health.count("readings sent late", all.count()),
                 Message::Readings(all) => self.health.count("readings sent", all.count()),
                 Message::Status(_) => {}
             }
@@ -322,6 +387,13 @@ impl Publisher {
         if pending.snapshots[camera].take().is_some() {
             self.demands[camera].take_one(self.number, false);
         }
+    }
+}
+
+async fn more(backlog: Option<&mut Backlog>) {
+    match backlog {
+        Some(backlog) => backlog.ready().await,
+        None => std::future::pending().await,
     }
 }
 

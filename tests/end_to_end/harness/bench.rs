@@ -39,7 +39,7 @@ impl Bench {
     /// The same of a program that stands elsewhere, or with options.
     pub fn agent_of(&self, mut watchpost: Command, config: &str) -> Program {
         let config = self.write("agent.toml", config);
-        watchpost.arg("run").arg("--config").arg(config);
+        watchpost.arg("run").arg("--config").arg(config).env("XDG_STATE_HOME", self.path("state"));
         Program::start(self.with_cameras(&mut watchpost))
     }
 
@@ -67,6 +67,7 @@ impl Bench {
         let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
         command.args(["receive", "--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
+        command.env("XDG_STATE_HOME", self.path("state"));
         let program = Program::start(&mut command);
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
         let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));

@@ -1,0 +1,362 @@
+//! What the feed, the links and the keeper of the spool have between them: batches that are not on the disk, and who has
+//! what.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::row::{Row, Start};
+use crate::name::Name;
+use crate::ranges::Ranges;
+use crate::reading::Batch;
+
+/// From its arrival to the disk a batch takes at most a second, of which this is for waiting: whatever is acknowledged
+/// before need not be written, and what comes together is written together.
+const COMMIT: Duration = Duration::from_millis(800);
+
+/// With so many bytes of them, by estimate, they are written sooner.
+const MUCH: usize = 1024 * 1024;
+
+/// So many wait in memory while the disk takes nothing. One more, and the oldest is lost.
+const MOST: usize = 16 * 1024 * 1024;
+
+/// Ranges of one start that a link may have acknowledged; with more of them the receiver has gaps that are not of our
+/// making, and gets again what is beyond.
+const MOST_PIECES: usize = 4096;
+
+/// The desk.
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// This start of the agent.
+    pub(super) boot: Name,
+    papers: Mutex<Papers>,
+    bell: Condvar,
+}
+
+#[derive(Debug)]
+pub(super) struct Papers {
+    /// Of this start, in order, not on the disk; and when they came.
+    pub(super) waiting: VecDeque<(Instant, Arc<Batch>)>,
+    waiting_bytes: usize,
+    waiting_readings: u64,
+    /// The last number of this start.
+    last_seq: u64,
+    /// Of each link that is to have everything, by its place among them; first those of the configuration.
+    pub(super) ledgers: Vec<Ledger>,
+    /// Earlier starts of which there is something on the disk.
+    pub(super) earlier: Vec<Name>,
+    asked: Vec<Asked>,
+    /// Since when there is something on the disk that may be acknowledged by all.
+    pub(super) to_forget: Option<Instant>,
+    /// Something may be there.
+    pub(super) is_on_disk: bool,
+    /// Readings that were lost for want of room.
+    pub(super) lost: u64,
+    end: bool,
+}
+
+/// What one link's receiver has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// The link's address.
+    pub(super) link: String,
+    /// By start, for good.
+    pub(super) acked: BTreeMap<Name, Ranges>,
+    /// On its way, or about to be.
+    claimed: BTreeMap<Name, Ranges>,
+    /// From this number of this start on, readings come to the link by themselves.
+    live_from: u64,
+    /// Grows when what was on its way is lost.
+    epoch: u64,
+    /// What comes before was looked at in this epoch.
+    pub(super) looked: Place,
+}
+
+/// A place among the rows on the disk: a start's number, and a reading's.
+pub(super) type Place = (i64, u64);
+
+/// A link wants to have more.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) link: usize,
+    pub(super) epoch: u64,
+    pub(super) reply: oneshot::Sender<Page>,
+}
+
+/// Batches of one start, in order; none when there are no more.
+#[derive(Debug)]
+pub struct Page {
+    pub(super) start: Start,
+    /// The machine was not started anew since.
+    pub(super) is_now: bool,
+    pub(super) rows: Vec<Row>,
+}
+
+impl Ledger {
+    pub(super) fn of(link: String) -> Ledger {
+        Ledger { link, ..Ledger::default() }
+    }
+
+    fn has(&self, boot: &Name, first: u64, last: u64) -> bool {
+        self.acked.get(boot).is_some_and(|acked| acked.has(first, last))
+    }
+
+    /// With the link's name, what it has of a start.
+    pub(super) fn of_start(&self, start: &Start) -> (String, Ranges) {
+        (self.link.clone(), self.acked.get(&start.boot).cloned().unwrap_or_default())
+    }
+
+    /// Whether a batch of this start is the link's to have from the spool; later ones come by themselves.
+    pub(super) fn is_past(&self, seq: u64) -> bool {
+        seq < self.live_from
+    }
+
+    /// Where the range ends that these are in, if they are all acknowledged or claimed.
+    pub(super) fn taken(&self, boot: &Name, first: u64, last: u64) -> Option<u64> {
+        let end = |taken: &BTreeMap<Name, Ranges>| taken.get(boot)?.around(first).map(|(_, end)| end);
+        end(&self.acked).filter(|end| last <= *end).or_else(|| end(&self.claimed).filter(|end| last <= *end))
+    }
+
+    pub(super) fn claim(&mut self, boot: &Name, first: u64, last: u64) {
+        if !self.claimed.contains_key(boot) {
+            self.claimed.insert(boot.clone(), Ranges::default());
+        }
+        if let Some(claimed) = self.claimed.get_mut(boot) {
+            claimed.insert(first, last);
+        }
+    }
+}
+
+impl Papers {
+    /// What every link has of a start.
+    pub(super) fn acked_by_all(&self, boot: &Name) -> Ranges {
+        let mut of_each = self.ledgers.iter().map(|ledger| ledger.acked.get(boot).cloned().unwrap_or_default());
+        let first = of_each.next().unwrap_or_default();
+        of_each.fold(first, |common, acked| common.common(&acked))
+    }
+
+    fn drop_front(&mut self) -> u64 {
+        let Some((_, batch)) = self.waiting.pop_front() else { return 0 };
+        let readings = batch.values.len() as u64;
+        self.waiting_bytes -= size(&batch);
+        self.waiting_readings -= readings;
+        readings
+    }
+
+    /// Lets go of the first that need not be written, or were.
+    pub(super) fn let_go(&mut self, boot: &Name, written: u64) {
+        while let Some((_, batch)) = self.waiting.front() {
+            let (first, last) = (batch.seq, batch.last_seq());
+            if last > written && !self.ledgers.iter().all(|ledger| ledger.has(boot, first, last)) {
+                break;
+            }
+            self.drop_front();
+        }
+    }
+
+    /// What may be had from memory by a link now, in order.
+    pub(super) fn in_memory_for<'a>(&'a self, boot: &'a Name, link: usize) -> impl Iterator<Item = &'a Arc<Batch>> {
+        let ledger = &self.ledgers[link];
+        let waiting = self.waiting.iter().map(|(_, batch)| batch);
+        waiting
+            .take_while(|batch| ledger.is_past(batch.seq))
+            .filter(|batch| ledger.taken(boot, batch.seq, batch.last_seq()).is_none())
+    }
+
+    /// Takes in for which links the disk keeps, and what they have; gives those that it does not know yet.
+    pub(super) fn know(
+        &mut self,
+        known: &[String],
+        acked: &[(String, i64, u64, u64)],
+        starts: &BTreeMap<i64, Start>,
+    ) -> Vec<String> {
+        let new = self.ledgers.iter().map(|ledger| ledger.link.clone()).filter(|link| !known.contains(link)).collect();
+        for link in known {
+            if self.ledgers.iter().all(|ledger| ledger.link != *link) {
+                warn!("spool: keeps for {link}, which no [[link]] has; `watchpost spool --forget {link}` ends that");
+                self.ledgers.push(Ledger::of(link.clone()));
+            }
+        }
+        for (link, start, first, last) in acked {
+            let ledger = self.ledgers.iter_mut().find(|ledger| ledger.link == *link);
+            if let (Some(ledger), Some(start)) = (ledger, starts.get(start)) {
+                ledger.acked.entry(start.boot.clone()).or_default().insert(*first, *last);
+            }
+        }
+        new
+    }
+
+    /// Lets go of links that are neither among the first, which are configured, nor kept for on the disk any more; true when
+    /// there was one.
+    pub(super) fn keep_only_for(&mut self, links: &[String], configured: usize) -> bool {
+        let before = self.ledgers.len();
+        let mut place = 0..;
+        self.ledgers.retain(|ledger| place.next() < Some(configured) || links.contains(&ledger.link));
+        let is_fewer = self.ledgers.len() < before;
+        if is_fewer {
+            self.to_forget.get_or_insert_with(Instant::now);
+        }
+        is_fewer
+    }
+
+    /// Readings in memory.
+    pub(super) fn waiting_readings(&self) -> u64 {
+        self.waiting_readings
+    }
+
+    pub(super) fn is_of_now(&self, link: usize, epoch: u64) -> bool {
+        self.ledgers[link].epoch == epoch
+    }
+}
+
+/// What the keeper has to do.
+pub(super) struct Work {
+    pub(super) asked: Vec<Asked>,
+    pub(super) commit: bool,
+    pub(super) end: bool,
+}
+
+impl Desk {
+    pub(super) fn new(boot: Name, links: Vec<String>) -> Desk {
+        let papers = Papers {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            waiting_readings: 0,
+            last_seq: 0,
+            ledgers: links.into_iter().map(Ledger::of).collect(),
+            earlier: Vec::new(),
+            asked: Vec::new(),
+            to_forget: None,
+            is_on_disk: false,
+            lost: 0,
+            end: false,
+        };
+        Desk { boot, papers: Mutex::new(papers), bell: Condvar::new() }
+    }
+
+    pub(super) fn papers(&self) -> MutexGuard<'_, Papers> {
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch came.
+    pub(super) fn put(&self, batch: Arc<Batch>) {
+        let mut papers = self.papers();
+        papers.last_seq = batch.last_seq();
+        papers.waiting_bytes += size(&batch);
+        papers.waiting_readings += batch.values.len() as u64;
+        papers.waiting.push_back((Instant::now(), batch));
+        while papers.waiting_bytes > MOST {
+            let lost = papers.drop_front();
+            papers.lost += lost;
+        }
+        // The keeper sleeps until the first is due.
+        if papers.waiting.len() == 1 || papers.waiting_bytes > MUCH {
+            self.bell.notify_one();
+        }
+    }
+
+    /// A batch is on its way to a link's receiver, because it came just now.
+    pub(super) fn claim_live(&self, link: usize, first: u64, last: u64) {
+        let ledger = &mut self.papers().ledgers[link];
+        ledger.claim(&self.boot, first, last);
+        ledger.live_from = last + 1;
+    }
+
+    /// Batches come to a link by themselves from now on from this number on.
+    pub(super) fn live_from(&self, link: usize, seq: u64) {
+        self.papers().ledgers[link].live_from = seq;
+    }
+
+    /// A link's receiver has these.
+    pub(super) fn ack(&self, boot: &Name, link: usize, first: u64, last: u64) {
+        let mut papers = self.papers();
+        let is_this = self.boot == *boot;
+        if !is_this && !papers.earlier.contains(boot) {
+            return;
+        }
+        // A receiver cannot have what was never measured.
+        let last = if is_this { last.min(papers.last_seq) } else { last };
+        let acked = papers.ledgers[link].acked.entry(boot.clone()).or_default();
+        if acked.pieces() < MOST_PIECES || acked.around(first.saturating_sub(1)).is_some() {
+            acked.insert(first, last);
+        }
+        if let Some(claimed) = papers.ledgers[link].claimed.get_mut(boot) {
+            claimed.remove(first, last);
+        }
+        papers.let_go(&self.boot, 0);
+        if papers.is_on_disk && papers.to_forget.is_none() {
+            papers.to_forget = Some(Instant::now());
+            self.bell.notify_one();
+        }
+    }
+
+    /// These were not acknowledged in time; they may be had again.
+    pub(super) fn give_back(&self, boot: &Name, link: usize, first: u64, last: u64) {
+        let ledger = &mut self.papers().ledgers[link];
+        if let Some(claimed) = ledger.claimed.get_mut(boot) {
+            claimed.remove(first, last);
+        }
+        ledger.looked = Place::default();
+    }
+
+    /// What was on its way to a link's receiver may be lost.
+    pub(super) fn begin_anew(&self, link: usize) {
+        let ledger = &mut self.papers().ledgers[link];
+        ledger.claimed.clear();
+        ledger.epoch += 1;
+        ledger.looked = Place::default();
+    }
+
+    /// Asks for more.
+    pub(super) fn ask(&self, link: usize) -> oneshot::Receiver<Page> {
+        let (reply, page) = oneshot::channel();
+        let mut papers = self.papers();
+        let epoch = papers.ledgers[link].epoch;
+        papers.asked.push(Asked { link, epoch, reply });
+        self.bell.notify_one();
+        page
+    }
+
+    /// No more will come.
+    pub(super) fn end(&self) {
+        self.papers().end = true;
+        self.bell.notify_one();
+    }
+
+    /// Waits for something to do, of which nothing goes to the disk before `not_before`. `opens`: the disk is to be opened
+    /// then, whether there is something for it or not.
+    pub(super) fn wait(&self, not_before: Instant, opens: bool) -> Work {
+        let mut papers = self.papers();
+        loop {
+            let now = Instant::now();
+            let due = if opens { Some(not_before) } else { papers.due().map(|due| due.max(not_before)) };
+            let commit = due.is_some_and(|due| due <= now);
+            if commit || papers.end || !papers.asked.is_empty() {
+                return Work { asked: std::mem::take(&mut papers.asked), commit, end: papers.end };
+            }
+            papers = match due {
+                Some(due) => self.bell.wait_timeout(papers, due - now).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.bell.wait(papers).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl Papers {
+    /// When there is something for the disk.
+    fn due(&self) -> Option<Instant> {
+        if self.waiting_bytes > MUCH {
+            return Some(Instant::now());
+        }
+        let oldest = self.waiting.front().map(|(came, _)| *came);
+        oldest.into_iter().chain(self.to_forget).min().map(|since| since + COMMIT)
+    }
+}
+
+/// About so much memory a batch takes.
+fn size(batch: &Batch) -> usize {
+    192 + 32 * batch.values.len()
+}

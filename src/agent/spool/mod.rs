@@ -1,0 +1,195 @@
+//! What the agent keeps of readings until their receivers have them: on the disk, past its own end and the machine's.
+//!
+//! Readings go to links as they come, and here. What a receiver acknowledges within a second is never written, so that an SD
+//! card wears only while a link is down or slow. What it does not is written, each second's together, and given to the link
+//! when it has nothing newer to send (`publish/backlog.rs`), until it is acknowledged; then it is forgotten.
+//!
+//! `desk.rs` is what the feed, the links and the thread (`keeper.rs`) have between them, `disk.rs` the file, `row.rs` a batch
+//! as it is kept. `list.rs` is for `watchpost spool`.
+
+mod desk;
+mod disk;
+mod keeper;
+mod list;
+mod row;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::health::Part;
+use crate::config;
+use crate::name::Name;
+use crate::reading::{Batch, State};
+use crate::wire;
+pub use desk::Page;
+pub use list::{forget, list};
+
+use desk::Desk;
+use keeper::Keeper;
+
+/// At the end, the disk is waited for so long.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The spool, as an agent starts and ends it.
+pub struct Spool {
+    desk: Arc<Desk>,
+    ended: oneshot::Receiver<()>,
+    thread: JoinHandle<()>,
+    health: Part,
+}
+
+impl Spool {
+    /// Begins to keep for links, which are called by their addresses, what is measured in this start of the agent, `boot`.
+    ///
+    /// # Errors
+    /// When its thread cannot be started. The disk is none of them: it is tried for as long as the agent runs.
+    pub fn start(
+        config: &config::Spool,
+        links: Vec<String>,
+        boot: &Name,
+        state: &Arc<State>,
+        health: Part,
+    ) -> Result<Spool> {
+        let configured = links.len();
+        let desk = Arc::new(Desk::new(boot.clone(), links));
+        let keeper = Keeper {
+            desk: Arc::clone(&desk),
+            state: Arc::clone(state),
+            health: health.clone(),
+            path: config.path.clone(),
+            configured,
+            max_size: config.max_size.0,
+            machine: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+            disk: None,
+            starts: BTreeMap::new(),
+            distrusted: false,
+        };
+        let (end, ended) = oneshot::channel();
+        let run = move || {
+            keeper.run();
+            drop(end);
+        };
+        let thread = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
+        Ok(Spool { desk, ended, thread, health })
+    }
+
+    /// The end of a link, by its place among those that it keeps for.
+    #[must_use]
+    pub fn shelf(&self, link: usize) -> Shelf {
+        Shelf { desk: Arc::clone(&self.desk), link }
+    }
+
+    /// Says how much there is in memory.
+    pub fn report(&self) {
+        let mut papers = self.desk.papers();
+        self.health.gauge("readings in memory", papers.waiting_readings());
+        self.health.count("readings lost, no room", std::mem::take(&mut papers.lost));
+    }
+
+    /// Keeps what comes, until the shutdown and then what came before.
+    pub fn follow(
+        &self,
+        mut feed: broadcast::Receiver<Arc<Batch>>,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let desk = Arc::clone(&self.desk);
+        async move {
+            while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
+                match batch {
+                    Ok(batch) => desk.put(batch),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            }
+            while let Ok(batch) = feed.try_recv() {
+                desk.put(batch);
+            }
+        }
+    }
+
+    /// Writes what is left, unless the disk hangs.
+    pub async fn end(self) {
+        self.desk.end();
+        if timeout(LAST, self.ended).await.is_err() {
+            warn!("spool: the disk hangs; what waits in memory is lost");
+            return;
+        }
+        // It has said that it is at its end.
+        let _ = self.thread.join();
+    }
+}
+
+/// What one link has to do with the spool. Numbers are of readings of this start of the agent, if no other is named.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    desk: Arc<Desk>,
+    link: usize,
+}
+
+impl Shelf {
+    /// These are on their way to the receiver, as they came.
+    pub fn claim(&self, first: u64, last: u64) {
+        self.desk.claim_live(self.link, first, last);
+    }
+
+    /// From this number on, readings come by themselves.
+    pub fn live_from(&self, seq: u64) {
+        self.desk.live_from(self.link, seq);
+    }
+
+    /// The receiver has these.
+    pub fn ack(&self, boot: &Name, first: u64, last: u64) {
+        self.desk.ack(boot, self.link, first, last);
+    }
+
+    /// These may not have arrived, and can be had again.
+    pub fn give_back(&self, boot: &Name, first: u64, last: u64) {
+        self.desk.give_back(boot, self.link, first, last);
+    }
+
+    /// What is not acknowledged may be lost, and can be had again.
+    pub fn begin_anew(&self) {
+        self.desk.begin_anew(self.link);
+    }
+
+    /// Asks for what the receiver lacks next, oldest first; it is on its way then. An empty page: nothing.
+    #[must_use]
+    pub fn ask(&self) -> oneshot::Receiver<Page> {
+        self.desk.ask(self.link)
+    }
+}
+
+impl Page {
+    /// The start of the agent that its readings are of.
+    #[must_use]
+    pub fn boot(&self) -> &Name {
+        &self.start.boot
+    }
+
+    /// The numbers of its first and last reading; none of an empty page.
+    #[must_use]
+    pub fn numbers(&self) -> Option<(u64, u64)> {
+        self.rows.first().map(|row| row.seq).zip(self.rows.last().map(row::Row::last_seq))
+    }
+
+    /// As it is sent now; `synchronised`: the clock is right now.
+    #[must_use]
+    pub fn batches(&self, synchronised: bool) -> Vec<wire::Batch> {
+        self.rows.iter().map(|row| row.batch(&self.start, self.is_now, synchronised)).collect()
+    }
+
+    /// About so many bytes it is on the wire.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.rows.iter().map(row::Row::length).sum()
+    }
+}

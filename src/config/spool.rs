@@ -1,0 +1,63 @@
+//! The agent's `[spool]` table: where readings are kept until their receivers have them.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Fault;
+use super::storage::{Bytes, state_dir};
+
+/// Where, and how much.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    /// The file.
+    pub path: PathBuf,
+    /// The oldest readings go when the file is larger.
+    pub max_size: Bytes,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Table {
+    path: Option<PathBuf>,
+    max_size: Option<Bytes>,
+    #[serde(default)]
+    off: bool,
+}
+
+/// Less than this is spent on the file itself.
+const LEAST: Bytes = Bytes(1_000_000);
+
+fn default_max_size() -> Bytes {
+    Bytes(256_000_000)
+}
+
+impl Spool {
+    pub(super) fn check(table: Option<Spanned<Table>>) -> Result<Option<Spool>, Fault> {
+        let (span, table) = table.map_or((0..0, Table::default()), |table| (table.span(), table.into_inner()));
+        let fault = |key, what: &str| Err(Fault::of(key, Range::clone(&span), what.to_owned()));
+        if table.off {
+            if table.path.is_some() || table.max_size.is_some() {
+                return fault("off", "a spool that is off has nothing else; leave out this line or the others");
+            }
+            return Ok(None);
+        }
+        let max_size = table.max_size.unwrap_or_else(default_max_size);
+        if max_size < LEAST {
+            return fault("max_size", &format!("{max_size} holds next to nothing; write at least \"{LEAST}\""));
+        }
+        let path = match table.path {
+            Some(path) if !path.is_absolute() => {
+                return fault(
+                    "path",
+                    "a spool's path is a whole one; write for example \"/var/lib/watchpost/spool.sqlite\"",
+                );
+            }
+            Some(path) => Some(path),
+            None => state_dir().map(|dir| dir.join("spool.sqlite")),
+        };
+        Ok(path.map(|path| Spool { path, max_size }))
+    }
+}
