@@ -3,15 +3,15 @@
 //! OpenCV can read: nothing here names that.
 //!
 //! ```text
-//! boards  ─ serial ─┐                                             ┌─ wall (newest frames, newest readings) ─ web page
-//!                   ├─ state ─┐                                   │
-//! cameras ─ capture ┴ encode ─┴ newest ─ wire ─ link ~~~~ link ─ wire ─ intake ─┴─ save, json lines
-//!                  agent                                             receiver
+//! boards  ─ serial ─┐                                                   ┌─ wall (newest frames and readings) ─ web page
+//!                   ├─ state + spool ─┐                                 ├─ history (every reading)
+//! cameras ─ capture ┴ encode ─ newest ┴─ wire ─ link ~~~~ link ─ wire ─ intake ─┴─ save, json lines
+//!                  agent                                               receiver
 //! ```
 //!
 //! Frames and readings are different goods. A frame is perishable: only the newest counts, so it waits in a slot where
-//! the next one replaces it, and what was dropped is counted. A reading is a record: each is numbered and sent once. A
-//! receiver says which frames it has seen, so that none waits on the way to it either.
+//! the next one replaces it, and what was dropped is counted. A reading is a record: each is numbered, and kept until a
+//! receiver has said that it has it for good. A receiver says which frames it has seen, too, so that none waits on the way.
 //!
 //! # The modules, in reading order
 //!
@@ -46,7 +46,8 @@
 //! by libraries that hang worse, damage memory and are large: there the thread starts a process, asks it for each picture,
 //! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames, the readings and
 //! the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in between. libzmq
-//! adds two threads a link, each link's own, so that a name server that does not answer one is no trouble of another.
+//! adds two threads a link, each link's own, so that a name server that does not answer one is no trouble of another. Disks
+//! hang, too: the spool and the history have a thread each, and nobody waits for them but who wants something of theirs.
 //!
 //! # Deliberately absent
 //!

@@ -122,9 +122,9 @@ impl Ends {
     fn program(&self, name: &str, config: &str, arguments: &[&str]) -> Program {
         let path = self.bench.path(name);
         std::fs::write(&path, config).expect("a temporary file");
-        Program::start(
-            self.network.within(name).arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path),
-        )
+        let mut command = self.network.within(name);
+        command.arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path);
+        Program::start(command.env("XDG_STATE_HOME", self.bench.path("state")))
     }
 
     /// Waits for the next frame.

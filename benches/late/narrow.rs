@@ -72,6 +72,11 @@ fn start(bench: &Bench, network: &Network, name: &str, arguments: &[&str], confi
     let path = bench.path(name);
     std::fs::write(&path, config).expect("a temporary file");
     let mut command = network.within(name);
-    command.arg(env!("CARGO_BIN_EXE_watchpost")).args(arguments).arg("--config").arg(path);
+    command
+        .arg(env!("CARGO_BIN_EXE_watchpost"))
+        .args(arguments)
+        .arg("--config")
+        .arg(path)
+        .env("XDG_STATE_HOME", bench.path("state"));
     Program::start(bench.with_cameras(&mut command))
 }

@@ -239,6 +239,7 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
         r#"
         serial = [{{ port = "{}" }}]
         link = [{{ pattern = "pair", connect = "tcp://127.0.0.1:{port}" }}]
+        spool = {{ off = true }}
         "#,
         board.path.display()
     );

@@ -74,5 +74,5 @@ fn what_the_protocol_shows_is_understood() {
         assert!(control.is_ok() || message.is_ok(), "{}", String::from_utf8_lossy(&json));
         shown += 1;
     }
-    assert_eq!(shown, 7);
+    assert_eq!(shown, 8);
 }

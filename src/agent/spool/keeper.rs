@@ -49,7 +49,8 @@ impl Keeper {
         let mut not_before = Instant::now();
         loop {
             if self.disk.is_none() && Instant::now() >= not_before {
-                let opened = self.open();
+                // It is well again when it has taken what waits, not before.
+                let opened = self.open().and_then(|()| self.commit());
                 not_before = self.judge(opened);
             }
             // Without a disk it is time for one, too, when nothing waits.
