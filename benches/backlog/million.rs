@@ -1,5 +1,6 @@
 //! An agent that starts with a million readings in its spool.
 
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -7,44 +8,52 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 
 use crate::harness::{Bench, Board, eventually, free_port};
-use crate::on_disk;
 use crate::peer::Peer;
+use crate::{config, on_disk, rate};
 
 const READINGS: u64 = 1_000_000;
 const MIB: f64 = 1024.0 * 1024.0;
 
+/// How often a board speaks meanwhile.
+const LIVE: Duration = Duration::from_millis(20);
+
 pub fn starts() {
-    let (bench, mut board) = (Bench::new(), Board::new());
+    let (bench, mut first, mut second) = (Bench::new(), Board::new(), Board::new());
     let address = format!("tcp://127.0.0.1:{}", free_port());
-    let config = format!(
-        "serial = [{{ name = \"b\", port = \"{}\" }}]\nlink = [{{ pattern = \"pair\", connect = \"{address}\" }}]",
-        board.path.display(),
-    );
-    let mut first = bench.agent(&config);
-    first.logs("port b", "");
-    board.say("t-21.5");
+    let config = config(&[&first, &second], &address);
+    let mut agent = bench.agent(&config);
+    agent.logs("port 0", "");
+    first.say("t-21.5");
     eventually("one is on the disk", || (on_disk(&bench) == 1).then_some(()));
-    first.terminate();
+    agent.terminate();
     multiply(&bench);
 
     let peer = Peer::bind(&address, &bench);
     let start = Instant::now();
     let agent = bench.agent(&config);
-    agent.logs("port b", "");
+    agent.logs("port 1", "");
     let ready = start.elapsed();
-    let first = std::thread::spawn(|| peer.first());
-    let mut most = 0;
-    while !first.is_finished() {
-        most = most.max(agent.memory());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    first.join().expect("it came");
+    let (mut most, mut said) = (0, 0);
+    let took = scope(|scope| {
+        let taking = scope.spawn(|| peer.take(READINGS, start));
+        while !taking.is_finished() {
+            second.write(format!("\nn-{said}\n").as_bytes());
+            said += 1;
+            most = most.max(agent.memory());
+            sleep((LIVE * said).saturating_sub(start.elapsed()));
+        }
+        taking.join().expect("it takes all")
+    });
+    println!("{READINGS} readings, one a row, wait when the agent starts");
     println!(
-        "\nAn agent that starts with {READINGS} readings, one a row: reads its ports within {ready:.2?}, sends the first of \
-         them within {:.2?}\n(wanted: 2 s); {:.1} MiB at most (wanted: 32)",
-        start.elapsed(),
-        most.max(agent.memory()) as f64 / MIB
+        "  it reads its ports within {ready:.2?}, and the first are there within {:.2?} (wanted: 2 s)",
+        took.first
     );
+    rate("all are there", READINGS, took.all);
+    let (late, ages) = (took.ages[took.ages.len() * 99 / 100], took.ages.len());
+    let latest = took.ages[ages - 1];
+    println!("  {ages} that are measured meanwhile: 99 % within {late:.1?}, all within {latest:.1?} (wanted: 200 ms)");
+    println!("  memory: {:.1} MiB at most (wanted: 32)", most as f64 / MIB);
 }
 
 /// Makes a million rows of one.

@@ -11,6 +11,16 @@ use crate::harness::Bench;
 /// How long live readings wait for others to be synced with.
 const GATHER: Duration = Duration::from_millis(250);
 
+/// What it took.
+pub struct Took {
+    /// From the start to the first of the backlog.
+    pub first: Duration,
+    /// From then to the last.
+    pub all: Duration,
+    /// Of the others, sorted.
+    pub ages: Vec<Duration>,
+}
+
 pub struct Peer {
     socket: zmq::Socket,
     file: File,
@@ -24,27 +34,28 @@ impl Peer {
         Peer { socket, file: File::create(bench.path("kept")).expect("a temporary file") }
     }
 
-    /// Takes so many readings of a backlog; gives how long that took from the first message on, and the ages of all others,
-    /// sorted.
-    pub fn take(mut self, wanted: u64) -> (Duration, Vec<Duration>) {
+    /// Takes so many readings of a backlog, and all others that come meanwhile.
+    pub fn take(mut self, wanted: u64, start: Instant) -> Took {
         let (mut first, mut late, mut ages) = (None, 0, Vec::new());
         let (mut unsynced, mut synced, mut greeted) = (Vec::new(), Instant::now(), None::<Instant>);
+        let end = Instant::now() + 4 * crate::harness::PATIENCE;
         while late < wanted {
+            assert!(Instant::now() < end, "{late} of {wanted} came");
             if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
                 self.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
                 greeted = Some(Instant::now());
             }
             let mut is_urgent = false;
             while let Ok(parts) = self.socket.recv_multipart(if unsynced.is_empty() { 0 } else { zmq::DONTWAIT }) {
-                first.get_or_insert_with(Instant::now);
                 let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
                 self.file.write_all(&parts[1]).expect("it is written");
                 let batches = header["batches"].as_array().cloned().unwrap_or_default();
                 for batch in &batches {
                     let count = batch["values"].as_array().expect("a list").len() as u64;
+                    is_urgent |= header["backlog"] == true;
                     if header["backlog"] == true {
+                        first.get_or_insert_with(Instant::now);
                         late += count;
-                        is_urgent = true;
                     } else {
                         ages.push(age(batch));
                     }
@@ -67,21 +78,8 @@ impl Peer {
             }
         }
         ages.sort();
-        (first.expect("something came").elapsed(), ages)
-    }
-
-    /// Takes the first readings of a backlog.
-    pub fn first(self) {
-        let start = Instant::now();
-        loop {
-            self.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
-            if let Ok(parts) = self.socket.recv_multipart(0)
-                && parts[1].windows(14).any(|bytes| bytes == b"\"backlog\":true")
-            {
-                return;
-            }
-            assert!(start.elapsed() < crate::harness::PATIENCE, "no backlog");
-        }
+        let first: Instant = first.expect("something came");
+        Took { first: first - start, all: first.elapsed(), ages }
     }
 
     fn says(&self, control: &Value) {

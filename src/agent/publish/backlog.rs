@@ -80,7 +80,8 @@ impl Backlog {
 
     /// The receiver has these for good.
     pub(super) fn ack(&mut self, boot: &Name, first: u64, last: u64) {
-        self.shelf.ack(boot, first, last);
+        // A page has several batches, and each may be acknowledged for itself.
+        let Some((first, last)) = self.shelf.ack(boot, first, last) else { return };
         let now = Instant::now();
         let drain = &mut self.drain;
         self.on_its_way.retain(|sent| {

@@ -270,12 +270,12 @@ impl Desk {
         self.papers().ledgers[link].live_from = seq;
     }
 
-    /// A link's receiver has these.
-    pub(super) fn ack(&self, boot: &Name, link: usize, first: u64, last: u64) {
+    /// A link's receiver has these; gives the whole range that it has around them.
+    pub(super) fn ack(&self, boot: &Name, link: usize, first: u64, last: u64) -> Option<(u64, u64)> {
         let mut papers = self.papers();
         let is_this = self.boot == *boot;
         if !is_this && !papers.earlier.contains(boot) {
-            return;
+            return None;
         }
         // A receiver cannot have what was never measured.
         let last = if is_this { last.min(papers.last_seq) } else { last };
@@ -283,6 +283,7 @@ impl Desk {
         if acked.pieces() < MOST_PIECES || acked.around(first.saturating_sub(1)).is_some() {
             acked.insert(first, last);
         }
+        let around = acked.around(first);
         if let Some(claimed) = papers.ledgers[link].claimed.get_mut(boot) {
             claimed.remove(first, last);
         }
@@ -291,6 +292,7 @@ impl Desk {
             papers.to_forget = Some(Instant::now());
             self.bell.notify_one();
         }
+        around
     }
 
     /// These were not acknowledged in time; they may be had again.
@@ -348,10 +350,10 @@ impl Desk {
 impl Papers {
     /// When there is something for the disk.
     fn due(&self) -> Option<Instant> {
-        if self.waiting_bytes > MUCH {
-            return Some(Instant::now());
-        }
         let oldest = self.waiting.front().map(|(came, _)| *came);
+        if self.waiting_bytes > MUCH {
+            return oldest;
+        }
         oldest.into_iter().chain(self.to_forget).min().map(|since| since + COMMIT)
     }
 }

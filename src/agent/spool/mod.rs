@@ -146,9 +146,10 @@ impl Shelf {
         self.desk.live_from(self.link, seq);
     }
 
-    /// The receiver has these.
-    pub fn ack(&self, boot: &Name, first: u64, last: u64) {
-        self.desk.ack(boot, self.link, first, last);
+    /// The receiver has these; gives the whole range that it has around them. None: they are no readings that are known.
+    #[must_use]
+    pub fn ack(&self, boot: &Name, first: u64, last: u64) -> Option<(u64, u64)> {
+        self.desk.ack(boot, self.link, first, last)
     }
 
     /// These may not have arrived, and can be had again.
