@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, PATIENCE, Program, Receiver, eventually};
+use crate::boards::agent_on;
+use crate::harness::{Bench, Board, PATIENCE, Program, Receiver, eventually, free_port};
 
 /// What a test has instead of an agent: the socket and the words of one.
 struct Agent {
@@ -339,6 +340,37 @@ fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
     let receiver = bench.pair_receiver();
     unsent.finish(&Agent::on(&receiver));
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30_000));
+}
+
+#[test]
+fn between_an_agent_and_a_receiver_that_is_killed_again_and_again_no_reading_is_lost_or_kept_twice() {
+    let (bench, mut board) = (Bench::new(), Board::new());
+    let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{}\"", free_port());
+    let mut receiver = bench.receiver(&link);
+    let agent = agent_on(&bench, &board.path, &receiver);
+    agent.logs("open at", "");
+    board.write(b"\n");
+    let mut next = 0..1_000;
+    for _ in 0..4 {
+        for number in next.by_ref().take(200) {
+            board.write(format!("light-{number}\n").as_bytes());
+        }
+        receiver.program.says_json("some of them", |message| message["type"] == "readings");
+        receiver.program.signal(Signal::SIGKILL);
+        receiver.program.wait();
+        for number in next.by_ref().take(50) {
+            board.write(format!("light-{number}\n").as_bytes());
+        }
+        receiver = bench.receiver(&link);
+    }
+    let values = || -> Vec<f64> {
+        let history = look(&bench.history());
+        let mut select = history.prepare("SELECT value FROM readings ORDER BY seq").expect("its tables");
+        let rows = select.query_map([], |row| row.get(0)).expect("readings");
+        rows.map(|row| row.expect("a reading")).collect()
+    };
+    let count = eventually("all are there", || Some(values().len()).filter(|count| *count >= 1_000));
+    assert_eq!((count, values()), (1_000, (0..1_000).map(f64::from).collect()));
 }
 
 /// What came is written when the receiver ends, also from who is not told of it.
