@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::libc::EIO;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// What a file is to hold.
@@ -80,6 +81,7 @@ impl From<io::Error> for Trouble {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
             io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+            _ if error.raw_os_error() == Some(EIO) => Trouble::Disk(error.to_string()),
             _ => Trouble::Other(error.to_string()),
         }
     }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::boards::agent_on;
-use crate::harness::{Bench, Board, PATIENCE, Program, Receiver, eventually, free_port};
+use crate::harness::{Bench, PATIENCE, Program, Receiver, eventually, free_port};
 
 /// What a test has instead of an agent: the socket and the words of one.
 struct Agent {
@@ -344,10 +344,11 @@ fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
 
 #[test]
 fn between_an_agent_and_a_receiver_that_is_killed_again_and_again_no_reading_is_lost_or_kept_twice() {
-    let (bench, mut board) = (Bench::new(), Board::new());
+    let bench = Bench::new();
+    let mut board = bench.plug_board("board");
     let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{}\"", free_port());
     let mut receiver = bench.receiver(&link);
-    let agent = agent_on(&bench, &board.path, &receiver);
+    let agent = agent_on(&bench, &bench.path("board"), &receiver);
     agent.logs("open at", "");
     board.write(b"\n");
     let mut next = 0..1_000;
