@@ -8,7 +8,9 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
 use crate::certificate::{Allowed, KeyPair};
-use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Outlet, Quantity, Receiver, Rotate, Source};
+use crate::config::{
+    Agent, Camera, Curve, Either, End, Film, Flip, History, Outlet, Quantity, Receiver, Rotate, Source,
+};
 
 /// What the configuration asks for, a line each, and whether it is there.
 #[must_use]
@@ -102,6 +104,12 @@ fn describe_receiver(receiver: &Receiver) -> String {
         line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the receiver runs"));
     }
     line(&mut text, "page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
+    let (place, what) = match receiver.history.as_ref().map(History::file) {
+        None => ("off".to_owned(), "no reading is kept"),
+        Some(None) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where"),
+        Some(Some(file)) => (file.display().to_string(), "every reading is kept"),
+    };
+    line(&mut text, "history", &place, what, "");
     text
 }
 

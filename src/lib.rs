@@ -33,7 +33,7 @@
 //! - [`link`]: a ZeroMQ socket for tokio tasks, and who may come to it. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
-//! - [`receiver`]: links in, the wall and the page out. Never names the agent.
+//! - [`receiver`]: links in, the wall, the page and the history out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
 //! - [`keygen`]: makes a key pair and says where it belongs.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::libc::EIO;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// What a file is to hold.
@@ -80,6 +81,7 @@ impl From<io::Error> for Trouble {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
             io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
+            _ if error.raw_os_error() == Some(EIO) => Trouble::Disk(error.to_string()),
             _ => Trouble::Other(error.to_string()),
         }
     }
@@ -209,7 +211,10 @@ impl Store {
         let ahead = self.connection.path().map(|path| beside(Path::new(path), "-wal"));
         if ahead.is_some_and(|wal| fs::metadata(wal).is_ok_and(|wal| wal.len() > AHEAD)) {
             // One who reads meanwhile is not waited for; the next time will do.
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.connection.busy_timeout(BUSY)?;
+            moved?;
         }
         Ok(())
     }
@@ -282,6 +287,23 @@ mod tests {
         drop(store);
         let store = KIND.open(&path).expect("the same");
         assert_eq!((count(&store), &store.set_aside), (1, &None));
+    }
+
+    #[test]
+    fn who_reads_is_not_waited_for_and_what_was_written_ahead_is_moved_when_that_is_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.sqlite");
+        let store = KIND.open(&path).expect("a new one");
+        let reader = KIND.read(&path).expect("it is there");
+        reader.execute_batch("BEGIN; SELECT * FROM t").expect("it reads");
+        store.connection.execute("INSERT INTO t VALUES (zeroblob(?))", [AHEAD as i64]).expect("it is written");
+        let ahead = || fs::metadata(beside(&path, "-wal")).map_or(0, |wal| wal.len());
+        let start = std::time::Instant::now();
+        store.tidy().expect("the disk is well");
+        assert!(start.elapsed() < BUSY / 2 && ahead() > AHEAD);
+        reader.execute_batch("COMMIT").expect("it read");
+        store.tidy().expect("the disk is well");
+        assert_eq!(ahead(), 0);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use curve::{Curve, ServerKey};
 pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use quantity::Quantity;
-pub use receiver::{Receiver, Web};
+pub use receiver::{History, Receiver, Web};
 pub use spool::Spool;
 pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
@@ -35,7 +35,7 @@ pub use view::{Crop, Flip, Rotate};
 pub enum Either {
     /// The agent's.
     Agent(Agent),
-    /// The receiver's: it has links, perhaps a page, and nothing else.
+    /// The receiver's: it has links, perhaps a page and a history, and nothing else.
     Receiver(Receiver),
 }
 
@@ -71,7 +71,7 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 pub fn either(path: &Path) -> Result<Either, Error> {
     let text = error::read(path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
-    if !table.is_empty() && table.keys().all(|key| key == "link" || key == "web") {
+    if !table.is_empty() && table.keys().all(|key| matches!(key.as_str(), "link" | "web" | "history")) {
         receiver(path).map(Either::Receiver)
     } else {
         agent(path).map(Either::Agent)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -9,6 +10,7 @@ use toml::Spanned;
 use super::address::{Address, End};
 use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
+use super::storage::state_dir;
 
 /// What a receiver is to do.
 #[derive(Clone, Debug)]
@@ -17,6 +19,23 @@ pub struct Receiver {
     pub links: Vec<Inlet>,
     /// The page.
     pub web: Web,
+    /// Where every reading is kept; none: nowhere.
+    pub history: Option<History>,
+}
+
+/// The `[history]` table.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The file, by its whole path; none: in this user's usual place.
+    pub path: Option<PathBuf>,
+}
+
+impl History {
+    /// The file. None: nothing is said of it, and this user has no usual place.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.path.clone().or_else(|| state_dir().map(|dir| dir.join("history.sqlite")))
+    }
 }
 
 /// The `[web]` table.
@@ -38,16 +57,25 @@ struct File {
     #[serde(default)]
     link: Vec<Spanned<InletTable>>,
     web: Option<Spanned<Web>>,
+    history: Option<Spanned<HistoryTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryTable {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    off: bool,
 }
 
 impl Default for Receiver {
-    /// One bound pair link in the format watchpost on this machine's port 5559, and the page on 8080.
+    /// One bound pair link in the format watchpost on this machine's port 5559, the page on 8080, and a history.
     fn default() -> Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = End::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
         let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
-        Receiver { links: vec![link], web: Web { listen: default_listen() } }
+        Receiver { links: vec![link], web: Web { listen: default_listen() }, history: Some(History::default()) }
     }
 }
 
@@ -71,9 +99,12 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nothing to receive from: there is no [[link]] table"));
     }
-    let Some(web) = file.web else {
-        return Ok(Receiver { links, web: Web { listen: default_listen() } });
-    };
+    let web = file.web.map_or(Ok(Web { listen: default_listen() }), checked_web)?;
+    let history = file.history.map_or(Ok(Some(History::default())), checked_history)?;
+    Ok(Receiver { links, web, history })
+}
+
+fn checked_web(web: Spanned<Web>) -> Result<Web, Fault> {
     let span = web.span();
     let web = web.into_inner();
     if !web.listen.ip().is_loopback() {
@@ -84,5 +115,18 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
         );
         return Err(Fault::of("listen", span, what));
     }
-    Ok(Receiver { links, web })
+    Ok(web)
+}
+
+fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {
+    let span = history.span();
+    let HistoryTable { path, off } = history.into_inner();
+    if let Some(path) = path.as_ref().filter(|path| !path.is_absolute() || path.file_name().is_none()) {
+        let what = format!(
+            "\"{}\" is not a file's whole path; write for example \"/var/lib/watchpost/history.sqlite\"",
+            path.display()
+        );
+        return Err(Fault::of("path", span, what));
+    }
+    Ok((!off).then_some(History { path }))
 }

@@ -1,23 +1,25 @@
-//! One link of the receiver: messages in, onto the wall.
+//! One link of the receiver: messages in, onto the wall and into the history.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
+use super::complaint::Complaint;
+use super::history::{Ack, Feed};
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
 use crate::link::{Link, OnRefusal, Opening, Refusal};
-use crate::wire::{Tally, decode};
+use crate::wire::{Message, Tally, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
 const QUIET: Duration = Duration::from_millis(200);
@@ -33,9 +35,6 @@ const OTHERS: &str =
 /// The wait between tries to open the link once more.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The same trouble of one link is logged this often at most.
-const LOG: Duration = Duration::from_mins(1);
-
 /// After so many messages in a row others get their turn.
 const FAIR: u32 = 32;
 
@@ -49,6 +48,8 @@ pub struct Intake {
     pub wall: watch::Sender<Wall>,
     /// Who wants each message's header as a line.
     pub lines: Option<mpsc::Sender<String>>,
+    /// Where readings are kept.
+    pub history: Option<Feed>,
 }
 
 impl Intake {
@@ -59,10 +60,11 @@ impl Intake {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<Tally> {
         let mut came = Came {
             tally: Tally::default(),
-            replies: Replies::of(&self.inlet),
-            malformed: Trouble::default(),
-            dropped: Trouble::default(),
-            others: Trouble::default(),
+            replies: Replies::of(&self.inlet, self.history.is_some()),
+            malformed: Complaint::default(),
+            dropped: Complaint::default(),
+            others: Complaint::default(),
+            unkept: Complaint::default(),
         };
         let mut in_a_row = 0_u32;
         let mut hellos = interval(HELLO);
@@ -72,9 +74,10 @@ impl Intake {
                 _ = hellos.tick() => {
                     came.replies.greet(&mut self.link)?;
                     if self.link.leaves_others_alone() {
-                        came.others.log(self.link.address(), &OTHERS);
+                        came.others.log(&Named(&self.link), &OTHERS);
                     }
                 }
+                ack = next_ack(&mut self.history) => self.acknowledge(ack)?,
                 parts = self.link.receive() => if let Some(parts) = parts? {
                     self.take(&parts, &mut came)?;
                 } else {
@@ -91,16 +94,40 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
-        let end = Instant::now() + LAST;
-        while let Ok(parts) = timeout(QUIET, self.link.receive()).await {
-            let Some(parts) = parts? else { break };
-            self.take(&parts, &mut came)?;
-            if Instant::now() > end {
-                break;
-            }
-        }
+        self.finish(&mut came).await?;
         self.link.close().await;
         Ok(came.tally)
+    }
+
+    /// Takes what is on its way, and says what of it is kept.
+    async fn finish(&mut self, came: &mut Came) -> Result<()> {
+        let end = Instant::now() + LAST;
+        while Instant::now() < end {
+            tokio::select! {
+                parts = timeout(QUIET, self.link.receive()) => match parts {
+                    Ok(parts) => {
+                        let Some(parts) = parts? else { break };
+                        self.take(&parts, came)?;
+                    }
+                    Err(_) => break,
+                },
+                ack = next_ack(&mut self.history) => self.acknowledge(ack)?,
+            }
+        }
+        let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
+        while let Ok(Some(ack)) = timeout_at(end, acks.recv()).await {
+            Replies::acknowledge(&mut self.link, ack)?;
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, ack: Option<Ack>) -> Result<()> {
+        if let Some(ack) = ack {
+            return Replies::acknowledge(&mut self.link, ack);
+        }
+        // The history has ended, though it should not have; there is nothing to be heard of it any more.
+        self.history = None;
+        Ok(())
     }
 
     fn take(&mut self, parts: &[Bytes], came: &mut Came) -> Result<()> {
@@ -114,14 +141,20 @@ impl Intake {
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        came.dropped.log(self.link.address(), &"a line was dropped, standard output is not read");
+                        came.dropped.log(&Named(&self.link), &"a line was dropped, standard output is not read");
                     }
+                }
+                if let (Some(history), Message::Readings(readings)) = (&self.history, &message)
+                    && !history.offer(readings, came.replies.speaks().then_some(&peer))
+                {
+                    came.unkept
+                        .log(&Named(&self.link), &"readings are not kept: they come faster than they are written");
                 }
                 came.replies.answer(&mut self.link, &peer, &message)?;
                 self.wall.send_modify(|wall| wall.apply(message));
             }
             Err(error) => came.malformed.log(
-                self.link.address(),
+                &Named(&self.link),
                 &format_args!(
                     "malformed message ({error}); this link's format is {}, is the agent's the same?",
                     self.inlet.format
@@ -138,23 +171,24 @@ const MOST_REFUSED: usize = 64;
 /// Logs who does not come in over a link.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let refused = Mutex::new(BTreeMap::<String, Trouble>::new());
+    let refused = Mutex::new(BTreeMap::<String, Complaint>::new());
     Arc::new(move |refusal: &Refusal| {
         let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
             refused.clear();
         }
-        refused.entry(refusal.who.clone()).or_default().log(&address, &refusal.text);
+        refused.entry(refusal.who.clone()).or_default().log(&format_args!("link {address}"), &refusal.text);
     })
 }
 
 /// A link once more, which may not be had at once: a key that is being changed, no descriptors.
 async fn opened(opening: Opening) -> Link {
-    let mut trouble = Trouble::default();
+    let mut trouble = Complaint::default();
+    let who = format!("link {}", opening.end.address());
     loop {
         match opening.clone().open() {
             Ok(link) => return link,
-            Err(error) => trouble.log(opening.end.address().as_str(), &format_args!("{error:#}")),
+            Err(error) => trouble.log(&who, &format_args!("{error:#}")),
         }
         sleep(AGAIN).await;
     }
@@ -164,24 +198,25 @@ async fn opened(opening: Opening) -> Link {
 struct Came {
     tally: Tally,
     replies: Replies,
-    malformed: Trouble,
-    dropped: Trouble,
-    others: Trouble,
+    malformed: Complaint,
+    dropped: Complaint,
+    others: Complaint,
+    unkept: Complaint,
 }
 
-/// Counts, and logs now and then.
-#[derive(Default)]
-struct Trouble {
-    count: u64,
-    logged: Option<Instant>,
+/// What is said of a link begins with this.
+struct Named<'a>(&'a Link);
+
+impl Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0.address())
+    }
 }
 
-impl Trouble {
-    fn log(&mut self, address: &str, what: &dyn Display) {
-        self.count += 1;
-        if self.logged.is_none_or(|at| at.elapsed() > LOG) {
-            self.logged = Some(Instant::now());
-            warn!("link {address}: {what} ({} so far)", self.count);
-        }
+/// What is kept, when there is news of it.
+async fn next_ack(history: &mut Option<Feed>) -> Option<Ack> {
+    match history {
+        Some(history) => history.acks.recv().await,
+        None => pending().await,
     }
 }

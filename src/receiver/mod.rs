@@ -2,8 +2,11 @@
 //!
 //! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
 //! time in `port.rs`); each viewer of the page (`web.rs`) and the saving of pictures (`save.rs`) follow the wall at
-//! their own pace.
+//! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
+//! need not send them again (`replies.rs`).
 
+mod complaint;
+pub mod history;
 pub mod intake;
 pub mod port;
 mod replies;
@@ -16,17 +19,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{self, InPattern, Inlet};
 use crate::link::{Link, Opening, Pattern};
 use crate::wire::Tally;
+use history::History;
 use intake::Intake;
 use wall::Wall;
 
@@ -49,13 +53,14 @@ pub struct Also {
 pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
+    history: Option<History>,
 }
 
 impl Receiver {
-    /// Opens the links and the page's port.
+    /// Opens the links, the page's port and the history.
     ///
     /// # Errors
-    /// When an address cannot be had.
+    /// When an address cannot be had, or the file that the history is to be in.
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
         for inlet in config.links {
@@ -76,7 +81,11 @@ impl Receiver {
                 "cannot serve the page on {listen}; is another receiver running? ([web] listen = … chooses another)"
             )
         })?;
-        Ok(Receiver { links, page })
+        let history = match &config.history {
+            Some(history) => open_history(history, links.len()).await?,
+            None => None,
+        };
+        Ok(Receiver { links, page, history })
     }
 
     /// Where the page is.
@@ -97,7 +106,7 @@ impl Receiver {
     ///
     /// # Errors
     /// When a socket fails, or files cannot be written.
-    pub async fn run(self, also: Also, shutdown: CancellationToken) -> Result<Tally> {
+    pub async fn run(mut self, also: Also, shutdown: CancellationToken) -> Result<Tally> {
         info!("the page is at http://{}/", self.page()?);
         let wall = watch::Sender::new(Wall::default());
         let mut tasks = JoinSet::new();
@@ -112,8 +121,9 @@ impl Receiver {
             followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
             lines
         });
+        let mut feeds = self.history.iter_mut().flat_map(History::feeds).collect::<Vec<_>>().into_iter();
         for (inlet, link) in self.links {
-            let intake = Intake { inlet, link, wall: wall.clone(), lines: lines.clone() };
+            let intake = Intake { inlet, link, wall: wall.clone(), lines: lines.clone(), history: feeds.next() };
             tasks.spawn(intake.run(shutdown.clone()));
         }
         drop(lines);
@@ -128,18 +138,44 @@ impl Receiver {
                     shutdown.cancel();
                 }
                 ended = tasks.join_next() => match ended {
-                    Some(tally) => came.merge(tally??),
+                    Some(Ok(Ok(tally))) => came.merge(tally),
+                    // The others end as they should, and what came over them is kept.
+                    Some(Ok(Err(error))) => {
+                        failed = failed.or(Some(error));
+                        shutdown.cancel();
+                    }
+                    Some(Err(error)) => return Err(error.into()),
                     None => break,
                 },
             }
         }
         followers_end.cancel();
+        if let Some(history) = self.history {
+            history.end().await;
+        }
         // Lines that nobody takes would keep their printer for ever.
         while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
             failed = failed.or(ended?.err());
         }
         failed.map_or(Ok(came), Err)
     }
+}
+
+/// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once.
+async fn open_history(config: &config::History, links: usize) -> Result<Option<History>> {
+    let Some(file) = config.file() else {
+        warn!("history: no reading is kept, because this user has no home; [history] path = … says where");
+        return Ok(None);
+    };
+    let trouble = match History::open(file.clone(), links).await {
+        Ok(history) => return Ok(Some(history)),
+        Err(trouble) => format!("{} cannot be used ({trouble})", file.display()),
+    };
+    if config.path.is_some() {
+        bail!("history: {trouble}; [history] path = … names another file, and off = true keeps none");
+    }
+    warn!("history: no reading is kept, because {trouble}; [history] path = … names another file");
+    Ok(None)
 }
 
 /// Prints lines until there are no more or nobody reads them.

@@ -1,4 +1,5 @@
-//! What the receiver says to the agents of a link: that it is there, and which frames it has seen.
+//! What the receiver says to the agents of a link: that it is there, which frames it has seen,
+//! and which readings it keeps.
 //!
 //! An agent that hears nothing sends all that the socket takes; what is lost of this is said again within a second.
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 
+use super::history::Ack;
 use crate::config::{Format, InPattern, Inlet};
 use crate::link::Link;
 use crate::name::Name;
@@ -38,9 +40,23 @@ struct Peer {
 }
 
 impl Replies {
-    pub(super) fn of(inlet: &Inlet) -> Replies {
+    /// On a link; `acks`: readings are kept here.
+    pub(super) fn of(inlet: &Inlet, acks: bool) -> Replies {
         let speaks = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
-        Replies { speaks, peers: HashMap::new(), ended: 0, acks: false }
+        Replies { speaks, peers: HashMap::new(), ended: 0, acks }
+    }
+
+    /// Whether anybody there listens.
+    pub(super) fn speaks(&self) -> bool {
+        self.speaks
+    }
+
+    /// Says which readings are there for good.
+    ///
+    /// # Errors
+    /// As [`Link::try_send`].
+    pub(super) fn acknowledge(link: &mut Link, Ack { peer, boot, first, last, .. }: Ack) -> Result<()> {
+        say(link, &peer, &Control::Ack { boot, first, seq: last })
     }
 
     /// Says what is to be said to a peer that sent a message.

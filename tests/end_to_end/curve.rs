@@ -180,8 +180,8 @@ fn a_receiver_without_its_secret_does_not_run() {
     let config = bench.path("receiver.toml");
     fs::write(&config, link).expect("a temporary file");
     fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-    let receiver = command.args(["receive", "--config"]).arg(config).output().expect("it starts");
+    let mut command = bench.watchpost("receive");
+    let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
     let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
     assert_eq!(receiver.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file"), "{said}");

@@ -22,6 +22,8 @@ mod faults;
 mod films;
 /// How far a link may be ahead of its receiver, what a receiver says, and the patterns with a way back.
 mod flow;
+/// Every reading is kept once and acknowledged: killed, damaged, on disks that fail.
+mod history;
 /// Peers that are not there, go and come back.
 mod links;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.

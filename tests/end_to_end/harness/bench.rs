@@ -31,6 +31,22 @@ impl Bench {
         path
     }
 
+    /// `watchpost COMMAND`, which keeps what outlives it in this bench.
+    pub fn watchpost(&self, command: &str) -> Command {
+        let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        self.with_state(&mut watchpost).arg(command);
+        watchpost
+    }
+
+    fn with_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("XDG_STATE_HOME", self.path("state")).env_remove("STATE_DIRECTORY")
+    }
+
+    /// Where the bench's receiver keeps readings.
+    pub fn history(&self) -> PathBuf {
+        self.path("state/watchpost/history.sqlite")
+    }
+
     /// An agent with this configuration, on virtual cameras if the bench has any.
     pub fn agent(&self, config: &str) -> Program {
         self.agent_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), config)
@@ -39,15 +55,14 @@ impl Bench {
     /// The same of a program that stands elsewhere, or with options.
     pub fn agent_of(&self, mut watchpost: Command, config: &str) -> Program {
         let config = self.write("agent.toml", config);
-        watchpost.arg("run").arg("--config").arg(config).env("XDG_STATE_HOME", self.path("state"));
+        self.with_state(&mut watchpost).arg("run").arg("--config").arg(config);
         Program::start(self.with_cameras(&mut watchpost))
     }
 
     /// What `watchpost devices` prints, perhaps with a configuration, on the bench's virtual cameras.
     pub fn devices(&self, config: Option<&str>) -> Output {
         fs::create_dir_all(self.path("cameras")).expect("a temporary directory");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-        command.arg("devices");
+        let mut command = self.watchpost("devices");
         if let Some(config) = config {
             command.arg("--config").arg(self.write("agent.toml", config));
         }
@@ -65,9 +80,8 @@ impl Bench {
     /// A receiver with one link, its page on any free port, printing JSON lines.
     pub fn receiver(&self, link: &str) -> Receiver {
         let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-        command.args(["receive", "--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
-        command.env("XDG_STATE_HOME", self.path("state"));
+        let mut command = self.watchpost("receive");
+        command.args(["--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
         let program = Program::start(&mut command);
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
         let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));

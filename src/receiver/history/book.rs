@@ -1,0 +1,116 @@
+//! The history's tables: what is written into them, in one transaction.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::TransactionBehavior;
+
+use super::Came;
+use super::known::{Ack, Known};
+use crate::store::{Kind, Store, Trouble};
+
+/// Files of histories. Their id is "wphi", as bytes.
+const KIND: Kind = Kind { application_id: 0x7770_6869, version: 1, schema: include_str!("schema.sql") };
+
+/// A history that is open.
+pub(super) struct Book {
+    store: Store,
+    path: PathBuf,
+    /// Device and number of the file.
+    file: (u64, u64),
+    known: Known,
+}
+
+/// What is there now.
+pub(super) struct Written {
+    /// So many messages of the group.
+    pub(super) messages: usize,
+    /// Who is to be told what.
+    pub(super) acks: BTreeSet<Ack>,
+    /// Readings that cannot be kept: their numbers are too large, or there are too many series or pieces.
+    pub(super) refused: u64,
+}
+
+impl Book {
+    /// Opens the file. What was in its place and made no sense is [`Book::was_set_aside`].
+    pub(super) fn open(path: &Path) -> Result<Book, Trouble> {
+        let mut store = KIND.open(path)?;
+        let known = match settle(&store) {
+            Err(Trouble::Damaged(what)) => {
+                store = store.renew(&KIND, path, &what)?;
+                settle(&store)
+            }
+            settled => settled,
+        }?;
+        Ok(Book { store, path: path.to_owned(), file: identity(path)?, known })
+    }
+
+    /// Where it is now, and what is the matter with it.
+    pub(super) fn was_set_aside(&self) -> Option<&(PathBuf, String)> {
+        self.store.set_aside.as_ref()
+    }
+
+    /// Writes messages, the first ones at least, in one transaction. After an error what is known here is wrong: the file has
+    /// to be opened anew.
+    pub(super) fn keep(&mut self, group: &[Came]) -> Result<Written, Trouble> {
+        let known = &mut self.known;
+        if known.is_full() {
+            known.forget_starts();
+        }
+        let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut written = Written { messages: 0, acks: BTreeSet::new(), refused: 0 };
+        for came in group {
+            written.refused += known.put(&transaction, came)?;
+            written.messages += 1;
+            if known.is_full() {
+                break;
+            }
+        }
+        known.note_ranges(&transaction)?;
+        transaction.commit()?;
+        // One who removes the file has not removed what is open here.
+        if identity(&self.path).ok() != Some(self.file) {
+            return Err(Trouble::Disk(format!("{} was taken away", self.path.display())));
+        }
+        for came in &group[..written.messages] {
+            self.known.acknowledge(came, &mut written.acks);
+        }
+        Ok(written)
+    }
+
+    /// As [`Store::tidy`].
+    pub(super) fn tidy(&self) -> Result<(), Trouble> {
+        self.store.tidy()
+    }
+
+    /// As [`Store::renew`].
+    pub(super) fn renew(self, what: &str) -> Result<Book, Trouble> {
+        let Book { store, path, .. } = self;
+        let store = store.renew(&KIND, &path, what)?;
+        let known = settle(&store)?;
+        Ok(Book { file: identity(&path)?, store, path, known })
+    }
+}
+
+/// Makes sure of what is there. A sync may have failed before, and the system then calls clean what is not on the disk: what
+/// is written ahead is written once more, elsewhere, before anything of it is believed.
+fn settle(store: &Store) -> Result<Known, Trouble> {
+    let (ahead, moved): (i64, i64) =
+        store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    if ahead != moved {
+        return Err(Trouble::Disk(
+            "what was written last cannot be made sure of while another program reads".to_owned(),
+        ));
+    }
+    for table in ["starts", "readings", "kept"] {
+        store.connection.prepare(&format!("SELECT * FROM {table}"))?;
+    }
+    Known::of(&store.connection)
+}
+
+fn identity(path: &Path) -> Result<(u64, u64), Trouble> {
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}

@@ -1,0 +1,168 @@
+//! The history's thread: gathers what comes, writes it in groups, and bears with disks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::Came;
+use super::book::Book;
+use super::known::Ack;
+use crate::receiver::complaint::Complaint;
+use crate::store::Trouble;
+
+/// Readings wait so long for others: an SD card lives by what it is not told to write. A backlog does not wait, because the
+/// agent does, and while it is written the next gathers.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// The wait between tries on a disk that fails.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The thread's own.
+pub(super) struct Keeper {
+    path: PathBuf,
+    came: Receiver<Came>,
+    /// Where what the group takes is given back.
+    room: Arc<AtomicUsize>,
+    /// By link.
+    acks: Vec<mpsc::Sender<Ack>>,
+    book: Option<Book>,
+    group: Vec<Came>,
+    /// When the group is written.
+    due: Option<Instant>,
+    /// Since when it cannot be.
+    failing: Option<Instant>,
+    failures: Complaint,
+    refusals: Complaint,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        path: PathBuf,
+        came: Receiver<Came>,
+        room: Arc<AtomicUsize>,
+        acks: Vec<mpsc::Sender<Ack>>,
+    ) -> Keeper {
+        let (failures, refusals) = (Complaint::default(), Complaint::default());
+        Keeper { path, came, room, acks, book: None, group: Vec::new(), due: None, failing: None, failures, refusals }
+    }
+
+    /// Keeps what comes until no more does; tells first whether the file can be used.
+    pub(super) fn run(mut self, told: oneshot::Sender<Result<(), Trouble>>) {
+        match self.open() {
+            Ok(()) => {
+                info!("history: readings are kept in {}", self.path.display());
+                // Nobody waits for it any more when it took long.
+                let _ = told.send(Ok(()));
+            }
+            Err(trouble @ (Trouble::Full | Trouble::ReadOnly | Trouble::Disk(_))) => {
+                self.bear(trouble);
+                let _ = told.send(Ok(()));
+            }
+            Err(trouble) => match told.send(Err(trouble)) {
+                Err(Err(trouble)) => self.bear(trouble),
+                _ => return,
+            },
+        }
+        while self.gather() {
+            self.write();
+        }
+        // The second time into a new file, if the first found damage.
+        if !self.write() && !self.write() {
+            warn!("history: {} messages with readings could not be kept", self.group.len());
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Trouble> {
+        let book = Book::open(&self.path)?;
+        self.begin(book);
+        Ok(())
+    }
+
+    fn begin(&mut self, book: Book) {
+        if let Some((aside, what)) = book.was_set_aside() {
+            warn!("history: {} was no use ({what}) and is now {}", self.path.display(), aside.display());
+        }
+        self.book = Some(book);
+    }
+
+    /// Takes what comes until the group is due; false when no more will.
+    fn gather(&mut self) -> bool {
+        loop {
+            let came = match self.due {
+                Some(due) => self.came.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => self.came.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match came {
+                Ok(came) => self.add(came),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn add(&mut self, came: Came) {
+        let now = Instant::now();
+        if self.failing.is_none() {
+            let due = if came.readings.backlog { now } else { now + GATHER };
+            self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        }
+        self.group.push(came);
+    }
+
+    /// False when it has to be tried again.
+    fn write(&mut self) -> bool {
+        match self.try_to_write() {
+            Ok(()) => {
+                self.due = None;
+                if let Some(since) = self.failing.take() {
+                    info!("history: keeping again in {}, after {:.0?}", self.path.display(), since.elapsed());
+                }
+                true
+            }
+            Err(trouble) => {
+                self.bear(trouble);
+                false
+            }
+        }
+    }
+
+    fn try_to_write(&mut self) -> Result<(), Trouble> {
+        if self.book.is_none() {
+            self.open()?;
+        }
+        let Some(book) = &mut self.book else { return Ok(()) };
+        while !self.group.is_empty() {
+            let written = book.keep(&self.group)?;
+            for ack in written.acks {
+                // What does not fit is acknowledged when the agent sends it again.
+                let _ = self.acks[ack.link].try_send(ack);
+            }
+            let size = self.group.drain(..written.messages).map(|came| came.size).sum();
+            self.room.fetch_add(size, Ordering::Relaxed);
+            if written.refused > 0 {
+                let what = "readings are not kept: too many quantities, gaps or digits";
+                self.refusals.log_of(written.refused, &"history", &what);
+            }
+        }
+        book.tidy()
+    }
+
+    /// The group stays, and is written again into a file that is opened anew: nothing that this one says is believed.
+    fn bear(&mut self, mut trouble: Trouble) {
+        self.failing.get_or_insert_with(Instant::now);
+        self.due = Some(Instant::now() + AGAIN);
+        if let (Some(book), Trouble::Damaged(what)) = (self.book.take(), &trouble) {
+            match book.renew(what) {
+                Ok(book) => return self.begin(book),
+                Err(other) => trouble = other,
+            }
+        }
+        let what = format_args!("no reading is kept in {}: {trouble}; tried again each second", self.path.display());
+        self.failures.log(&"history", &what);
+    }
+}

@@ -1,0 +1,568 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+use crate::boards::agent_on;
+use crate::harness::{Bench, PATIENCE, Program, Receiver, eventually, free_port};
+
+/// What a test has instead of an agent: the socket and the words of one.
+struct Agent {
+    socket: zmq::Socket,
+    name: &'static str,
+    boot: &'static str,
+}
+
+impl Agent {
+    fn new(kind: zmq::SocketType, link: &str, name: &'static str, boot: &'static str) -> Agent {
+        let socket = zmq::Context::new().socket(kind).expect("a socket");
+        let patience = PATIENCE.as_millis() as i32;
+        socket.set_rcvtimeo(patience).expect("a timeout");
+        socket.set_sndtimeo(patience).expect("a timeout");
+        socket.set_linger(0).expect("an option");
+        socket.connect(link).expect("an address");
+        Agent { socket, name, boot }
+    }
+
+    fn on(receiver: &Receiver) -> Agent {
+        Agent::new(zmq::PAIR, &receiver.link, "shed", "b1")
+    }
+
+    fn sends(&self, backlog: bool, batches: &[Value]) {
+        let (name, boot) = (self.name, self.boot);
+        let header = json!({
+            "type": "readings", "v": 1, "agent": name, "boot": boot, "backlog": backlog, "batches": batches
+        });
+        let parts = [format!("readings/{name}").into_bytes(), header.to_string().into_bytes()];
+        self.socket.send_multipart(parts, 0).expect("the receiver takes it");
+    }
+
+    /// The next ack's first and last number, if it comes before the socket's patience ends.
+    fn ack(&self) -> Option<(u64, u64)> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let said = self.socket.recv_bytes(0).ok()?;
+            let said: Value = serde_json::from_slice(&said).expect("JSON");
+            if said["type"] == "ack" {
+                assert_eq!(said["boot"], self.boot);
+                return Some((said["first"].as_u64().unwrap_or(1), said["seq"].as_u64().expect("a number")));
+            }
+        }
+        None
+    }
+
+    /// Sends the same again until this is acknowledged: where there are many acks at once some are left out.
+    #[track_caller]
+    fn sends_until_told(&self, batch: &Value, told: (u64, u64)) {
+        self.socket.set_rcvtimeo(300).expect("a timeout");
+        eventually("an ack", || {
+            self.sends(true, std::slice::from_ref(batch));
+            std::iter::from_fn(|| self.ack()).find(|ack| *ack == told)
+        });
+    }
+
+    #[track_caller]
+    fn is_told(&self, first: u64, last: u64) {
+        assert_eq!(self.ack(), Some((first, last)));
+    }
+
+    /// The next hello's word on acks.
+    fn greeted(&self) -> bool {
+        loop {
+            let said = self.socket.recv_bytes(0).expect("a hello");
+            let said: Value = serde_json::from_slice(&said).expect("JSON");
+            assert_ne!(said["type"], "ack", "{said}");
+            if said["type"] == "hello" {
+                return said["acks"] == true;
+            }
+        }
+    }
+}
+
+/// Numbers from `first` to `last`, each the value of a reading. What is sent again may have another date.
+fn batch(first: u64, last: u64) -> Value {
+    static NEXT: AtomicI64 = AtomicI64::new(1_795_284_000_000_000);
+    let captured_at_us = NEXT.fetch_add(1_000, Ordering::Relaxed);
+    let values: Vec<Value> =
+        (first..=last).map(|seq| json!({ "quantity": "t", "value": seq as f64, "unit": "°C" })).collect();
+    json!({
+        "seq": first, "port": "climate", "captured_at_us": captured_at_us, "age_ms": 5,
+        "stale_after_ms": 10_000, "stale": false, "values": values
+    })
+}
+
+fn look(path: &Path) -> Connection {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a history")
+}
+
+/// The numbers that are kept of an agent's start, as often as they are.
+fn numbers(path: &Path, agent: &str, boot: &str) -> Vec<u64> {
+    let history = look(path);
+    let mut select = history
+        .prepare(
+            "SELECT seq, value FROM readings JOIN starts ON starts.id = start JOIN series ON series.id = series
+             WHERE starts.agent = ? AND boot = ? AND series.agent = starts.agent ORDER BY seq",
+        )
+        .expect("its tables");
+    let rows = select.query_map([agent, boot], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?)));
+    let rows = rows.expect("readings").map(|row| row.expect("a reading"));
+    rows.map(|(seq, value)| {
+        assert!((seq as f64 - value).abs() < 0.5, "{seq} has the value {value}");
+        seq as u64
+    })
+    .collect()
+}
+
+fn all(last: u64) -> Vec<u64> {
+    (1..=last).collect()
+}
+
+#[test]
+fn readings_are_kept_once_and_acknowledged_with_all_that_are_there() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    agent.sends(false, &[batch(1, 2)]);
+    assert!(agent.greeted());
+    agent.is_told(1, 2);
+    for (backlog, sent, told) in [
+        (true, vec![batch(3, 9), batch(10, 10)], (1, 10)),
+        (true, vec![batch(2, 5)], (1, 10)),
+        (false, vec![batch(10, 10)], (1, 10)),
+        (true, vec![batch(8, 12)], (1, 12)),
+        (false, vec![batch(20, 21)], (20, 21)),
+        (true, vec![batch(13, 19)], (1, 21)),
+    ] {
+        agent.sends(backlog, &sent);
+        assert_eq!(agent.ack(), Some(told), "{sent:?}");
+    }
+    assert_eq!(numbers(&bench.history(), "shed", "b1"), all(21));
+    agent.sends(true, &[batch(30, 31), batch(40, 41), batch(50, 50), batch(31, 32)]);
+    for told in [(30, 32), (40, 41), (50, 50)] {
+        assert_eq!(agent.ack(), Some(told));
+    }
+}
+
+#[test]
+fn live_readings_are_written_in_groups_and_others_at_once() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let start = Instant::now();
+    for seq in 1..=20 {
+        agent.sends(true, &[batch(seq, seq)]);
+        agent.is_told(1, seq);
+    }
+    assert!(start.elapsed() < Duration::from_secs(3), "20 in {:?}", start.elapsed());
+    for seq in 21..=60 {
+        agent.sends(false, &[batch(seq, seq)]);
+        receiver.program.says_json("it came", |message| message["batches"][0]["seq"] == seq);
+    }
+    let acks = 1 + std::iter::from_fn(|| agent.ack()).take_while(|ack| *ack != (1, 60)).count();
+    assert!(acks < 20, "{acks} acks");
+}
+
+#[test]
+fn agents_and_their_starts_are_told_apart_and_each_hears_of_its_own() {
+    let bench = Bench::new();
+    let mut receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    let agents = [("shed", "b1"), ("barn", "b1"), ("shed", "b2")]
+        .map(|(name, boot)| Agent::new(zmq::DEALER, &receiver.link, name, boot));
+    for (agent, last) in agents.iter().zip([5, 7, 9]) {
+        agent.sends(true, &[batch(1, last)]);
+    }
+    for (agent, last) in agents.iter().zip([5, 7, 9]) {
+        agent.is_told(1, last);
+    }
+    // Also what was sent in an earlier start of the agent, by whoever it is now.
+    let again = Agent { boot: "b1", ..Agent::new(zmq::DEALER, &receiver.link, "shed", "b2") };
+    again.sends(true, &[batch(4, 6)]);
+    again.is_told(1, 6);
+    assert!(receiver.program.terminate().0.success());
+    for (name, boot, last) in [("shed", "b1", 6), ("barn", "b1", 7), ("shed", "b2", 9)] {
+        assert_eq!(numbers(&bench.history(), name, boot), all(last));
+    }
+}
+
+#[test]
+fn a_reading_is_dated_by_the_clock_that_is_right() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let long_ago = 5_000_000_i64;
+    let dated = |seq: u64, synchronised: bool, age_ms: Value| {
+        let mut batch = batch(seq, seq);
+        batch["captured_at_us"] = long_ago.into();
+        batch["synchronised"] = synchronised.into();
+        batch["age_ms"] = age_ms;
+        batch
+    };
+    let now = || jiff::Timestamp::now().as_microsecond();
+    let before = now();
+    agent.sends(true, &[dated(1, true, 60_000.into()), dated(2, false, 60_000.into()), dated(3, false, Value::Null)]);
+    agent.is_told(1, 3);
+    let after = now();
+    let history = look(&bench.history());
+    let mut select = history.prepare("SELECT at_us, dated FROM readings ORDER BY seq").expect("its tables");
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("readings");
+    let rows: Vec<(i64, i64)> = rows.map(|row| row.expect("a reading")).collect();
+    assert_eq!((rows[0], rows[2]), ((long_ago, 0), (long_ago, 2)));
+    let (at, dated) = rows[1];
+    assert!(dated == 1 && (before..=after).contains(&(at + 60_000_000)), "{at} between {before} and {after}");
+}
+
+#[test]
+fn numbers_that_no_column_holds_are_refused_and_cost_nothing_else() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let mut of_all_ages = batch(3, 3);
+    of_all_ages["synchronised"] = false.into();
+    of_all_ages["age_ms"] = u64::MAX.into();
+    let mut without_values = batch(7, 7);
+    without_values["values"] = json!([]);
+    let mut last = batch(1, 3);
+    last["seq"] = (u64::MAX - 1).into();
+    agent.sends(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
+    agent.is_told(1, 2);
+    agent.is_told(4, 5);
+    receiver.program.logs("history: readings are not kept", "(4 so far)");
+    assert_eq!(numbers(&bench.history(), "shed", "b1"), [1, 2, 4, 5]);
+}
+
+#[test]
+fn more_series_or_pieces_than_memory_is_for_are_not_kept() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let quantity = |seq: u64, quantity: String| {
+        let mut batch = batch(seq, seq);
+        batch["values"][0]["quantity"] = quantity.into();
+        batch
+    };
+    let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.sends(true, part));
+    let known = |seq: u64| quantity(seq, "q7".to_owned());
+    in_parts((1..=10_004).map(|seq| quantity(seq, format!("q{seq}"))).collect());
+    receiver.program.logs("history: readings are not kept", "");
+    agent.sends_until_told(&known(10_001), (1, 10_001));
+    // Two numbers between each, and one range more than there may be.
+    in_parts((4_000..14_000).map(|third| known(third * 3)).collect());
+    agent.sends_until_told(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
+    // What begins no new one is still kept.
+    agent.sends(true, &[known(50_000)]);
+    agent.sends_until_told(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
+    let kept = numbers_of_any_value(&bench.history());
+    assert!(kept.contains(&(3 * 13_998)) && !kept.contains(&(3 * 13_999)) && !kept.contains(&50_000));
+}
+
+fn numbers_of_any_value(path: &Path) -> BTreeSet<i64> {
+    let history = look(path);
+    let mut select = history.prepare("SELECT seq FROM readings").expect("its tables");
+    let rows = select.query_map([], |row| row.get(0)).expect("readings");
+    rows.map(|row| row.expect("a reading")).collect()
+}
+
+/// Readings that are sent until they are acknowledged.
+struct Unsent {
+    /// Numbers that no ack was heard of, and those of which one was.
+    waiting: BTreeSet<u64>,
+    acknowledged: BTreeSet<u64>,
+}
+
+impl Unsent {
+    fn new(count: u64) -> Unsent {
+        Unsent { waiting: (1..=count).collect(), acknowledged: BTreeSet::new() }
+    }
+
+    /// Sends the next of them, at most so many, from `from` on; gives the number behind them.
+    fn send(&self, agent: &Agent, from: u64, most: u64) -> Option<u64> {
+        let first = *self.waiting.range(from..).next()?;
+        let last = (first..first + most).take_while(|seq| self.waiting.contains(seq)).last()?;
+        agent.sends(first % 3 > 0, &[batch(first, last)]);
+        Some(last + 1)
+    }
+
+    fn hear(&mut self, (first, last): (u64, u64)) {
+        for seq in first..=last {
+            if self.waiting.remove(&seq) {
+                self.acknowledged.insert(seq);
+            }
+        }
+    }
+
+    /// Sends all until all are acknowledged.
+    #[track_caller]
+    fn finish(&mut self, agent: &Agent) {
+        agent.socket.set_rcvtimeo(300).expect("a timeout");
+        eventually("all are acknowledged", || {
+            let mut next = 1;
+            while let Some(behind) = self.send(agent, next, 500) {
+                next = behind;
+            }
+            while let Some(ack) = agent.ack() {
+                self.hear(ack);
+            }
+            self.waiting.is_empty().then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
+    let bench = Bench::new();
+    let mut unsent = Unsent::new(30_000);
+    for _ in 0..6 {
+        let mut receiver = bench.pair_receiver();
+        let agent = Agent::on(&receiver);
+        agent.sends(true, &[batch(1, 1)]);
+        unsent.hear(agent.ack().expect("it keeps"));
+        agent.socket.set_rcvtimeo(0).expect("a timeout");
+        let end = Instant::now() + Duration::from_millis(fastrand::u64(20..400));
+        let mut next = 1;
+        while Instant::now() < end {
+            next = unsent.send(&agent, next, 20).unwrap_or(1);
+            while let Some(ack) = agent.ack() {
+                unsent.hear(ack);
+            }
+        }
+        receiver.program.signal(Signal::SIGKILL);
+        receiver.program.wait();
+        let there: BTreeSet<u64> = numbers(&bench.history(), "shed", "b1").into_iter().collect();
+        let lost: Vec<_> = unsent.acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    }
+    let receiver = bench.pair_receiver();
+    unsent.finish(&Agent::on(&receiver));
+    assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30_000));
+}
+
+#[test]
+fn between_an_agent_and_a_receiver_that_is_killed_again_and_again_no_reading_is_lost_or_kept_twice() {
+    let bench = Bench::new();
+    let mut board = bench.plug_board("board");
+    let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{}\"", free_port());
+    let mut receiver = bench.receiver(&link);
+    let agent = agent_on(&bench, &bench.path("board"), &receiver);
+    agent.logs("open at", "");
+    board.write(b"\n");
+    let mut next = 0..1_000;
+    for _ in 0..4 {
+        for number in next.by_ref().take(200) {
+            board.write(format!("light-{number}\n").as_bytes());
+        }
+        receiver.program.says_json("some of them", |message| message["type"] == "readings");
+        receiver.program.signal(Signal::SIGKILL);
+        receiver.program.wait();
+        for number in next.by_ref().take(50) {
+            board.write(format!("light-{number}\n").as_bytes());
+        }
+        receiver = bench.receiver(&link);
+    }
+    let values = || -> Vec<f64> {
+        let history = look(&bench.history());
+        let mut select = history.prepare("SELECT value FROM readings ORDER BY seq").expect("its tables");
+        let rows = select.query_map([], |row| row.get(0)).expect("readings");
+        rows.map(|row| row.expect("a reading")).collect()
+    };
+    let count = eventually("all are there", || Some(values().len()).filter(|count| *count >= 1_000));
+    assert_eq!((count, values()), (1_000, (0..1_000).map(f64::from).collect()));
+}
+
+/// What came is written when the receiver ends, also from who is not told of it.
+#[test]
+fn the_end_leaves_nothing_behind() {
+    let bench = Bench::new();
+    for kind in [zmq::PAIR, zmq::PUB] {
+        let pattern = if kind == zmq::PAIR { "pair" } else { "sub" };
+        let mut receiver = bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\""));
+        let agent = Agent::new(kind, &receiver.link, "shed", if kind == zmq::PAIR { "b1" } else { "b2" });
+        // A publisher has to be subscribed to first.
+        let mut seq = 0;
+        eventually("it came", || {
+            seq += 1;
+            agent.sends(false, &[batch(seq, seq)]);
+            receiver.program.said_json(|message| message["boot"] == agent.boot && message["type"] == "readings")
+        });
+        let (status, took) = receiver.program.terminate();
+        assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+        assert!(!receiver.program.log().contains("left behind"), "{}", receiver.program.log());
+        let there: BTreeSet<u64> = numbers(&bench.history(), "shed", agent.boot).into_iter().collect();
+        let seq_of = |line: &str| serde_json::from_str::<Value>(line).ok()?["batches"][0]["seq"].as_u64();
+        let came = || receiver.program.out().lines().filter_map(seq_of).collect::<BTreeSet<u64>>();
+        // What it said last is read after its end.
+        eventually("what came is there", || (!there.is_empty() && came() == there).then_some(()));
+        if kind == zmq::PAIR {
+            let last = *there.last().expect("not empty");
+            while agent.ack().expect("an ack of all").1 < last {}
+        }
+    }
+}
+
+/// A program's disk fails while this lives.
+struct Fault(Program);
+
+impl Fault {
+    /// As `strace -e inject=` has it.
+    fn new(program: &Program, inject: &str) -> Fault {
+        let mut command = Command::new("strace");
+        let calls = inject.split(':').next().unwrap_or_default();
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={inject}"));
+        command.args(["-f", "-e", &trace, "-e", &inject, "-p", &program.id().to_string()]);
+        let strace = Program::start(&mut command);
+        strace.logs("attached", "");
+        Fault(strace)
+    }
+
+    fn mend(mut self) {
+        self.0.terminate();
+    }
+}
+
+#[test]
+fn while_a_disk_fails_nothing_is_acknowledged_that_is_not_there_and_soon_afterwards_all_is() {
+    for inject in ["fdatasync,fsync:error=EIO", "pwrite64:error=ENOSPC", "pwrite64:error=EIO"] {
+        let bench = Bench::new();
+        let receiver = bench.pair_receiver();
+        let agent = Agent::on(&receiver);
+        agent.sends(true, &[batch(1, 10)]);
+        agent.is_told(1, 10);
+        let fault = Fault::new(&receiver.program, inject);
+        agent.sends(true, &[batch(11, 20)]);
+        agent.sends(false, &[batch(21, 30)]);
+        receiver.program.logs("history: no reading is kept in ", "; tried again each second");
+        receiver.program.says_json("it runs on", |message| message["batches"][0]["seq"] == 21);
+        // Three seconds of hellos without an ack; what is sent again is not there because it was sent.
+        for _ in 0..3 {
+            assert!(agent.greeted(), "{inject}");
+            agent.sends(true, &[batch(5, 15)]);
+        }
+        fault.mend();
+        let mended = Instant::now();
+        agent.is_told(1, 30);
+        assert!(mended.elapsed() < Duration::from_secs(5), "{inject}: {:?}", mended.elapsed());
+        receiver.program.logs("history: keeping again", "");
+        assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30));
+    }
+}
+
+#[test]
+fn what_a_failing_disk_does_not_take_does_not_fill_memory_and_comes_again() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    agent.sends(true, &[batch(1, 1)]);
+    agent.is_told(1, 1);
+    let fault = Fault::new(&receiver.program, "fdatasync,fsync:error=EIO");
+    let mut unsent = Unsent::new(200_000);
+    let mut next = 1;
+    while let Some(behind) = unsent.send(&agent, next, 500) {
+        next = behind;
+    }
+    receiver.program.logs("readings are not kept: they come faster than they are written", "");
+    receiver.program.says_json("all came", |message| message["batches"][0]["seq"] == 199_501);
+    assert!(receiver.program.memory() < 48 << 20, "{} bytes of memory", receiver.program.memory());
+    fault.mend();
+    unsent.finish(&agent);
+    assert_eq!(numbers(&bench.history(), "shed", "b1"), all(200_000));
+}
+
+#[test]
+fn a_file_that_is_damaged_or_taken_away_is_followed_by_a_new_one() {
+    let bench = Bench::new();
+    let path = bench.history();
+    let aside = |number: u32| path.with_file_name(format!("history.sqlite.damaged-{number}"));
+    fs::create_dir_all(path.parent().expect("a directory")).expect("a temporary directory");
+    fs::write(&path, "no history").expect("a temporary file");
+    let receiver = bench.pair_receiver();
+    assert_eq!(fs::read(aside(1)).expect("what was there"), b"no history");
+    let agent = Agent::on(&receiver);
+    agent.sends(true, &[batch(1, 10)]);
+    agent.is_told(1, 10);
+    // Damage that is met while it runs.
+    Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE readings")).expect("a history");
+    agent.sends(true, &[batch(11, 20)]);
+    agent.is_told(11, 20);
+    assert_eq!(numbers(&path, "shed", "b1"), (11..=20).collect::<Vec<_>>());
+    receiver.program.logs("history.sqlite was no use (", "history.sqlite.damaged-2");
+    assert!(aside(2).exists());
+    fs::remove_file(&path).expect("a history");
+    agent.sends(false, &[batch(21, 30)]);
+    agent.is_told(21, 30);
+    assert_eq!(numbers(&path, "shed", "b1"), (21..=30).collect::<Vec<_>>());
+    // What only a start finds: the table is read but then.
+    drop(receiver);
+    Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE series")).expect("a history");
+    let receiver = bench.pair_receiver();
+    receiver.program.logs("history.sqlite was no use (", "history.sqlite.damaged-3");
+    let agent = Agent::on(&receiver);
+    agent.sends(true, &[batch(31, 40)]);
+    agent.is_told(31, 40);
+}
+
+/// A second receiver beside one that has the history, with this in its configuration.
+fn second(bench: &Bench, table: &str) -> Program {
+    let config = bench.path("second.toml");
+    let text =
+        format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n{table}");
+    fs::write(&config, text).expect("a temporary file");
+    Program::start(bench.watchpost("receive").arg("--config").arg(&config))
+}
+
+#[test]
+fn a_history_that_cannot_be_had_is_an_error_only_where_it_was_asked_for() {
+    let bench = Bench::new();
+    let _first = bench.pair_receiver();
+    let asked = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
+    let mut refused = asked(&bench.history());
+    assert_eq!(refused.wait().code(), Some(1));
+    refused.logs("history.sqlite cannot be used (", "is in use by another program); [history] path = … names another");
+
+    let newer = bench.path("newer.sqlite");
+    let made = Connection::open(&newer).and_then(|file| {
+        file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 2")
+    });
+    made.expect("a file");
+    let mut refused = asked(&newer);
+    assert_eq!(refused.wait().code(), Some(1));
+    refused.logs("newer.sqlite cannot be used (", "was written by a newer watchpost)");
+
+    let without = second(&bench, "");
+    without.logs("no reading is kept, because ", "is in use by another program)");
+    let off = second(&bench, "[history]\noff = true\n");
+    for program in [without, off] {
+        let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
+        program.logs("the page is at", "");
+        let agent = Agent::new(zmq::PAIR, &link, "shed", "b9");
+        agent.sends(true, &[batch(1, 1)]);
+        assert!(!agent.greeted() && !agent.greeted());
+    }
+    assert_eq!(numbers(&bench.history(), "shed", "b9"), [0_u64; 0]);
+}
+
+#[test]
+fn where_it_is_stands_in_the_file_is_checked_and_is_told() {
+    let bench = Bench::new();
+    let config = bench.path("receiver.toml");
+    let check = |table: &str| {
+        let text = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:5559\"\n{table}");
+        fs::write(&config, text).expect("a temporary file");
+        let said = bench.watchpost("check").arg("--config").arg(&config).output().expect("it starts");
+        format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+    };
+    for (table, words) in [
+        ("", "state/watchpost/history.sqlite every reading is kept"),
+        ("[history]\npath = \"/var/h.sqlite\"", "/var/h.sqlite every reading is kept"),
+        ("[history]\noff = true", "off          no reading is kept"),
+        ("[history]\npath = \"h.sqlite\"", "receiver.toml, line 5: \"h.sqlite\" is not a file's whole path"),
+        ("[history]\nof = true", "receiver.toml, line 5: unknown key `of`; did you mean `off`?"),
+        ("[histori]\noff = true", "unknown key `histori`"),
+    ] {
+        assert!(check(table).contains(words), "{table}: {}", check(table));
+    }
+}
