@@ -26,6 +26,8 @@ mod flow;
 mod history;
 /// Peers that are not there, go and come back.
 mod links;
+/// What is left of readings when programs are killed.
+mod kills;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
 mod ports;
 /// What stands for a camera that is down.

@@ -44,6 +44,16 @@ impl Board {
         self.master.write_all(bytes).expect("the terminal takes it");
     }
 
+    /// What a terminal that nobody reads does not take is lost from now on, as on a wire; waiting for it could last for ever.
+    pub fn never_wait(&mut self) {
+        fcntl(&self.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).expect("a terminal's flags");
+    }
+
+    /// Writes what the terminal takes.
+    pub fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.master.write(bytes)
+    }
+
     /// The terminal's settings.
     pub fn settings(&self) -> Termios {
         tcgetattr(&self.master).expect("a terminal")
@@ -71,11 +81,10 @@ impl Board {
         let what = what.into();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        // What a terminal that nobody reads does not take is lost, as on a wire; waiting for it could last for ever.
-        fcntl(&self.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).expect("a terminal's flags");
+        self.never_wait();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let _ = self.master.write(&what);
+                let _ = self.try_write(&what);
                 sleep(every);
             }
         });
