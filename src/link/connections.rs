@@ -44,6 +44,11 @@ impl Connections {
         self.peers.len()
     }
 
+    /// The peer whose turn it is when the first has gone.
+    pub(super) fn next(&self) -> Option<u32> {
+        self.peers.get(1).copied()
+    }
+
     /// How often the first peer has gone.
     pub(super) fn ended(&self) -> u64 {
         self.ended
@@ -66,7 +71,7 @@ mod tests {
         assert_eq!((connections.peers(), connections.ended()), (1, 0));
         connections.came(4);
         connections.shook_hands();
-        assert_eq!((connections.peers(), connections.ended()), (2, 0));
+        assert_eq!((connections.peers(), connections.next(), connections.ended()), (2, Some(4), 0));
         connections.went(5);
         assert_eq!((connections.peers(), connections.ended()), (1, 1), "the first is gone, though not the lowest");
     }
