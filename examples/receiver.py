@@ -2,8 +2,10 @@
 directory, and prints every reading. PROTOCOL.md says what is said here. Usage: receiver.py tcp://127.0.0.1:5561"""
 import json, re, sys, time
 
-import zmq
+import zmq  # sudo apt install python3-zmq
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 name = re.compile(r"[\w-][\w.-]{0,63}").fullmatch  # what is none must not become a path
 socket = zmq.Context().socket(zmq.ROUTER)
 socket.bind(sys.argv[1])

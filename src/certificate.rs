@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use nix::fcntl::OFlag;
+use nix::unistd::{User, geteuid};
 
 use crate::config::ServerKey;
 use crate::key::Key;
@@ -45,17 +46,34 @@ impl KeyPair {
     /// Reads a `NAME.key_secret`.
     ///
     /// # Errors
-    /// When it cannot be read, has no keys, or others than its owner may read it.
+    /// When it cannot be read, has no keys or only the public one, or others than its owner may read it.
     pub fn read(path: &Path) -> Result<KeyPair> {
-        let file = open(path)?;
+        let file = open(path).map_err(|error| kept_from(error, path))?;
         let mode = file.metadata().with_context(|| path.display().to_string())?.permissions().mode() & 0o777;
+        let text = read(file, path)?;
+        // Before the mode: what is for everyone need not be hidden.
+        ensure!(
+            value(&text, "public-key").is_none() || value(&text, "secret-key").is_some(),
+            "{} has no secret key: this is the public half; write {}",
+            path.display(),
+            path.with_extension("key_secret").display()
+        );
         ensure!(
             mode & OTHERS == 0,
             "others than its owner may use the secret key in {0} (mode {mode:04o}); `chmod 600 {0}` mends it",
             path.display()
         );
-        let text = read(file, path)?;
         Ok(KeyPair { public: find(&text, "public-key", path)?, secret: find(&text, "secret-key", path)? })
+    }
+
+    /// The key of the end that an end with this pair connects to.
+    ///
+    /// # Errors
+    /// When it is not to be had, or is this pair's own.
+    pub fn server(&self, server: &ServerKey) -> Result<Key> {
+        let key = server.read()?;
+        ensure!(key != self.public, "`server_key` {key:.8}…: this is this end's own key; write that of the bound end");
+        Ok(key)
     }
 
     /// Writes `NAME.key_secret`, which only its owner can read, and `NAME.key` into a directory, which is made if it is
@@ -64,11 +82,7 @@ impl KeyPair {
     /// # Errors
     /// When one is there already or cannot be written; then neither is made.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(dir)
-            .with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|error| not_made(error, dir, dir))?;
         let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
         let (secret, public) = (dir.join(format!("{name}.key_secret")), dir.join(format!("{name}.key")));
         let mut text = format!(
@@ -86,13 +100,20 @@ impl KeyPair {
 fn create(path: &Path, mode: u32, text: &str) -> Result<()> {
     let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} is there already and is left as it is; choose another name or directory", path.display())
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
+        Err(error) => return Err(not_made(error, path, path.parent().unwrap_or(path))),
     };
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.inspect_err(|_| forget(path)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Why a file or directory cannot be made, and what gives this user the directory of keys.
+fn not_made(error: io::Error, path: &Path, keys: &Path) -> Error {
+    let is_denied = error.kind() == ErrorKind::PermissionDenied;
+    let error = Error::new(error).context(format!("cannot make {}", path.display()));
+    if is_denied { anyhow!("{error:#}; `sudo install -d -o \"$USER\" {}` mends it", keys.display()) } else { error }
 }
 
 /// Half a certificate is worse than none; if not even this works, the first error says enough.
@@ -118,6 +139,22 @@ fn public(path: &Path) -> Result<Key> {
     find(&read(open(path)?, path)?, "public-key", path)
 }
 
+/// Why a secret cannot be opened, and what gives it to this user, if that is it.
+fn kept_from(error: Error, path: &Path) -> Error {
+    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    if !error.downcast_ref().is_some_and(is_denied) {
+        return error;
+    }
+    // It may be the directory.
+    let closed = if path.metadata().is_ok() { path } else { path.parent().unwrap_or(path) };
+    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
+    anyhow!(
+        "{user} may not read the secret key in {}; `sudo chown {user} {}` mends it",
+        path.display(),
+        closed.display()
+    )
+}
+
 /// Not waiting for a pipe's other end.
 fn open(path: &Path) -> Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
@@ -135,12 +172,15 @@ fn read(file: File, path: &Path) -> Result<String> {
 }
 
 /// A certificate's lines are `name = "value"`, in sections that are indented by as much as one likes (ZeroMQ RFC 4).
-fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
-    let value = text.lines().find_map(|line| {
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
         let (left, right) = line.split_once('=')?;
         (left.trim() == name).then(|| right.trim().trim_matches(['"', '\'']))
-    });
-    let value = value.with_context(|| {
+    })
+}
+
+fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
+    let value = value(text, name).with_context(|| {
         format!(
             "{} has no line `{name} = \"…\"`, so it is no certificate; `watchpost keygen` makes some",
             path.display()
@@ -184,6 +224,12 @@ impl Allowed {
             }
         }
         Ok(allowed)
+    }
+
+    /// Nobody may come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// Whether the key is there now.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
+use anyhow::Error;
 use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
@@ -12,26 +13,34 @@ use crate::config::{
     Agent, Camera, Curve, Either, End, Film, Flip, History, Outlet, Quantity, Receiver, Rotate, Source,
 };
 
-/// What the configuration asks for, a line each, and whether it is there.
+/// What a configuration means.
+pub struct Meaning {
+    /// What it asks for, a line each, and whether it is there; below it what is wrong with it.
+    pub text: String,
+    /// How many of the lines say what keeps a link from working.
+    pub errors: usize,
+}
+
+/// What the configuration asks for.
 #[must_use]
-pub fn describe(config: &Either) -> String {
+pub fn describe(config: &Either) -> Meaning {
     match config {
         Either::Agent(agent) => describe_agent(agent),
         Either::Receiver(receiver) => describe_receiver(receiver),
     }
 }
 
-fn describe_agent(agent: &Agent) -> String {
-    let mut text = format!("agent {}\n", agent.name);
+fn describe_agent(agent: &Agent) -> Meaning {
+    let mut meaning = Meaning { text: format!("agent {}\n", agent.name), errors: 0 };
     for port in &agent.serial {
         let fields = if port.fields.is_empty() { String::new() } else { format!(", {}", port.fields.join(", ")) };
         let what = format!("{} at {} baud{fields}", port.port.display(), port.baud);
         let is_device = port.port.metadata().map_or(true, |file| file.file_type().is_char_device());
         let there = if is_device { probe(&port.port) } else { "there, but not a serial port" };
-        line(&mut text, "port", &port.name, &what, there);
+        meaning.line("port", &port.name, &what, there);
     }
     for quantity in &agent.quantities {
-        line(&mut text, "quantity", &quantity.name, &describe_quantity(quantity), "");
+        meaning.line("quantity", &quantity.name, &describe_quantity(quantity), "");
     }
     for camera in &agent.cameras {
         let there = match (&camera.source, film::is_installed()) {
@@ -43,17 +52,17 @@ fn describe_agent(agent: &Agent) -> String {
         let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();
         let view = describe_view(camera);
         let what = format!("{}{size}{view}, {} frames a second at most", camera.source, camera.fps.get());
-        line(&mut text, "camera", &camera.name, &what, &there);
+        meaning.line("camera", &camera.name, &what, &there);
     }
     for link in &agent.links {
         let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let cameras = if cameras.is_empty() { "no cameras".to_owned() } else { format!("cameras {cameras}") };
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
-        line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the agent runs"));
+        meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the agent runs");
     }
-    text.push_str(&describe_spool(agent));
-    text
+    meaning.text.push_str(&describe_spool(agent));
+    meaning
 }
 
 fn describe_spool(agent: &Agent) -> String {
@@ -96,26 +105,53 @@ fn describe_quantity(quantity: &Quantity) -> String {
     if said.is_empty() { "as without its table".to_owned() } else { said.join(", ") }
 }
 
-fn describe_receiver(receiver: &Receiver) -> String {
-    let mut text = "receiver\n".to_owned();
+fn describe_receiver(receiver: &Receiver) -> Meaning {
+    let mut meaning = Meaning { text: "receiver\n".to_owned(), errors: 0 };
     for link in &receiver.links {
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}{}", link.format, link.secrecy());
-        line(&mut text, "link", &end(&link.end), &what, &keys(link.curve.as_ref(), "tried when the receiver runs"));
+        meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the receiver runs");
     }
-    line(&mut text, "page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
+    meaning.line("page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
     let (place, what) = match receiver.history.as_ref().map(History::file) {
         None => ("off".to_owned(), "no reading is kept"),
         Some(None) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where"),
         Some(Some(file)) => (file.display().to_string(), "every reading is kept"),
     };
-    line(&mut text, "history", &place, what, "");
-    text
+    meaning.line("history", &place, what, "");
+    meaning
 }
 
-fn line(text: &mut String, kind: &str, name: &str, what: &str, there: &str) {
-    let there = if there.is_empty() { String::new() } else { format!(": {there}") };
-    writeln!(text, "  {kind:<8} {name:<12} {what}{there}").expect("a String takes all");
+impl Meaning {
+    fn line(&mut self, kind: &str, name: &str, what: &str, there: &str) {
+        let there = if there.is_empty() { String::new() } else { format!(": {there}") };
+        writeln!(self.text, "  {kind:<8} {name:<12} {what}{there}").expect("a String takes all");
+    }
+
+    /// A line, and what is wrong with its keys below it.
+    fn link(&mut self, link: &End, what: &str, curve: Option<&Curve>, tried: &str) {
+        match curve.map_or(Ok(String::new()), keys) {
+            Ok(who) => self.line("link", &end(link), what, &format!("{who}{tried}")),
+            Err(errors) => {
+                self.line("link", &end(link), what, "");
+                self.errors += errors.len();
+                for error in errors {
+                    self.remark("error", &format!("{error:#}"));
+                }
+            }
+        }
+        if let Some(Curve::Server { secret_key_file, allowed_keys_dir }) = curve
+            && is_in(secret_key_file, allowed_keys_dir)
+        {
+            let what = "is where this end's own secret is: everyone whose key is there may come; write a directory \
+                        that has nothing but the .key files of those that may";
+            self.remark("warning", &format!("`allowed_keys_dir` {} {what}", allowed_keys_dir.display()));
+        }
+    }
+
+    fn remark(&mut self, kind: &str, what: &str) {
+        writeln!(self.text, "  {kind}: {what}").expect("a String takes all");
+    }
 }
 
 fn end(end: &End) -> String {
@@ -125,19 +161,27 @@ fn end(end: &End) -> String {
     }
 }
 
-/// What is wrong with a link's keys, or else `otherwise`.
-fn keys(curve: Option<&Curve>, otherwise: &str) -> String {
-    let read = |curve: &Curve| match curve {
-        Curve::Server { secret_key_file, allowed_keys_dir } => {
-            KeyPair::read(secret_key_file)?;
-            Allowed::open(allowed_keys_dir).map(|allowed| format!("lets in {allowed}; {otherwise}"))
-        }
-        Curve::Client { secret_key_file, server_key } => {
-            KeyPair::read(secret_key_file)?;
-            server_key.read().map(|_| otherwise.to_owned())
-        }
+/// Whom a link's keys let in, if it lets in anyone; or all that is wrong with them.
+fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
+    let own = KeyPair::read(curve.secret_key_file());
+    let others = match (curve, &own) {
+        (Curve::Server { allowed_keys_dir, .. }, _) => Allowed::open(allowed_keys_dir).map(|allowed| {
+            let nobody = if allowed.is_empty() { ", so nobody can come yet" } else { "" };
+            format!("lets in {allowed}{nobody}; ")
+        }),
+        (Curve::Client { server_key, .. }, Ok(own)) => own.server(server_key).map(|_| String::new()),
+        (Curve::Client { server_key, .. }, Err(_)) => server_key.read().map(|_| String::new()),
     };
-    curve.map_or(Ok(otherwise.to_owned()), read).unwrap_or_else(|error| format!("{error:#}"))
+    match (own, others) {
+        (Ok(_), Ok(who)) => Ok(who),
+        (own, others) => Err(own.err().into_iter().chain(others.err()).collect()),
+    }
+}
+
+/// Whether a file is in a directory, whatever links lead there.
+fn is_in(file: &Path, dir: &Path) -> bool {
+    let parent = |path: &Path| Some(path.canonicalize().ok()?.parent()?.to_owned());
+    parent(file).is_some_and(|parent| dir.canonicalize().is_ok_and(|dir| dir == parent))
 }
 
 /// Looks without opening: opening a port resets many boards.

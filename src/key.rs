@@ -29,14 +29,15 @@ impl Key {
 }
 
 impl fmt::Display for Key {
+    /// `{:.8}` is its beginning, which tells one from another.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(40);
         for bytes in self.0.chunks_exact(4) {
             let number = bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-            for place in [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1] {
-                write!(f, "{}", DIGITS[(number / place % 85) as usize] as char)?;
-            }
+            let places = [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1];
+            text.extend(places.map(|place| DIGITS[(number / place % 85) as usize] as char));
         }
-        Ok(())
+        f.pad(&text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,7 +58,7 @@ enum Command {
     /// Read a configuration, say what is wrong with it, or what it means on this machine.
     Check {
         /// The agent's or the receiver's configuration.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
     /// Make a key pair for links with a curve table, and say where it belongs.
@@ -118,7 +118,9 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
         Command::Check { config } => {
-            print(&check::describe(&config::either(&config)?));
+            let meaning = check::describe(&config::either(&config)?);
+            print(&meaning.text);
+            ensure!(meaning.errors == 0, "{} does not work as it is, see each `error:` above", config.display());
             Ok(())
         }
         Command::Keygen { name, dir } => {

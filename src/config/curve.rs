@@ -29,6 +29,15 @@ pub enum Curve {
     },
 }
 
+impl Curve {
+    /// This end's certificate with the secret key.
+    #[must_use]
+    pub fn secret_key_file(&self) -> &Path {
+        let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = self;
+        secret_key_file
+    }
+}
+
 /// Where the other side's public key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerKey {
@@ -96,7 +105,16 @@ fn whole(key: &'static str, path: PathBuf, span: &Range<usize>) -> Result<PathBu
 
 /// A path may well be 40 characters of Z85, too, but a key hardly ends as a file's name does.
 fn server_key_of(text: String, span: &Range<usize>) -> Result<ServerKey, Fault> {
-    if Path::new(&text).extension().is_some_and(|ending| ending == "key") {
+    let path = Path::new(&text);
+    if path.extension().is_some_and(|ending| ending == "key_secret") {
+        let public = path.with_extension("key");
+        let what = format!(
+            "{text} names a secret file, which belongs on the other machine only; write its .key, as in \"{}\"",
+            public.display()
+        );
+        return Err(Fault::of("server_key", span.clone(), what));
+    }
+    if path.extension().is_some_and(|ending| ending == "key") {
         return whole("server_key", text.into(), span).map(ServerKey::File);
     }
     let what = "not a key; write the other side's .key file with its whole path, or the 40 characters that it has as \

@@ -17,10 +17,13 @@ mod polled;
 mod refusal;
 
 use std::ffi::c_int;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use nix::sys::socket::{SockaddrStorage, getpeername};
 
 pub use refusal::{OnRefusal, Refusal};
 
@@ -311,6 +314,16 @@ impl Link {
     #[must_use]
     pub fn leaves_others_alone(&self) -> bool {
         self.takes_one() && self.peers.connections.peers() > 1
+    }
+
+    /// Where the first of those is that it leaves alone, if the system still knows.
+    #[must_use]
+    pub fn next_peer(&self) -> Option<IpAddr> {
+        // libzmq's descriptor, and so one of this process.
+        let socket = RawFd::try_from(self.peers.connections.next()?).ok()?;
+        let address: SockaddrStorage = getpeername(socket).ok()?;
+        let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
     }
 
     /// How often its peer has gone so far, the first one where there are several, and with it what was on its way.

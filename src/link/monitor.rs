@@ -25,8 +25,10 @@ pub(super) enum Event {
 pub(super) enum Failure {
     /// The server knows who it is and does not want it.
     Refused,
-    /// It was ended by the other side or by time, or is no handshake.
+    /// It was ended by the other side or by time.
     Other,
+    /// It is none, or one for another key: libzmq tells of the end only.
+    Senseless,
 }
 
 /// Only what is asked for comes. Not `HANDSHAKE_FAILED_PROTOCOL`: telling of it makes libzmq 4.3.4 forget why it ends a

@@ -8,11 +8,10 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::connections::Connections;
 use super::gate::{self, Gate};
 use super::monitor::{self, Event, Failure, Monitor};
-use super::refusal::{OnRefusal, Refusal};
+use super::refusal::{Keys, OnRefusal, Refusal};
 use super::{Opening, Pattern, set_option};
 use crate::certificate::KeyPair;
 use crate::config::{Curve, End};
-use crate::key::Key;
 
 /// libzmq never tries again after a handshake that was wrong in its eyes, and the other side may be mended: so long after
 /// a connection was lost, and none came instead, it is told to.
@@ -28,8 +27,8 @@ pub(super) struct Peers {
     pattern: Pattern,
     end: End,
     is_encrypted: bool,
-    /// Of an end that connects: its public key, if it is encrypted.
-    key: Option<Key>,
+    /// Of an end that connects, if it is encrypted.
+    keys: Option<Keys>,
     refused: OnRefusal,
     pub(super) connections: Connections,
     /// An end that connects has a connection.
@@ -45,7 +44,7 @@ impl Peers {
     pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, opening: &Opening) -> Result<Peers> {
         let Opening { pattern, end, curve, refused } = opening.clone();
         let curve = curve.as_ref();
-        let key = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
+        let keys = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
         let gate = match curve {
             Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(context, allowed_keys_dir)?),
             Some(Curve::Client { .. }) | None => None,
@@ -58,7 +57,7 @@ impl Peers {
             pattern,
             end,
             is_encrypted,
-            key,
+            keys,
             refused,
             connections: Connections::default(),
             is_ready: false,
@@ -129,8 +128,12 @@ impl Peers {
         }
     }
 
+    fn refuse(&self, failure: Failure) {
+        Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
+    }
+
     fn be_refused(&mut self, failure: Failure) {
-        let refusal = Refusal::by_server(failure, self.key);
+        let refusal = Refusal::by_server(failure, self.keys);
         (self.refused)(&refusal);
         self.trouble = Some(refusal.text);
     }
@@ -139,8 +142,13 @@ impl Peers {
         match event {
             Event::Open(connection) => self.connections.came(connection),
             Event::Ready => self.connections.shook_hands(),
-            Event::Lost(connection) => self.connections.went(connection),
-            Event::Nobody | Event::Failed(_) => {}
+            Event::Lost(connection) => {
+                if self.connections.went(connection) && matches!(self.end, End::Bind(_)) {
+                    self.refuse(Failure::Senseless);
+                }
+            }
+            Event::Failed(_) => self.connections.failed(),
+            Event::Nobody => {}
         }
         match (event, &self.end) {
             (Event::Open(_), _) | (Event::Lost(_), End::Bind(_)) => {}
@@ -158,18 +166,15 @@ impl Peers {
                 self.again = self.again.or(Some(Instant::now() + AGAIN));
             }
             (Event::Failed(failure), End::Connect(_)) => self.be_refused(failure),
-            (Event::Failed(failure), End::Bind(_)) => {
-                Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
-            }
+            (Event::Failed(failure), End::Bind(_)) => self.refuse(failure),
         }
     }
 }
 
-/// Gives the socket its keys; gives the public one of a client.
-fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Key>> {
-    let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = curve;
-    let keys = KeyPair::read(secret_key_file)?;
-    socket.set_curve_secretkey(&keys.secret.0)?;
+/// Gives the socket its keys; gives the public ones of a client.
+fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Keys>> {
+    let pair = KeyPair::read(curve.secret_key_file())?;
+    socket.set_curve_secretkey(&pair.secret.0)?;
     match curve {
         Curve::Server { .. } => {
             socket.set_curve_server(true)?;
@@ -179,9 +184,10 @@ fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Key>> {
             Ok(None)
         }
         Curve::Client { server_key, .. } => {
-            socket.set_curve_publickey(&keys.public.0)?;
-            socket.set_curve_serverkey(&server_key.read()?.0)?;
-            Ok(Some(keys.public))
+            let server = pair.server(server_key)?;
+            socket.set_curve_publickey(&pair.public.0)?;
+            socket.set_curve_serverkey(&server.0)?;
+            Ok(Some(Keys { own: pair.public, server }))
         }
     }
 }

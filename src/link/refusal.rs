@@ -5,6 +5,14 @@ use std::sync::Arc;
 use super::monitor::Failure;
 use crate::key::Key;
 
+/// The public keys of an encrypted end that connects.
+#[derive(Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) own: Key,
+    /// Which it expects to find.
+    pub(super) server: Key,
+}
+
 /// Somebody was refused, by this end or by the other.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -28,20 +36,25 @@ impl Refusal {
         let who = match (failure, is_encrypted) {
             (Failure::Refused, _) => return None,
             (Failure::Other, true) => "a peer that did not finish the handshake of ZeroMQ, or does not use CURVE",
-            (Failure::Other, false) => "a peer that did not finish the handshake of ZeroMQ",
+            (Failure::Senseless, true) => {
+                "a peer whose `server_key` is not this end's key, or that does not use CURVE or ZeroMQ"
+            }
+            (Failure::Other | Failure::Senseless, false) => {
+                "a peer that did not finish the handshake of ZeroMQ, or uses CURVE, for which this link needs a curve table"
+            }
         };
         Some(Refusal::of(who.to_owned(), ""))
     }
 
-    /// This end, which has this key, by the bound one.
-    pub(super) fn by_server(failure: Failure, key: Option<Key>) -> Refusal {
-        let text = match (failure, key) {
-            (Failure::Refused, Some(key)) => {
-                format!("the other end refuses this end's key {key}: it belongs into its allowed_keys_dir")
+    /// This end, which has these keys, by the bound one.
+    pub(super) fn by_server(failure: Failure, keys: Option<Keys>) -> Refusal {
+        let text = match (failure, keys) {
+            (Failure::Refused, Some(Keys { own, .. })) => {
+                format!("the other end refuses this end's key {own:.8}…: it belongs into its allowed_keys_dir")
             }
-            (_, Some(key)) => format!(
-                "the other end breaks off the handshake: this end's key {key} is not in its allowed_keys_dir, \
-                 `server_key` is not its key, or it has no curve table"
+            (_, Some(Keys { own, server })) => format!(
+                "the other end breaks off the handshake: this end's key {own:.8}… is not in its allowed_keys_dir, \
+                 `server_key` {server:.8}… is not its key, or it has no curve table; its log says which"
             ),
             (_, None) => "what is there breaks off the handshake of ZeroMQ; if it uses CURVE, this link needs a curve \
                           table, too"

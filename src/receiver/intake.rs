@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::pending;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,10 +28,6 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// How often agents are told that somebody listens.
 const HELLO: Duration = Duration::from_secs(1);
-
-/// What somebody should know who has connected two agents to a pair.
-const OTHERS: &str =
-    "another agent waits, a pair has one; the pattern router, with dealer at the agents, has any number";
 
 /// The wait between tries to open the link once more.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -74,7 +71,7 @@ impl Intake {
                 _ = hellos.tick() => {
                     came.replies.greet(&mut self.link)?;
                     if self.link.leaves_others_alone() {
-                        came.others.log(&Named(&self.link), &OTHERS);
+                        came.others.log(&Named(&self.link), &others(self.link.next_peer()));
                     }
                 }
                 ack = next_ack(&mut self.history) => self.acknowledge(ack)?,
@@ -163,6 +160,12 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// What somebody should know who has connected two agents to a pair.
+fn others(next: Option<IpAddr>) -> String {
+    let at = next.map(|address| format!(", at {address},")).unwrap_or_default();
+    format!("another agent{at} waits, a pair has one; the pattern router, with dealer at the agents, has any number")
 }
 
 /// Peers that are remembered, so that the same one is logged now and then only.

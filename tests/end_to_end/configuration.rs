@@ -11,7 +11,7 @@ fn watchpost(command: &str, config: &Path) -> Output {
 }
 
 /// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 42] = [
+const WRONG: [(&str, u32, &[&str]); 43] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -63,6 +63,12 @@ const WRONG: [(&str, u32, &[&str]); 42] = [
          server_key = \"/etc/key\"",
         6,
         &["not a key", "40 characters"],
+    ),
+    (
+        "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
+         server_key = \"/etc/hub.key_secret\"",
+        6,
+        &["a secret file", "belongs on the other machine only", "\"/etc/hub.key\""],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n\
@@ -141,6 +147,12 @@ fn check_says_the_same_as_run() {
         let (run, check) = (watchpost("run", &config), watchpost("check", &config));
         assert_eq!((run.status.code(), run.stderr), (check.status.code(), check.stderr));
     }
+}
+
+#[test]
+fn check_reads_the_file_that_run_would_read() {
+    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("it starts");
+    assert_eq!(check, watchpost("check", Path::new("/etc/watchpost/watchpost.toml")));
 }
 
 #[test]

@@ -113,8 +113,10 @@ fn a_key_that_is_added_lets_its_peers_in_and_one_that_is_removed_does_not() {
     let late = agent(&bench, &link);
     let key = receiver.program.logs("refused a peer at 127.0.0.1: its key ", " is not among the 1 key in ");
     assert!(fs::read_to_string(bench.key("late", "key")).expect("a file").contains(&key), "{key}");
-    let cause = late.logs("the other end breaks off the handshake: this end's key ", " is not in its");
-    assert_eq!(cause, key);
+    let cause = late.logs("the other end breaks off the handshake: this end's key ", " is not its key");
+    let hub = fs::read_to_string(bench.key("hub", "key")).expect("a file");
+    let hub = &hub.split('"').nth(1).expect("a key")[..8];
+    assert_eq!(cause, format!("{}… is not in its allowed_keys_dir, `server_key` {hub}…", &key[..8]));
     bench.allow("late");
     let before = receiver.program.says_json("a frame", is_frame);
     drop(late);
@@ -148,9 +150,22 @@ fn two_ends_of_which_one_is_not_encrypted_say_so_and_meet_when_it_is_mended() {
     let keys = bench.client("pi", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\", {keys}"));
     agent.logs("the other end breaks off the handshake", "or it has no curve table");
+    plain.program.logs("or uses CURVE, for which this link needs a curve table", "");
     drop(plain);
     let mended = bench.receiver(&format!("{link}{}", bench.server("hub")));
     mended.program.says_json("a frame", is_frame);
+    assert!(!mended.program.log().contains("refused"), "{}", mended.program.log());
+}
+
+#[test]
+fn an_end_that_expects_another_key_is_named_as_one_of_those() {
+    let bench = bench();
+    let receiver = receiver_of(&bench, "pair");
+    let keys = bench.client("pi", "other");
+    let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"{}\", {keys}", receiver.link));
+    agent.logs("the other end breaks off the handshake", "");
+    receiver.program.logs("refused a peer whose `server_key` is not this end's key", "");
+    assert!(!receiver.program.log().contains("its key "), "{}", receiver.program.log());
 }
 
 #[test]
@@ -163,22 +178,130 @@ fn a_secret_that_others_can_read_is_not_used() {
     let agent = agent(&bench, &link);
     let said = agent.logs("others than its owner may use the secret key in ", " mends it");
     assert!(said.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{said}");
-    let check = Command::new(env!("CARGO_BIN_EXE_watchpost"))
-        .args(["check", "--config"])
-        .arg(bench.path("agent.toml"))
-        .output()
-        .expect("it starts");
-    assert!(String::from_utf8_lossy(&check.stdout).contains(&said), "{check:?}");
+    check_says(&bench, "agent.toml", 1, &[&format!("  error: others than its owner may use the secret key in {said}")]);
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of ours");
     receiver.program.says_json("a frame", is_frame);
+}
+
+/// What `watchpost check` says of a bench's file, and how it ends.
+#[track_caller]
+fn check_says(bench: &Bench, config: &str, code: i32, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+    let check = command.args(["check", "--config"]).arg(bench.path(config)).output().expect("it starts");
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert_eq!(check.status.code(), Some(code), "{check:?}");
+    assert!(words.iter().all(|word| said.contains(word)), "{words:?}\n{said}");
+    assert_eq!(said.contains("  error: "), code == 1, "{said}");
+    assert_eq!(String::from_utf8_lossy(&check.stderr).contains("error"), code == 1, "{check:?}");
+}
+
+/// Writes a receiver's file with a bound link that has these keys.
+fn write_receiver(bench: &Bench, keys: &str) {
+    let link = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{keys}\n");
+    fs::write(bench.path("receiver.toml"), link).expect("a temporary file");
+}
+
+#[test]
+fn check_has_a_line_for_each_thing_that_keeps_a_link_from_working() {
+    let bench = Bench::new();
+    write_receiver(&bench, &bench.server("hub"));
+    check_says(&bench, "receiver.toml", 0, &["lets in the 0 keys in ", "so nobody can come yet"]);
+    bench.allow("pi");
+    check_says(&bench, "receiver.toml", 0, &["lets in the 1 key in ", "allowed; tried when"]);
+    fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
+    let secret = "\n  error: cannot read the key in ";
+    check_says(&bench, "receiver.toml", 1, &[secret, "\n  error: cannot read the allowed keys in ", "\n  page "]);
+}
+
+#[test]
+fn check_warns_where_the_keys_of_this_machine_are_those_that_may_come() {
+    let bench = Bench::new();
+    write_receiver(&bench, &bench.server("hub").replace("allowed\"", "keys\""));
+    check_says(
+        &bench,
+        "receiver.toml",
+        0,
+        &["  warning: `allowed_keys_dir` ", "keys is where this end's own secret is"],
+    );
+}
+
+#[test]
+fn a_public_file_in_a_secrets_place_is_named_whatever_its_mode() {
+    let bench = bench();
+    write_receiver(&bench, &bench.server("hub").replace("hub.key_secret", "hub.key"));
+    let (public, secret) = (bench.key("hub", "key"), bench.key("hub", "key_secret"));
+    let said = format!("hub.key has no secret key: this is the public half; write {}\n", secret.display());
+    for mode in [0o644, 0o600] {
+        fs::set_permissions(&public, Permissions::from_mode(mode)).expect("a file of ours");
+        check_says(&bench, "receiver.toml", 1, &[&said]);
+    }
+}
+
+#[test]
+fn an_end_that_would_go_to_itself_says_so() {
+    let bench = bench();
+    let own = bench.client("hub", "hub");
+    let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {own}"));
+    agent.logs("this is this end's own key", "");
+    check_says(
+        &bench,
+        "agent.toml",
+        1,
+        &["  error: `server_key` ", "this is this end's own key; write that of the bound"],
+    );
+}
+
+/// The command as a user who owns the files of this one and whom their modes bind, as they do not bind root.
+fn as_user(arguments: &[&str]) -> std::process::Output {
+    let mut command = if nix::unistd::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_watchpost")]);
+        command
+    } else {
+        Command::new(env!("CARGO_BIN_EXE_watchpost"))
+    };
+    command.args(arguments).output().expect("it starts")
+}
+
+#[test]
+fn who_may_not_read_a_secret_is_told_what_gives_it_to_him() {
+    let bench = bench();
+    let secret = bench.key("hub", "key_secret");
+    write_receiver(&bench, &bench.server("hub"));
+    let config = bench.path("receiver.toml").display().to_string();
+    for closed in [secret.as_path(), secret.parent().expect("a directory")] {
+        let before = fs::metadata(closed).expect("a file of ours").permissions();
+        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("a file of ours");
+        let check = as_user(&["check", "--config", &config]);
+        fs::set_permissions(closed, before).expect("a file of ours");
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(check.status.code(), Some(1), "{check:?}");
+        let start = format!(" may not read the secret key in {}; `sudo chown ", secret.display());
+        let user = said.split_once("  error: ").and_then(|(_, rest)| rest.split_once(&start)).expect(&said).0;
+        assert!(said.contains(&format!("`sudo chown {user} {}` mends it", closed.display())), "{said}");
+    }
+}
+
+#[test]
+fn keygen_says_how_one_comes_by_a_directory_that_one_may_write() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("etc")).expect("a temporary directory");
+    fs::set_permissions(bench.path("etc"), Permissions::from_mode(0o555)).expect("a directory of ours");
+    for dir in ["etc", "etc/keys"].map(|dir| bench.path(dir).display().to_string()) {
+        let keygen = as_user(&["keygen", "pi", "--dir", &dir]);
+        let said = String::from_utf8_lossy(&keygen.stderr).into_owned();
+        assert_eq!(keygen.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("`sudo install -d -o \"$USER\" {dir}`")), "{said}");
+    }
+    assert_eq!(fs::read_dir(bench.path("etc")).expect("a directory").count(), 0);
 }
 
 #[test]
 fn a_receiver_without_its_secret_does_not_run() {
     let bench = bench();
-    let link = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{}\n", bench.server("hub"));
     let config = bench.path("receiver.toml");
-    fs::write(&config, link).expect("a temporary file");
+    write_receiver(&bench, &bench.server("hub"));
     fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
     let mut command = bench.watchpost("receive");
     let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
