@@ -217,6 +217,28 @@ fn a_reading_is_dated_by_the_clock_that_is_right() {
     assert!(dated == 1 && (before..=after).contains(&(at + 60_000_000)), "{at} between {before} and {after}");
 }
 
+/// Another message may have taken longer on its way; only a clock that was set makes a difference.
+#[test]
+fn readings_of_a_clock_that_nobody_set_are_as_far_apart_as_they_were_measured() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    for (seq, captured_at_us, age_ms) in
+        [(1, 1_000_000, 300), (2, 1_010_000, 0), (3, 1_020_000, 250), (4, 90_000_000, 0)]
+    {
+        let mut batch = batch(seq, seq);
+        batch["synchronised"] = false.into();
+        (batch["captured_at_us"], batch["age_ms"]) = (captured_at_us.into(), age_ms.into());
+        agent.sends(true, &[batch]);
+        agent.is_told(1, seq);
+    }
+    let history = look(&bench.history());
+    let mut select = history.prepare("SELECT at_us FROM readings ORDER BY seq").expect("its tables");
+    let at: Vec<i64> = select.query_map([], |row| row.get(0)).expect("readings").map(|at| at.expect("one")).collect();
+    assert_eq!((at[1] - at[0], at[2] - at[0]), (10_000, 20_000));
+    assert!((0..PATIENCE.as_micros() as i64).contains(&(at[3] - at[0])), "{at:?}");
+}
+
 #[test]
 fn numbers_that_no_column_holds_are_refused_and_cost_nothing_else() {
     let bench = Bench::new();

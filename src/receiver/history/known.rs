@@ -27,6 +27,9 @@ const BY_AGENT: i64 = 0;
 const BY_RECEIVER: i64 = 1;
 const BY_NOBODY: i64 = 2;
 
+/// An agent's clock that is off by so much more than before was set.
+const SET_US: i64 = 1_000_000;
+
 const INSERT: &str =
     "INSERT OR IGNORE INTO readings(series, at_us, start, seq, value, dated) VALUES (?, ?, ?, ?, ?, ?)";
 
@@ -48,6 +51,8 @@ struct Start {
     kept: Ranges,
     /// Those that are new in this transaction.
     added: Ranges,
+    /// By so many microseconds this machine's clock was ahead of the agent's, as far as that was needed.
+    ahead_us: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -100,7 +105,7 @@ impl Known {
         let mut insert = transaction.prepare_cached(INSERT)?;
         let mut refused = 0;
         for batch in &came.readings.batches {
-            let date = date(batch, came.at_us);
+            let date = start.date(batch, came.at_us);
             for (place, value) in batch.values.iter().enumerate() {
                 let seq = batch.seq.checked_add(place as u64).filter(|seq| i64::try_from(*seq).is_ok());
                 let (Some(seq), Some((at_us, dated))) = (seq, date) else {
@@ -185,7 +190,7 @@ impl Start {
     fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, Trouble> {
         let mut find = transaction.prepare_cached("SELECT id FROM starts WHERE agent = ? AND boot = ?")?;
         let id = find.query_row((&**agent, &**boot), |row| row.get(0)).optional()?;
-        let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default() };
+        let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead_us: None };
         let Some(id) = id else {
             let mut insert = transaction.prepare_cached("INSERT INTO starts(agent, boot) VALUES (?, ?)")?;
             start.id = insert.insert((&**agent, &**boot))?;
@@ -201,6 +206,30 @@ impl Start {
             start.kept.insert(first, last);
         }
         Ok(start)
+    }
+
+    /// When a batch that came at `came_us` was captured, in microseconds since 1970, and by whose clock. None: no number that a
+    /// column holds.
+    fn date(&mut self, batch: &Batch, came_us: i64) -> Option<(i64, i64)> {
+        match batch.age_ms {
+            _ if batch.synchronised => Some((batch.captured_at_us, BY_AGENT)),
+            Some(age) => {
+                let age_us = i64::try_from(age).ok()?.checked_mul(1_000)?;
+                let ahead_us = came_us.checked_sub(age_us)?.checked_sub(batch.captured_at_us)?;
+                Some((batch.captured_at_us.checked_add(self.steady(ahead_us))?, BY_RECEIVER))
+            }
+            None => Some((batch.captured_at_us, BY_NOBODY)),
+        }
+    }
+
+    /// By how much this machine's clock is ahead of the agent's, where it seems to be by so much: one message takes longer on
+    /// its way than another, and readings must not change places for that. Only the agent's clock, set meanwhile, makes much
+    /// of a difference.
+    fn steady(&mut self, seems_us: i64) -> i64 {
+        let is_slow = |known: &i64| (0..SET_US).contains(&seems_us.saturating_sub(*known));
+        let ahead_us = self.ahead_us.filter(is_slow).unwrap_or(seems_us);
+        self.ahead_us = Some(ahead_us);
+        ahead_us
     }
 
     /// Whether one more number makes no more pieces than there may be.
@@ -225,17 +254,4 @@ fn id(all: &mut HashMap<Series, i64>, transaction: &Transaction<'_>, series: Ser
     let id = insert.insert((&**agent, &**port, &**quantity, &**unit))?;
     all.insert(series, id);
     Ok(Some(id))
-}
-
-/// When a batch that came at `came_us` was captured, in microseconds since 1970, and by whose clock. None: no number that a
-/// column holds.
-fn date(batch: &Batch, came_us: i64) -> Option<(i64, i64)> {
-    match batch.age_ms {
-        _ if batch.synchronised => Some((batch.captured_at_us, BY_AGENT)),
-        Some(age) => {
-            let age_us = i64::try_from(age).ok()?.checked_mul(1_000)?;
-            Some((came_us.checked_sub(age_us)?, BY_RECEIVER))
-        }
-        None => Some((batch.captured_at_us, BY_NOBODY)),
-    }
 }
