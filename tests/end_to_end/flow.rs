@@ -157,6 +157,10 @@ fn a_camera_is_set_from_afar_and_the_status_says_so() {
         settings("off", |door| door["settings"]["on"] == false && door["cause"] == "switched off");
     }
     peer.says(&json!({ "type": "set", "camera": "door", "quality": 101 }));
+    peer.says(&json!({ "type": "set", "camera": "dor", "on": true }));
+    peer.hears("it has no such camera", |message| {
+        message["type"] == "status" && message["links"][0]["counts"]["unknown cameras of the receiver"] == 1
+    });
     peer.says(&json!({ "type": "set", "camera": "door", "on": true, "quality": 20 }));
     settings("on", |door| door["up"] == true && door["settings"] == json!({ "on": true, "fps": 5.0, "quality": 20 }));
     peer.hears("a frame of it", is_frame_of("door"));
@@ -297,6 +301,7 @@ fn who_waits_beside_a_pairs_peer_is_taken_in_when_that_one_is_gone() {
     receiver.program.says_json("the first", |message| message["agent"] == "first");
     assert_eq!(receiver.program.said_json(|message| message["agent"] == "second"), None);
     receiver.program.logs("another agent, at 127.0.0.1, waits", "");
+    second.1.logs("connected, not answered: a script, or a receiver that has another agent", "");
     drop(first);
     receiver.program.says_json("the second", |message| message["agent"] == "second");
 }

@@ -21,12 +21,16 @@ const DEAF: Duration = Duration::from_secs(3);
 pub(super) struct Audience {
     pattern: OutPattern,
     format: Format,
+    /// A receiver of watchpost's says something over it.
+    answers: bool,
     /// Of each camera, what its frames are published under, if they go over this link.
     cameras: Vec<Option<String>>,
     /// What a pub link's subscribers want topics to begin with. While there is none, nothing is prepared for it.
     topics: BTreeSet<Bytes>,
     /// Another link's peer was there, and not long ago.
     connected: bool,
+    /// Since when this peer is.
+    since: Option<Instant>,
     /// Since when there was something to say that was not taken.
     waiting: Option<Instant>,
     /// Since when a req link's peer owes an answer, and whether it is gone since.
@@ -56,9 +60,11 @@ impl Audience {
         Audience {
             pattern: outlet.pattern,
             format: outlet.format,
+            answers: outlet.is_acknowledged(),
             cameras: cameras.iter().map(topic).collect(),
             topics: BTreeSet::new(),
             connected: false,
+            since: None,
             waiting: None,
             asked: None,
             is_gone: false,
@@ -70,7 +76,7 @@ impl Audience {
     /// The socket is a new one.
     pub(super) fn leave(&mut self) {
         self.topics.clear();
-        (self.connected, self.asked, self.is_gone, self.ended) = (false, None, false, 0);
+        (self.connected, self.since, self.asked, self.is_gone, self.ended) = (false, None, None, false, 0);
         self.flow.begin_anew();
     }
 
@@ -79,6 +85,7 @@ impl Audience {
         let is_new = std::mem::replace(&mut self.ended, peers) != peers;
         if is_new {
             self.flow.begin_anew();
+            self.since = None;
             self.is_gone = self.asked.is_some();
         }
         is_new
@@ -87,9 +94,9 @@ impl Audience {
     /// Takes in what it says: on a pub link, which topics are subscribed to; elsewhere what a receiver of watchpost's
     /// says, or a hub's answer. Whatever it is, taking it keeps the socket's inbound side alive.
     pub(super) fn hear(&mut self, parts: &[Bytes]) -> Heard {
-        match (self.pattern, self.format) {
-            (OutPattern::Pub, _) => self.hear_subscriber(parts),
-            (OutPattern::Pair | OutPattern::Dealer, Format::Watchpost) => self.hear_receiver(parts),
+        match self.pattern {
+            OutPattern::Pub => self.hear_subscriber(parts),
+            _ if self.answers => self.hear_receiver(parts),
             _ => {
                 self.asked = None;
                 Heard::Nothing
@@ -175,6 +182,11 @@ impl Audience {
         self.asked.is_some_and(|asked| self.is_gone || asked.elapsed() > DEAF)
     }
 
+    /// A receiver of watchpost's says hello at once.
+    fn is_unanswered(&self) -> bool {
+        self.answers && !self.flow.is_greeted() && self.since.is_some_and(|since| since.elapsed() > DEAF)
+    }
+
     /// Reports how it is, where it takes something now or does not.
     pub(super) fn judge(&mut self, writable: bool, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
@@ -187,8 +199,14 @@ impl Audience {
             health.down("connected, but the receiver is silent");
         } else if writable {
             (self.connected, self.waiting) = (true, None);
-            let others = link.leaves_others_alone();
-            health.up(if others { "connected; somebody else waits, a pair has one peer" } else { "connected" });
+            self.since.get_or_insert_with(Instant::now);
+            health.up(if link.leaves_others_alone() {
+                "connected; somebody else waits, a pair has one peer"
+            } else if self.is_unanswered() {
+                "connected, not answered: a script, or a receiver that has another agent"
+            } else {
+                "connected"
+            });
         } else if self.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             self.connected = false;
             health.down(link.trouble().unwrap_or("nobody there who takes anything"));

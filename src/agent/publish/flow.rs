@@ -60,6 +60,11 @@ impl Flow {
         self.peer.as_ref().is_none_or(|peer| self.unseen[camera].len() < peer.window)
     }
 
+    /// It has said hello.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.peer.is_some()
+    }
+
     /// It was there and says nothing any more: it is stopped, or the way to it is.
     pub(super) fn is_silent(&self) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.heard.elapsed() > SILENT)

@@ -28,7 +28,14 @@ impl Publisher {
     fn obey(&mut self, control: Control, pending: &mut Pending) {
         let place = |name: &Name| {
             let place = self.cameras.iter().position(|camera| camera.name == *name);
-            place.filter(|camera| pending.audience.may_have(*camera))
+            let place = place.filter(|camera| pending.audience.may_have(*camera));
+            if place.is_none() {
+                self.health.count("unknown cameras of the receiver", 1);
+                self.health.remark("unknown camera", || {
+                    format!("the receiver speaks of a camera {name:?}, which this link does not have")
+                });
+            }
+            place
         };
         match control {
             Control::Seen { camera, boot, seq } if boot == self.boot => {
