@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// Bytes on their way: at first, and at most.
-const FIRST: usize = 32 * 1024;
+const FIRST: usize = 8 * 1024;
 const MOST: usize = 4 * 1024 * 1024;
 
 /// The wait behind other pages that is aimed at.
