@@ -12,7 +12,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use harness::{Bench, Board, Program, peer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What boards write, and how many readings that is.
 const LINES: [(&str, u64); 2] = [("t-25-h-60\n", 2), ("mq2-312-light-540-mq9-120\n", 3)];
@@ -30,19 +30,31 @@ fn main() {
     repoint();
 }
 
-/// A receiver that takes messages and does nothing else; gives when each reading of the port "calm" came.
+/// A receiver that takes messages and acknowledges them; gives when each reading of the port "calm" came.
 fn sink(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sender<(u64, Instant)>) {
     socket.set_rcvtimeo(100).expect("an option");
+    let mut greeted = None::<Instant>;
     while !end.load(Relaxed) {
+        if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+            greeted = Some(Instant::now());
+            // Before anybody is there it cannot be said.
+            let _ = socket.send(r#"{"type":"hello","v":1,"window":1,"acks":true}"#, zmq::DONTWAIT);
+        }
         let Ok(parts) = socket.recv_multipart(0) else { continue };
         if !parts[0].starts_with(b"readings/") {
             continue;
         }
         let count = parts[1].windows(11).filter(|bytes| bytes == b"\"quantity\":").count();
         readings.fetch_add(count as u64, Relaxed);
+        let came = Instant::now();
+        let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
+        for batch in message["batches"].as_array().expect("a list") {
+            let first = batch["seq"].as_u64().expect("a number");
+            let last = first + batch["values"].as_array().expect("a list").len() as u64 - 1;
+            let ack = json!({ "type": "ack", "boot": message["boot"], "first": first, "seq": last });
+            socket.send(&*ack.to_string(), 0).expect("the agent takes it");
+        }
         if parts[1].windows(6).any(|bytes| bytes == b"\"calm\"") {
-            let came = Instant::now();
-            let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
             for reading in harness::readings(&message) {
                 if reading["port"] == "calm" {
                     // Nobody who listens is the end.

@@ -18,7 +18,7 @@ use crate::reading::Batch;
 const COMMIT: Duration = Duration::from_millis(800);
 
 /// With so many bytes of them, by estimate, they are written sooner.
-const MUCH: usize = 1024 * 1024;
+const MUCH: usize = 4 * 1024 * 1024;
 
 /// So many wait in memory while the disk takes nothing. One more, and the oldest is lost.
 const MOST: usize = 16 * 1024 * 1024;
