@@ -48,6 +48,8 @@ mod views;
 mod shutdown;
 /// What the agent keeps until its receivers have it.
 mod spool;
+/// Its file with every byte changed and at every length.
+mod spool_damage;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;

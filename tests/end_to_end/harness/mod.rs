@@ -3,6 +3,7 @@
 mod bench;
 mod board;
 pub mod film;
+mod kept;
 mod keys;
 pub mod program;
 mod sockets;
@@ -15,6 +16,7 @@ pub use board::Board;
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;
+pub use kept::kept;
 pub use keys::Shows;
 pub use program::{Program, peer};
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
