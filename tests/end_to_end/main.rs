@@ -50,6 +50,8 @@ mod shutdown;
 mod spool;
 /// Its file with every byte changed and at every length.
 mod spool_damage;
+/// What becomes of readings while its disk fails.
+mod spool_faults;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;

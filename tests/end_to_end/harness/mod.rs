@@ -2,6 +2,7 @@
 
 mod bench;
 mod board;
+mod faulty;
 pub mod film;
 mod kept;
 mod keys;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
+pub use faulty::{faulty, heal};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;
