@@ -31,8 +31,8 @@ pub struct Store {
     pub connection: Connection,
     /// What was in its place and could not be used: where it is now, and what is the matter with it.
     pub set_aside: Option<(PathBuf, String)>,
-    /// A copy of what had been written ahead of it and was not all there: a power cut leaves it so in the middle of a
-    /// write, and so does damage.
+    /// A copy of what had been written ahead of it and was not all right: it is damaged, or a power cut came in the middle of
+    /// a write and the disk took the later first.
     pub incomplete: Option<PathBuf>,
     lock: File,
 }
@@ -216,7 +216,7 @@ fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, Trouble> 
 /// without room for the copy is no reason not to open what is sound.
 fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
     let file = File::open(ahead).ok()?;
-    if !ahead::is_cut_short(BufReader::new(file)).ok()? {
+    if !ahead::is_damaged(BufReader::new(file)).ok()? {
         return None;
     }
     let copy = aside(ahead);

@@ -6,34 +6,28 @@ use std::io::{self, Read};
 const HEADER: usize = 32;
 const FRAME: usize = 24;
 
-/// Whether `SQLite` would pass over something in silence: it takes whole commits up to the first frame that is damaged or
-/// not there. What an earlier round has left behind the last is no loss.
-pub(super) fn is_cut_short(mut ahead: impl Read) -> io::Result<bool> {
+/// Whether `SQLite` would pass over something in silence that may have been committed: it takes whole commits up to the first
+/// frame that is damaged. A commit that ends in the middle was never done, and what an earlier round has left behind the
+/// last is no loss.
+pub(super) fn is_damaged(mut ahead: impl Read) -> io::Result<bool> {
     let mut header = [0; HEADER];
-    match fill(&mut ahead, &mut header)? {
-        0 => return Ok(false),
-        HEADER => {}
-        _ => return Ok(true),
+    if fill(&mut ahead, &mut header)? < HEADER {
+        return Ok(false);
     }
     let Some((mut checksum, page)) = Checksum::of(&header) else { return Ok(true) };
     let salts = &header[16..24];
     let mut frame = vec![0; FRAME + page];
-    let (mut is_committed, mut is_past) = (true, false);
-    loop {
-        match fill(&mut ahead, &mut frame)? {
-            0 => return Ok(!is_committed),
-            length if length == frame.len() => {}
-            _ => return Ok(true),
-        }
+    let mut is_past = false;
+    while fill(&mut ahead, &mut frame)? == frame.len() {
         checksum.add(&frame[..8]);
         checksum.add(&frame[FRAME..]);
         match (frame[8..16] == *salts, checksum.is(&frame[16..FRAME])) {
-            // The last of a commit has the file's size.
-            (true, true) if !is_past => is_committed = frame[4..8] != [0; 4],
-            (false, false) if is_committed => is_past = true,
+            (true, true) if !is_past => {}
+            (false, false) => is_past = true,
             _ => return Ok(true),
         }
     }
+    Ok(false)
 }
 
 struct Checksum {

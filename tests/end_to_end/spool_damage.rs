@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use watchpost::name::Name;
 use watchpost::wire::Batch;
 
+use crate::harness::hub::{Hub, acknowledge, spooling, take, value, waits_for};
 use crate::harness::{Bench, Board, Program, kept};
-use crate::spool::{Hub, acknowledge, agent, take, value, waits_for};
 
 /// Each so-manieth byte is changed, and each so-manieth length tried, so that it takes seconds. A prime: the places in pages
 /// and frames are all had. `WATCHPOST_EVERY=1` has all, in minutes: `WATCHPOST_EVERY=1 cargo test --release spool_damage`.
@@ -62,23 +62,21 @@ impl Files {
         path
     }
 
-    /// Where the file and what was written ahead end, when a commit was the last that was done.
-    fn ends_with_a_commit(&self, ahead: usize) -> bool {
+    /// Cut off behind the last commit that is whole in so many bytes of what was written ahead.
+    fn committed(&self, ahead: usize) -> Files {
         const HEADER: usize = 32;
         const FRAME: usize = 24 + 4096;
-        if ahead <= HEADER {
-            return ahead == 0;
-        }
-        let last = &self.ahead[ahead.saturating_sub(FRAME)..];
+        let ends = (HEADER..=ahead).step_by(FRAME).skip(1);
         // The size of the file, which only the last frame of a commit has.
-        (ahead - HEADER).is_multiple_of(FRAME) && last[4..8] != [0; 4]
+        let end = ends.filter(|end| self.ahead[end - FRAME + 4..][..4] != [0; 4]).last().unwrap_or(0);
+        Files { ahead: self.ahead[..end].to_vec(), ..self.clone() }
     }
 }
 
 /// An agent that waits for nobody, once for each of so many readings.
 fn measure(bench: &Bench, hub: &Hub, numbers: std::ops::RangeInclusive<u64>) -> Program {
     let mut board = Board::new();
-    let agent = agent(bench, &board, hub, "");
+    let agent = spooling(bench, &board, hub, "");
     agent.logs("open at", "");
     for number in numbers {
         board.say(&format!("n-{number}-soil-{}", number * 7));
@@ -106,7 +104,7 @@ fn sample(ends: impl Fn(&mut Program)) -> Sample {
 
 /// Opens the files, twice: what is delivered was measured, what is not is in a file that was set aside, and the file that
 /// came of it is sound. Gives what is otherwise.
-fn judge(sample: &Sample, damaged: &Files, directory: &Path, may_lack: bool) -> Result<(), String> {
+fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize) -> Result<(), String> {
     let path = damaged.write(directory);
     let first = kept(&path, &sample.link);
     if !first.status.up {
@@ -116,13 +114,13 @@ fn judge(sample: &Sample, damaged: &Files, directory: &Path, may_lack: bool) -> 
         return Err(format!("never measured: {batch:?}"));
     }
     let unique: BTreeSet<_> = first.batches.iter().map(|(boot, batch)| (boot, batch.seq)).collect();
-    let (came, all) = (first.batches.len(), sample.batches.len());
+    let came = first.batches.len();
     if unique.len() < came {
         return Err("twice".to_owned());
     }
     let is_aside = first.set_aside() > 0;
-    if came < all && !may_lack && !is_aside {
-        return Err(format!("{came} of {all}, without a word"));
+    if came < wanted && !is_aside {
+        return Err(format!("{came} of {wanted}, without a word"));
     }
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     if is_aside != names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")) {
@@ -168,7 +166,7 @@ fn flip_every_byte(sample: &Sample) {
         // All bits, or one of them: each by turns.
         let changed = *byte ^ if number % 2 == 0 { 0xff } else { 1 << (number / 2 % 8) };
         let before = std::mem::replace(byte, changed);
-        judge(sample, &files, directory, false)
+        judge(sample, &files, directory, sample.batches.len())
             .map_err(|what| format!("byte {place} of {in_file} and those ahead, {before}, is {changed}: {what}"))
     });
 }
@@ -179,14 +177,16 @@ fn cut_at_every_length(sample: &Sample) {
     for_each((in_file + ahead - start).div_ceil(every()), |number, directory| {
         let place = start + number * every();
         let mut files = sample.files.clone();
-        if place < in_file {
+        let wanted = if place < in_file {
             files.file.truncate(place);
+            // An empty file is a new one.
+            if place == 0 && ahead == 0 { 0 } else { sample.batches.len() }
         } else {
             files.ahead.truncate(place - in_file);
-        }
-        // An empty file is a new one, and that a commit was there tells only the next.
-        let may_lack = place == 0 && ahead == 0 || place >= in_file && sample.files.ends_with_a_commit(place - in_file);
-        judge(sample, &files, directory, may_lack)
+            // A commit is there or it is not.
+            kept(&sample.files.committed(place - in_file).write(directory), &sample.link).batches.len()
+        };
+        judge(sample, &files, directory, wanted)
             .map_err(|what| format!("{place} bytes of {in_file} and {ahead} ahead: {what}"))
     });
 }
@@ -244,7 +244,7 @@ fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
         }
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
-        let agent = agent(&bench, &board, &hub, "");
+        let agent = spooling(&bench, &board, &hub, "");
         agent.logs("and what is sound of it was taken over", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");

@@ -94,7 +94,7 @@ impl Disk {
         self.store.set_aside.as_ref()
     }
 
-    /// A copy of what was written ahead and not all there.
+    /// A copy of what was written ahead and not all right.
     pub(super) fn incomplete(&self) -> Option<&Path> {
         self.store.incomplete.as_deref()
     }

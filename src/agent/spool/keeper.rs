@@ -92,7 +92,9 @@ impl Keeper {
         }
         if let Some(copy) = disk.incomplete() {
             let (path, copy) = (self.path.display(), copy.display());
-            warn!("spool {path}: what was written last is not all there, as after a power cut; {copy} has what is");
+            warn!(
+                "spool {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
+            );
             self.health.count("incomplete writes set aside", 1);
         }
         self.starts = disk.starts()?.into_iter().collect();
