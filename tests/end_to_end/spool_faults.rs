@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::harness::hub::{Hub, hello, spooling_of, take, waits_for};
 use crate::harness::{Bench, Board, Program, faulty, heal, kept};
-use crate::spool::{Hub, agent_of, hello, take, waits_for};
 
 /// From the end of a fault to everything on the disk.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -26,14 +26,14 @@ impl Lab {
     /// Calls fail from the second start of the agent on, if they are about the files with these endings.
     fn new(faults: &[&str], endings: &[&str]) -> Lab {
         let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-        let mut first = agent_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), &bench, &board, &hub, "");
+        let mut first = spooling_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), &bench, &board, &hub, "");
         first.logs("open at", "");
         board.say("n-1");
         waits_for(&bench, 1);
         first.terminate();
         let files: Vec<PathBuf> = endings.iter().map(|ending| spool(&bench, ending)).collect();
         let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
-        let agent = agent_of(faulty(faults, &files), &bench, &board, &hub, "");
+        let agent = spooling_of(faulty(faults, &files), &bench, &board, &hub, "");
         agent.logs("open at", "");
         hub.open().says(&hello());
         Lab { bench, board, hub, agent, last: 1 }

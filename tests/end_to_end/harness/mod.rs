@@ -4,6 +4,7 @@ mod bench;
 mod board;
 mod faulty;
 pub mod film;
+pub mod hub;
 mod kept;
 mod keys;
 pub mod program;
