@@ -48,6 +48,8 @@ mod views;
 mod shutdown;
 /// What the agent keeps until its receivers have it.
 mod spool;
+/// How readings are dated that waited while the clock was set.
+mod spool_clock;
 /// Its file with every byte changed and at every length.
 mod spool_damage;
 /// What becomes of readings while its disk fails.

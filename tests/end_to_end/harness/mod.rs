@@ -2,6 +2,7 @@
 
 mod bench;
 mod board;
+mod clock;
 mod faulty;
 pub mod film;
 pub mod hub;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
+pub use clock::Clock;
 pub use faulty::{faulty, heal};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
