@@ -44,6 +44,8 @@ mod readme;
 mod video;
 /// Pictures turned, mirrored and cut.
 mod views;
+/// What is left of a spool when the power goes.
+mod power_cuts;
 /// How the programs end.
 mod shutdown;
 /// What the agent keeps until its receivers have it.

@@ -47,7 +47,11 @@ pub fn spooling(bench: &Bench, board: &Board, hub: &Hub, spool: &str) -> Program
 
 /// The same of a program that is started otherwise.
 pub fn spooling_of(watchpost: Command, bench: &Bench, board: &Board, hub: &Hub, spool: &str) -> Program {
-    let config = format!(
+    bench.agent_of(watchpost, &spooling_config(board, hub, spool))
+}
+
+pub fn spooling_config(board: &Board, hub: &Hub, spool: &str) -> String {
+    format!(
         r#"
         name = "shed"
         serial = [{{ name = "gas", port = "{}" }}]
@@ -56,8 +60,7 @@ pub fn spooling_of(watchpost: Command, bench: &Bench, board: &Board, hub: &Hub, 
         "#,
         board.path.display(),
         hub.address,
-    );
-    bench.agent_of(watchpost, &config)
+    )
 }
 
 pub fn hello() -> Value {
