@@ -9,8 +9,8 @@ mod power_cuts;
 
 use std::time::{Duration, Instant};
 
-/// Long enough for what is written ahead to be moved into the file while the agent runs.
-const LENGTH: Duration = Duration::from_secs(60);
+/// Of the agent's life.
+const LENGTH: Duration = Duration::from_mins(1);
 
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| *argument != "--points").skip(1);

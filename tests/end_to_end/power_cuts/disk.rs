@@ -10,7 +10,7 @@ use fastrand::Rng;
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
-/// The calls that matter, for strace; SQLite writes nothing without saying where to.
+/// The calls that matter, for strace; `SQLite` writes nothing without saying where to.
 pub const CALLS: &str = "trace=openat,pwrite64,ftruncate,fsync,fdatasync,/^rename,/^unlink";
 
 /// One call, and when it began and returned, in seconds since 1970.

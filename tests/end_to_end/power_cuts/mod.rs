@@ -98,6 +98,7 @@ pub fn story(length: Duration) -> Story {
     });
     let last = said.load(Ordering::Relaxed) as f64 - 1.0;
     listen(&hub, &mut readings, PATIENCE, |readings| is_all(readings, last));
+    assert!(is_all(&readings, last), "not within {PATIENCE:?}: all that was measured");
     agent.signal(Signal::SIGKILL);
     agent.wait();
     let mut all: Vec<Call> = logs(bench.dir.path()).iter().flat_map(|log| calls(log, directory.path())).collect();
@@ -163,9 +164,10 @@ fn listen(
         }
         let Ok(parts) = peer.socket.recv_multipart(0) else { continue };
         let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
+        let acked = (fastrand::u8(..20) > 0).then(now);
+        let mut range = None;
         for batch in header["batches"].as_array().into_iter().flatten() {
             let (first, values) = (seq(batch), batch["values"].as_array().expect("a list"));
-            let acked = (fastrand::u8(..5) > 0).then(now);
             for (number, measured) in (first..).zip(values) {
                 let id = (header["boot"].as_str().expect("a name").to_owned(), number);
                 let reading = readings.entry(id).or_insert_with(|| Reading {
@@ -175,9 +177,10 @@ fn listen(
                 });
                 reading.acked = reading.acked.or(acked);
             }
-            if acked.is_some() {
-                peer.says(&ack(&header["boot"], first, first + values.len() as u64 - 1));
-            }
+            range = Some((range.map_or(first, |(first, _)| first), first + values.len() as u64 - 1));
+        }
+        if let Some((first, last)) = range.filter(|_| acked.is_some()) {
+            peer.says(&ack(&header["boot"], first, last));
         }
     }
 }
@@ -234,7 +237,9 @@ fn judge(story: &Story, cut: f64, directory: &Path, found: &Mutex<Found>) -> Res
     for (boot, batch) in &kept.batches {
         for (number, value) in (batch.seq..).zip(&batch.values) {
             let id = (boot.to_string(), number);
-            let Some(reading) = story.readings.get(&id) else { return Err(format!("{id:?} was never measured")) };
+            let Some(reading) = story.readings.get(&id) else {
+                return Err(format!("{id:?} was never measured: {batch:?}"));
+            };
             if (reading.value.to_bits(), reading.captured_us) != (value.value.to_bits(), batch.captured_at_us) {
                 return Err(format!("{id:?} was {reading:?} and is {batch:?}"));
             }
@@ -246,7 +251,7 @@ fn judge(story: &Story, cut: f64, directory: &Path, found: &Mutex<Found>) -> Res
     let is_old = |reading: &Reading| reading.captured_us as f64 / 1e6 < cut - YOUNG;
     let has_gone = |reading: &Reading| reading.acked.is_some_and(|at| at <= cut);
     let wanted = story.readings.iter().filter(|(_, reading)| is_old(reading) && !has_gone(reading));
-    let wanted: Vec<_> = wanted.map(|(id, reading)| (id, reading)).collect();
+    let wanted: Vec<_> = wanted.collect();
     {
         let mut found = found.lock().unwrap();
         found.wanted += wanted.len();
