@@ -3,8 +3,10 @@
 //! It is in WAL mode with synchronous FULL: what was committed is on the disk. A file that is damaged, or is none of ours,
 //! is set aside under another name, so that whoever needs a store has one.
 
+mod ahead;
+
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 pub struct Kind {
     /// Marks the files of this kind (`PRAGMA application_id`).
     pub application_id: i32,
-    /// Of the schema (`PRAGMA user_version`); a file of a later one is left alone.
+    /// Of the schema (`PRAGMA user_version`), and each has another one; a file of a later version is left alone.
     pub version: i32,
     /// Makes the tables of a new file.
     pub schema: &'static str,
@@ -29,6 +31,9 @@ pub struct Store {
     pub connection: Connection,
     /// What was in its place and could not be used: where it is now, and what is the matter with it.
     pub set_aside: Option<(PathBuf, String)>,
+    /// A copy of what had been written ahead of it and was not all right: it is damaged, or a power cut came in the middle of
+    /// a write and the disk took the later first.
+    pub incomplete: Option<PathBuf>,
     lock: File,
 }
 
@@ -112,12 +117,13 @@ impl Kind {
             Err(TryLockError::WouldBlock) => return Err(Trouble::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        let incomplete = keep_incomplete(&beside(path, "-wal"));
         match self.connect(path) {
-            Ok(connection) => Ok(Store { connection, set_aside: None, lock }),
+            Ok(connection) => Ok(Store { connection, set_aside: None, incomplete, lock }),
             Err(Trouble::Damaged(what)) => {
                 let aside = set_aside(path, path)?;
                 let connection = self.connect(path)?;
-                Ok(Store { connection, set_aside: Some((aside, what)), lock })
+                Ok(Store { connection, set_aside: Some((aside, what)), incomplete, lock })
             }
             Err(trouble) => Err(trouble),
         }
@@ -140,8 +146,7 @@ impl Kind {
     }
 
     fn beside_its_owner(&self, path: &Path, how: OpenFlags) -> Result<Connection, Trouble> {
-        let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY)?;
+        let connection = beside_its_owner(path, how)?;
         self.recognise(path, &connection)?;
         Ok(connection)
     }
@@ -181,8 +186,45 @@ impl Kind {
             return Err(Trouble::Damaged("a file of another kind".to_owned()));
         }
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version > self.version { Err(Trouble::Newer(path.to_owned())) } else { Ok(()) }
+        if version <= self.version {
+            return Ok(());
+        }
+        let others = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE instr(?, sql) = 0)";
+        if connection.query_row(others, [self.schema], |row| row.get(0))? {
+            Err(Trouble::Newer(path.to_owned()))
+        } else {
+            Err(Trouble::Damaged(format!("its version is {version}, its tables are of version {}", self.version)))
+        }
     }
+}
+
+/// Opens a file of whatever kind for reading, to see what is in it.
+///
+/// # Errors
+/// When it is not there, or cannot be read at all.
+pub fn look_into(path: &Path) -> Result<Connection, Trouble> {
+    beside_its_owner(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, Trouble> {
+    let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+/// Copies what was written ahead, if `SQLite` will not take in all of it; that goes on as if the rest had never been. A disk
+/// without room for the copy is no reason not to open what is sound.
+fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
+    let file = File::open(ahead).ok()?;
+    if !ahead::is_damaged(BufReader::new(file)).ok()? {
+        return None;
+    }
+    let copy = aside(ahead);
+    if fs::copy(ahead, &copy).is_err() {
+        let _ = fs::remove_file(&copy);
+        return None;
+    }
+    Some(copy)
 }
 
 fn id(connection: &Connection) -> Result<i32, Trouble> {
@@ -195,11 +237,11 @@ impl Store {
     /// # Errors
     /// As [`Kind::open`].
     pub fn renew(self, kind: &Kind, path: &Path, what: &str) -> Result<Store, Trouble> {
-        let Store { connection, lock, .. } = self;
+        let Store { connection, lock, incomplete, .. } = self;
         drop(connection);
         let aside = set_aside(path, path)?;
         let connection = kind.connect(path)?;
-        Ok(Store { connection, set_aside: Some((aside, what.to_owned())), lock })
+        Ok(Store { connection, set_aside: Some((aside, what.to_owned())), incomplete, lock })
     }
 
     /// Moves what was written ahead into the file, when it has become much. To be called after a commit: `SQLite` would do it
@@ -225,10 +267,14 @@ impl Store {
 /// # Errors
 /// When the disk does not allow it.
 pub fn set_aside(file: &Path, place: &Path) -> io::Result<PathBuf> {
-    let name = |number| beside(place, &format!(".damaged-{number}"));
-    let aside = (1..ASIDE).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE));
+    let aside = aside(place);
     rename(file, &aside)?;
     Ok(aside)
+}
+
+fn aside(place: &Path) -> PathBuf {
+    let name = |number| beside(place, &format!(".damaged-{number}"));
+    (1..ASIDE).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE))
 }
 
 /// Gives a file that is not open, with what was written ahead of it, another name.
@@ -328,7 +374,8 @@ mod tests {
             drop(store);
             fs::remove_file(&path).expect("it is there");
         }
-        drop(Kind { version: 2, ..KIND }.open(&path).expect("a new one"));
+        let newer = Kind { version: 2, schema: "CREATE TABLE t(n INTEGER, m INTEGER)", ..KIND };
+        drop(newer.open(&path).expect("a new one"));
         assert!(matches!(KIND.open(&path), Err(Trouble::Newer(_))));
     }
 }

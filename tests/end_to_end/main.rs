@@ -44,10 +44,18 @@ mod readme;
 mod video;
 /// Pictures turned, mirrored and cut.
 mod views;
+/// What is left of a spool when the power goes.
+mod power_cuts;
 /// How the programs end.
 mod shutdown;
 /// What the agent keeps until its receivers have it.
 mod spool;
+/// How readings are dated that waited while the clock was set.
+mod spool_clock;
+/// Its file with every byte changed and at every length.
+mod spool_damage;
+/// What becomes of readings while its disk fails.
+mod spool_faults;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;

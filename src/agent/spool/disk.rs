@@ -66,8 +66,10 @@ impl Disk {
         }
         let mut store = KIND.open(path)?;
         with_checksums(&store.connection)?;
-        if store.set_aside.is_none() && !is_sound(&store.connection)? {
-            store = store.renew(&KIND, path, "a row was changed")?;
+        if store.set_aside.is_none()
+            && let Some(what) = damage(&store.connection)?
+        {
+            store = store.renew(&KIND, path, &what)?;
             with_checksums(&store.connection)?;
         }
         let mut disk = Disk { store, readings: 0 };
@@ -92,10 +94,16 @@ impl Disk {
         self.store.set_aside.as_ref()
     }
 
+    /// A copy of what was written ahead and not all right.
+    pub(super) fn incomplete(&self) -> Option<&Path> {
+        self.store.incomplete.as_deref()
+    }
+
     /// Takes over what is sound of another file: rows from the front and from the back, up to where it cannot be read. True
     /// when that was all.
     fn take_over(&mut self, path: &Path) -> Result<bool, Trouble> {
-        let other = match KIND.read(path) {
+        // Whatever it says that it is: each row tells whether it is ours.
+        let other = match store::look_into(path) {
             Err(Trouble::Damaged(_)) => return Ok(false),
             other => other?,
         };
@@ -294,13 +302,18 @@ fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<(), T
     Ok(())
 }
 
-fn is_sound(connection: &Connection) -> Result<bool, Trouble> {
+/// What is the matter with the file, if something is.
+fn damage(connection: &Connection) -> Result<Option<String>, Trouble> {
     for (table, columns) in CHECKED {
-        if is_changed(connection, table, columns)? {
-            return Ok(false);
+        match is_changed(connection, table, columns) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Some("a row was changed".to_owned())),
+            // Names of columns are bytes of the file like others.
+            Err(Trouble::Damaged(what)) => return Ok(Some(what)),
+            Err(trouble) => return Err(trouble),
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 fn is_changed(connection: &Connection, table: &str, columns: &str) -> Result<bool, Trouble> {

@@ -90,6 +90,13 @@ impl Keeper {
             warn!("spool {path}: {what}; it is now {aside}, and what is sound of it was taken over");
             self.health.count("damaged files set aside", 1);
         }
+        if let Some(copy) = disk.incomplete() {
+            let (path, copy) = (self.path.display(), copy.display());
+            warn!(
+                "spool {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
+            );
+            self.health.count("incomplete writes set aside", 1);
+        }
         self.starts = disk.starts()?.into_iter().collect();
         let (known, acked) = (disk.links()?, disk.acked()?);
         let new = self.desk.papers().know(&known, &acked, &self.starts);

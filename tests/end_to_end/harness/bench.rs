@@ -139,17 +139,20 @@ pub struct Receiver {
 /// The library that makes virtual cameras, built once for all tests.
 fn virtual_camera() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirtual_camera.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/virtual_camera.c");
-        let status = Command::new("cc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", source, "-ldl", "-lpthread", "-o"])
-            .arg(&library)
-            .status()
-            .expect("a C compiler");
-        assert!(status.success(), "{source} does not compile");
-        library
-    })
+    LIBRARY.get_or_init(|| library("virtual_camera"))
+}
+
+/// Builds a library that is to be preloaded, from tests/NAME.c.
+pub(super) fn library(name: &str) -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lib{name}.so"));
+    let source = format!("{}/tests/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", &source, "-ldl", "-lpthread", "-o"])
+        .arg(&library)
+        .status()
+        .expect("a C compiler");
+    assert!(status.success(), "{source} does not compile");
+    library
 }
 
 /// The JPEG below DIR/AGENT/CAMERA.jpg, once it is there.

@@ -2,7 +2,11 @@
 
 mod bench;
 mod board;
+mod clock;
+mod faulty;
 pub mod film;
+pub mod hub;
+mod kept;
 mod keys;
 pub mod program;
 mod sockets;
@@ -12,9 +16,12 @@ use std::time::{Duration, Instant};
 
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
+pub use clock::Clock;
+pub use faulty::{faulty, heal};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;
+pub use kept::kept;
 pub use keys::Shows;
 pub use program::{Program, peer};
 pub use sockets::{Peer, free_port, pair, readings, subscriber};

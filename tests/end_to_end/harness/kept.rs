@@ -1,0 +1,61 @@
+//! What a spool's file holds, as an agent would send it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use watchpost::agent::health::{Kind, Part};
+use watchpost::agent::spool::Spool;
+use watchpost::config::{self, Bytes};
+use watchpost::name::Name;
+use watchpost::wire::{Batch, PartStatus};
+
+/// Time enough to try a second time.
+const TWICE: Duration = Duration::from_secs(3);
+
+/// What came of opening a file.
+#[derive(Debug)]
+pub struct Kept {
+    /// With the start of the agent that they are of, in order, without what depends on when they are sent.
+    pub batches: Vec<(Name, Batch)>,
+    pub status: PartStatus,
+}
+
+/// Opens a spool, takes everything out of it for the link of this address and acknowledges nothing.
+pub fn kept(path: &Path, link: &str) -> Kept {
+    let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::new(Notify::new()));
+    let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000) };
+    let boot = Name::nearest("another");
+    let spool = Spool::start(&config, vec![link.to_owned()], &boot, &Arc::default(), health.clone()).expect("a thread");
+    let shelf = spool.shelf(0);
+    let mut batches = Vec::new();
+    let end = Instant::now() + TWICE;
+    loop {
+        while let page = shelf.ask().blocking_recv().expect("the spool runs")
+            && page.numbers().is_some()
+        {
+            let dated = page.batches(true).into_iter();
+            batches.extend(dated.map(|batch| (page.boot().clone(), Batch { age_ms: None, stale: false, ..batch })));
+        }
+        if health.status().up || Instant::now() > end {
+            break;
+        }
+        // It stopped in the middle, or did not begin.
+        shelf.begin_anew();
+        batches.clear();
+        sleep(Duration::from_millis(10));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(spool.end());
+    Kept { batches, status: health.status() }
+}
+
+impl Kept {
+    /// Files that were set aside, because they were damaged or cut short.
+    pub fn set_aside(&self) -> u64 {
+        let count = |what: &str| self.status.counts.get(what).copied().unwrap_or_default();
+        count("damaged files set aside") + count("incomplete writes set aside")
+    }
+}
