@@ -54,6 +54,8 @@ mod spool;
 mod spool_clock;
 /// Its file with every byte changed and at every length.
 mod spool_damage;
+/// What waits goes on its way, whatever receiver and disk do.
+mod spool_drain;
 /// What becomes of readings while its disk fails.
 mod spool_faults;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.

@@ -95,11 +95,14 @@ impl Gathered {
     /// Goes on with what comes from now on, after the number `last`; what waited is missed.
     pub fn skip(&mut self, feed: broadcast::Receiver<Arc<Batch>>, last: u64) {
         self.feed = feed;
-        self.batches.clear();
         self.length = 0;
         self.heard = Some(last);
         self.missed = true;
+        let left = std::mem::take(&mut self.batches);
         if let Some(shelf) = &self.shelf {
+            for batch in left {
+                shelf.unclaim(batch.seq, batch.last_seq());
+            }
             shelf.live_from(last + 1);
         }
     }

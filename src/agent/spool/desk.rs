@@ -49,7 +49,7 @@ pub(super) struct Papers {
     /// Earlier starts of which there is something on the disk.
     pub(super) earlier: Vec<Name>,
     asked: Vec<Asked>,
-    /// Since when there is something on the disk that may be acknowledged by all.
+    /// Since when there is something on the disk that may be acknowledged by all, or can be dated.
     pub(super) to_forget: Option<Instant>,
     /// Something may be there.
     pub(super) is_on_disk: bool,
@@ -71,7 +71,7 @@ pub(super) struct Ledger {
     live_from: u64,
     /// Grows when what was on its way is lost.
     epoch: u64,
-    /// What comes before was looked at in this epoch.
+    /// What comes before was looked at, and nothing of it given back since.
     pub(super) looked: Place,
 }
 
@@ -104,9 +104,9 @@ impl Ledger {
         self.acked.get(boot).is_some_and(|acked| acked.has(first, last))
     }
 
-    /// With the link's name, what it has of a start.
-    pub(super) fn of_start(&self, start: &Start) -> (String, Ranges) {
-        (self.link.clone(), self.acked.get(&start.boot).cloned().unwrap_or_default())
+    /// What it has of a start.
+    pub(super) fn of_start(&self, start: &Start) -> Ranges {
+        self.acked.get(&start.boot).cloned().unwrap_or_default()
     }
 
     /// Whether a batch of this start is the link's to have from the spool; later ones come by themselves.
@@ -202,6 +202,13 @@ impl Papers {
         is_fewer
     }
 
+    /// All links are given from the beginning what they lack: the rows on the disk are others.
+    pub(super) fn look_anew(&mut self) {
+        for ledger in &mut self.ledgers {
+            ledger.looked = Place::default();
+        }
+    }
+
     /// Readings in memory.
     pub(super) fn waiting_readings(&self) -> u64 {
         self.waiting_readings
@@ -245,6 +252,7 @@ impl Desk {
     pub(super) fn put(&self, batch: Arc<Batch>) {
         let mut papers = self.papers();
         papers.last_seq = batch.last_seq();
+        let was_much = papers.waiting_bytes > MUCH;
         papers.waiting_bytes += size(&batch);
         papers.waiting_readings += batch.values.len() as u64;
         papers.waiting.push_back((Instant::now(), batch));
@@ -253,7 +261,7 @@ impl Desk {
             papers.lost += lost;
         }
         // The keeper sleeps until the first is due.
-        if papers.waiting.len() == 1 || papers.waiting_bytes > MUCH {
+        if papers.waiting.len() == 1 || papers.waiting_bytes > MUCH && !was_much {
             self.bell.notify_one();
         }
     }
@@ -277,8 +285,11 @@ impl Desk {
         if !is_this && !papers.earlier.contains(boot) {
             return None;
         }
-        // A receiver cannot have what was never measured.
-        let last = if is_this { last.min(papers.last_seq) } else { last };
+        // A receiver cannot have what was never measured, nor what no column holds.
+        let last = last.min(if is_this { papers.last_seq } else { i64::MAX as u64 - 1 });
+        if last < first {
+            return None;
+        }
         let acked = papers.ledgers[link].acked.entry(boot.clone()).or_default();
         if acked.pieces() < MOST_PIECES || acked.around(first.saturating_sub(1)).is_some() {
             acked.insert(first, last);
@@ -320,6 +331,15 @@ impl Desk {
         papers.asked.push(Asked { link, epoch, reply });
         self.bell.notify_one();
         page
+    }
+
+    /// What is on the disk can be dated now.
+    pub(super) fn date(&self) {
+        let mut papers = self.papers();
+        if papers.is_on_disk && papers.to_forget.is_none() {
+            papers.to_forget = Some(Instant::now());
+            self.bell.notify_one();
+        }
     }
 
     /// No more will come.

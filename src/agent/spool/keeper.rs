@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::desk::{Asked, Desk, Page};
+use super::desk::{Asked, Desk, Page, Papers};
 use super::disk::{Change, Disk};
 use super::row::{Row, Start};
 use crate::agent::health::Part;
@@ -16,15 +16,19 @@ use crate::ranges::Ranges;
 use crate::reading::{Batch, State};
 use crate::store::Trouble;
 
-/// The wait after the disk did not take something.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The waits after the disk did not take something. To open a file all of it is looked at.
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
+/// The wait after there was no room to write all of it once more: trying wears a card out.
+const NO_ROOM_WAIT: Duration = Duration::from_mins(1);
 
 /// A page has about so many bytes on the wire: on a slow link it is what a live reading may have to wait for.
 const PAGE: usize = 8 * 1024;
 
-/// Rows that are read from the disk at once, and forgotten at once when there is no room.
+/// Rows that are read from the disk at once, written before room is made, and forgotten at once when there is none.
 const CHUNK: usize = 128;
-const OLDEST: usize = 512;
+const OLDEST: usize = 128;
 
 pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
@@ -42,6 +46,12 @@ pub(super) struct Keeper {
     pub(super) starts: BTreeMap<i64, Start>,
     /// What was written is to be written again elsewhere.
     pub(super) distrusted: bool,
+    /// What links ask for that only the disk can have, which is not there now.
+    pub(super) parked: Vec<Asked>,
+    /// The wait after the next failure.
+    pub(super) wait: Duration,
+    /// What the disk has of links' acknowledgements, by link and start; with one link nothing.
+    pub(super) written: BTreeMap<(String, i64), Ranges>,
 }
 
 impl Keeper {
@@ -52,6 +62,10 @@ impl Keeper {
                 // It is well again when it has taken what waits, not before.
                 let opened = self.open().and_then(|()| self.commit());
                 not_before = self.judge(opened);
+                if self.disk.is_some() {
+                    let parked = std::mem::take(&mut self.parked);
+                    not_before = not_before.max(self.give_all(parked));
+                }
             }
             // Without a disk it is time for one, too, when nothing waits.
             let work = self.desk.wait(not_before, self.disk.is_none());
@@ -59,27 +73,36 @@ impl Keeper {
                 let committed = self.commit();
                 not_before = self.judge(committed);
             }
-            for asked in work.asked {
-                if let Err(trouble) = self.give(asked) {
-                    not_before = self.judge(Err(trouble));
-                }
-            }
+            not_before = not_before.max(self.give_all(work.asked));
             if work.end {
-                return;
+                return self.end();
             }
+        }
+    }
+
+    fn end(&self) {
+        let left = self.desk.papers().waiting_readings();
+        if self.disk.is_none() && left > 0 {
+            warn!("spool {}: {left} readings in memory are lost, the disk did not take them", self.path.display());
         }
     }
 
     /// Says how it is; gives when the disk may be tried again.
     fn judge(&mut self, done: Result<(), Trouble>) -> Instant {
         let Err(trouble) = done else {
+            self.wait = FIRST_WAIT;
             self.health.up("open");
             return Instant::now();
         };
-        self.distrusted |= matches!(trouble, Trouble::Disk(_)) && self.disk.is_some();
         self.health.down(&format!("{trouble}; readings wait in memory"));
-        self.disk = None;
-        Instant::now() + AGAIN
+        let wait = if self.distrusted && matches!(trouble, Trouble::Full) { NO_ROOM_WAIT } else { self.wait };
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.distrusted |= matches!(trouble, Trouble::Disk(_)) && self.disk.is_some();
+        // What there was no room or no turn for was taken back, and the file is as it was.
+        if !matches!(trouble, Trouble::Full | Trouble::Other(_)) {
+            self.disk = None;
+        }
+        Instant::now() + wait
     }
 
     fn open(&mut self) -> Result<(), Trouble> {
@@ -103,8 +126,10 @@ impl Keeper {
         if !new.is_empty() {
             disk.commit(|change| new.iter().try_for_each(|link| change.keep_for(link)))?;
         }
+        self.written.clear();
         let boots = self.starts.values().map(|start| start.boot.clone());
         let mut papers = self.desk.papers();
+        papers.look_anew();
         papers.earlier = boots.filter(|boot| *boot != self.desk.boot).collect();
         papers.is_on_disk = disk.readings > 0;
         drop(papers);
@@ -116,26 +141,40 @@ impl Keeper {
     /// Writes what waits and is not acknowledged by all, and forgets what is.
     fn commit(&mut self) -> Result<(), Trouble> {
         let Some(disk) = &mut self.disk else { return Ok(()) };
-        if self.desk.papers().keep_only_for(&disk.links()?, self.configured) {
+        let links = disk.links()?;
+        if self.desk.papers().keep_only_for(&links, self.configured) {
             info!("spool: nothing more is kept for a link that was given up");
         }
-        let plan = self.plan();
+        let mut plan = self.plan();
         let Some(disk) = &mut self.disk else { return Ok(()) };
-        let done = if plan.is_idle() { Done::default() } else { disk.commit(|change| plan.write(change))? };
+        let done = if plan.is_idle() { Ok(Done::default()) } else { disk.commit(|change| plan.write(change)) };
+        let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
+        for start in &mut plan.on_disk {
+            self.written.extend(
+                std::mem::take(&mut start.acked).into_iter().map(|(link, acked)| ((link, start.number), acked)),
+            );
+        }
         disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost);
         let on_disk = disk.readings;
         self.health.gauge("readings on disk", on_disk);
+        for start in self.starts.values_mut().filter(|start| start.machine == plan.start.machine) {
+            start.zero_us = plan.start.zero_us.or(start.zero_us);
+        }
         if let Some(number) = done.number {
             self.starts.insert(number, plan.start);
         }
         self.starts.retain(|_, start| !done.gone.contains(&start.boot));
+        self.written.retain(|(_, number), _| self.starts.contains_key(number));
         self.health.count("readings written", done.written);
         self.health.count("readings lost, no room", done.lost);
 
         let mut papers = self.desk.papers();
         papers.let_go(&self.desk.boot, plan.last);
-        papers.to_forget = None;
         papers.is_on_disk = on_disk > 0;
+        if !done.gone.is_empty() {
+            // Their numbers may be others' from now on.
+            papers.look_anew();
+        }
         papers.earlier.retain(|boot| !done.gone.contains(boot));
         for ledger in &mut papers.ledgers {
             ledger.acked.retain(|boot, _| *boot == self.desk.boot || !done.gone.contains(boot));
@@ -144,32 +183,49 @@ impl Keeper {
     }
 
     fn plan(&self) -> Plan {
-        let papers = self.desk.papers();
+        let mut papers = self.desk.papers();
+        let to_forget = papers.to_forget.take();
         let acked = papers.acked_by_all(&self.desk.boot);
         let waiting = papers.waiting.iter().map(|(_, batch)| batch);
         let is_missed = |batch: &&Arc<Batch>| !acked.has(batch.seq, batch.last_seq());
+        let batches: Vec<_> = waiting.filter(is_missed).map(Arc::clone).collect();
+        // What is acknowledged while it is written is forgotten the next time.
+        papers.is_on_disk |= !batches.is_empty();
         let on_disk = self.starts.iter().map(|(number, start)| OnDisk {
             number: *number,
             acked_by_all: papers.acked_by_all(&start.boot),
             // With one link, what it has is what is not there.
-            acked: papers
-                .ledgers
-                .iter()
-                .filter(|_| papers.ledgers.len() > 1)
-                .map(|ledger| ledger.of_start(start))
-                .collect(),
+            acked: self.news_of(&papers, *number, start),
         });
         let start =
             Start { boot: self.desk.boot.clone(), machine: self.machine.clone(), zero_us: self.state.clock.zero_us() };
         Plan {
-            rows: waiting.filter(is_missed).map(|batch| Row::of(batch)).collect(),
+            batches,
             last: papers.waiting.back().map_or(0, |(_, batch)| batch.last_seq()),
             is_dated: self.starts.values().all(|known| known.machine != start.machine || known.is_dated_as(&start)),
             start,
-            forgets: papers.to_forget.is_some(),
+            to_forget,
             on_disk: on_disk.collect(),
             max_size: self.max_size,
         }
+    }
+
+    /// Gives links what they ask for; gives when the disk may be tried again.
+    fn give_all(&mut self, all: Vec<Asked>) -> Instant {
+        let mut not_before = Instant::now();
+        for asked in all {
+            if let Err(trouble) = self.give(asked) {
+                not_before = self.judge(Err(trouble));
+            }
+        }
+        not_before
+    }
+
+    /// What each link has of a start, if the disk does not know it yet. With one link, what it has is what is not there.
+    fn news_of(&self, papers: &Papers, number: i64, start: &Start) -> Vec<(String, Ranges)> {
+        let several = papers.ledgers.iter().filter(|_| papers.ledgers.len() > 1);
+        let acked = several.map(|ledger| (ledger.link.clone(), ledger.of_start(start)));
+        acked.filter(|(link, acked)| self.written.get(&(link.clone(), number)) != Some(acked)).collect()
     }
 
     /// Gives a link what it lacks next; nothing, when it lacks nothing.
@@ -179,8 +235,13 @@ impl Keeper {
             Ok(None) => (self.memory_page(asked.link, asked.epoch), Ok(())),
             Err(trouble) => (self.memory_page(asked.link, asked.epoch), Err(trouble)),
         };
-        // Whoever does not wait for it any more begins anew.
-        let _ = asked.reply.send(page);
+        let may_lack = page.rows.is_empty() && (self.disk.is_none() || trouble.is_err());
+        if may_lack && !asked.reply.is_closed() {
+            self.parked.push(asked);
+        } else {
+            // Whoever does not wait for it any more begins anew.
+            let _ = asked.reply.send(page);
+        }
         trouble
     }
 
@@ -189,17 +250,26 @@ impl Keeper {
         loop {
             let looked = self.desk.papers().ledgers[link].looked;
             let Some((number, found)) = disk.rows(looked, CHUNK)? else { return Ok(None) };
-            let Some(start) = self.starts.get(&number) else { return Ok(None) };
             let mut papers = self.desk.papers();
             if !papers.is_of_now(link, epoch) {
                 return Ok(None);
             }
-            let is_this = start.boot == self.desk.boot;
             let ledger = &mut papers.ledgers[link];
-            let mut rows = Vec::new();
+            if ledger.looked != looked {
+                // Something was given back meanwhile.
+                continue;
+            }
+            let Some(start) = self.starts.get(&number) else {
+                ledger.looked = (number + 1, 0);
+                continue;
+            };
+            let is_this = start.boot == self.desk.boot;
+            let mut rows = Vec::<Row>::new();
             let mut length = 0;
             for row in found {
-                if length >= PAGE || is_this && !ledger.is_past(row.seq) {
+                // What is acknowledged together is sent together.
+                let is_gap = rows.last().is_some_and(|last| last.last_seq() + 1 != row.seq);
+                if length >= PAGE || is_gap || is_this && !ledger.is_past(row.seq) {
                     break;
                 }
                 let (first, last) = (row.seq, row.last_seq());
@@ -227,12 +297,13 @@ impl Keeper {
         let mut rows: Vec<Row> = Vec::new();
         let mut length = 0;
         for batch in papers.in_memory_for(boot, link) {
+            let is_gap = rows.last().is_some_and(|last| last.last_seq() + 1 != batch.seq);
+            if length >= PAGE || is_gap {
+                break;
+            }
             let row = Row::of(batch);
             length += row.length();
             rows.push(row);
-            if length >= PAGE {
-                break;
-            }
         }
         if !papers.is_of_now(link, epoch) {
             rows.clear();
@@ -256,13 +327,14 @@ impl Keeper {
 
 /// What one commit is to do.
 struct Plan {
-    rows: Vec<Row>,
+    batches: Vec<Arc<Batch>>,
     /// The last number of those that need not be written any more when it is done.
     last: u64,
     start: Start,
     /// What is on the disk has the dates of today already.
     is_dated: bool,
-    forgets: bool,
+    /// Since when there is something to be forgotten or dated.
+    to_forget: Option<Instant>,
     on_disk: Vec<OnDisk>,
     max_size: u64,
 }
@@ -271,6 +343,7 @@ struct Plan {
 struct OnDisk {
     number: i64,
     acked_by_all: Ranges,
+    /// By link, where it is not known on the disk yet.
     acked: Vec<(String, Ranges)>,
 }
 
@@ -288,34 +361,43 @@ struct Done {
 
 impl Plan {
     fn is_idle(&self) -> bool {
-        self.rows.is_empty() && !self.forgets
+        self.batches.is_empty() && self.to_forget.is_none()
     }
 
     fn write(&self, change: &Change<'_>) -> Result<Done, Trouble> {
         let mut done = Done::default();
-        if !self.rows.is_empty() {
-            let number = change.start(&self.start)?;
-            self.rows.iter().try_for_each(|row| change.insert(number, row))?;
-            done.number = Some(number);
-            done.written = self.rows.iter().map(|row| row.values.len() as u64).sum();
-        }
-        if let Some(zero) = self.start.zero_us.filter(|_| !self.is_dated) {
-            change.date(&self.start.machine, zero)?;
-        }
         for start in &self.on_disk {
             for (first, last) in start.acked_by_all.iter() {
                 done.forgotten += change.forget(start.number, first, last)?;
             }
             start.acked.iter().try_for_each(|(link, acked)| change.acked(link, start.number, acked))?;
         }
-        while change.used()? > self.max_size {
-            let lost = change.forget_oldest(OLDEST)?;
-            done.lost += lost;
-            if lost == 0 {
-                break;
+        if !self.batches.is_empty() {
+            let number = change.start(&self.start)?;
+            // Room is made in between, so that the file does not grow by what goes again.
+            for some in self.batches.chunks(CHUNK) {
+                some.iter().try_for_each(|batch| change.insert(number, &Row::of(batch)))?;
+                done.lost += self.make_room(change)?;
             }
+            done.number = Some(number);
+            done.written = self.batches.iter().map(|batch| batch.values.len() as u64).sum();
+        }
+        if let Some(zero) = self.start.zero_us.filter(|_| !self.is_dated) {
+            change.date(&self.start.machine, zero)?;
         }
         done.gone = change.forget_starts()?;
         Ok(done)
+    }
+
+    /// Forgets the oldest while there is too much; gives how many readings that were.
+    fn make_room(&self, change: &Change<'_>) -> Result<u64, Trouble> {
+        let mut lost = 0;
+        while change.used()? > self.max_size {
+            match change.forget_oldest(OLDEST)? {
+                0 => break,
+                oldest => lost += oldest,
+            }
+        }
+        Ok(lost)
     }
 }

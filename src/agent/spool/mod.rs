@@ -15,6 +15,7 @@ mod row;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub struct Spool {
     ended: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
     health: Part,
+    state: Arc<State>,
+    /// The clock was right when it was last looked at.
+    was_right: AtomicBool,
 }
 
 impl Spool {
@@ -72,6 +76,9 @@ impl Spool {
             disk: None,
             starts: BTreeMap::new(),
             distrusted: false,
+            parked: Vec::new(),
+            wait: keeper::FIRST_WAIT,
+            written: BTreeMap::new(),
         };
         let (end, ended) = oneshot::channel();
         let run = move || {
@@ -79,7 +86,7 @@ impl Spool {
             drop(end);
         };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
-        Ok(Spool { desk, ended, thread, health })
+        Ok(Spool { desk, ended, thread, health, state: Arc::clone(state), was_right: AtomicBool::new(false) })
     }
 
     /// The end of a link, by its place among those that it keeps for.
@@ -88,8 +95,12 @@ impl Spool {
         Shelf { desk: Arc::clone(&self.desk), link }
     }
 
-    /// Says how much there is in memory.
+    /// Says how much there is in memory, and has what is on the disk dated when the clock is right for the first time.
     pub fn report(&self) {
+        let is_right = self.state.clock.zero_us().is_some();
+        if is_right && !self.was_right.swap(true, Ordering::Relaxed) {
+            self.desk.date();
+        }
         let mut papers = self.desk.papers();
         self.health.gauge("readings in memory", papers.waiting_readings());
         self.health.count("readings lost, no room", std::mem::take(&mut papers.lost));
@@ -101,12 +112,12 @@ impl Spool {
         mut feed: broadcast::Receiver<Arc<Batch>>,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let desk = Arc::clone(&self.desk);
+        let (desk, health) = (Arc::clone(&self.desk), self.health.clone());
         async move {
             while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
                 match batch {
                     Ok(batch) => desk.put(batch),
-                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Lagged(batches)) => health.count("batches lost, too many at once", batches),
                     Err(RecvError::Closed) => return,
                 }
             }
@@ -150,6 +161,11 @@ impl Shelf {
     #[must_use]
     pub fn ack(&self, boot: &Name, first: u64, last: u64) -> Option<(u64, u64)> {
         self.desk.ack(boot, self.link, first, last)
+    }
+
+    /// These were claimed and are not sent as they came; they can be had again.
+    pub fn unclaim(&self, first: u64, last: u64) {
+        self.desk.give_back(&self.desk.boot, self.link, first, last);
     }
 
     /// These may not have arrived, and can be had again.

@@ -1,0 +1,76 @@
+use std::fs::{File, create_dir_all};
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::harness::hub::{Hub, acknowledge, hello, spooling, take, waits_for};
+use crate::harness::{Bench, Board, PATIENCE, Peer};
+
+#[test]
+fn what_waits_is_sent_when_the_disk_can_be_had_while_the_receiver_is_there() {
+    let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
+    let mut first = spooling(&bench, &board, &hub, "");
+    first.logs("open at", "");
+    board.say("n-1");
+    waits_for(&bench, 1);
+    first.terminate();
+
+    create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
+    let others = File::create(bench.path("state/watchpost/spool.sqlite.lock")).expect("a temporary file");
+    others.lock().expect("nobody has it");
+    let second = spooling(&bench, &board, &hub, "");
+    second.logs("open at", "");
+    second.logs("in use by another program", "");
+    let peer = hub.open();
+    board.say("n-2");
+    let came = take(peer, [2]);
+    acknowledge(peer, &came);
+    drop(others);
+    let came = take(peer, [1]);
+    acknowledge(peer, &came);
+    waits_for(&bench, 0);
+}
+
+/// It is slow, takes nothing for a while, and is never disconnected: what then came too late to be sent as it came is not
+/// forgotten.
+#[test]
+fn a_receiver_that_takes_nothing_for_a_while_has_everything_in_the_end() {
+    const LINES: u64 = 60_000;
+    let (bench, mut board) = (Bench::new(), Board::new());
+    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+    socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    socket.set_rcvhwm(2).expect("an option");
+    socket.set_rcvbuf(4096).expect("an option");
+    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    let address = socket.get_last_endpoint().expect("an address").expect("as text");
+    let peer = Peer { socket, address: address.clone() };
+    let agent = bench.agent(&format!(
+        "serial = [{{ name = \"b\", port = \"{}\" }}]\nlink = [{{ pattern = \"pair\", connect = \"{address}\" }}]",
+        board.path.display()
+    ));
+    agent.logs("open at", "");
+    board.say("n-0");
+    let came = take(&peer, [0]);
+    acknowledge(&peer, &came);
+    for numbers in (1..=LINES).collect::<Vec<_>>().chunks(500) {
+        let lines: Vec<String> = numbers.iter().map(|number| format!("n-{number}\n")).collect();
+        board.write(lines.concat().as_bytes());
+    }
+    let (mut left, end) = (LINES, Instant::now() + PATIENCE);
+    let mut there = vec![false; LINES as usize + 1];
+    while left > 0 {
+        assert!(Instant::now() < end, "{left} are missing");
+        peer.says(&hello());
+        let header = peer.next();
+        for batch in header["batches"].as_array().into_iter().flatten() {
+            let values = batch["values"].as_array().expect("a list");
+            for value in values {
+                let number = value["value"].as_f64().expect("a number") as usize;
+                left -= u64::from(!std::mem::replace(&mut there[number], true));
+            }
+            let first = batch["seq"].as_u64().expect("a number");
+            let last = first + values.len() as u64 - 1;
+            peer.says(&json!({ "type": "ack", "boot": header["boot"], "first": first, "seq": last }));
+        }
+    }
+}
