@@ -45,7 +45,7 @@ type Lives = Vec<(Instant, Instant)>;
 
 /// Kills so often, at random moments, while a board speaks.
 pub fn kill(killed: Killed, times: u32, seed: u64) -> Found {
-    let (bench, board) = (Bench::new(), Board::new());
+    let (bench, board) = (Bench::in_memory(), Board::new());
     let path = board.path.display().to_string();
     let end = AtomicBool::new(false);
     let (said, lives) = scope(|scope| {

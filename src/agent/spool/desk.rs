@@ -15,7 +15,7 @@ use crate::reading::Batch;
 
 /// From its arrival to the disk a batch takes at most a second, of which this is for waiting: whatever is acknowledged
 /// before need not be written, and what comes together is written together.
-const COMMIT: Duration = Duration::from_millis(800);
+const COMMIT: Duration = Duration::from_millis(500);
 
 /// With so many bytes of them, by estimate, they are written sooner.
 const MUCH: usize = 4 * 1024 * 1024;

@@ -28,7 +28,7 @@ const BY_RECEIVER: i64 = 1;
 const BY_NOBODY: i64 = 2;
 
 /// An agent's clock that is off by so much more than before was set.
-const SET_US: i64 = 1_000_000;
+const SET_US: u64 = 1_000_000;
 
 const INSERT: &str =
     "INSERT OR IGNORE INTO readings(series, at_us, start, seq, value, dated) VALUES (?, ?, ?, ?, ?, ?)";
@@ -101,7 +101,7 @@ impl Known {
             self.starts.insert(key.clone(), start);
         }
         let start = self.starts.get_mut(&key).expect("it was just put there");
-        let (pieces, had_added) = (start.kept.pieces(), start.added.pieces() > 0);
+        let (pieces, had_added, ahead_us) = (start.kept.pieces(), start.added.pieces() > 0, start.ahead_us);
         let mut insert = transaction.prepare_cached(INSERT)?;
         let mut refused = 0;
         for batch in &came.readings.batches {
@@ -126,6 +126,10 @@ impl Known {
                 start.kept.insert(seq, seq);
                 start.added.insert(seq, seq);
             }
+        }
+        if start.ahead_us != ahead_us {
+            let update = "UPDATE starts SET ahead_us = ? WHERE id = ?";
+            transaction.prepare_cached(update)?.execute((start.ahead_us, start.id))?;
         }
         self.pieces = (self.pieces + start.kept.pieces()).saturating_sub(pieces);
         if !had_added && start.added.pieces() > 0 {
@@ -188,15 +192,15 @@ fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, Trouble> 
 
 impl Start {
     fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, Trouble> {
-        let mut find = transaction.prepare_cached("SELECT id FROM starts WHERE agent = ? AND boot = ?")?;
-        let id = find.query_row((&**agent, &**boot), |row| row.get(0)).optional()?;
+        let mut find = transaction.prepare_cached("SELECT id, ahead_us FROM starts WHERE agent = ? AND boot = ?")?;
+        let found = find.query_row((&**agent, &**boot), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead_us: None };
-        let Some(id) = id else {
+        let Some((id, ahead_us)) = found else {
             let mut insert = transaction.prepare_cached("INSERT INTO starts(agent, boot) VALUES (?, ?)")?;
             start.id = insert.insert((&**agent, &**boot))?;
             return Ok(start);
         };
-        start.id = id;
+        (start.id, start.ahead_us) = (id, ahead_us);
         let mut select = transaction.prepare_cached("SELECT first, last FROM kept WHERE start = ?")?;
         for row in select.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
             let (first, last) = row?;
@@ -226,8 +230,7 @@ impl Start {
     /// its way than another, and readings must not change places for that. Only the agent's clock, set meanwhile, makes much
     /// of a difference.
     fn steady(&mut self, seems_us: i64) -> i64 {
-        let is_slow = |known: &i64| (0..SET_US).contains(&seems_us.saturating_sub(*known));
-        let ahead_us = self.ahead_us.filter(is_slow).unwrap_or(seems_us);
+        let ahead_us = self.ahead_us.filter(|known| seems_us.abs_diff(*known) < SET_US).unwrap_or(seems_us);
         self.ahead_us = Some(ahead_us);
         ahead_us
     }

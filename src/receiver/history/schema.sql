@@ -1,8 +1,10 @@
--- The numbers of an agent's readings begin anew with each of its starts.
+-- The numbers of an agent's readings begin anew with each of its starts. ahead_us: by so much this machine's clock was ahead
+-- of the agent's, where that was needed.
 CREATE TABLE starts(
     id INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,
     boot TEXT NOT NULL,
+    ahead_us INTEGER,
     UNIQUE (agent, boot));
 CREATE TABLE series(
     id INTEGER PRIMARY KEY,
