@@ -24,7 +24,7 @@ pub enum Kind {
     Spool,
 }
 
-/// The health of one camera, port or link; its worker reports, the status reads. Cheap to clone.
+/// The health of one camera, port or link, or of the spool; its worker reports, the status reads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Part(Arc<Inner>);
 
