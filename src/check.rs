@@ -61,19 +61,19 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
         meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the agent runs");
     }
-    meaning.text.push_str(&describe_spool(agent));
+    describe_spool(agent, &mut meaning);
     meaning
 }
 
-fn describe_spool(agent: &Agent) -> String {
-    let what = match &agent.spool {
+fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
+    let (place, what) = match &agent.spool {
         _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
-            "none: no link has the pattern pair or dealer and the format watchpost".to_owned()
+            ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
         }
-        None => "off".to_owned(),
-        Some(spool) => format!("{}, at most {}", spool.path.display(), spool.max_size),
+        None => ("off".to_owned(), "a reading that nobody takes is lost".to_owned()),
+        Some(spool) => (spool.path.display().to_string(), format!("at most {}", spool.max_size)),
     };
-    format!("spool {what}\n")
+    meaning.line("spool", &place, &what, "");
 }
 
 fn describe_view(camera: &Camera) -> String {

@@ -275,10 +275,10 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
     let serial = format!("serial = [{{ name = \"gas\", port = \"{}\" }}]", board.path.display());
     let port = free_port();
     for (rest, said) in [
-        (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "none: no link"),
+        (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "no link has the pattern"),
         (
             format!("link = [{{ pattern = \"pair\", connect = \"{}\" }}]\nspool = {{ off = true }}", hub.address),
-            "spool off",
+            "a reading that nobody takes is lost",
         ),
     ] {
         let config = format!("{serial}\n{rest}");
