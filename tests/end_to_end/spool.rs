@@ -207,3 +207,18 @@ fn a_spool_is_one_agents() {
     assert!(cause.contains("in use by another program") && cause.ends_with("readings wait in memory"), "{cause}");
     drop((first, second));
 }
+
+#[test]
+fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
+    let (bench, mut board, hub) = (Bench::new(), Board::new(), Hub::new());
+    let agent = spooling(&bench, &board, &hub, "");
+    agent.logs("open at", "");
+    board.say("n-1");
+    waits_for(&bench, 1);
+    std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("it is there");
+    board.say("n-2");
+    agent.logs("was taken away", "");
+    waits_for(&bench, 1);
+    board.say("n-3");
+    waits_for(&bench, 2);
+}
