@@ -7,10 +7,13 @@ mod ahead;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::libc::EIO;
+use rusqlite::config::DbConfig;
+use rusqlite::ffi::SQLITE_IOERR_READ;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// What a file is to hold.
@@ -34,6 +37,9 @@ pub struct Store {
     /// A copy of what had been written ahead of it and was not all right: it is damaged, or a power cut came in the middle of
     /// a write and the disk took the later first.
     pub incomplete: Option<PathBuf>,
+    path: PathBuf,
+    /// Device and number of the file.
+    identity: (u64, u64),
     lock: File,
 }
 
@@ -55,6 +61,10 @@ pub enum Trouble {
     /// Reading or writing failed; what was written may not be there.
     #[error("the disk fails: {0}")]
     Disk(String),
+    /// A part of the file cannot be read. A sector that has failed stays as it is, so whoever opens the file takes it for
+    /// damage; whoever has it open may have met a disk that is gone for a moment.
+    #[error("the disk cannot be read: {0}")]
+    Unreadable(String),
     /// The file makes no sense.
     #[error("damaged: {0}")]
     Damaged(String),
@@ -66,7 +76,9 @@ pub enum Trouble {
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Trouble {
         let text = error.to_string();
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
+            _ if extended == Some(SQLITE_IOERR_READ) => Trouble::Unreadable(text),
             Some(ErrorCode::DiskFull) => Trouble::Full,
             Some(ErrorCode::ReadOnly) => Trouble::ReadOnly,
             Some(ErrorCode::SystemIoFailure) => Trouble::Disk(text),
@@ -108,22 +120,25 @@ impl Kind {
     /// # Errors
     /// When it is in use or newer, or the disk does not allow it.
     pub fn open(&self, path: &Path) -> Result<Store, Trouble> {
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let lock = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Trouble::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        self.open_or(path, claim(path)?, |path| Ok(set_aside(path, path)?))
+    }
+
+    /// As [`Kind::open`] of what is [`claim`]ed; a file that is damaged is moved by `put_by`, which gives where to.
+    ///
+    /// # Errors
+    /// As [`Kind::open`], and those of `put_by`.
+    pub fn open_or(
+        &self,
+        path: &Path,
+        lock: File,
+        put_by: impl FnOnce(&Path) -> Result<PathBuf, Trouble>,
+    ) -> Result<Store, Trouble> {
         let incomplete = keep_incomplete(&beside(path, "-wal"));
         match self.connect(path) {
-            Ok(connection) => Ok(Store { connection, set_aside: None, incomplete, lock }),
-            Err(Trouble::Damaged(what)) => {
-                let aside = set_aside(path, path)?;
-                let connection = self.connect(path)?;
-                Ok(Store { connection, set_aside: Some((aside, what)), incomplete, lock })
+            Ok(connection) => Store::of(connection, path, None, incomplete, lock),
+            Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => {
+                let aside = put_by(path)?;
+                Store::of(self.connect(path)?, path, Some((aside, what)), incomplete, lock)
             }
             Err(trouble) => Err(trouble),
         }
@@ -152,9 +167,10 @@ impl Kind {
     }
 
     fn connect(&self, path: &Path) -> Result<Connection, Trouble> {
-        let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
         // SQLite would delete it: it is not what such a file could have had.
-        if is_empty && fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+        if is_hollow(path) {
+            // So that the two stay together, wherever they are moved.
+            File::options().create(true).append(true).open(path)?;
             return Err(Trouble::Damaged("empty, and something was to be written into it".to_owned()));
         }
         let mut connection = Connection::open(path)?;
@@ -198,6 +214,22 @@ impl Kind {
     }
 }
 
+/// Makes a path this program's, for as long as what it gives is open.
+///
+/// # Errors
+/// When another program has it, or the disk does not allow it.
+pub fn claim(path: &Path) -> Result<File, Trouble> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Trouble::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
 /// Opens a file of whatever kind for reading, to see what is in it.
 ///
 /// # Errors
@@ -219,6 +251,10 @@ fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
     if !ahead::is_damaged(BufReader::new(file)).ok()? {
         return None;
     }
+    // Opening is tried again and again while a disk fails.
+    if let Some(copy) = asides(ahead).find(|copy| is_same(ahead, copy).unwrap_or(false)) {
+        return Some(copy);
+    }
     let copy = aside(ahead);
     if fs::copy(ahead, &copy).is_err() {
         let _ = fs::remove_file(&copy);
@@ -227,21 +263,77 @@ fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
     Some(copy)
 }
 
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// Whether there is nothing in the file, or no file, and something was written ahead of it.
+#[must_use]
+pub fn is_hollow(path: &Path) -> bool {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    length(path) == 0 && length(&beside(path, "-wal")) > 0
+}
+
 fn id(connection: &Connection) -> Result<i32, Trouble> {
     Ok(connection.pragma_query_value(None, "application_id", |row| row.get(0))?)
 }
 
 impl Store {
+    fn of(
+        connection: Connection,
+        path: &Path,
+        set_aside: Option<(PathBuf, String)>,
+        incomplete: Option<PathBuf>,
+        lock: File,
+    ) -> Result<Store, Trouble> {
+        Ok(Store { path: path.to_owned(), identity: identity(path)?, connection, set_aside, incomplete, lock })
+    }
+
     /// Sets the file aside and begins another one.
     ///
     /// # Errors
     /// As [`Kind::open`].
-    pub fn renew(self, kind: &Kind, path: &Path, what: &str) -> Result<Store, Trouble> {
-        let Store { connection, lock, incomplete, .. } = self;
+    pub fn renew(self, kind: &Kind, what: &str) -> Result<Store, Trouble> {
+        self.renew_or(kind, what, |path| Ok(set_aside(path, path)?))
+    }
+
+    /// As [`Store::renew`]; the file is moved by `put_by`, which gives where to.
+    ///
+    /// # Errors
+    /// As [`Kind::open_or`].
+    pub fn renew_or(
+        self,
+        kind: &Kind,
+        what: &str,
+        put_by: impl FnOnce(&Path) -> Result<PathBuf, Trouble>,
+    ) -> Result<Store, Trouble> {
+        let Store { connection, path, lock, incomplete, .. } = self;
         drop(connection);
-        let aside = set_aside(path, path)?;
-        let connection = kind.connect(path)?;
-        Ok(Store { connection, set_aside: Some((aside, what.to_owned())), incomplete, lock })
+        let aside = put_by(&path)?;
+        Store::of(kind.connect(&path)?, &path, Some((aside, what.to_owned())), incomplete, lock)
+    }
+
+    /// What was written ahead is left where it is when this is closed: it may not be on the disk, or the file not the one that
+    /// is in its place.
+    pub fn distrust(&self) {
+        // It fails on a connection that cannot do anything at all.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
+    /// Whether the file is where it was opened: one who removes it has not removed what is open here.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn is_in_place(&self) -> Result<(), Trouble> {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            return Ok(());
+        }
+        Err(Trouble::Disk(format!("{} was taken away", self.path.display())))
     }
 
     /// Moves what was written ahead into the file, when it has become much. To be called after a commit: `SQLite` would do it
@@ -250,8 +342,7 @@ impl Store {
     /// # Errors
     /// When reading or writing fails.
     pub fn tidy(&self) -> Result<(), Trouble> {
-        let ahead = self.connection.path().map(|path| beside(Path::new(path), "-wal"));
-        if ahead.is_some_and(|wal| fs::metadata(wal).is_ok_and(|wal| wal.len() > AHEAD)) {
+        if fs::metadata(beside(&self.path, "-wal")).is_ok_and(|wal| wal.len() > AHEAD) {
             // One who reads meanwhile is not waited for; the next time will do.
             self.connection.busy_timeout(Duration::ZERO)?;
             let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -273,8 +364,12 @@ pub fn set_aside(file: &Path, place: &Path) -> io::Result<PathBuf> {
 }
 
 fn aside(place: &Path) -> PathBuf {
-    let name = |number| beside(place, &format!(".damaged-{number}"));
-    (1..ASIDE).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE))
+    let is_free = |aside: &PathBuf| !aside.exists() && !beside(aside, "-wal").exists();
+    asides(place).take(ASIDE as usize - 1).find(is_free).unwrap_or_else(|| beside(place, &format!(".damaged-{ASIDE}")))
+}
+
+fn asides(place: &Path) -> impl Iterator<Item = PathBuf> {
+    (1..=ASIDE).map(|number| beside(place, &format!(".damaged-{number}")))
 }
 
 /// Gives a file that is not open, with what was written ahead of it, another name.
@@ -283,9 +378,17 @@ fn aside(place: &Path) -> PathBuf {
 /// When the disk does not allow it.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     remove(to)?;
-    for ending in ["", "-wal"] {
-        if_there(fs::rename(beside(from, ending), beside(to, ending)))?;
-    }
+    if_there(fs::rename(from, to))?;
+    finish_renaming(from, to)
+}
+
+/// Does what is left of a [`rename`] that ended in the middle: the file has its new name, and what was written ahead of it
+/// the old one.
+///
+/// # Errors
+/// When the disk does not allow it.
+pub fn finish_renaming(from: &Path, to: &Path) -> io::Result<()> {
+    if_there(fs::rename(beside(from, "-wal"), beside(to, "-wal")))?;
     remove(from)
 }
 
@@ -295,6 +398,14 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// When the disk does not allow it.
 pub fn remove(path: &Path) -> io::Result<()> {
     ["", "-wal", "-shm"].into_iter().try_for_each(|ending| if_there(fs::remove_file(beside(path, ending))))
+}
+
+/// Removes what was written ahead of a file that is not open.
+///
+/// # Errors
+/// When the disk does not allow it.
+pub fn remove_ahead(path: &Path) -> io::Result<()> {
+    if_there(fs::remove_file(beside(path, "-wal")))
 }
 
 fn if_there(done: io::Result<()>) -> io::Result<()> {
@@ -353,17 +464,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_ahead_and_is_not_all_right_is_copied_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ahead = directory.path().join("store.sqlite-wal");
+        let copies: Vec<_> = [0x55, 0x55, 0x66, 0x55]
+            .map(|byte| fs::write(&ahead, [byte; 100]).map(|()| keep_incomplete(&ahead)).expect("it is written"))
+            .into();
+        assert!(copies[0].is_some() && copies[0] == copies[1] && copies[0] != copies[2] && copies[0] == copies[3]);
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 3);
+    }
+
+    #[test]
     fn a_file_that_is_none_of_ours_is_set_aside_and_one_of_a_newer_version_is_left_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.sqlite");
         let other = Kind { application_id: 8, ..KIND };
-        let wrong: [&dyn Fn(); 3] = [
+        let wrong: [&dyn Fn(); 4] = [
             &|| fs::write(&path, "no database at all").expect("it is written"),
             &|| drop(other.open(&path).expect("a new one")),
             &|| {
                 fs::write(&path, "").expect("it is written");
                 fs::write(beside(&path, "-wal"), "something").expect("it is written");
             },
+            // As when the machine stops while the two are moved.
+            &|| fs::write(beside(&path, "-wal"), "something else").expect("it is written"),
         ];
         for make in wrong {
             make();
@@ -374,6 +498,8 @@ mod tests {
             drop(store);
             fs::remove_file(&path).expect("it is there");
         }
+        let ahead = fs::read(beside(&path, ".damaged-3-wal")).expect("what was written ahead");
+        assert_eq!(ahead, b"something else");
         let newer = Kind { version: 2, schema: "CREATE TABLE t(n INTEGER, m INTEGER)", ..KIND };
         drop(newer.open(&path).expect("a new one"));
         assert!(matches!(KIND.open(&path), Err(Trouble::Newer(_))));

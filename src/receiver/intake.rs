@@ -74,7 +74,7 @@ impl Intake {
                         came.others.log(&Named(&self.link), &others(self.link.next_peer()));
                     }
                 }
-                ack = next_ack(&mut self.history) => self.acknowledge(ack)?,
+                ack = next_ack(&mut self.history) => self.acknowledge(ack, &mut came)?,
                 parts = self.link.receive() => if let Some(parts) = parts? {
                     self.take(&parts, &mut came)?;
                 } else {
@@ -108,7 +108,7 @@ impl Intake {
                     }
                     Err(_) => break,
                 },
-                ack = next_ack(&mut self.history) => self.acknowledge(ack)?,
+                ack = next_ack(&mut self.history) => self.acknowledge(ack, came)?,
             }
         }
         let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
@@ -118,12 +118,14 @@ impl Intake {
         Ok(())
     }
 
-    fn acknowledge(&mut self, ack: Option<Ack>) -> Result<()> {
+    fn acknowledge(&mut self, ack: Option<Ack>, came: &mut Came) -> Result<()> {
         if let Some(ack) = ack {
             return Replies::acknowledge(&mut self.link, ack);
         }
-        // The history has ended, though it should not have; there is nothing to be heard of it any more.
+        // The history has ended, though it should not have: there is nothing to be heard of it any more, and agents are not
+        // told that anybody keeps what they send.
         self.history = None;
+        came.replies.keep_no_more();
         Ok(())
     }
 

@@ -51,6 +51,11 @@ impl Replies {
         self.speaks
     }
 
+    /// Readings are not kept here any more.
+    pub(super) fn keep_no_more(&mut self) {
+        self.acks = false;
+    }
+
     /// Says which readings are there for good.
     ///
     /// # Errors

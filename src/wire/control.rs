@@ -106,6 +106,10 @@ impl Control {
             Control::Hello { v, .. } if v != VERSION => Err(Malformed::Version(v)),
             Control::Hello { window: 0, .. } => Err(Malformed::Header("a window of 0".into())),
             Control::Ack { first, seq, .. } if seq < first => Err(Malformed::Header("an ack of nothing".into())),
+            // Files keep numbers with a sign, so no reading has one like that.
+            Control::Ack { seq, .. } if i64::try_from(seq).is_err() => {
+                Err(Malformed::Header("an ack of numbers that no reading has".into()))
+            }
             control => Ok(control),
         }
     }
@@ -126,7 +130,7 @@ mod tests {
         for control in [
             Control::hello(false),
             Control::hello(true),
-            Control::Ack { boot: boot.clone(), first: 7, seq: u64::MAX },
+            Control::Ack { boot: boot.clone(), first: 7, seq: i64::MAX as u64 },
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },
             Control::Snapshot { camera: camera.clone() },
             Control::Set { camera, on: Some(false), fps: Some(fps), quality: None },
@@ -147,6 +151,9 @@ mod tests {
         assert_eq!(decoded(r#"{"type":"hello","v":2,"window":1}"#).unwrap_err(), "header of version 2, not 1");
         assert!(decoded(r#"{"type":"hello","v":1,"window":0}"#).unwrap_err().contains("window of 0"));
         assert!(decoded(r#"{"type":"ack","boot":"b","first":9,"seq":8}"#).unwrap_err().contains("ack of nothing"));
+        assert!(
+            decoded(r#"{"type":"ack","boot":"b","seq":9223372036854775808}"#).unwrap_err().contains("no reading has")
+        );
         assert!(decoded(r#"{"type":"set","camera":"a","fps":0}"#).unwrap_err().contains("not a frame rate"));
         assert!(decoded(r#"{"type":"dance"}"#).is_err());
         assert!(decoded(&"[".repeat(4_000)).is_err());

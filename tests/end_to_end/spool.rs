@@ -1,115 +1,14 @@
-use std::collections::BTreeSet;
-use std::time::Instant;
-
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Board, PATIENCE, Peer, Program, eventually, free_port};
-
-/// The receiver's end of a pair link that comes and goes at one address.
-struct Hub {
-    address: String,
-    peer: Option<Peer>,
-}
-
-impl Hub {
-    fn new() -> Hub {
-        Hub { address: format!("tcp://127.0.0.1:{}", free_port()), peer: None }
-    }
-
-    /// There is a receiver that keeps readings.
-    fn open(&mut self) -> &Peer {
-        let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
-        socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
-        socket.set_linger(0).expect("an option");
-        socket.bind(&self.address).expect("a port");
-        self.peer.insert(Peer { socket, address: self.address.clone() })
-    }
-
-    fn close(&mut self) {
-        self.peer = None;
-    }
-}
-
-/// An agent with one board, whose only link is to the hub.
-fn agent(bench: &Bench, board: &Board, hub: &Hub, spool: &str) -> Program {
-    bench.agent(&format!(
-        r#"
-        name = "shed"
-        serial = [{{ name = "gas", port = "{}" }}]
-        link = [{{ pattern = "pair", connect = "{}" }}]
-        {spool}
-        "#,
-        board.path.display(),
-        hub.address,
-    ))
-}
-
-fn hello() -> Value {
-    json!({ "type": "hello", "v": 1, "window": 1, "acks": true })
-}
-
-fn ack(boot: &Value, first: u64, last: u64) -> Value {
-    json!({ "type": "ack", "boot": boot, "first": first, "seq": last })
-}
-
-/// Takes readings until those with all of these values have come, says nothing of them, and gives them.
-#[track_caller]
-fn take(peer: &Peer, wanted: impl IntoIterator<Item = u64>) -> Vec<Value> {
-    let mut missing: BTreeSet<u64> = wanted.into_iter().collect();
-    let mut came = Vec::new();
-    let end = Instant::now() + PATIENCE;
-    while !missing.is_empty() {
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {missing:?}");
-        peer.says(&hello());
-        let header = peer.next();
-        if header["type"] != "readings" {
-            continue;
-        }
-        for batch in header["batches"].as_array().expect("a list") {
-            for (place, measured) in batch["values"].as_array().expect("a list").iter().enumerate() {
-                let mut reading = batch.clone();
-                (reading["boot"], reading["backlog"]) = (header["boot"].clone(), header["backlog"].clone());
-                (reading["seq"], reading["value"]) = (json!(seq(batch) + place as u64), measured["value"].clone());
-                missing.remove(&value(&reading));
-                came.push(reading);
-            }
-        }
-    }
-    came
-}
-
-fn value(reading: &Value) -> u64 {
-    reading["value"].as_f64().expect("a number") as u64
-}
-
-fn seq(reading: &Value) -> u64 {
-    reading["seq"].as_u64().expect("a number")
-}
-
-/// Acknowledges all of these.
-fn acknowledge(peer: &Peer, readings: &[Value]) {
-    for reading in readings {
-        peer.says(&ack(&reading["boot"], seq(reading), seq(reading)));
-    }
-}
-
-/// Readings in the file, which may have to be made first.
-fn on_disk(bench: &Bench) -> u64 {
-    let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
-    file.query_row("SELECT coalesce(sum(count), 0) FROM batches", [], |row| row.get::<_, i64>(0)).unwrap_or(0) as u64
-}
-
-#[track_caller]
-fn waits_for(bench: &Bench, readings: u64) {
-    eventually(&format!("{readings} readings on the disk"), || (on_disk(bench) == readings).then_some(()));
-}
+use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
+use crate::harness::{Bench, Board, eventually, free_port};
 
 #[test]
 fn what_was_measured_without_a_receiver_is_there_when_it_comes_and_is_forgotten_when_it_has_it() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let mut first = agent(&bench, &board, &hub, "");
+    let mut first = spooling(&bench, &board, &hub, "");
     first.logs("open at", "");
     for number in 1..=3 {
         board.say(&format!("n-{number}"));
@@ -118,7 +17,7 @@ fn what_was_measured_without_a_receiver_is_there_when_it_comes_and_is_forgotten_
     first.signal(Signal::SIGKILL);
     first.wait();
 
-    let second = agent(&bench, &board, &hub, "");
+    let second = spooling(&bench, &board, &hub, "");
     second.logs("open at", "");
     board.say("n-4");
     waits_for(&bench, 4);
@@ -146,7 +45,7 @@ fn what_was_measured_without_a_receiver_is_there_when_it_comes_and_is_forgotten_
 #[test]
 fn what_is_acknowledged_at_once_is_never_written() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let agent = agent(&bench, &board, &hub, "");
+    let agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
     let peer = hub.open();
     peer.says(&hello());
@@ -166,7 +65,7 @@ fn what_is_acknowledged_at_once_is_never_written() {
 #[test]
 fn what_is_not_acknowledged_is_sent_again_and_who_never_acknowledges_is_sent_it_once() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let agent = agent(&bench, &board, &hub, "");
+    let agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
     let peer = hub.open();
     peer.hears("a status", |header| header["type"] == "status");
@@ -246,7 +145,7 @@ fn each_link_has_everything_until_it_is_given_up() {
 #[test]
 fn a_full_spool_loses_the_oldest_and_counts_them() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let agent = agent(&bench, &board, &hub, "spool = { max_size = \"1 MB\" }");
+    let agent = spooling(&bench, &board, &hub, "spool = { max_size = \"1 MB\" }");
     agent.logs("open at", "");
     let line: Vec<String> = (0..20).map(|number| format!("q{number}-{number}.5")).collect();
     let (line, lines) = (line.join("-") + "\n", 6_000);
@@ -299,12 +198,27 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
 #[test]
 fn a_spool_is_one_agents() {
     let (bench, boards, mut hub) = (Bench::new(), [Board::new(), Board::new()], Hub::new());
-    let first = agent(&bench, &boards[0], &Hub::new(), "");
+    let first = spooling(&bench, &boards[0], &Hub::new(), "");
     first.logs("spool.sqlite): open", "");
-    let second = agent(&bench, &boards[1], &hub, "");
+    let second = spooling(&bench, &boards[1], &hub, "");
     let peer = hub.open();
     let status = peer.hears("a status", |header| header["spool"]["cause"] != "starting");
     let cause = status["spool"]["cause"].as_str().expect("a text");
     assert!(cause.contains("in use by another program") && cause.ends_with("readings wait in memory"), "{cause}");
     drop((first, second));
+}
+
+#[test]
+fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
+    let (bench, mut board, hub) = (Bench::new(), Board::new(), Hub::new());
+    let agent = spooling(&bench, &board, &hub, "");
+    agent.logs("open at", "");
+    board.say("n-1");
+    waits_for(&bench, 1);
+    std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("it is there");
+    board.say("n-2");
+    agent.logs("was taken away", "");
+    waits_for(&bench, 1);
+    board.say("n-3");
+    waits_for(&bench, 2);
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -7,12 +7,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rusqlite::Connection;
 use tempfile::TempDir;
 use watchpost::name::Name;
 use watchpost::wire::Batch;
 
-use crate::harness::hub::{Hub, acknowledge, spooling, take, value, waits_for};
-use crate::harness::{Bench, Board, Program, kept};
+use crate::harness::hub::{Hub, acknowledge, readings_in, spooling, spooling_of, take, value, waits_for};
+use crate::harness::{Bench, Board, Program, faulty, kept};
 
 /// Each so-manieth byte is changed, and each so-manieth length tried, so that it takes seconds. A prime: the places in pages
 /// and frames are all had. `WATCHPOST_EVERY=1` has all, in minutes: `WATCHPOST_EVERY=1 cargo test --release spool_damage`.
@@ -33,7 +34,15 @@ struct Sample {
     /// For whom it is kept.
     link: String,
     batches: Vec<(Name, Batch)>,
+    /// How many there are with so much of what was written ahead, as far as that was looked at.
+    rows_by_ahead: Mutex<BTreeMap<usize, usize>>,
 }
+
+/// Bytes of a page, and how pages of a table without rowids begin (<https://sqlite.org/fileformat2.html#b_tree_pages>): those
+/// that lead to others, and those that have only rows.
+const PAGE: usize = 4096;
+const LEADS: u8 = 2;
+const ROWS: u8 = 10;
 
 const NAME: &str = "spool.sqlite";
 const AHEAD: &str = "spool.sqlite-wal";
@@ -62,14 +71,45 @@ impl Files {
         path
     }
 
+    /// So many rows may be lost with the page of the file that has this byte: all with the first page and with one that leads
+    /// to others, and one with any that may have the end of a long one.
+    fn rows_at(&self, place: usize, all: usize) -> usize {
+        let page = place / PAGE * PAGE;
+        match self.file[page] {
+            _ if page == 0 => all,
+            LEADS => all,
+            ROWS => usize::from(u16::from_be_bytes([self.file[page + 3], self.file[page + 4]])),
+            _ => 1,
+        }
+    }
+
     /// Cut off behind the last commit that is whole in so many bytes of what was written ahead.
     fn committed(&self, ahead: usize) -> Files {
         const HEADER: usize = 32;
-        const FRAME: usize = 24 + 4096;
+        const FRAME: usize = 24 + PAGE;
         let ends = (HEADER..=ahead).step_by(FRAME).skip(1);
         // The size of the file, which only the last frame of a commit has.
         let end = ends.filter(|end| self.ahead[end - FRAME + 4..][..4] != [0; 4]).last().unwrap_or(0);
         Files { ahead: self.ahead[..end].to_vec(), ..self.clone() }
+    }
+}
+
+impl Sample {
+    /// Of a start whose name was damaged it has another one.
+    fn has_measured(&self, (boot, batch): &(Name, Batch)) -> bool {
+        let is_known = self.batches.iter().any(|(known, _)| known == boot);
+        self.batches.iter().any(|(known, measured)| (known == boot || !is_known) && measured == batch)
+    }
+
+    /// How many rows there are when so much of what was written ahead is: a commit is there or it is not.
+    fn committed(&self, ahead: usize, directory: &Path) -> usize {
+        let files = self.files.committed(ahead);
+        let known = self.rows_by_ahead.lock().unwrap().get(&files.ahead.len()).copied();
+        known.unwrap_or_else(|| {
+            let rows = kept(&files.write(directory), &self.link).batches.len();
+            self.rows_by_ahead.lock().unwrap().insert(files.ahead.len(), rows);
+            rows
+        })
     }
 }
 
@@ -99,18 +139,18 @@ fn sample(ends: impl Fn(&mut Program)) -> Sample {
     let kept = kept(&files.write(directory.path()), &hub.address);
     assert_eq!(kept.batches.iter().map(|(_, batch)| batch.values.len()).sum::<usize>(), 320);
     assert_eq!(kept.set_aside(), 0);
-    Sample { files, link: hub.address, batches: kept.batches }
+    Sample { files, link: hub.address, batches: kept.batches, rows_by_ahead: Mutex::default() }
 }
 
 /// Opens the files, twice: what is delivered was measured, what is not is in a file that was set aside, and the file that
-/// came of it is sound. Gives what is otherwise.
-fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize) -> Result<(), String> {
+/// came of it is sound. Without a file aside these are `wanted` rows, with one `sound` or more. Gives what is otherwise.
+fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, sound: usize) -> Result<(), String> {
     let path = damaged.write(directory);
     let first = kept(&path, &sample.link);
     if !first.status.up {
         return Err(first.status.cause);
     }
-    if let Some(batch) = first.batches.iter().find(|batch| !sample.batches.contains(batch)) {
+    if let Some(batch) = first.batches.iter().find(|batch| !sample.has_measured(batch)) {
         return Err(format!("never measured: {batch:?}"));
     }
     let unique: BTreeSet<_> = first.batches.iter().map(|(boot, batch)| (boot, batch.seq)).collect();
@@ -121,6 +161,9 @@ fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize) -> R
     let is_aside = first.set_aside() > 0;
     if came < wanted && !is_aside {
         return Err(format!("{came} of {wanted}, without a word"));
+    }
+    if came < sound {
+        return Err(format!("{came} of {wanted}, and {sound} are sound"));
     }
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     if is_aside != names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")) {
@@ -161,12 +204,16 @@ fn flip_every_byte(sample: &Sample) {
     for_each((all - start).div_ceil(every()), |number, directory| {
         let place = start + number * every();
         let mut files = sample.files.clone();
-        let in_file = files.file.len();
+        let (in_file, rows) = (files.file.len(), sample.batches.len());
+        let sound = match place.checked_sub(in_file) {
+            None => rows - files.rows_at(place, rows).min(rows),
+            Some(ahead) => sample.committed(ahead, directory),
+        };
         let byte = if place < in_file { &mut files.file[place] } else { &mut files.ahead[place - in_file] };
         // All bits, or one of them: each by turns.
         let changed = *byte ^ if number % 2 == 0 { 0xff } else { 1 << (number / 2 % 8) };
         let before = std::mem::replace(byte, changed);
-        judge(sample, &files, directory, sample.batches.len())
+        judge(sample, &files, directory, rows, sound)
             .map_err(|what| format!("byte {place} of {in_file} and those ahead, {before}, is {changed}: {what}"))
     });
 }
@@ -177,16 +224,16 @@ fn cut_at_every_length(sample: &Sample) {
     for_each((in_file + ahead - start).div_ceil(every()), |number, directory| {
         let place = start + number * every();
         let mut files = sample.files.clone();
-        let wanted = if place < in_file {
+        let (wanted, sound) = if place < in_file {
             files.file.truncate(place);
-            // An empty file is a new one.
-            if place == 0 && ahead == 0 { 0 } else { sample.batches.len() }
+            // An empty file is a new one. Of one that is shorter than it says nothing is read.
+            (if place == 0 && ahead == 0 { 0 } else { sample.batches.len() }, 0)
         } else {
             files.ahead.truncate(place - in_file);
-            // A commit is there or it is not.
-            kept(&sample.files.committed(place - in_file).write(directory), &sample.link).batches.len()
+            let committed = sample.committed(place - in_file, directory);
+            (committed, committed)
         };
-        judge(sample, &files, directory, wanted)
+        judge(sample, &files, directory, wanted, sound)
             .map_err(|what| format!("{place} bytes of {in_file} and {ahead} ahead: {what}"))
     });
 }
@@ -255,4 +302,80 @@ fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
         }
         acknowledge(peer, &came);
     }
+}
+
+/// Of an agent that has these files: its place for them, and what it needs.
+fn with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
+    let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
+    let directory = bench.path("state/watchpost");
+    fs::create_dir_all(&directory).expect("a temporary directory");
+    files.write(&directory);
+    (bench, board, hub, directory)
+}
+
+/// With a page of rows that makes no sense.
+fn with_a_page_damaged(sample: &Sample) -> (Files, usize) {
+    let mut files = sample.files.clone();
+    let page = (0..files.file.len()).step_by(PAGE).rfind(|page| files.rows_at(*page, 0) > 20).expect("a page of rows");
+    let sound = sample.batches.len() - files.rows_at(page, 0);
+    files.file[page..page + 8].fill(0x55);
+    (files, sound)
+}
+
+#[test]
+fn what_there_was_no_room_for_is_taken_over_when_there_is() {
+    let sample = closed();
+    let (files, sound) = with_a_page_damaged(&sample);
+    let (bench, board, hub, directory) = with(&files);
+    let new = [NAME, AHEAD].map(|name| directory.join(name));
+    let full = faulty(&["pwrite64:error=ENOSPC"], &new.each_ref().map(PathBuf::as_path));
+    let mut agent = spooling_of(full, &bench, &board, &hub, "");
+    agent.logs("the disk is full; readings wait in memory", "");
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+    let kept = kept(&directory.join(NAME), &sample.link);
+    assert!(kept.status.up && kept.batches.len() >= sound, "{} of {sound}: {:?}", kept.batches.len(), kept.status);
+    assert_eq!(kept.set_aside(), 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_damage_and_the_rest_is_had() {
+    let sample = closed();
+    // While it is looked at, and while what is sound of it is taken over.
+    for (damaged, endings, when) in [(false, [""; 2], "when=6"), (true, [".old", ".damaged-1"], "when=7+")] {
+        let files = if damaged { with_a_page_damaged(&sample).0 } else { sample.files.clone() };
+        let (bench, mut board, hub, directory) = with(&files);
+        let bad = endings.map(|ending| directory.join(format!("{NAME}{ending}")));
+        let fault = format!("pread64:error=EIO:{when}");
+        let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
+        let agent = spooling_of(bad, &bench, &board, &hub, "");
+        agent.logs("and what is sound of it was taken over", "");
+        let taken = readings_in(&directory.join(NAME));
+        assert!(taken == 320 || damaged && (1..320).contains(&taken), "{taken} readings");
+        board.say("n-1000");
+        waits_for(&bench, taken + 1);
+    }
+}
+
+#[test]
+fn a_file_that_was_being_moved_when_the_machine_stopped_is_whole() {
+    let sample = killed();
+    let directory = memory();
+    let path = sample.files.write(directory.path());
+    fs::rename(&path, directory.path().join(format!("{NAME}.old"))).expect("a file");
+    let kept = kept(&path, &sample.link);
+    assert_eq!((kept.set_aside(), kept.batches.len()), (0, sample.batches.len()));
+}
+
+#[test]
+fn rows_of_a_start_whose_name_is_damaged_have_another() {
+    let sample = closed();
+    let directory = memory();
+    let path = sample.files.write(directory.path());
+    Connection::open(&path)
+        .and_then(|file| file.execute("UPDATE starts SET boot = 'x' WHERE id = 1", []))
+        .expect("a row");
+    let kept = kept(&path, &sample.link);
+    assert_eq!((kept.set_aside(), kept.batches.len()), (1, sample.batches.len()));
+    assert!(kept.batches.iter().all(|batch| sample.has_measured(batch) && *batch.0 != *"x"));
 }

@@ -3,12 +3,14 @@
 //! Each row has a checksum of its own over all its columns: `SQLite` has none, and a reading that a worn SD card has changed
 //! is none.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, Statement, TransactionBehavior, params};
 
 use super::desk::Place;
 use super::row::{Row, Start};
@@ -55,38 +57,45 @@ impl Disk {
     /// `distrusted`: it could not be written to before. What the kernel then shows of it need not be on the disk, so all of it
     /// is written once more, into a new file.
     pub(super) fn open(path: &Path, distrusted: bool) -> Result<Disk, Trouble> {
+        let lock = store::claim(path)?;
         let old = store::beside(path, ".old");
-        if distrusted {
-            if old.exists() {
-                // It failed again before all was taken over.
-                store::remove(path)?;
-            } else {
-                store::rename(path, &old)?;
-            }
+        if old.exists() && !store::beside(&old, "-wal").exists() && !path.exists() {
+            // What was written ahead of it may still be where it was.
+            store::finish_renaming(path, &old)?;
         }
-        let mut store = KIND.open(path)?;
+        if distrusted || old.exists() {
+            put_by(path, &old)?;
+        }
+        let was_put_by = old.exists();
+        let mut store = KIND.open_or(path, lock, |path| put_by(path, &old))?;
         with_checksums(&store.connection)?;
         if store.set_aside.is_none()
             && let Some(what) = damage(&store.connection)?
         {
-            store = store.renew(&KIND, path, &what)?;
+            store = store.renew_or(&KIND, &what, |path| put_by(path, &old))?;
             with_checksums(&store.connection)?;
         }
+        // A copy that is damaged at once is none of what was there before.
+        let what = store.set_aside.take().map(|(_, what)| what).filter(|_| !was_put_by);
         let mut disk = Disk { store, readings: 0 };
-        if let Some((aside, _)) = disk.store.set_aside.clone() {
-            disk.take_over(&aside)?;
-        }
         if old.exists() {
-            if disk.take_over(&old)? {
-                store::remove(&old)?;
-            } else {
-                disk.store.set_aside =
-                    Some((store::set_aside(&old, path)?, "it could not be read to its end".to_owned()));
-            }
+            disk.settle(&old, path, what)?;
         }
         let readings = "SELECT coalesce(sum(count), 0) FROM batches";
         disk.readings = disk.store.connection.query_row(readings, [], |row| number(row, 0))?;
         Ok(disk)
+    }
+
+    /// Takes over what was put by, in which something is the matter or not. Until all that can be had of it is on the disk it
+    /// stays where the next try finds it.
+    fn settle(&mut self, old: &Path, path: &Path, what: Option<String>) -> Result<(), Trouble> {
+        let taken = self.take_over(old);
+        let is_all = taken.inspect_err(|_| self.store.distrust())?;
+        match what.or_else(|| (!is_all).then(|| "it could not be read to its end".to_owned())) {
+            Some(what) => self.store.set_aside = Some((store::set_aside(old, path)?, what)),
+            None => store::remove(old)?,
+        }
+        Ok(())
     }
 
     /// What was in its place and could not be used.
@@ -102,13 +111,13 @@ impl Disk {
     /// Takes over what is sound of another file: rows from the front and from the back, up to where it cannot be read. True
     /// when that was all.
     fn take_over(&mut self, path: &Path) -> Result<bool, Trouble> {
+        if store::is_hollow(path) {
+            return Ok(false);
+        }
         // Whatever it says that it is: each row tells whether it is ours.
-        let other = match store::look_into(path) {
-            Err(Trouble::Damaged(_)) => return Ok(false),
-            other => other?,
-        };
+        let Some(other) = unless_damaged(store::look_into(path))? else { return Ok(false) };
         with_checksums(&other)?;
-        let transaction = self.store.connection.transaction()?;
+        let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut all = true;
         for (table, columns) in CHECKED {
             let places = vec!["?"; columns.split(", ").count() + 1].join(", ");
@@ -118,14 +127,15 @@ impl Disk {
             for order in orders {
                 let sound =
                     format!("SELECT {columns}, crc FROM {table} WHERE crc = checksum({columns}) ORDER BY {order}");
-                match copy(&other, &sound, &mut insert) {
-                    Ok(()) => break,
-                    Err(Trouble::Damaged(_)) => all = false,
-                    Err(trouble) => return Err(trouble),
+                if copy(&other, &sound, &mut insert)? {
+                    break;
                 }
+                all = false;
             }
             all &= !is_changed(&other, table, columns).unwrap_or(true);
         }
+        all &= other.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).is_ok_and(|is| is == "ok");
+        Change(&transaction).name_starts()?;
         transaction.commit()?;
         Ok(all)
     }
@@ -180,12 +190,35 @@ impl Disk {
 
     /// Changes what is to be changed, all of it or nothing; on the disk when this returns.
     pub(super) fn commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
-        let transaction = self.store.connection.transaction()?;
+        let done = self.try_to_commit(change);
+        if matches!(done, Err(Trouble::Disk(_))) {
+            self.store.distrust();
+        }
+        done
+    }
+
+    fn try_to_commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        // At once the one who writes: one who reads first may find that `watchpost spool` wrote in between.
+        let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = change(&Change(&transaction))?;
         transaction.commit()?;
+        self.store.is_in_place()?;
         self.store.tidy()?;
         Ok(done)
     }
+}
+
+/// Moves the file to where it is taken over from. While there is one already, the file is but a copy of that, which was not
+/// finished.
+fn put_by(path: &Path, old: &Path) -> Result<PathBuf, Trouble> {
+    if old.exists() {
+        // In this order: what is left of it alone must not look like what was written ahead of the old one.
+        store::remove_ahead(path)?;
+        store::remove(path)?;
+    } else {
+        store::rename(path, old)?;
+    }
+    Ok(old.to_owned())
 }
 
 /// What is changed together.
@@ -199,10 +232,30 @@ impl Change<'_> {
         if let Some(id) = known {
             return Ok(id);
         }
-        let id: i64 = self.0.query_row("SELECT coalesce(max(id), 0) + 1 FROM starts", [], |row| row.get(0))?;
+        // A start that was lost to damage has rows.
+        let next =
+            "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM starts), (SELECT coalesce(max(start), 0) FROM batches),
+                    (SELECT coalesce(max(start), 0) FROM acked))";
+        let id = self.0.query_row(next, [], |row| row.get(0))?;
+        self.insert_start(id, start)?;
+        Ok(id)
+    }
+
+    fn insert_start(&self, id: i64, start: &Start) -> Result<(), Trouble> {
         let insert = "INSERT INTO starts VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))";
         self.0.execute(insert, params![id, &*start.boot, start.machine, start.zero_us])?;
-        Ok(id)
+        Ok(())
+    }
+
+    /// Makes starts for rows whose own was lost: without its name they are new to a receiver, but they arrive.
+    fn name_starts(&self) -> Result<(), Trouble> {
+        let unknown = "SELECT DISTINCT start FROM batches WHERE start NOT IN (SELECT id FROM starts)";
+        let unknown: Vec<i64> = self.0.prepare(unknown)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in unknown {
+            let boot = Name::nearest(&format!("{:016x}", RandomState::new().build_hasher().finish()));
+            self.insert_start(id, &Start { boot, machine: String::new(), zero_us: None })?;
+        }
+        Ok(())
     }
 
     /// When the monotonic clock of this boot of the machine showed zero, for all its starts.
@@ -289,17 +342,28 @@ impl Change<'_> {
     }
 }
 
-fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<(), Trouble> {
-    let mut select = from.prepare(select)?;
+/// False: what it is read from cannot be read to its end.
+fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool, Trouble> {
+    let Some(mut select) = unless_damaged(from.prepare(select))? else { return Ok(false) };
     let columns = select.column_count();
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
+    let Some(mut rows) = unless_damaged(select.query([]))? else { return Ok(false) };
+    loop {
+        let Some(row) = unless_damaged(rows.next())? else { return Ok(false) };
+        let Some(row) = row else { return Ok(true) };
         for column in 0..columns {
             to.raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(row.get_ref(column)?))?;
         }
         to.raw_execute()?;
     }
-    Ok(())
+}
+
+/// None where it is the file that was read that is at fault.
+fn unless_damaged<T>(read: Result<T, impl Into<Trouble>>) -> Result<Option<T>, Trouble> {
+    match read.map_err(Into::into) {
+        Ok(read) => Ok(Some(read)),
+        Err(Trouble::Damaged(_) | Trouble::Unreadable(_)) => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// What is the matter with the file, if something is.
@@ -309,7 +373,7 @@ fn damage(connection: &Connection) -> Result<Option<String>, Trouble> {
             Ok(false) => {}
             Ok(true) => return Ok(Some("a row was changed".to_owned())),
             // Names of columns are bytes of the file like others.
-            Err(Trouble::Damaged(what)) => return Ok(Some(what)),
+            Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => return Ok(Some(what)),
             Err(trouble) => return Err(trouble),
         }
     }

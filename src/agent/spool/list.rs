@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::disk::{Change, KIND, with_checksums};
 use crate::config::{Agent, Bytes, Outlet, Spool};
@@ -51,7 +51,7 @@ pub fn forget(config: &Agent, link: &str) -> Result<()> {
     ensure!(!is_configured(config, link), "{link} is in the configuration; take its [[link]] out first");
     let mut file = KIND.join(&spool.path).with_context(|| format!("cannot open {}", spool.path.display()))?;
     with_checksums(&file)?;
-    let transaction = file.transaction()?;
+    let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if Change(&transaction).keep_no_more_for(link)? == 0 {
         bail!("readings are kept for {}, not for {link}", links(&transaction)?.join(" and "));
     }

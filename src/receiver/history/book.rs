@@ -1,8 +1,6 @@
 //! The history's tables: what is written into them, in one transaction.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::TransactionBehavior;
@@ -17,9 +15,6 @@ const KIND: Kind = Kind { application_id: 0x7770_6869, version: 1, schema: inclu
 /// A history that is open.
 pub(super) struct Book {
     store: Store,
-    path: PathBuf,
-    /// Device and number of the file.
-    file: (u64, u64),
     known: Known,
 }
 
@@ -29,7 +24,8 @@ pub(super) struct Written {
     pub(super) messages: usize,
     /// Who is to be told what.
     pub(super) acks: BTreeSet<Ack>,
-    /// Readings that cannot be kept: their numbers are too large, or there are too many series or pieces.
+    /// Readings that are not kept: their numbers are too large, or there are too many series or pieces. They are acknowledged
+    /// where they have a number: they would be no better the next time, and are in the way of others.
     pub(super) refused: u64,
 }
 
@@ -38,13 +34,13 @@ impl Book {
     pub(super) fn open(path: &Path) -> Result<Book, Trouble> {
         let mut store = KIND.open(path)?;
         let known = match settle(&store) {
-            Err(Trouble::Damaged(what)) => {
-                store = store.renew(&KIND, path, &what)?;
+            Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => {
+                store = store.renew(&KIND, &what)?;
                 settle(&store)
             }
             settled => settled,
         }?;
-        Ok(Book { store, path: path.to_owned(), file: identity(path)?, known })
+        Ok(Book { store, known })
     }
 
     /// Where it is now, and what is the matter with it.
@@ -52,9 +48,22 @@ impl Book {
         self.store.set_aside.as_ref()
     }
 
+    /// A copy of what was written ahead and not all right.
+    pub(super) fn incomplete(&self) -> Option<&Path> {
+        self.store.incomplete.as_deref()
+    }
+
     /// Writes messages, the first ones at least, in one transaction. After an error what is known here is wrong: the file has
     /// to be opened anew.
     pub(super) fn keep(&mut self, group: &[Came]) -> Result<Written, Trouble> {
+        let written = self.write(group);
+        if written.is_err() {
+            self.store.distrust();
+        }
+        written
+    }
+
+    fn write(&mut self, group: &[Came]) -> Result<Written, Trouble> {
         let known = &mut self.known;
         if known.is_full() {
             known.forget_starts();
@@ -70,10 +79,7 @@ impl Book {
         }
         known.note_ranges(&transaction)?;
         transaction.commit()?;
-        // One who removes the file has not removed what is open here.
-        if identity(&self.path).ok() != Some(self.file) {
-            return Err(Trouble::Disk(format!("{} was taken away", self.path.display())));
-        }
+        self.store.is_in_place()?;
         for came in &group[..written.messages] {
             self.known.acknowledge(came, &mut written.acks);
         }
@@ -87,10 +93,9 @@ impl Book {
 
     /// As [`Store::renew`].
     pub(super) fn renew(self, what: &str) -> Result<Book, Trouble> {
-        let Book { store, path, .. } = self;
-        let store = store.renew(&KIND, &path, what)?;
+        let store = self.store.renew(&KIND, what)?;
         let known = settle(&store)?;
-        Ok(Book { file: identity(&path)?, store, path, known })
+        Ok(Book { store, known })
     }
 }
 
@@ -108,9 +113,4 @@ fn settle(store: &Store) -> Result<Known, Trouble> {
         store.connection.prepare(&format!("SELECT * FROM {table}"))?;
     }
     Known::of(&store.connection)
-}
-
-fn identity(path: &Path) -> Result<(u64, u64), Trouble> {
-    let file = fs::metadata(path)?;
-    Ok((file.dev(), file.ino()))
 }

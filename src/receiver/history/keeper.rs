@@ -59,7 +59,7 @@ impl Keeper {
                 // Nobody waits for it any more when it took long.
                 let _ = told.send(Ok(()));
             }
-            Err(trouble @ (Trouble::Full | Trouble::ReadOnly | Trouble::Disk(_))) => {
+            Err(trouble @ (Trouble::Full | Trouble::ReadOnly | Trouble::Disk(_) | Trouble::Unreadable(_))) => {
                 self.bear(trouble);
                 let _ = told.send(Ok(()));
             }
@@ -86,6 +86,12 @@ impl Keeper {
     fn begin(&mut self, book: Book) {
         if let Some((aside, what)) = book.was_set_aside() {
             warn!("history: {} was no use ({what}) and is now {}", self.path.display(), aside.display());
+        }
+        if let Some(copy) = book.incomplete() {
+            let (path, copy) = (self.path.display(), copy.display());
+            warn!(
+                "history: {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
+            );
         }
         self.book = Some(book);
     }
@@ -145,7 +151,7 @@ impl Keeper {
             let size = self.group.drain(..written.messages).map(|came| came.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);
             if written.refused > 0 {
-                let what = "readings are not kept: too many quantities, gaps or digits";
+                let what = "readings are not kept, nor sent again: too many quantities, gaps or digits";
                 self.refusals.log_of(written.refused, &"history", &what);
             }
         }

@@ -47,7 +47,7 @@ pub(super) struct Known {
 
 struct Start {
     id: i64,
-    /// Numbers that are there.
+    /// Numbers that are there, and those of readings that were refused.
     kept: Ranges,
     /// Those that are new in this transaction.
     added: Ranges,
@@ -63,7 +63,7 @@ struct Series {
     unit: Arc<str>,
 }
 
-/// Readings from `first` to `last` are there.
+/// Readings from `first` to `last` are there, or will never be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ack {
     pub(super) link: usize,
@@ -108,7 +108,7 @@ impl Known {
             let date = start.date(batch, came.at_us);
             for (place, value) in batch.values.iter().enumerate() {
                 let seq = batch.seq.checked_add(place as u64).filter(|seq| i64::try_from(*seq).is_ok());
-                let (Some(seq), Some((at_us, dated))) = (seq, date) else {
+                let Some(seq) = seq.filter(|seq| start.has_room(*seq)) else {
                     refused += 1;
                     continue;
                 };
@@ -117,12 +117,13 @@ impl Known {
                 }
                 let (port, quantity, unit) = (batch.port.clone(), value.quantity.clone(), value.unit.clone());
                 let series = Series { agent: agent.clone(), port, quantity, unit };
-                let series = if start.has_room(seq) { id(&mut self.series, transaction, series)? } else { None };
-                let Some(series) = series else {
+                let series = if date.is_some() { id(&mut self.series, transaction, series)? } else { None };
+                if let Some((series, (at_us, dated))) = series.zip(date) {
+                    insert.execute((series, at_us, start.id, seq as i64, value.value, dated))?;
+                } else {
                     refused += 1;
-                    continue;
-                };
-                insert.execute((series, at_us, start.id, seq as i64, value.value, dated))?;
+                }
+                // It would be refused again, too, and between others it would be a gap.
                 start.kept.insert(seq, seq);
                 start.added.insert(seq, seq);
             }
@@ -160,14 +161,15 @@ impl Known {
         let Some((from, start)) = came.from.as_ref().zip(self.starts.get(&came.start())) else { return };
         for batch in &came.readings.batches {
             let last_of_batch = batch.seq.saturating_add((batch.values.len() as u64).saturating_sub(1));
+            let last_of_batch = last_of_batch.min(i64::MAX as u64);
             let mut next = Some(batch.seq).filter(|_| !batch.values.is_empty());
             while let Some(seq) = next.filter(|seq| *seq <= last_of_batch) {
-                let around = start.kept.around(seq);
-                if let Some((first, last)) = around {
-                    let (link, peer, boot) = (from.link, from.name.clone(), came.readings.boot.clone());
-                    acks.insert(Ack { link, peer, boot, first, last });
-                }
-                next = around.map_or(seq, |(_, last)| last).checked_add(1);
+                // What is not there was refused for the gap that it makes, and there is no room to remember that.
+                let refused = || (seq..=last_of_batch).take_while(|seq| start.kept.around(*seq).is_none()).last();
+                let (first, last) = start.kept.around(seq).unwrap_or_else(|| (seq, refused().unwrap_or(seq)));
+                let (link, peer, boot) = (from.link, from.name.clone(), came.readings.boot.clone());
+                acks.insert(Ack { link, peer, boot, first, last });
+                next = last.checked_add(1);
             }
         }
     }
@@ -237,8 +239,8 @@ impl Start {
 
     /// Whether one more number makes no more pieces than there may be.
     fn has_room(&self, seq: u64) -> bool {
-        let touches =
-            || [seq.checked_sub(1), seq.checked_add(1)].into_iter().flatten().any(|n| self.kept.around(n).is_some());
+        let near = [seq.checked_sub(1), Some(seq), seq.checked_add(1)];
+        let touches = || near.into_iter().flatten().any(|n| self.kept.around(n).is_some());
         self.kept.pieces() < MOST_PIECES || touches()
     }
 }
