@@ -350,6 +350,7 @@ fn what_cannot_be_read_is_damage_and_the_rest_is_had() {
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
         agent.logs("and what is sound of it was taken over", "");
+        agent.logs("open at", "");
         let taken = readings_in(&directory.join(NAME));
         assert!(taken == 320 || damaged && (1..320).contains(&taken), "{taken} readings");
         board.say("n-1000");
