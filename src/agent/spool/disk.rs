@@ -98,6 +98,11 @@ impl Disk {
         Ok(())
     }
 
+    /// What was there before is to be taken over yet, which takes room once more.
+    pub(super) fn is_to_be_copied(path: &Path) -> bool {
+        store::beside(path, ".old").exists()
+    }
+
     /// What was in its place and could not be used.
     pub(super) fn set_aside(&self) -> Option<&(PathBuf, String)> {
         self.store.set_aside.as_ref()

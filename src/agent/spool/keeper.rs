@@ -95,7 +95,8 @@ impl Keeper {
             return Instant::now();
         };
         self.health.down(&format!("{trouble}; readings wait in memory"));
-        let wait = if self.distrusted && matches!(trouble, Trouble::Full) { NO_ROOM_WAIT } else { self.wait };
+        let copies = matches!(trouble, Trouble::Full) && Disk::is_to_be_copied(&self.path);
+        let wait = if copies { NO_ROOM_WAIT } else { self.wait };
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
         self.distrusted |= matches!(trouble, Trouble::Disk(_)) && self.disk.is_some();
         // What there was no room or no turn for was taken back, and the file is as it was.
