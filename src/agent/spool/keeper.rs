@@ -146,18 +146,26 @@ impl Keeper {
         if self.desk.papers().keep_only_for(&links, self.configured) {
             info!("spool: nothing more is kept for a link that was given up");
         }
-        let mut plan = self.plan();
+        let plan = self.plan();
         let Some(disk) = &mut self.disk else { return Ok(()) };
-        let done = if plan.is_idle() { Ok(Done::default()) } else { disk.commit(|change| plan.write(change)) };
-        let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
-        for start in &mut plan.on_disk {
-            self.written.extend(
-                std::mem::take(&mut start.acked).into_iter().map(|(link, acked)| ((link, start.number), acked)),
-            );
+        if plan.is_idle() {
+            self.desk.papers().let_go(&self.desk.boot, plan.last);
+            return Ok(());
         }
+        let done = disk.commit(|change| plan.write(change));
+        let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
         disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost);
         let on_disk = disk.readings;
         self.health.gauge("readings on disk", on_disk);
+        self.take_in(plan, &done, on_disk);
+        Ok(())
+    }
+
+    /// What was planned is done.
+    fn take_in(&mut self, plan: Plan, done: &Done, on_disk: u64) {
+        for OnDisk { number, acked, .. } in plan.on_disk {
+            self.written.extend(acked.into_iter().map(|(link, acked)| ((link, number), acked)));
+        }
         for start in self.starts.values_mut().filter(|start| start.machine == plan.start.machine) {
             start.zero_us = plan.start.zero_us.or(start.zero_us);
         }
@@ -180,7 +188,6 @@ impl Keeper {
         for ledger in &mut papers.ledgers {
             ledger.acked.retain(|boot, _| *boot == self.desk.boot || !done.gone.contains(boot));
         }
-        Ok(())
     }
 
     fn plan(&self) -> Plan {
