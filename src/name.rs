@@ -1,6 +1,8 @@
 //! What agents, cameras and ports are called.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -27,6 +29,12 @@ impl Name {
             hidden if hidden.starts_with('.') => Name(format!("_{}", &hidden[1..]).into()),
             name => Name(name.into()),
         }
+    }
+
+    /// One that nothing has had before: 16 digits at random.
+    #[must_use]
+    pub fn random() -> Name {
+        Name(format!("{:016x}", RandomState::new().build_hasher().finish()).into())
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
-//! shared state and the newest-frame slots. Each reports to its part in `health.rs`, from which a status is made each
-//! second and when there is news.
+//! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
+//! part in `health.rs`, from which a status is made each second and when there is news.
 
 pub mod camera;
 pub mod demand;
@@ -15,8 +15,6 @@ pub mod serial;
 pub mod spool;
 pub mod transform;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +103,7 @@ struct Agent {
 
 impl Agent {
     fn new(config: config::Agent) -> Agent {
-        let boot = Name::nearest(&format!("{:016x}", RandomState::new().build_hasher().finish()));
+        let boot = Name::random();
         let news = Arc::default();
         let part = |kind, name, source| Part::new(kind, name, source, &news);
         let cameras = config.cameras.iter().map(|c| part(Kind::Camera, c.name.clone(), c.source.to_string()));
