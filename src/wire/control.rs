@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, VERSION};
+use super::{Malformed, VERSION, is_false};
 use crate::config::{Fps, Quality};
 use crate::name::Name;
 
@@ -73,11 +73,6 @@ fn first() -> u64 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_first(first: &u64) -> bool {
     *first == self::first()
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_false(truth: &bool) -> bool {
-    !truth
 }
 
 impl Control {

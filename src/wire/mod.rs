@@ -7,6 +7,7 @@
 mod control;
 mod decode;
 mod encode;
+mod tally;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use control::Control;
 pub use decode::{Malformed, decode};
 pub use encode::{encode, frame_topic};
+pub use tally::Tally;
 
 use crate::clock::{Stamp, WallClock};
 use crate::config::{Fps, Quality};
@@ -363,51 +365,6 @@ impl Message {
     #[must_use]
     pub fn to_json(&self) -> String {
         String::from_utf8(encode::header(self)).expect("JSON is UTF-8")
-    }
-}
-
-/// Counts frames by camera and readings by quantity, on either side of a link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Frames of each camera.
-    pub frames: BTreeMap<Name, u64>,
-    /// Readings of each quantity.
-    pub readings: BTreeMap<Arc<str>, u64>,
-}
-
-impl Tally {
-    /// Counts what is in a message.
-    pub fn add(&mut self, message: &Message) {
-        match message {
-            Message::Frame(header, _) if header.no_signal.is_some() => {}
-            Message::Frame(header, _) => count(&mut self.frames, &header.camera),
-            Message::Readings(readings) => {
-                let values = readings.batches.iter().flat_map(|batch| &batch.values);
-                values.for_each(|value| count(&mut self.readings, &value.quantity));
-            }
-            Message::Status(_) => {}
-        }
-    }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: Tally) {
-        for (camera, frames) in other.frames {
-            *self.frames.entry(camera).or_default() += frames;
-        }
-        for (quantity, readings) in other.readings {
-            *self.readings.entry(quantity).or_default() += readings;
-        }
-    }
-}
-
-/// Names that are counted: what comes from a network must not fill memory.
-const MOST_COUNTED: usize = 1024;
-
-fn count<K: Clone + Ord>(counts: &mut BTreeMap<K, u64>, name: &K) {
-    if let Some(count) = counts.get_mut(name) {
-        *count += 1;
-    } else if counts.len() < MOST_COUNTED {
-        counts.insert(name.clone(), 1);
     }
 }
 
