@@ -1,20 +1,24 @@
 //! An `SQLite` file that outlives power cuts and damage, and is one program's.
 //!
 //! It is in WAL mode with synchronous FULL: what was committed is on the disk. A file that is damaged, or is none of ours,
-//! is set aside under another name, so that whoever needs a store has one.
+//! is set aside under another name, so that whoever needs a store has one (`store/files.rs`, and `store/ahead.rs` for what was
+//! written ahead and not all right).
 
 mod ahead;
+mod files;
+mod trouble;
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufReader};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::libc::EIO;
 use rusqlite::config::DbConfig;
-use rusqlite::ffi::SQLITE_IOERR_READ;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
+
+use ahead::keep_incomplete;
+use files::identity;
+pub use files::{beside, finish_renaming, is_hollow, remove, remove_ahead, rename, set_aside};
+pub use trouble::Trouble;
 
 /// What a file is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -42,70 +46,6 @@ pub struct Store {
     identity: (u64, u64),
     lock: File,
 }
-
-/// Why a store cannot be had or used.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// Another program has it.
-    #[error("{} is in use by another program", .0.display())]
-    InUse(PathBuf),
-    /// A newer watchpost has written it, and would not understand what this one did to it.
-    #[error("{} was written by a newer watchpost", .0.display())]
-    Newer(PathBuf),
-    /// The disk has no room.
-    #[error("the disk is full")]
-    Full,
-    /// The disk takes nothing.
-    #[error("the disk is read-only")]
-    ReadOnly,
-    /// Reading or writing failed; what was written may not be there.
-    #[error("the disk fails: {0}")]
-    Disk(String),
-    /// A part of the file cannot be read. A sector that has failed stays as it is, so whoever opens the file takes it for
-    /// damage; whoever has it open may have met a disk that is gone for a moment.
-    #[error("the disk cannot be read: {0}")]
-    Unreadable(String),
-    /// The file makes no sense.
-    #[error("damaged: {0}")]
-    Damaged(String),
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Trouble {
-        let text = error.to_string();
-        let extended = error.sqlite_error().map(|error| error.extended_code);
-        match error.sqlite_error_code() {
-            _ if extended == Some(SQLITE_IOERR_READ) => Trouble::Unreadable(text),
-            Some(ErrorCode::DiskFull) => Trouble::Full,
-            Some(ErrorCode::ReadOnly) => Trouble::ReadOnly,
-            Some(ErrorCode::SystemIoFailure) => Trouble::Disk(text),
-            // The last three are what a damaged schema looks like: a table or a column that is not there, a value that is of
-            // another type.
-            Some(
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch,
-            )
-            | None => Trouble::Damaged(text),
-            Some(_) => Trouble::Other(text),
-        }
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Trouble {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
-            io::ErrorKind::ReadOnlyFilesystem => Trouble::ReadOnly,
-            _ if error.raw_os_error() == Some(EIO) => Trouble::Disk(error.to_string()),
-            _ => Trouble::Other(error.to_string()),
-        }
-    }
-}
-
-/// A damaged file is kept under one of so many names; the last is used over and over.
-const ASIDE: u32 = 3;
 
 /// How long another process, which looks at the file, is waited for.
 const BUSY: Duration = Duration::from_secs(2);
@@ -244,41 +184,6 @@ fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, Trouble> 
     Ok(connection)
 }
 
-/// Copies what was written ahead, if `SQLite` will not take in all of it; that goes on as if the rest had never been. A disk
-/// without room for the copy is no reason not to open what is sound.
-fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
-    let file = File::open(ahead).ok()?;
-    if !ahead::is_damaged(BufReader::new(file)).ok()? {
-        return None;
-    }
-    // Opening is tried again and again while a disk fails.
-    if let Some(copy) = asides(ahead).find(|copy| is_same(ahead, copy).unwrap_or(false)) {
-        return Some(copy);
-    }
-    let copy = aside(ahead);
-    if fs::copy(ahead, &copy).is_err() {
-        let _ = fs::remove_file(&copy);
-        return None;
-    }
-    Some(copy)
-}
-
-fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::metadata(path)?;
-    Ok((file.dev(), file.ino()))
-}
-
-/// Whether there is nothing in the file, or no file, and something was written ahead of it.
-#[must_use]
-pub fn is_hollow(path: &Path) -> bool {
-    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    length(path) == 0 && length(&beside(path, "-wal")) > 0
-}
-
 fn id(connection: &Connection) -> Result<i32, Trouble> {
     Ok(connection.pragma_query_value(None, "application_id", |row| row.get(0))?)
 }
@@ -353,76 +258,6 @@ impl Store {
     }
 }
 
-/// Gives a file a name that says that it is damaged, and whose place it was in; gives that name.
-///
-/// # Errors
-/// When the disk does not allow it.
-pub fn set_aside(file: &Path, place: &Path) -> io::Result<PathBuf> {
-    let aside = aside(place);
-    rename(file, &aside)?;
-    Ok(aside)
-}
-
-fn aside(place: &Path) -> PathBuf {
-    let is_free = |aside: &PathBuf| !aside.exists() && !beside(aside, "-wal").exists();
-    asides(place).take(ASIDE as usize - 1).find(is_free).unwrap_or_else(|| beside(place, &format!(".damaged-{ASIDE}")))
-}
-
-fn asides(place: &Path) -> impl Iterator<Item = PathBuf> {
-    (1..=ASIDE).map(|number| beside(place, &format!(".damaged-{number}")))
-}
-
-/// Gives a file that is not open, with what was written ahead of it, another name.
-///
-/// # Errors
-/// When the disk does not allow it.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    remove(to)?;
-    if_there(fs::rename(from, to))?;
-    finish_renaming(from, to)
-}
-
-/// Does what is left of a [`rename`] that ended in the middle: the file has its new name, and what was written ahead of it
-/// the old one.
-///
-/// # Errors
-/// When the disk does not allow it.
-pub fn finish_renaming(from: &Path, to: &Path) -> io::Result<()> {
-    if_there(fs::rename(beside(from, "-wal"), beside(to, "-wal")))?;
-    remove(from)
-}
-
-/// Removes a file that is not open, with what is beside it.
-///
-/// # Errors
-/// When the disk does not allow it.
-pub fn remove(path: &Path) -> io::Result<()> {
-    ["", "-wal", "-shm"].into_iter().try_for_each(|ending| if_there(fs::remove_file(beside(path, ending))))
-}
-
-/// Removes what was written ahead of a file that is not open.
-///
-/// # Errors
-/// When the disk does not allow it.
-pub fn remove_ahead(path: &Path) -> io::Result<()> {
-    if_there(fs::remove_file(beside(path, "-wal")))
-}
-
-fn if_there(done: io::Result<()>) -> io::Result<()> {
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// A path with more behind its name.
-#[must_use]
-pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -461,17 +296,6 @@ mod tests {
         reader.execute_batch("COMMIT").expect("it read");
         store.tidy().expect("the disk is well");
         assert_eq!(ahead(), 0);
-    }
-
-    #[test]
-    fn what_was_written_ahead_and_is_not_all_right_is_copied_once() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let ahead = directory.path().join("store.sqlite-wal");
-        let copies: Vec<_> = [0x55, 0x55, 0x66, 0x55]
-            .map(|byte| fs::write(&ahead, [byte; 100]).map(|()| keep_incomplete(&ahead)).expect("it is written"))
-            .into();
-        assert!(copies[0].is_some() && copies[0] == copies[1] && copies[0] != copies[2] && copies[0] == copies[3]);
-        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 3);
     }
 
     #[test]

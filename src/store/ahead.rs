@@ -1,15 +1,42 @@
 //! What was written ahead of an `SQLite` file (<https://sqlite.org/fileformat2.html#walformat>).
 
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::files::{aside, asides};
 
 /// Bytes of the header, and of what stands before each page.
 const HEADER: usize = 32;
 const FRAME: usize = 24;
 
+/// Copies what was written ahead, if `SQLite` will not take in all of it; that goes on as if the rest had never been. A disk
+/// without room for the copy is no reason not to open what is sound.
+pub(super) fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
+    let file = File::open(ahead).ok()?;
+    if !is_damaged(BufReader::new(file)).ok()? {
+        return None;
+    }
+    // Opening is tried again and again while a disk fails.
+    if let Some(copy) = asides(ahead).find(|copy| is_same(ahead, copy).unwrap_or(false)) {
+        return Some(copy);
+    }
+    let copy = aside(ahead);
+    if fs::copy(ahead, &copy).is_err() {
+        let _ = fs::remove_file(&copy);
+        return None;
+    }
+    Some(copy)
+}
+
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
+}
+
 /// Whether `SQLite` would pass over something in silence that may have been committed: it takes whole commits up to the first
 /// frame that is damaged. A commit that ends in the middle was never done, and what an earlier round has left behind the
 /// last is no loss.
-pub(super) fn is_damaged(mut ahead: impl Read) -> io::Result<bool> {
+fn is_damaged(mut ahead: impl Read) -> io::Result<bool> {
     let mut header = [0; HEADER];
     if fill(&mut ahead, &mut header)? < HEADER {
         return Ok(false);
@@ -79,4 +106,20 @@ fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_ahead_and_is_not_all_right_is_copied_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ahead = directory.path().join("store.sqlite-wal");
+        let copies: Vec<_> = [0x55, 0x55, 0x66, 0x55]
+            .map(|byte| fs::write(&ahead, [byte; 100]).map(|()| keep_incomplete(&ahead)).expect("it is written"))
+            .into();
+        assert!(copies[0].is_some() && copies[0] == copies[1] && copies[0] != copies[2] && copies[0] == copies[3]);
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 3);
+    }
 }
