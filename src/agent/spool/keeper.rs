@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::desk::{Asked, Desk, Page, Papers};
-use super::disk::{Change, Disk};
+use super::disk::Disk;
+use super::plan::{Done, OnDisk, Plan};
 use super::row::{Row, Start};
 use crate::agent::health::Part;
-use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::reading::{Batch, State};
 use crate::store::Trouble;
@@ -26,9 +26,8 @@ const NO_ROOM_WAIT: Duration = Duration::from_mins(1);
 /// A page has about so many bytes on the wire: on a slow link it is what a live reading may have to wait for.
 const PAGE: usize = 8 * 1024;
 
-/// Rows that are read from the disk at once, written before room is made, and forgotten at once when there is none.
+/// Rows that are read from the disk at once.
 const CHUNK: usize = 128;
-const OLDEST: usize = 128;
 
 pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
@@ -330,82 +329,5 @@ impl Keeper {
             start.zero_us = self.state.clock.zero_us();
         }
         Page { start, is_now, rows }
-    }
-}
-
-/// What one commit is to do.
-struct Plan {
-    batches: Vec<Arc<Batch>>,
-    /// The last number of those that need not be written any more when it is done.
-    last: u64,
-    start: Start,
-    /// What is on the disk has the dates of today already.
-    is_dated: bool,
-    /// Since when there is something to be forgotten or dated.
-    to_forget: Option<Instant>,
-    on_disk: Vec<OnDisk>,
-    max_size: u64,
-}
-
-/// Of a start that has rows on the disk, what links have of it.
-struct OnDisk {
-    number: i64,
-    acked_by_all: Ranges,
-    /// By link, where it is not known on the disk yet.
-    acked: Vec<(String, Ranges)>,
-}
-
-/// What one commit did, in readings.
-#[derive(Default)]
-struct Done {
-    /// This start's.
-    number: Option<i64>,
-    written: u64,
-    forgotten: u64,
-    lost: u64,
-    /// Starts that have nothing on the disk any more.
-    gone: Vec<Name>,
-}
-
-impl Plan {
-    fn is_idle(&self) -> bool {
-        self.batches.is_empty() && self.to_forget.is_none()
-    }
-
-    fn write(&self, change: &Change<'_>) -> Result<Done, Trouble> {
-        let mut done = Done::default();
-        for start in &self.on_disk {
-            for (first, last) in start.acked_by_all.iter() {
-                done.forgotten += change.forget(start.number, first, last)?;
-            }
-            start.acked.iter().try_for_each(|(link, acked)| change.acked(link, start.number, acked))?;
-        }
-        if !self.batches.is_empty() {
-            let number = change.start(&self.start)?;
-            // Room is made in between, so that the file does not grow by what goes again.
-            for some in self.batches.chunks(CHUNK) {
-                some.iter().try_for_each(|batch| change.insert(number, &Row::of(batch)))?;
-                done.lost += self.make_room(change)?;
-            }
-            done.number = Some(number);
-            done.written = self.batches.iter().map(|batch| batch.values.len() as u64).sum();
-        }
-        if let Some(zero) = self.start.zero_us.filter(|_| !self.is_dated) {
-            change.date(&self.start.machine, zero)?;
-        }
-        done.gone = change.forget_starts()?;
-        Ok(done)
-    }
-
-    /// Forgets the oldest while there is too much; gives how many readings that were.
-    fn make_room(&self, change: &Change<'_>) -> Result<u64, Trouble> {
-        let mut lost = 0;
-        while change.used()? > self.max_size {
-            match change.forget_oldest(OLDEST)? {
-                0 => break,
-                oldest => lost += oldest,
-            }
-        }
-        Ok(lost)
     }
 }

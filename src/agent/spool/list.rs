@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::disk::{Change, KIND, with_checksums};
+use super::change::Change;
+use super::checksum::with_checksums;
+use super::disk::KIND;
 use crate::config::{Agent, Bytes, Outlet, Spool};
 
 /// A text with a line a link: how many readings wait for its receiver.

@@ -4,13 +4,18 @@
 //! card wears only while a link is down or slow. What it does not is written, each second's together, and given to the link
 //! when it has nothing newer to send (`publish/backlog.rs`), until it is acknowledged; then it is forgotten.
 //!
-//! `desk.rs` is what the feed, the links and the thread (`keeper.rs`) have between them, `disk.rs` the file, `row.rs` a batch
-//! as it is kept. `list.rs` is for `watchpost spool`.
+//! `desk.rs` is what the feed, the links and the thread (`keeper.rs`, with what a commit is to do in `plan.rs`) have between
+//! them. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it, `recovery.rs` how it is opened whatever
+//! is the matter with it, `row.rs` a batch as it is kept. `list.rs` is for `watchpost spool`.
 
+mod change;
+mod checksum;
 mod desk;
 mod disk;
 mod keeper;
 mod list;
+mod plan;
+mod recovery;
 mod row;
 
 use std::collections::BTreeMap;
