@@ -71,7 +71,10 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
             ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
         }
         None => ("off".to_owned(), "a reading that nobody takes is lost".to_owned()),
-        Some(spool) => (spool.path.display().to_string(), format!("at most {}", spool.max_size)),
+        Some(spool) => {
+            let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
+            (spool.path.display().to_string(), format!("at most {}{old}", spool.max_size))
+        }
     };
     meaning.line("spool", &place, &what, "");
 }

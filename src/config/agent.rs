@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
+use super::period::Period;
 use super::quantity::{self, Quantity};
 use super::spool::{self, Spool};
 use crate::name::Name;
@@ -75,16 +76,16 @@ struct SerialTable {
     dtr: Option<bool>,
     #[serde(default)]
     fields: Vec<String>,
-    #[serde(default = "default_stale_after", deserialize_with = "duration")]
-    stale_after: Duration,
+    #[serde(default = "default_stale_after")]
+    stale_after: Period,
 }
 
 fn default_baud() -> u32 {
     115_200
 }
 
-fn default_stale_after() -> Duration {
-    Duration::from_secs(10)
+fn default_stale_after() -> Period {
+    Period(Duration::from_secs(10))
 }
 
 pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
@@ -146,7 +147,7 @@ fn named(table: SerialTable) -> Serial {
         baud: table.baud,
         dtr: table.dtr,
         fields: table.fields,
-        stale_after: table.stale_after,
+        stale_after: table.stale_after.0,
     }
 }
 
@@ -181,24 +182,4 @@ fn distinct<T>(
 pub fn host_name() -> Name {
     let host = nix::unistd::gethostname().unwrap_or_default();
     Name::nearest(&host.to_string_lossy())
-}
-
-/// A length of time as `"500ms"`, `"10s"`, `"5min"` or `"2h"`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms: Option<u64> = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "min" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let millis = unit_ms.zip(number.parse::<u64>().ok()).and_then(|(ms, n)| ms.checked_mul(n));
-    millis.filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(|| {
-        serde::de::Error::custom(format!(
-            "{text:?} is not a length of time; write \"500ms\", \"10s\", \"5min\" or \"2h\""
-        ))
-    })
 }

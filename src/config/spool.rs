@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Fault;
+use super::period::Period;
 use super::storage::{Bytes, state_dir};
 
 /// Where, and how much.
@@ -16,6 +17,8 @@ pub struct Spool {
     pub path: PathBuf,
     /// The oldest readings go when the file is larger.
     pub max_size: Bytes,
+    /// Readings that are older go; none: they are kept while there is room.
+    pub keep: Option<Period>,
 }
 
 #[derive(Default, Deserialize)]
@@ -23,6 +26,7 @@ pub struct Spool {
 pub(super) struct Table {
     path: Option<PathBuf>,
     max_size: Option<Bytes>,
+    keep: Option<Period>,
     #[serde(default)]
     off: bool,
 }
@@ -39,7 +43,7 @@ impl Spool {
         let (span, table) = table.map_or((0..0, Table::default()), |table| (table.span(), table.into_inner()));
         let fault = |key, what: &str| Err(Fault::of(key, Range::clone(&span), what.to_owned()));
         if table.off {
-            if table.path.is_some() || table.max_size.is_some() {
+            if table.path.is_some() || table.max_size.is_some() || table.keep.is_some() {
                 return fault("off", "a spool that is off has nothing else; leave out this line or the others");
             }
             return Ok(None);
@@ -58,6 +62,6 @@ impl Spool {
             Some(path) => Some(path),
             None => state_dir().map(|dir| dir.join("spool.sqlite")),
         };
-        Ok(path.map(|path| Spool { path, max_size }))
+        Ok(path.map(|path| Spool { path, max_size, keep: table.keep }))
     }
 }

@@ -170,6 +170,41 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
 }
 
 #[test]
+fn what_is_older_than_is_wanted_goes_and_is_counted() {
+    let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
+    let mut first = spooling(&bench, &board, &hub, "");
+    first.logs("open at", "");
+    for number in 1..=3 {
+        board.say(&format!("n-{number}"));
+        waits_for(&bench, number);
+    }
+    first.signal(Signal::SIGKILL);
+    first.wait();
+
+    // Hours are long enough for all of them, milliseconds for none.
+    let mut second = spooling(&bench, &board, &hub, "spool = { keep = \"2h\" }");
+    second.logs("open at", "");
+    board.say("n-4");
+    waits_for(&bench, 4);
+    second.signal(Signal::SIGKILL);
+    second.wait();
+    let third = spooling(&bench, &board, &hub, "spool = { keep = \"1ms\" }");
+    third.logs("open at", "");
+    waits_for(&bench, 0);
+    let peer = hub.open();
+    peer.says(&hello());
+    let is_status = |header: &Value| header["type"] == "status";
+    let status = peer.hears("a count", |header| {
+        assert_ne!(header["type"], "readings", "{header}");
+        is_status(header) && header["spool"]["counts"]["readings lost, too old"] == 4
+    });
+    assert_eq!(status["spool"]["counts"]["readings on disk"], 0, "{status}");
+    // What comes now is sent as it comes.
+    board.say("n-5");
+    assert_eq!(take(peer, [5])[0]["backlog"], Value::Null);
+}
+
+#[test]
 fn without_anyone_who_could_acknowledge_there_is_no_spool() {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let serial = format!("serial = [{{ name = \"gas\", port = \"{}\" }}]", board.path.display());

@@ -17,6 +17,8 @@ struct Machine {
     hub: Hub,
     clock: Clock,
     agent: Option<Program>,
+    /// What its configuration says of the spool.
+    spool: &'static str,
     /// When each reading was taken, by the right clock: microseconds.
     taken: Vec<Range<i64>>,
 }
@@ -36,12 +38,13 @@ impl Machine {
         let bench = Bench::new();
         let clock = Clock::new(&bench);
         clock.set(seconds, synchronised, "first");
-        let machine = Machine { board: Board::new(), hub: Hub::new(), clock, agent: None, taken: Vec::new(), bench };
+        let machine =
+            Machine { board: Board::new(), hub: Hub::new(), clock, agent: None, spool: "", taken: Vec::new(), bench };
         machine.started()
     }
 
     fn started(mut self) -> Machine {
-        let agent = spooling_of(self.clock.watchpost(), &self.bench, &self.board, &self.hub, "");
+        let agent = spooling_of(self.clock.watchpost(), &self.bench, &self.board, &self.hub, self.spool);
         agent.logs("open at", "");
         self.agent = Some(agent);
         self
@@ -171,6 +174,21 @@ fn how_old_a_reading_of_an_earlier_boot_is_takes_two_clocks_that_were_right() {
         assert_eq!(has_age(&came[0]), first && second, "{first} {second}: {}", came[0]);
         assert!(first && second || came[0]["age_ms"].is_null(), "{first} {second}: {}", came[0]);
         assert!(has_age(&came[1]), "{}", came[1]);
+    }
+}
+
+#[test]
+fn nothing_goes_for_its_age_while_that_is_not_known() {
+    for (first, second) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut machine = Machine::new(if first { 0 } else { to_1970() }, first);
+        machine.measure();
+        machine.spool = "spool = { keep = \"1ms\" }";
+        let mut machine = machine.boots(if second { 0 } else { HOUR }, second);
+        if first && second {
+            waits_for(&machine.bench, 0);
+        } else {
+            machine.delivers();
+        }
     }
 }
 

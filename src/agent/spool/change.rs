@@ -91,6 +91,20 @@ impl Change<'_> {
         Ok(counts.sum::<Result<u64, _>>()?)
     }
 
+    /// Forgets rows at the beginning of a start that were captured before its monotonic clock showed this, so many at most;
+    /// gives how many readings that were.
+    pub(super) fn forget_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, Trouble> {
+        let sql = "WITH kept(seq) AS
+                       (SELECT seq FROM batches WHERE start = ?1 AND monotonic_us >= ?2 ORDER BY seq LIMIT 1)
+                   DELETE FROM batches WHERE start = ?1 AND seq IN
+                       (SELECT seq FROM batches WHERE start = ?1 AND seq < ifnull((SELECT seq FROM kept), ?3)
+                        ORDER BY seq LIMIT ?4)
+                   RETURNING count";
+        let mut forget = self.0.prepare_cached(sql)?;
+        let counts = forget.query_map(params![start, monotonic_us, i64::MAX, rows as i64], |row| number(row, 0))?;
+        Ok(counts.sum::<Result<u64, _>>()?)
+    }
+
     /// Bytes that rows take.
     pub(super) fn used(&self) -> Result<u64, Trouble> {
         let pragma = |name| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

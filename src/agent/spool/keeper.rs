@@ -38,6 +38,7 @@ pub(super) struct Keeper {
     pub(super) configured: usize,
     /// Bytes.
     pub(super) max_size: u64,
+    pub(super) keep: Option<Duration>,
     /// This boot of the machine.
     pub(super) machine: String,
     pub(super) disk: Option<Disk>,
@@ -132,6 +133,10 @@ impl Keeper {
         papers.look_anew();
         papers.earlier = boots.filter(|boot| *boot != self.desk.boot).collect();
         papers.is_on_disk = disk.readings > 0;
+        if papers.is_on_disk {
+            // Some may have grown too old meanwhile.
+            papers.to_forget.get_or_insert_with(Instant::now);
+        }
         drop(papers);
         self.health.gauge("readings on disk", disk.readings);
         self.disk = Some(disk);
@@ -153,7 +158,7 @@ impl Keeper {
         }
         let done = disk.commit(|change| plan.write(change));
         let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
-        disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost);
+        disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost + done.too_old);
         let on_disk = disk.readings;
         self.health.gauge("readings on disk", on_disk);
         self.take_in(plan, &done, on_disk);
@@ -175,6 +180,7 @@ impl Keeper {
         self.written.retain(|(_, number), _| self.starts.contains_key(number));
         self.health.count("readings written", done.written);
         self.health.count("readings lost, no room", done.lost);
+        self.health.count("readings lost, too old", done.too_old);
 
         let mut papers = self.desk.papers();
         papers.let_go(&self.desk.boot, plan.last);
@@ -203,6 +209,7 @@ impl Keeper {
             acked_by_all: papers.acked_by_all(&start.boot),
             // With one link, what it has is what is not there.
             acked: self.news_of(&papers, *number, start),
+            too_old_us: self.too_old_us(start),
         });
         let start =
             Start { boot: self.desk.boot.clone(), machine: self.machine.clone(), zero_us: self.state.clock.zero_us() };
@@ -215,6 +222,11 @@ impl Keeper {
             on_disk: on_disk.collect(),
             max_size: self.max_size,
         }
+    }
+
+    fn too_old_us(&self, start: &Start) -> Option<i64> {
+        let keep = self.keep?.as_micros().min(i64::MAX as u128) as i64;
+        Some(start.clock_us(&self.machine, &self.state.clock)?.saturating_sub(keep))
     }
 
     /// Gives links what they ask for; gives when the disk may be tried again.

@@ -77,6 +77,7 @@ impl Spool {
             path: config.path.clone(),
             configured,
             max_size: config.max_size.0,
+            keep: config.keep.map(|keep| keep.0),
             machine: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
             disk: None,
             starts: BTreeMap::new(),

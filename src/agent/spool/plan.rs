@@ -13,6 +13,10 @@ use crate::store::Trouble;
 /// Rows that are written before room is made, and forgotten at once when there is none.
 const CHUNK: usize = 128;
 
+/// Rows of a start that one commit forgets for their age: of a million, when that is new in the configuration, the next
+/// ones have some, too.
+const MOST_TOO_OLD: usize = 4096;
+
 /// What one commit is to do.
 pub(super) struct Plan {
     pub(super) batches: Vec<Arc<Batch>>,
@@ -33,6 +37,8 @@ pub(super) struct OnDisk {
     pub(super) acked_by_all: Ranges,
     /// By link, where it is not known on the disk yet.
     pub(super) acked: Vec<(String, Ranges)>,
+    /// What was captured before its monotonic clock showed this is not to be kept.
+    pub(super) too_old_us: Option<i64>,
 }
 
 /// What one commit did, in readings.
@@ -43,6 +49,7 @@ pub(super) struct Done {
     pub(super) written: u64,
     pub(super) forgotten: u64,
     pub(super) lost: u64,
+    pub(super) too_old: u64,
     /// Starts that have nothing on the disk any more.
     pub(super) gone: Vec<Name>,
 }
@@ -59,6 +66,9 @@ impl Plan {
                 done.forgotten += change.forget(start.number, first, last)?;
             }
             start.acked.iter().try_for_each(|(link, acked)| change.acked(link, start.number, acked))?;
+            if let Some(before_us) = start.too_old_us {
+                done.too_old += change.forget_before(start.number, before_us, MOST_TOO_OLD)?;
+            }
         }
         if !self.batches.is_empty() {
             let number = change.start(&self.start)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::{Date, Stamp};
+use crate::clock::{Date, Stamp, WallClock};
 use crate::name::Name;
 use crate::reading;
 use crate::wire::{Batch, Value};
@@ -43,6 +43,15 @@ impl Start {
             (None, Some(_)) => false,
             (Some(this), Some(other)) => this.abs_diff(other) < MOVED_US,
         }
+    }
+
+    /// What its monotonic clock shows, or would, had its machine run on since; none when nobody knows how long ago it did.
+    pub(super) fn clock_us(&self, machine: &str, clock: &WallClock) -> Option<i64> {
+        let now = Stamp::now();
+        if self.machine == machine {
+            return Some(now.monotonic().as_micros() as i64);
+        }
+        self.zero_us.filter(|_| clock.is_synchronised()).map(|zero| now.unix_us().saturating_sub(zero))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Kept {
 /// Opens a spool, takes everything out of it for the link of this address and acknowledges nothing.
 pub fn kept(path: &Path, link: &str) -> Kept {
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::new(Notify::new()));
-    let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000) };
+    let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000), keep: None };
     let boot = Name::nearest("another");
     let spool = Spool::start(&config, vec![link.to_owned()], &boot, &Arc::default(), health.clone()).expect("a thread");
     let shelf = spool.shelf(0);
