@@ -1,0 +1,70 @@
+//! What a viewer is told of the wall, as JSON: all but the pictures.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::name::Name;
+use crate::receiver::port::{Port, refusals};
+use crate::receiver::wall::{Agent, Camera, Wall};
+use crate::wire::PartStatus;
+
+pub(super) fn wall(wall: &Wall) -> Value {
+    let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent)).collect();
+    json!({ "type": "wall", "agents": agents })
+}
+
+fn tell_agent(name: &Name, agent: &Agent) -> Value {
+    let for_ms = |part: &PartStatus| {
+        let since_told = agent.status.as_ref().map(|(_, came)| came.elapsed().as_millis() as u64);
+        part.for_ms.saturating_add(since_told.unwrap_or(0))
+    };
+    let status = agent.status.as_ref().map(|(status, _)| status);
+    let told = |name: &Name| status.and_then(|status| status.cameras.iter().find(|part| part.name == *name));
+    // Those of the status in its order, then those that only frames are known of.
+    let names = status.iter().flat_map(|status| status.cameras.iter().map(|part| &part.name));
+    let others = agent.cameras.keys().filter(|name| told(name).is_none());
+    let cameras: Vec<_> = names
+        .chain(others)
+        .map(|name| {
+            let part = told(name);
+            let camera = agent.cameras.get(name);
+            let header = camera.map(|camera| &camera.shown.header);
+            json!({
+                "name": name, "up": part.is_none_or(|part| part.up), "for_ms": part.map(for_ms),
+                "source": part.map_or("", |part| &part.source), "cause": part.map_or("", |part| &part.cause),
+                "fps": camera.map(Camera::fps),
+                "width": header.map(|header| header.width), "height": header.map(|header| header.height),
+            })
+        })
+        .collect();
+    let ports: Vec<_> = status
+        .iter()
+        .flat_map(|status| &status.ports)
+        .map(|part| tell_port(part, for_ms(part), agent.ports.get(&part.name)))
+        .collect();
+    let readings: Vec<_> = agent
+        .readings
+        .values()
+        .map(|current| {
+            let reading = &current.reading;
+            json!({
+                "port": reading.port, "quantity": reading.quantity, "value": reading.value, "unit": reading.unit,
+                "age_ms": current.age().as_millis() as u64, "stale_after_ms": reading.stale_after_ms,
+            })
+        })
+        .collect();
+    json!({
+        "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
+        "cameras": cameras, "ports": ports, "readings": readings,
+    })
+}
+
+fn tell_port(part: &PartStatus, for_ms: u64, known: Option<&Port>) -> Value {
+    json!({
+        "name": part.name, "source": part.source, "up": part.up, "cause": part.cause, "for_ms": for_ms,
+        "lines_per_s": known.and_then(Port::lines_per_s),
+        "refused": refusals(part).collect::<BTreeMap<_, _>>(),
+        "refused_ago_ms": known.and_then(Port::refused_ago).map(|ago| ago.as_millis() as u64),
+    })
+}
