@@ -111,7 +111,7 @@ impl Kind {
         if is_hollow(path) {
             // So that the two stay together, wherever they are moved.
             File::options().create(true).append(true).open(path)?;
-            return Err(Trouble::Damaged("empty, and something was to be written into it".to_owned()));
+            return Err(Trouble::Damaged("empty, and it was not".to_owned()));
         }
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;

@@ -14,11 +14,15 @@ pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((file.dev(), file.ino()))
 }
 
-/// Whether there is nothing in the file, or no file, and something was written ahead of it.
+/// Whether `SQLite` would take it for a new file though it is what is left of one: there is nothing in it, or no file, and
+/// something was written ahead; or one byte (`unixFileSize` in its `os_unix.c` calls that empty).
 #[must_use]
 pub fn is_hollow(path: &Path) -> bool {
     let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    length(path) == 0 && length(&beside(path, "-wal")) > 0
+    match length(path) {
+        0 => length(&beside(path, "-wal")) > 0,
+        length => length == 1,
+    }
 }
 
 /// Gives a file a name that says that it is damaged, and whose place it was in; gives that name.

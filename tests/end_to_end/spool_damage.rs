@@ -368,6 +368,17 @@ fn a_file_that_was_being_moved_when_the_machine_stopped_is_whole() {
     assert_eq!((kept.set_aside(), kept.batches.len()), (0, sample.batches.len()));
 }
 
+/// `SQLite` calls it empty.
+#[test]
+fn a_file_that_is_cut_to_its_first_byte_is_set_aside() {
+    for sample in [closed(), killed()] {
+        let directory = memory();
+        let mut files = sample.files.clone();
+        files.file.truncate(1);
+        judge(&sample, &files, directory.path(), sample.batches.len(), 0).expect("it is set aside");
+    }
+}
+
 #[test]
 fn rows_of_a_start_whose_name_is_damaged_have_another() {
     let sample = closed();
