@@ -9,9 +9,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
 use crate::certificate::{Allowed, KeyPair};
-use crate::config::{
-    Agent, Camera, Curve, Either, End, Film, Flip, History, Outlet, Quantity, Receiver, Rotate, Source,
-};
+use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Outlet, Quantity, Receiver, Rotate, Source};
 
 /// What a configuration means.
 pub struct Meaning {
@@ -116,12 +114,12 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
         meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the receiver runs");
     }
     meaning.line("page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
-    let (place, what) = match receiver.history.as_ref().map(History::file) {
-        None => ("off".to_owned(), "no reading is kept"),
-        Some(None) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where"),
-        Some(Some(file)) => (file.display().to_string(), "every reading is kept"),
+    let (place, what) = match receiver.history.as_ref().map(|history| (history.file(), history.keep)) {
+        None => ("off".to_owned(), "no reading is kept".to_owned()),
+        Some((None, _)) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where".to_owned()),
+        Some((Some(file), keep)) => (file.display().to_string(), format!("every reading is kept, for {keep}")),
     };
-    meaning.line("history", &place, what, "");
+    meaning.line("history", &place, &what, "");
     meaning
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -10,6 +11,7 @@ use toml::Spanned;
 use super::address::{Address, End};
 use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
+use super::period::Period;
 use super::storage::state_dir;
 
 /// What a receiver is to do.
@@ -24,10 +26,23 @@ pub struct Receiver {
 }
 
 /// The `[history]` table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct History {
     /// The file, by its whole path; none: in this user's usual place.
     pub path: Option<PathBuf>,
+    /// Readings that are older go; what they come to in minutes and hours stays.
+    pub keep: Period,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History { path: None, keep: default_keep() }
+    }
+}
+
+/// A season, which is some 1.2 GB of five quantities a second.
+fn default_keep() -> Period {
+    Period(Duration::from_hours(90 * 24))
 }
 
 impl History {
@@ -64,6 +79,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct HistoryTable {
     path: Option<PathBuf>,
+    #[serde(default = "default_keep")]
+    keep: Period,
     #[serde(default)]
     off: bool,
 }
@@ -120,7 +137,7 @@ fn checked_web(web: Spanned<Web>) -> Result<Web, Fault> {
 
 fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {
     let span = history.span();
-    let HistoryTable { path, off } = history.into_inner();
+    let HistoryTable { path, keep, off } = history.into_inner();
     if let Some(path) = path.as_ref().filter(|path| !path.is_absolute() || path.file_name().is_none()) {
         let what = format!(
             "\"{}\" is not a file's whole path; write for example \"/var/lib/watchpost/history.sqlite\"",
@@ -128,5 +145,5 @@ fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fa
         );
         return Err(Fault::of("path", span, what));
     }
-    Ok((!off).then_some(History { path }))
+    Ok((!off).then_some(History { path, keep }))
 }

@@ -53,7 +53,8 @@ pub struct Also {
 pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
-    history: Option<History>,
+    /// Or why there is none; nothing if that was asked for.
+    history: Result<History, String>,
 }
 
 impl Receiver {
@@ -83,7 +84,7 @@ impl Receiver {
         })?;
         let history = match &config.history {
             Some(history) => open_history(history, links.len()).await?,
-            None => None,
+            None => Err(String::new()),
         };
         Ok(Receiver { links, page, history })
     }
@@ -112,7 +113,8 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         let followers_end = CancellationToken::new();
         let mut followers = JoinSet::new();
-        followers.spawn(web::serve(self.page, wall.subscribe(), followers_end.clone()));
+        let reader = self.history.as_ref().map(History::reader).map_err(Clone::clone);
+        followers.spawn(web::serve(self.page, wall.subscribe(), reader, followers_end.clone()));
         if let Some(dir) = also.save {
             followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
         }
@@ -150,7 +152,7 @@ impl Receiver {
             }
         }
         followers_end.cancel();
-        if let Some(history) = self.history {
+        if let Ok(history) = self.history {
             history.end().await;
         }
         // Lines that nobody takes would keep their printer for ever.
@@ -161,21 +163,23 @@ impl Receiver {
     }
 }
 
-/// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once.
-async fn open_history(config: &config::History, links: usize) -> Result<Option<History>> {
+/// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once. Gives why there
+/// is none.
+async fn open_history(config: &config::History, links: usize) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
-        warn!("history: no reading is kept, because this user has no home; [history] path = … says where");
-        return Ok(None);
+        let cause = "this user has no home; [history] path = … says where";
+        warn!("history: no reading is kept, because {cause}");
+        return Ok(Err(cause.to_owned()));
     };
-    let trouble = match History::open(file.clone(), links).await {
-        Ok(history) => return Ok(Some(history)),
+    let trouble = match History::open(file.clone(), config.keep, links).await {
+        Ok(history) => return Ok(Ok(history)),
         Err(trouble) => format!("{} cannot be used ({trouble})", file.display()),
     };
     if config.path.is_some() {
         bail!("history: {trouble}; [history] path = … names another file, and off = true keeps none");
     }
     warn!("history: no reading is kept, because {trouble}; [history] path = … names another file");
-    Ok(None)
+    Ok(Err(trouble))
 }
 
 /// Prints lines until there are no more or nobody reads them.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, Bench, PATIENCE, Program, Unsent, batch, eventually};
+use crate::history_expiry::agree;
 
 pub fn look(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a history")
@@ -225,6 +226,7 @@ fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
         let there: BTreeSet<u64> = numbers(&bench.history(), "shed", "b1").into_iter().collect();
         let lost: Vec<_> = unsent.acknowledged.difference(&there).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        agree(&bench.history());
     }
     let receiver = bench.pair_receiver();
     unsent.finish(&Agent::on(&receiver));
@@ -281,7 +283,7 @@ fn a_history_that_cannot_be_had_is_an_error_only_where_it_was_asked_for() {
 
     let newer = bench.path("newer.sqlite");
     let made = Connection::open(&newer).and_then(|file| {
-        file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 2")
+        file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 3")
     });
     made.expect("a file");
     let mut refused = asked(&newer);
@@ -312,8 +314,10 @@ fn where_it_is_stands_in_the_file_is_checked_and_is_told() {
         format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
     };
     for (table, words) in [
-        ("", "state/watchpost/history.sqlite every reading is kept"),
-        ("[history]\npath = \"/var/h.sqlite\"", "/var/h.sqlite every reading is kept"),
+        ("", "state/watchpost/history.sqlite every reading is kept, for 90d"),
+        ("[history]\npath = \"/var/h.sqlite\"", "/var/h.sqlite every reading is kept, for 90d"),
+        ("[history]\nkeep = \"30d\"", "every reading is kept, for 30d"),
+        ("[history]\nkeep = \"1 month\"", "receiver.toml, line 5: \"1 month\" is not a length of time"),
         ("[history]\noff = true", "off          no reading is kept"),
         ("[history]\npath = \"h.sqlite\"", "receiver.toml, line 5: \"h.sqlite\" is not a file's whole path"),
         ("[history]\nof = true", "receiver.toml, line 5: unknown key `of`; did you mean `off`?"),

@@ -24,6 +24,12 @@ mod films;
 mod flow;
 /// Every reading is kept once and acknowledged.
 mod history;
+/// Charts of the history.
+mod history_charts;
+/// What was measured, as CSV and JSON.
+mod history_exports;
+/// What of the history goes, what stays, and what an older one lacks.
+mod history_expiry;
 /// What becomes of the history when it is damaged or taken away, or its disk fails.
 mod history_faults;
 /// Peers that are not there, go and come back.

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::TransactionBehavior;
 
-use super::Came;
+use super::expiry::{Gone, Pass};
 use super::known::{Ack, Known};
+use super::{Came, aggregates};
 use crate::store::{Kind, Store, Trouble};
 
 /// Files of histories. Their id is "wphi", as bytes.
-const KIND: Kind = Kind { application_id: 0x7770_6869, version: 1, schema: include_str!("schema.sql") };
+pub(super) const KIND: Kind = Kind {
+    application_id: 0x7770_6869,
+    version: 2,
+    schema: concat!(include_str!("schema.sql"), include_str!("aggregates.sql")),
+};
 
 /// A history that is open.
 pub(super) struct Book {
@@ -33,10 +38,10 @@ impl Book {
     /// Opens the file. What was in its place and made no sense is [`Book::was_set_aside`].
     pub(super) fn open(path: &Path) -> Result<Book, Trouble> {
         let mut store = KIND.open(path)?;
-        let known = match settle(&store) {
+        let known = match settle(&mut store) {
             Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => {
                 store = store.renew(&KIND, &what)?;
-                settle(&store)
+                settle(&mut store)
             }
             settled => settled,
         }?;
@@ -77,13 +82,22 @@ impl Book {
                 break;
             }
         }
-        known.note_ranges(&transaction)?;
+        known.finish(&transaction)?;
         transaction.commit()?;
         self.store.is_in_place()?;
         for came in &group[..written.messages] {
             self.known.acknowledge(came, &mut written.acks);
         }
         Ok(written)
+    }
+
+    /// Lets a little go of what is too old; after an error as [`Book::keep`]. None: that was all.
+    pub(super) fn expire(&mut self, pass: &mut Pass) -> Result<Option<Gone>, Trouble> {
+        let gone = pass.step(&mut self.store.connection);
+        if gone.is_err() {
+            self.store.distrust();
+        }
+        gone
     }
 
     /// As [`Store::tidy`].
@@ -93,15 +107,15 @@ impl Book {
 
     /// As [`Store::renew`].
     pub(super) fn renew(self, what: &str) -> Result<Book, Trouble> {
-        let store = self.store.renew(&KIND, what)?;
-        let known = settle(&store)?;
+        let mut store = self.store.renew(&KIND, what)?;
+        let known = settle(&mut store)?;
         Ok(Book { store, known })
     }
 }
 
 /// Makes sure of what is there. A sync may have failed before, and the system then calls clean what is not on the disk: what
 /// is written ahead is written once more, elsewhere, before anything of it is believed.
-fn settle(store: &Store) -> Result<Known, Trouble> {
+fn settle(store: &mut Store) -> Result<Known, Trouble> {
     let (ahead, moved): (i64, i64) =
         store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
     if ahead != moved {
@@ -109,7 +123,8 @@ fn settle(store: &Store) -> Result<Known, Trouble> {
             "what was written last cannot be made sure of while another program reads".to_owned(),
         ));
     }
-    for table in ["starts", "readings", "kept"] {
+    aggregates::upgrade(&mut store.connection)?;
+    for table in ["starts", "readings", "kept", "minutes", "hours", "expired"] {
         store.connection.prepare(&format!("SELECT * FROM {table}"))?;
     }
     Known::of(&store.connection)

@@ -11,7 +11,10 @@ use tracing::{info, warn};
 
 use super::Came;
 use super::book::Book;
+use super::expiry::Expiry;
 use super::known::Ack;
+use super::state::State;
+use crate::config::Period;
 use crate::receiver::complaint::Complaint;
 use crate::store::Trouble;
 
@@ -38,17 +41,23 @@ pub(super) struct Keeper {
     failing: Option<Instant>,
     failures: Complaint,
     refusals: Complaint,
+    expiry: Expiry,
+    state: Arc<State>,
 }
 
 impl Keeper {
     pub(super) fn new(
         path: PathBuf,
+        keep: Period,
         came: Receiver<Came>,
         room: Arc<AtomicUsize>,
         acks: Vec<mpsc::Sender<Ack>>,
+        state: Arc<State>,
     ) -> Keeper {
         let (failures, refusals) = (Complaint::default(), Complaint::default());
-        Keeper { path, came, room, acks, book: None, group: Vec::new(), due: None, failing: None, failures, refusals }
+        let (book, group, due, failing) = (None, Vec::new(), None, None);
+        let expiry = Expiry::new(keep);
+        Keeper { path, came, room, acks, book, group, due, failing, failures, refusals, expiry, state }
     }
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
@@ -99,15 +108,22 @@ impl Keeper {
     /// Takes what comes until the group is due; false when no more will.
     fn gather(&mut self) -> bool {
         loop {
-            let came = match self.due {
-                Some(due) => self.came.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => self.came.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match came {
+            let next = self.due.unwrap_or(self.expiry.due());
+            match self.came.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(came) => self.add(came),
+                // Nothing has come and nothing waits to be written.
+                Err(RecvTimeoutError::Timeout) if self.due.is_none() => self.expire(),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
+        }
+    }
+
+    fn expire(&mut self) {
+        let expired = self.book.as_mut().map_or(Ok(0), |book| self.expiry.step(book));
+        match expired {
+            Ok(readings) => self.state.expired(readings),
+            Err(trouble) => self.bear(trouble),
         }
     }
 
@@ -125,6 +141,7 @@ impl Keeper {
         match self.try_to_write() {
             Ok(()) => {
                 self.due = None;
+                self.state.is_well();
                 if let Some(since) = self.failing.take() {
                     info!("history: keeping again in {}, after {:.0?}", self.path.display(), since.elapsed());
                 }
@@ -168,7 +185,8 @@ impl Keeper {
                 Err(other) => trouble = other,
             }
         }
-        let what = format_args!("no reading is kept in {}: {trouble}; tried again each second", self.path.display());
+        let what = format!("no reading is kept in {}: {trouble}; tried again each second", self.path.display());
         self.failures.log(&"history", &what);
+        self.state.fails(what);
     }
 }

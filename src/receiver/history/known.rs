@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::Came;
+use super::aggregates::Changes;
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::store::Trouble;
@@ -43,6 +44,8 @@ pub(super) struct Known {
     series: HashMap<Series, i64>,
     /// Starts with additions.
     added: Vec<(Name, Name)>,
+    /// What is new in this transaction, by minutes.
+    changes: Changes,
 }
 
 struct Start {
@@ -79,7 +82,8 @@ pub struct Ack {
 
 impl Known {
     pub(super) fn of(connection: &Connection) -> Result<Known, Trouble> {
-        Ok(Known { starts: HashMap::new(), pieces: 0, series: all_series(connection)?, added: Vec::new() })
+        let (series, changes) = (all_series(connection)?, Changes::default());
+        Ok(Known { starts: HashMap::new(), pieces: 0, series, added: Vec::new(), changes })
     }
 
     /// They are read again when they are needed.
@@ -119,7 +123,9 @@ impl Known {
                 let series = Series { agent: agent.clone(), port, quantity, unit };
                 let series = if date.is_some() { id(&mut self.series, transaction, series)? } else { None };
                 if let Some((series, (at_us, dated))) = series.zip(date) {
-                    insert.execute((series, at_us, start.id, seq as i64, value.value, dated))?;
+                    if insert.execute((series, at_us, start.id, seq as i64, value.value, dated))? > 0 {
+                        self.changes.add(series, at_us, value.value);
+                    }
                 } else {
                     refused += 1;
                 }
@@ -139,8 +145,13 @@ impl Known {
         Ok(refused)
     }
 
-    /// Writes which numbers are there, of all that was put.
-    pub(super) fn note_ranges(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+    /// Writes what else is to be said of all that was put: by minutes and hours, and which numbers are there.
+    pub(super) fn finish(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+        self.changes.write(transaction)?;
+        self.note_ranges(transaction)
+    }
+
+    fn note_ranges(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
         let mut delete = transaction.prepare_cached("DELETE FROM kept WHERE start = ? AND first BETWEEN ? AND ?")?;
         let mut insert = transaction.prepare_cached("INSERT INTO kept(start, first, last) VALUES (?, ?, ?)")?;
         for key in self.added.drain(..) {

@@ -1,12 +1,20 @@
 //! Every reading that comes is kept, once.
 //!
 //! A link's task hands readings over without waiting (`Feed`); a thread of its own, because disks block, writes them in groups
-//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`). What is there is acknowledged over the link that it came from, and an agent
-//! sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing.
+//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`), with what they come to in minutes and hours (`aggregates.rs`), and
+//! lets go of them when they are old (`expiry.rs`). What is there is acknowledged over the link that it came from, and an agent
+//! sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing. Who reads it
+//! (`reader.rs`) has connections of its own: charts (`chart.rs`), and all readings of a time (`export.rs`).
 
+mod aggregates;
 mod book;
+mod chart;
+mod expiry;
+mod export;
 mod keeper;
 mod known;
+mod reader;
+mod state;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +29,18 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use chart::{Ask, Chart, Point};
+pub use export::{Export, Row};
 pub use known::Ack;
+pub use reader::{NotRead, Reader, Series};
 
 use crate::clock::Stamp;
+use crate::config::Period;
 use crate::name::Name;
 use crate::store::Trouble;
 use crate::wire::{Batch, Readings, Value};
 use keeper::Keeper;
+use state::State;
 
 /// Bytes of readings that wait to be written, by estimate, and messages that wait to be put into a group.
 const ROOM: usize = 8 * 1024 * 1024;
@@ -47,6 +60,7 @@ const WRITTEN: Duration = Duration::from_millis(700);
 /// A history, and the thread that writes it.
 pub struct History {
     feeds: Vec<Feed>,
+    reader: Reader,
     thread: JoinHandle<()>,
 }
 
@@ -77,11 +91,11 @@ struct Peer {
 }
 
 impl History {
-    /// Opens the file, for so many links. A disk that is full or fails is no error: it is tried again until it is well.
+    /// Opens the file, for so many links; readings that are older than `keep` go. A disk that is full or fails is no error: it is tried again until it is well.
     ///
     /// # Errors
     /// When the file is another receiver's or a newer one's, or may not be used.
-    pub async fn open(path: PathBuf, links: usize) -> Result<History, Trouble> {
+    pub async fn open(path: PathBuf, keep: Period, links: usize) -> Result<History, Trouble> {
         let (came, taken) = sync_channel(MESSAGES);
         let room = Arc::new(AtomicUsize::new(ROOM));
         let (mut feeds, mut acks) = (Vec::new(), Vec::new());
@@ -91,14 +105,21 @@ impl History {
             feeds.push(Feed { link, came: came.clone(), room: Arc::clone(&room), acks: receiver });
         }
         let (told, opened) = oneshot::channel();
-        let keeper = Keeper::new(path.clone(), taken, room, acks);
+        let state = Arc::new(State::default());
+        let keeper = Keeper::new(path.clone(), keep, taken, room, acks, Arc::clone(&state));
         let thread = Builder::new().name("history".to_owned()).spawn(move || keeper.run(told))?;
         match timeout(OPENED, opened).await {
             Ok(Ok(Err(trouble))) => return Err(trouble),
             Ok(_) => {}
             Err(_) => info!("history: {} is large and still being looked at", path.display()),
         }
-        Ok(History { feeds, thread })
+        Ok(History { feeds, reader: Reader::new(path, state), thread })
+    }
+
+    /// For whoever wants to know what is in it.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
     }
 
     /// What each link needs, in their order; the history ends when they are gone.

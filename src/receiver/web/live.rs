@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::access::is_own_page;
 use super::{Site, tell};
+use crate::receiver::history::Reader;
 use crate::receiver::wall::{Shown, Wall};
 
 /// Readings and states are told at most and at least this often.
@@ -44,7 +45,7 @@ async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUp
     let tasks = site.tasks.clone();
     upgrade.max_message_size(LONGEST_ANSWER).on_upgrade(move |socket| {
         tasks.track_future(async move {
-            let mut viewer = Viewer { socket, wall: site.wall, sent: HashMap::new() };
+            let mut viewer = Viewer { socket, wall: site.wall, history: site.history, sent: HashMap::new() };
             tokio::select! {
                 () = site.shutdown.cancelled() => viewer.part().await,
                 // An error is a viewer that has left.
@@ -57,6 +58,7 @@ async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUp
 struct Viewer {
     socket: WebSocket,
     wall: watch::Receiver<Wall>,
+    history: Result<Reader, String>,
     sent: HashMap<String, Sent>,
 }
 
@@ -85,7 +87,7 @@ impl Viewer {
             let wait = if told == Some(edition) { SELDOMEST } else { OFTENEST };
             if told.is_none() || told_at.elapsed() >= wait {
                 (told, told_at) = (Some(edition), Instant::now());
-                let text = tell::wall(&self.wall.borrow()).to_string();
+                let text = tell::wall(&self.wall.borrow(), &self.history).to_string();
                 self.socket.send(Frame::Text(text.into())).await?;
             }
             tokio::select! {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::readings;
 use crate::name::Name;
+use crate::receiver::history::Reader;
 use crate::receiver::port::{Port, refusals};
 use crate::receiver::wall::{Agent, Camera, Wall};
 use crate::wire::PartStatus;
 
-pub(super) fn wall(wall: &Wall) -> Value {
+pub(super) fn wall(wall: &Wall, history: &Result<Reader, String>) -> Value {
     let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent)).collect();
-    json!({ "type": "wall", "agents": agents })
+    json!({ "type": "wall", "agents": agents, "history": readings::tell(history) })
 }
 
 fn tell_agent(name: &Name, agent: &Agent) -> Value {

@@ -84,9 +84,17 @@ impl Bench {
 
     /// A receiver with one link, its page on any free port, printing JSON lines.
     pub fn receiver(&self, link: &str) -> Receiver {
+        self.receiver_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), link)
+    }
+
+    /// The same of a program with an environment of its own.
+    pub fn receiver_of(&self, mut command: Command, link: &str) -> Receiver {
         let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
-        let mut command = self.watchpost("receive");
-        command.args(["--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
+        self.with_state(&mut command)
+            .args(["receive", "--json", "--config"])
+            .arg(config)
+            .arg("--save")
+            .arg(self.path("saved"));
         let program = Program::start(&mut command);
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
         let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));

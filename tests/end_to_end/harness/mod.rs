@@ -5,6 +5,7 @@ mod bench;
 mod board;
 mod clock;
 mod faulty;
+mod fetch;
 pub mod film;
 pub mod hub;
 mod kept;
@@ -20,6 +21,7 @@ pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, heal};
+pub use fetch::{fetch, fetch_json};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;

@@ -1,0 +1,115 @@
+//! What was measured in a minute and in an hour, in a few numbers: charts of months need no more, and it outlives the readings.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Transaction};
+
+use crate::store::Trouble;
+
+/// The tables, in addition to those of version 1.
+pub(super) const SCHEMA: &str = include_str!("aggregates.sql");
+
+/// Microseconds.
+pub(super) const MINUTE: i64 = 60_000_000;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+
+/// Buckets that a file of version 1 is gone through with at once, so that they need not all be in memory.
+const AT_ONCE: usize = 10_000;
+
+/// Values, in a few numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bucket {
+    /// How many.
+    pub(super) count: i64,
+    /// Of all; never infinite, so that no two of them are no number together.
+    pub(super) sum: f64,
+    /// The smallest.
+    pub(super) min: f64,
+    /// The largest.
+    pub(super) max: f64,
+}
+
+impl Bucket {
+    pub(super) fn of(value: f64) -> Bucket {
+        Bucket { count: 1, sum: value, min: value, max: value }
+    }
+
+    pub(super) fn add(&mut self, other: &Bucket) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum = (self.sum + other.sum).clamp(f64::MIN, f64::MAX);
+        (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
+    }
+
+    /// Of all values.
+    pub(super) fn mean(&self) -> f64 {
+        (self.sum / self.count as f64).max(self.min).min(self.max)
+    }
+}
+
+/// Where the bucket of so many microseconds begins that a moment is in.
+pub(super) fn beginning(at_us: i64, step_us: i64) -> i64 {
+    at_us.saturating_sub(at_us.rem_euclid(step_us))
+}
+
+/// What is to be added to the tables in one transaction: each bucket is written once, however many readings are in it.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// By series and beginning.
+    minutes: BTreeMap<(i64, i64), Bucket>,
+}
+
+impl Changes {
+    pub(super) fn add(&mut self, series: i64, at_us: i64, value: f64) {
+        add(&mut self.minutes, (series, beginning(at_us, MINUTE)), &Bucket::of(value));
+    }
+
+    pub(super) fn write(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+        let minutes = std::mem::take(&mut self.minutes);
+        let mut hours = BTreeMap::new();
+        for ((series, at_us), bucket) in &minutes {
+            add(&mut hours, (*series, beginning(*at_us, HOUR)), bucket);
+        }
+        for (table, buckets) in [("minutes", minutes), ("hours", hours)] {
+            let mut upsert = transaction.prepare_cached(&format!(
+                "INSERT INTO {table}(series, at_us, count, sum, min, max) VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET count = count + excluded.count, sum = sum + excluded.sum,
+                     min = min(min, excluded.min), max = max(max, excluded.max)"
+            ))?;
+            for ((series, at_us), bucket) in buckets {
+                upsert.execute((series, at_us, bucket.count, bucket.sum, bucket.min, bucket.max))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add(buckets: &mut BTreeMap<(i64, i64), Bucket>, key: (i64, i64), bucket: &Bucket) {
+    buckets.entry(key).and_modify(|there| there.add(bucket)).or_insert(*bucket);
+}
+
+/// Gives a file of version 1 what it lacks, all or nothing of it.
+pub(super) fn upgrade(connection: &mut Connection) -> Result<(), Trouble> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        2 => return Ok(()),
+        1 => {}
+        other => return Err(Trouble::Damaged(format!("there is no version {other}"))),
+    }
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    {
+        let mut select = transaction.prepare("SELECT series, at_us, value FROM readings ORDER BY series, at_us")?;
+        let mut rows = select.query([])?;
+        let mut changes = Changes::default();
+        while let Some(row) = rows.next()? {
+            changes.add(row.get(0)?, row.get(1)?, row.get(2)?);
+            if changes.minutes.len() >= AT_ONCE {
+                changes.write(&transaction)?;
+            }
+        }
+        changes.write(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", 2)?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Agent, Bench, Receiver, fetch_json};
+
+const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// When the first reading is measured: at no full minute.
+const START: i64 = 1_795_284_017_123_456;
+
+/// Of one port.
+type Readings = Vec<(i64, f64)>;
+
+/// Seconds for an hour and a half, then one each seven minutes for two weeks, of two ports in turns; by port, with their
+/// messages.
+fn measure(random: &mut fastrand::Rng) -> (BTreeMap<&'static str, Readings>, Vec<Vec<Value>>) {
+    let (mut readings, mut batches) = (BTreeMap::<_, Readings>::new(), Vec::new());
+    let seconds = (0..5_400).map(|n| START + n * SECOND);
+    let sparse = (0..2_880).map(|n| START + 2 * HOUR + n * 7 * MINUTE);
+    for (place, at_us) in seconds.chain(sparse).enumerate() {
+        let port = ["climate", "cellar"][place % 2];
+        let at_us = at_us + random.i64(0..SECOND);
+        // SQLite keeps no zero below zero.
+        let value = (random.f64() * 2_000.0 - 1_000.0).round() / 8.0 + 0.0;
+        readings.entry(port).or_default().push((at_us, value));
+        batches.push(json!({
+            "seq": place + 1, "port": port, "captured_at_us": at_us, "age_ms": 5, "stale_after_ms": 10_000, "stale": true,
+            "values": [{ "quantity": "t", "value": value, "unit": "°C" }]
+        }));
+    }
+    (readings, batches.chunks(100).map(<[_]>::to_vec).collect())
+}
+
+/// Sends all, some of it twice and none in its order.
+fn send(agent: &Agent, mut messages: Vec<Vec<Value>>, random: &mut fastrand::Rng) {
+    let last = messages.last().and_then(|message| message.last()).expect("not empty").clone();
+    let again: Vec<_> = messages.iter().filter(|_| random.bool()).cloned().collect();
+    messages.extend(again);
+    random.shuffle(&mut messages);
+    for message in &messages {
+        agent.sends(true, message);
+    }
+    let all = last["seq"].as_u64().expect("a number");
+    agent.sends_until_told(&last, (1, all));
+}
+
+/// The numbers of the ports' series.
+fn series(receiver: &Receiver) -> BTreeMap<String, Value> {
+    let (status, told) = fetch_json(&receiver.page, "/api/series");
+    assert_eq!(status, 200, "{told}");
+    let all = told["series"].as_array().expect("a list").iter();
+    all.map(|series| (series["port"].as_str().expect("a name").to_owned(), series.clone())).collect()
+}
+
+/// What a chart has to show, with steps of a given length.
+fn expected(readings: &[(i64, f64)], from_us: i64, to_us: i64, step_us: i64) -> Vec<(i64, f64, f64, f64)> {
+    if step_us == 0 {
+        let asked = readings.iter().filter(|(at_us, _)| (from_us..to_us).contains(at_us));
+        return asked.map(|(at_us, value)| (*at_us, *value, *value, *value)).collect();
+    }
+    let mut steps = BTreeMap::<i64, Vec<f64>>::new();
+    for (at_us, value) in readings {
+        steps.entry(at_us.div_euclid(step_us) * step_us).or_default().push(*value);
+    }
+    let is_asked = |at_us: &i64| *at_us < to_us && at_us + step_us > from_us;
+    let steps = steps.into_iter().filter(|(at_us, _)| is_asked(at_us));
+    steps
+        .map(|(at_us, values)| {
+            let [min, max] = [f64::min, f64::max].map(|of| values.iter().copied().reduce(of).expect("not empty"));
+            (at_us, min, max, values.iter().sum::<f64>() / values.len() as f64)
+        })
+        .collect()
+}
+
+#[test]
+fn a_chart_shows_what_was_measured_at_every_zoom_with_duplicates_and_late_backlog() {
+    let random = &mut fastrand::Rng::with_seed(7);
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let (readings, messages) = measure(random);
+    send(&Agent::on(&receiver), messages, random);
+    let series = series(&receiver);
+    assert_eq!(series.len(), 2);
+    let mut seen = BTreeSet::new();
+    for round in 0..200 {
+        let port = if round % 2 == 0 { "climate" } else { "cellar" };
+        let readings = &readings[port];
+        let id = &series[port]["id"];
+        assert_eq!(series[port]["first_us"], readings[0].0);
+        assert_eq!(series[port]["last_us"], readings[readings.len() - 1].0);
+        let span = [SECOND, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 40 * DAY][round / 2 % 8];
+        let points = [2, 7, 30, 600, 2_000][random.usize(..5)];
+        let from_us = START - HOUR + random.i64(0..if round % 3 == 0 { 15 * DAY } else { 3 * HOUR });
+        let to_us = from_us + span;
+        let path = format!("/api/chart?series={id}&from_us={from_us}&to_us={to_us}&points={points}");
+        let (status, chart) = fetch_json(&receiver.page, &path);
+        assert_eq!(status, 200, "{chart}");
+        let step_us = chart["step_us"].as_i64().expect("a number");
+        let shown: Vec<(i64, f64, f64, f64)> = serde_json::from_value(chart["points"].clone()).expect("points");
+        assert!(shown.len() <= points, "{} points: {path}", shown.len());
+        let expected = expected(readings, from_us, to_us, step_us);
+        assert_eq!(shown.len(), expected.len(), "{path}: {chart}");
+        for (shown, expected) in shown.iter().zip(&expected) {
+            let ((at, min, max, mean), (at_us, least, most, average)) = (*shown, *expected);
+            assert_eq!((at, min.to_bits(), max.to_bits()), (at_us, least.to_bits(), most.to_bits()), "{path}");
+            assert!((mean - average).abs() < 1e-6, "{path}: {mean} and not {average}");
+        }
+        if !shown.is_empty() {
+            seen.insert(match step_us {
+                0 => "readings",
+                step if step % HOUR == 0 => "hours",
+                step if step % MINUTE == 0 => "minutes",
+                _ => "seconds",
+            });
+        }
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+#[test]
+fn what_cannot_be_drawn_or_exported_is_refused_in_words() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let mut extreme = crate::harness::batch(1, 4);
+    for (place, value) in [f64::MAX, f64::MAX, f64::MIN, f64::MIN].into_iter().enumerate() {
+        extreme["values"][place]["value"] = value.into();
+    }
+    let mut ancient = crate::harness::batch(5, 5);
+    ancient["captured_at_us"] = i64::MIN.into();
+    let mut future = crate::harness::batch(6, 6);
+    future["captured_at_us"] = i64::MAX.into();
+    agent.sends(true, &[extreme, ancient, future]);
+    agent.is_told(1, 6);
+    for (status, path) in [
+        (400, "/api/chart"),
+        (400, "/api/chart?series=1&from_us=0"),
+        (400, "/api/chart?series=one&from_us=0&to_us=1"),
+        (400, "/api/chart?series=../../etc&from_us=0&to_us=1"),
+        (400, "/api/chart?series=1&from_us=1&to_us=1"),
+        (400, "/api/chart?series=1&from_us=9223372036854775807&to_us=-9223372036854775808"),
+        (400, "/api/chart?series=1&from_us=-9223372036854775808&to_us=9223372036854775807"),
+        (400, "/api/chart?series=1&from_us=0&to_us=1e9"),
+        (400, "/api/chart?series=1&from_us=0&to_us=NaN"),
+        (400, "/api/chart?series=1&from_us=0&to_us=1&points=1"),
+        (400, "/api/chart?series=1&from_us=0&to_us=1&points=2001"),
+        (400, "/api/chart?series=1&from_us=0&to_us=1&points=99999999999999999999"),
+        (400, "/api/chart?series=1&series=1&from_us=0&to_us=1"),
+        (400, "/api/chart?series=1&from_us=0&to_us=1&width=7"),
+        (400, "/api/chart?series=%ff%00&from_us=0&to_us=1"),
+        (404, "/api/chart?series=9223372036854775807&from_us=0&to_us=1"),
+        (404, "/api/chart?series=-1&from_us=0&to_us=1"),
+        (400, "/api/readings.csv?series="),
+        (400, "/api/readings.csv?series=1,,1"),
+        (400, "/api/readings.csv?from_us=x"),
+        (400, "/api/readings.json?from_us=5&to_us=4"),
+        (404, "/api/readings.json?series=1,77"),
+        (400, "/api/readings.json?path=/etc/passwd"),
+    ] {
+        let (came, told) = fetch_json(&receiver.page, path);
+        assert_eq!(came, status, "{path}: {told}");
+        assert!(told["error"].as_str().is_some_and(|words| words.len() > 10), "{path}: {told}");
+    }
+    // The longest time, and the largest numbers, are no mistake.
+    let path = "/api/chart?series=1&from_us=-62135596800000000&to_us=253402300800000000&points=2";
+    let (status, chart) = fetch_json(&receiver.page, path);
+    assert_eq!((status, &chart["points"][0][1]), (200, &json!(f64::MIN)), "{chart}");
+    let at_us = chart["points"][0][0].as_i64().expect("a number");
+    for span in [MINUTE, DAY, 400 * DAY] {
+        let from_us = 1_795_284_000_000_000 - span;
+        let path = format!("/api/chart?series=1&from_us={from_us}&to_us={}&points=2", from_us + 3 * span);
+        let (status, chart) = fetch_json(&receiver.page, &path);
+        assert_eq!((status, &chart["points"][0][2]), (200, &json!(f64::MAX)), "{at_us}: {chart}");
+        assert!(chart["points"][0][3].is_f64(), "{chart}");
+    }
+}
+
+#[test]
+fn without_a_history_its_questions_are_answered_with_the_reason() {
+    let bench = Bench::new();
+    let link = "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[history]\noff = true";
+    let receiver = bench.receiver(link);
+    for path in ["/api/series", "/api/chart?series=1&from_us=0&to_us=1", "/api/readings.csv"] {
+        let (status, told) = fetch_json(&receiver.page, path);
+        assert_eq!(
+            (status, told["error"].as_str()),
+            (404, Some("this receiver keeps no history: [history] off = true says so"))
+        );
+    }
+}

@@ -1,0 +1,133 @@
+use serde_json::{Value, json};
+
+use crate::harness::{Agent, Bench, fetch, fetch_json};
+
+const MINUTE: i64 = 60_000_000;
+const START: i64 = 1_795_284_000_001_000;
+
+/// A reading as it was sent: when, port, quantity, value and unit.
+type Sent = (i64, &'static str, &'static str, f64, &'static str);
+
+/// More than are read at once, of several series.
+fn send(agent: &Agent) -> Vec<Sent> {
+    let of = [("climate", "t", "°C"), ("climate", "a \"quoted\", long\nname", "%"), ("cellar", "t", "°C")];
+    let sent: Vec<Sent> = (0..4_000)
+        .map(|n| {
+            let (port, quantity, unit) = of[n % 3];
+            (START + n as i64 * 1_500_000, port, quantity, (n as f64 - 1_000.0) / 7.0, unit)
+        })
+        .collect();
+    let batches: Vec<Value> = (1..)
+        .zip(&sent)
+        .map(|(seq, (at_us, port, quantity, value, unit))| {
+            json!({
+                "seq": seq, "port": port, "captured_at_us": at_us, "synchronised": seq != 1, "age_ms": null,
+                "stale_after_ms": 10_000, "stale": true,
+                "values": [{ "quantity": quantity, "value": value, "unit": unit }]
+            })
+        })
+        .collect();
+    batches.chunks(200).for_each(|message| agent.sends(true, message));
+    agent.sends_until_told(&batches[3_999], (1, 4_000));
+    sent
+}
+
+/// By series, and each in the order of its times.
+fn sorted(mut sent: Vec<Sent>) -> Vec<Sent> {
+    let place = |reading: &Sent| {
+        [("climate", "t"), ("climate", ""), ("cellar", "t")].iter().position(|series| {
+            series.0 == reading.1 && (series.1 == reading.2 || series.1.is_empty() && reading.2 != "t")
+        })
+    };
+    sent.sort_by_key(|reading| (place(reading), reading.0));
+    sent
+}
+
+#[test]
+fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let sent = send(&Agent::on(&receiver));
+    for (range, query) in [
+        (i64::MIN..i64::MAX, String::new()),
+        (START + MINUTE..START + 50 * MINUTE, format!("?from_us={}&to_us={}", START + MINUTE, START + 50 * MINUTE)),
+        (0..1, "?from_us=0&to_us=1".to_owned()),
+    ] {
+        let expected: Vec<Sent> = sorted(sent.iter().filter(|reading| range.contains(&reading.0)).copied().collect());
+        let (status, told) = fetch_json(&receiver.page, &format!("/api/readings.json{query}"));
+        assert_eq!(status, 200);
+        let came = told["readings"].as_array().expect("a list");
+        assert_eq!(came.len(), expected.len());
+        for (came, (at_us, port, quantity, value, unit)) in came.iter().zip(&expected) {
+            let dated = if *at_us == START { 2 } else { 0 };
+            assert_eq!(
+                came,
+                &json!({
+                    "at_us": at_us, "agent": "shed", "port": port, "quantity": quantity, "value": value, "unit": unit,
+                    "dated": dated
+                })
+            );
+        }
+        let csv = fetch(&receiver.page, &format!("/api/readings.csv{query}"));
+        assert!(csv.headers.contains("content-disposition: attachment; filename=\"readings.csv\""), "{}", csv.headers);
+        let text = csv.text();
+        let mut lines = text.split_terminator("\r\n");
+        assert_eq!(lines.next(), Some("time,agent,port,quantity,value,unit,dated"));
+        for (at_us, port, quantity, value, unit) in &expected {
+            let time = jiff::Timestamp::from_microsecond(*at_us).expect("a time");
+            let quantity =
+                if *quantity == "t" { "t".to_owned() } else { format!("\"{}\"", quantity.replace('"', "\"\"")) };
+            let dated = if *at_us == START { 2 } else { 0 };
+            let line = lines.next().expect("a line");
+            assert_eq!(line, format!("{time:.3},shed,{port},{quantity},{value},{unit},{dated}"));
+            assert!(line.starts_with("2026-") && line.contains("Z,shed,"), "{line}");
+        }
+        assert_eq!(lines.next(), None);
+    }
+    let (_, all) = fetch_json(&receiver.page, "/api/series");
+    let id = |port: &str| all["series"].as_array()?.iter().find(|series| series["port"] == port)?["id"].as_i64();
+    let (climate, cellar) = (id("climate").expect("a series"), id("cellar").expect("a series"));
+    let (_, two) = fetch_json(&receiver.page, &format!("/api/readings.json?series={cellar}%2C{climate}"));
+    assert_eq!(two["readings"].as_array().map(Vec::len), Some(2 * 4_000 / 3 + 1));
+    let (_, one) = fetch_json(&receiver.page, &format!("/api/readings.json?series={cellar},{cellar}"));
+    assert_eq!(one["readings"].as_array().map(Vec::len), Some(4_000 / 3));
+}
+
+/// Who takes nothing holds up neither what is written nor others who read, and what was written ahead does not grow.
+#[test]
+fn who_takes_an_export_slowly_holds_up_nothing() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    let batches = |round: u64| -> Vec<Value> {
+        let batch = |n| {
+            let first = (round * 100 + n) * 100 + 1;
+            crate::harness::batch(first, first + 99)
+        };
+        (0..100).map(batch).collect()
+    };
+    let mut round = 0;
+    let mut write = |rounds| {
+        for _ in 0..rounds {
+            for message in batches(round).chunks(20) {
+                agent.sends(true, message);
+            }
+            round += 1;
+            let last = crate::harness::batch(round * 10_000, round * 10_000);
+            agent.sends_until_told(&last, (1, round * 10_000));
+        }
+    };
+    write(20);
+    // More than the sockets hold, of which nothing is read.
+    let slow: Vec<_> = (0..8).map(|_| fetch(&receiver.page, "/api/readings.json")).collect();
+    let (status, busy) = fetch_json(&receiver.page, "/api/readings.json");
+    assert_eq!(status, 503, "{busy}");
+    let before = receiver.program.memory();
+    write(20);
+    assert_eq!(fetch_json(&receiver.page, "/api/chart?series=1&from_us=0&to_us=1795284000000000").0, 200);
+    let ahead = bench.history().with_extension("sqlite-wal");
+    let ahead = std::fs::metadata(ahead).map_or(0, |file| file.len());
+    assert!(ahead < 12 << 20, "{ahead} bytes are written ahead");
+    assert!(receiver.program.memory() < before + (16 << 20), "{before} and {}", receiver.program.memory());
+    drop(slow);
+}
