@@ -180,14 +180,15 @@ impl Publisher {
                 continue;
             }
             let writable = may_send(events, pending);
-            pending.audience.judge(writable, link, &self.health);
+            let unkept = self.backlog.as_ref().is_some_and(Backlog::is_unkept);
+            pending.audience.judge(writable, unkept, link, &self.health);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
                 let left = self.readings_left();
                 if left == 0 || Instant::now() >= end {
                     if left > 0 {
-                        let later = if self.backlog.is_some() { "; the spool has them" } else { "" };
+                        let later = if self.backlog.is_some() { "; they are left to the spool" } else { "" };
                         let address = self.outlet.end.address();
                         warn!("link {address}: the last {left} batches of readings were not taken{later}");
                     }
