@@ -279,7 +279,7 @@ fn a_history_that_cannot_be_had_is_an_error_only_where_it_was_asked_for() {
     let asked = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
     let mut refused = asked(&bench.history());
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logs("history.sqlite cannot be used (", "is in use by another program); [history] path = … names another");
+    refused.logs("history.sqlite cannot be used (", "in use by another program); [history] path = … names another");
 
     let newer = bench.path("newer.sqlite");
     let made = Connection::open(&newer).and_then(|file| {
@@ -288,10 +288,10 @@ fn a_history_that_cannot_be_had_is_an_error_only_where_it_was_asked_for() {
     made.expect("a file");
     let mut refused = asked(&newer);
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logs("newer.sqlite cannot be used (", "was written by a newer watchpost)");
+    refused.logs("newer.sqlite cannot be used (", "written by a newer watchpost)");
 
     let without = second(&bench, "");
-    without.logs("no reading is kept, because ", "is in use by another program)");
+    without.logs("no reading is kept, because ", "in use by another program)");
     let off = second(&bench, "[history]\noff = true\n");
     for program in [without, off] {
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));

@@ -22,6 +22,8 @@ mod faults;
 mod films;
 /// How far a link may be ahead of its receiver, what a receiver says, and the patterns with a way back.
 mod flow;
+/// Files of keys: who may read them, what is wrong with them, whose they may be.
+mod key_files;
 /// Every reading is kept once and acknowledged.
 mod history;
 /// Charts of the history.

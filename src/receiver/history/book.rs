@@ -75,6 +75,7 @@ impl Book {
         }
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut written = Written { messages: 0, acks: BTreeSet::new(), refused: 0 };
+        known.compare_clocks(&transaction, group)?;
         for came in group {
             written.refused += known.put(&transaction, came)?;
             written.messages += 1;
@@ -93,7 +94,7 @@ impl Book {
 
     /// Lets a little go of what is too old; after an error as [`Book::keep`]. None: that was all.
     pub(super) fn expire(&mut self, pass: &mut Pass) -> Result<Option<Gone>, Trouble> {
-        let gone = pass.step(&mut self.store.connection);
+        let gone = pass.step(&mut self.store.connection).and_then(|gone| self.store.tidy().map(|()| gone));
         if gone.is_err() {
             self.store.distrust();
         }

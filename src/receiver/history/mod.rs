@@ -1,12 +1,13 @@
 //! Every reading that comes is kept, once.
 //!
 //! A link's task hands readings over without waiting (`Feed`); a thread of its own, because disks block, writes them in groups
-//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`), with what they come to in minutes and hours (`aggregates.rs`), and
-//! lets go of them when they are old (`expiry.rs`). What is there is acknowledged over the link that it came from, and an agent
-//! sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing. Who reads it
-//! (`reader.rs`) has connections of its own: charts (`chart.rs`), and all readings of a time (`export.rs`).
+//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`; dates in `ahead.rs`), with what they come to in minutes and hours
+//! (`aggregates.rs`), and lets go of them when they are old (`expiry.rs`). What is there is acknowledged over the link that it came
+//! from, and an agent sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing. Who
+//! reads it (`reader.rs`) has connections of its own: charts (`chart.rs`), and all readings of a time (`export.rs`).
 
 mod aggregates;
+mod ahead;
 mod book;
 mod chart;
 mod expiry;
