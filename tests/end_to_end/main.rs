@@ -32,6 +32,8 @@ mod history_charts;
 mod history_exports;
 /// What of the history goes, what stays, and what an older one lacks.
 mod history_expiry;
+/// Much of the history: days of five quantities a second.
+mod history_year;
 /// What becomes of the history when it is damaged or taken away, or its disk fails.
 mod history_faults;
 /// Peers that are not there, go and come back.

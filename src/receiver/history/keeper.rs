@@ -62,8 +62,10 @@ impl Keeper {
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
     pub(super) fn run(mut self, told: oneshot::Sender<Result<(), Trouble>>) {
+        self.state.fails(format!("{} is being looked at", self.path.display()));
         match self.open() {
             Ok(()) => {
+                self.state.is_well();
                 info!("history: readings are kept in {}", self.path.display());
                 // Nobody waits for it any more when it took long.
                 let _ = told.send(Ok(()));
