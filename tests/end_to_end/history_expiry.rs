@@ -67,8 +67,7 @@ fn readings_go_when_they_are_old_and_minutes_and_hours_stay() {
     assert_eq!((&shown["step_us"], &shown["points"][0][1]), (&json!(MINUTE), &json!(1.0)), "{shown}");
     assert_eq!(shown["points"][0][2], 5_000.0);
     // A late backlog belongs to what is known of its time, and goes.
-    agent.sends(true, &[dated(6_000, 6_000, old)]);
-    agent.is_told(6_000, 6_000);
+    agent.sends_until_told(&dated(6_000, 6_000, old), (6_000, 6_000));
     eventually("it goes", || (rows(&bench.history(), "readings") == 22).then_some(()));
     assert_eq!(chart(old - 5 * MINUTE, old + 5 * MINUTE)["points"][0][2], 6_000.0);
     clock.set(3 * YEAR, true, "first");
