@@ -107,7 +107,7 @@ impl Year {
                 break;
             }
             bytes += length;
-            lines += part[..length].iter().filter(|byte| **byte == b'\n').count();
+            lines += memchr::memchr_iter(b'\n', &part[..length]).count();
             most = most.max(self.receiver.program.memory());
         }
         let first_byte = first_byte.expect("an answer");
