@@ -24,6 +24,7 @@
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
+//! - [`secret`]: files that only their owner may read. Knows nothing of what is in them.
 //! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
 //! - [`store`]: an `SQLite` file that outlives damage and power cuts. Knows no table of its users.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
@@ -60,6 +61,7 @@ pub mod quantity;
 pub mod ranges;
 pub mod key;
 pub mod config;
+pub mod secret;
 pub mod certificate;
 pub mod store;
 pub mod reading;
