@@ -84,12 +84,17 @@ impl Bench {
 
     /// A receiver with one link, its page on any free port, printing JSON lines.
     pub fn receiver(&self, link: &str) -> Receiver {
-        let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
+        self.receiver_of(&format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"))
+    }
+
+    /// The same with another configuration; `page` is how this machine itself comes to it.
+    pub fn receiver_of(&self, config: &str) -> Receiver {
+        let config = self.write("receiver.toml", config);
         let mut command = self.watchpost("receive");
         command.args(["--json", "--config"]).arg(config).arg("--save").arg(self.path("saved"));
         let program = Program::start(&mut command);
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
-        let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));
+        let page = program.logs("the page is at http://", "/").replace("0.0.0.0", "127.0.0.1");
         Receiver { program, link, page }
     }
 

@@ -5,6 +5,7 @@ mod board;
 mod clock;
 mod faulty;
 pub mod film;
+pub mod http;
 pub mod hub;
 mod kept;
 mod keys;
