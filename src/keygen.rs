@@ -56,7 +56,8 @@ Whoever runs watchpost must own both. In the receiver's file:
     token_file = "{control}"
     view_token_file = "{view}"
 
-The page at http://THIS-HOST:8080/ asks once for one of them, which `cat {control}` shows. A program says it with each request:
+The page at http://THIS-HOST:8080/ asks once for one of them, which `cat {control}` shows.
+A program says it with each request:
 
     curl -H "Authorization: Bearer $(cat {view})" http://THIS-HOST:8080/api/wall
 

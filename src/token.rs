@@ -14,7 +14,8 @@ use crate::secret::{create, directory, ensure_hidden, forget, open_secret, read}
 /// What nobody guesses: 256 bits.
 const BYTES: usize = 32;
 
-/// Characters of the shortest that is taken, for who writes one without [`Token::generate`]: 128 bits as hexadecimal digits.
+/// Characters of the shortest that is taken, for who writes one without [`Token::generate`]: 128 bits as hexadecimal
+/// digits.
 const SHORTEST: usize = 32;
 
 /// A token. It cannot be printed by mistake.
@@ -44,8 +45,8 @@ impl Token {
         let is_one_word = token.bytes().all(|byte| byte.is_ascii_graphic());
         ensure!(
             token.len() >= SHORTEST && is_one_word,
-            "{} has no token: that is one word of at least {SHORTEST} letters, digits and signs; `watchpost keygen --token` \
-             makes one",
+            "{} has no token: that is one word of at least {SHORTEST} letters, digits and signs; \
+             `watchpost keygen --token` makes one",
             path.display()
         );
         Ok(Token(token.to_owned()))
@@ -58,8 +59,8 @@ impl Token {
     }
 }
 
-/// Makes `web.token` and `web-view.token`, which only their owner can read, in a directory, which is made if it is not there;
-/// gives their paths. Files that are there are left as they are.
+/// Makes `web.token` and `web-view.token`, which only their owner can read, in a directory, which is made if it is not
+/// there; gives their paths. Files that are there are left as they are.
 ///
 /// # Errors
 /// When one is there already or cannot be written; then neither is made.

@@ -49,8 +49,8 @@ impl Web {
         }
         if web.token_file.is_none() && !web.listen.ip().is_loopback() {
             let what = format!(
-                "{} can be reached from other machines, and nobody is asked who they are; `watchpost keygen --token` makes a \
-                 token, and says what to write here; or write \"127.0.0.1:8080\" and go there through \
+                "{} can be reached from other machines, and nobody is asked who they are; `watchpost keygen --token` \
+                 makes a token, and says what to write here; or write \"127.0.0.1:8080\" and go there through \
                  `ssh -L 8080:127.0.0.1:8080 THIS-HOST`",
                 web.listen
             );

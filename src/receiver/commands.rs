@@ -53,8 +53,8 @@ pub struct Order {
 pub enum NoWay {
     /// It is not heard over any link on which it would listen.
     #[error(
-        "nothing reaches this agent now: it is reached while it is heard over a link of the pattern pair or router in the \
-         format watchpost"
+        "nothing reaches this agent now: it is reached while it is heard over a link of the pattern pair or router in \
+         the format watchpost"
     )]
     Unreached,
     /// Its link has too much to do.

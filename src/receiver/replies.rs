@@ -1,5 +1,5 @@
-//! What the receiver says to the agents of a link: that it is there, which frames it has seen, which readings it keeps, and
-//! what viewers want of cameras.
+//! What the receiver says to the agents of a link: that it is there, which frames it has seen, which readings it keeps,
+//! and what viewers want of cameras.
 //!
 //! An agent that hears nothing sends all that the socket takes; what is lost of this is said again within a second.
 

@@ -6,8 +6,8 @@ use crate::harness::{Bench, Board, eventually};
 /// What a text in Prometheus' format says: the value of each sample, by its name and labels as they are written.
 type Samples = BTreeMap<String, f64>;
 
-/// Reads the text as strictly as Prometheus does: each family once, with help and type before its samples, none of which is
-/// there twice.
+/// Reads the text as strictly as Prometheus does: each family once, with help and type before its samples, none of
+/// which is there twice.
 fn read(text: &str) -> Samples {
     let mut samples = Samples::new();
     let mut families = BTreeSet::new();

@@ -1,8 +1,8 @@
 //! Who may come in, and what for.
 //!
-//! Every request passes the door. Without tokens everybody may do everything who reaches this machine's own address, but no page
-//! of somebody else's in a browser here. With tokens one is asked for, in a header or as the cookie that the login page gives
-//! for it.
+//! Every request passes the door. Without tokens everybody may do everything who reaches this machine's own address,
+//! but no page of somebody else's in a browser here. With tokens one is asked for, in a header or as the cookie that
+//! the login page gives for it.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -23,8 +23,8 @@ const LONGEST_WORDS: usize = 64 * 1024;
 
 /// On each answer, unless it has one of its own.
 ///
-/// Nothing is loaded from elsewhere and nobody frames or embeds what is here. Forms say where they come from only if the
-/// referrer policy lets them tell at least this page itself: with `no-referrer` their `Origin` is `null`.
+/// Nothing is loaded from elsewhere and nobody frames or embeds what is here. Forms say where they come from only if
+/// the referrer policy lets them tell at least this page itself: with `no-referrer` their `Origin` is `null`.
 const USUAL: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,

@@ -76,7 +76,8 @@ impl Viewer {
         let mut told_at = Instant::now();
         loop {
             for camera in self.due() {
-                // One after the other, so that each is the newest when it is its turn, and a slow viewer occupies little.
+                // One after the other, so that each is the newest when it is its turn, and a slow viewer occupies
+                // little.
                 if let Some(frame) = self.picture(&camera) {
                     self.socket.send(Frame::Binary(frame)).await?;
                 }

@@ -1,9 +1,9 @@
 //! The page and the API, over HTTP.
 //!
-//! A connection (`connections.rs`) comes to the door (`access.rs`), where everything is shut that is not opened there. Behind it
-//! `assets.rs` has the page's files, `login.rs` what is asked of whoever has no cookie, `live.rs` keeps the page live with what
-//! `tell.rs` says of the wall, `cameras.rs` passes on what is wanted of cameras, and `metrics/` counts for Prometheus.
-//! `answer.rs` is what all answers have in common.
+//! A connection (`connections.rs`) comes to the door (`access.rs`), where everything is shut that is not opened there.
+//! Behind it `assets.rs` has the page's files, `login.rs` what is asked of whoever has no cookie, `live.rs` keeps the
+//! page live with what `tell.rs` says of the wall, `cameras.rs` passes on what is wanted of cameras, and `metrics/`
+//! counts for Prometheus. `answer.rs` is what all answers have in common.
 
 mod access;
 mod answer;

@@ -1,4 +1,5 @@
-//! Whose page asks: a browser lets every page on the web ask this machine, and says which one does. Programs say nothing.
+//! Whose page asks: a browser lets every page on the web ask this machine, and says which one does. Programs say
+//! nothing.
 
 use std::net::IpAddr;
 
@@ -9,8 +10,8 @@ use axum::http::header::{HOST, HeaderName, ORIGIN};
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Checks that a request is none of somebody else's page. Where nobody is asked who they are (`by_host`), a name that somebody
-/// else's DNS points here is not ours either.
+/// Checks that a request is none of somebody else's page. Where nobody is asked who they are (`by_host`), a name that
+/// somebody else's DNS points here is not ours either.
 pub(super) fn check(headers: &HeaderMap, by_host: bool) -> Result<(), String> {
     let mut hosts = headers.get_all(HOST).into_iter();
     let (Some(Ok(host)), None) = (hosts.next().map(|host| host.to_str()), hosts.next()) else {
