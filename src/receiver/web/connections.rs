@@ -1,8 +1,7 @@
-//! Connections: so many at once, and none that keeps its place by being slow.
+//! Connections, each with its place (`places.rs`), which none keeps by being slow.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,15 +11,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::places::{Place, Places};
 use crate::receiver::complaint::Complaint;
-
-/// A browser has six and its WebSocket; beyond these, others wait for one to end.
-const MOST: usize = 256;
 
 /// A request's head is there within this time, also the next one on a connection that stays.
 const HEAD: Duration = Duration::from_secs(10);
@@ -39,15 +35,15 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Accepts connections until the shutdown, and waits for the last ones.
 pub(super) async fn serve(listener: TcpListener, routes: Router, shutdown: &CancellationToken) {
-    let places = Arc::new(Semaphore::new(MOST));
+    let places = Places::new();
     let conversations = TaskTracker::new();
     let accept = async {
         let mut trouble = Complaint::default();
         loop {
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let free = places.free().await;
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
+                    let Some(place) = free.take(from.ip()) else { continue };
                     // Frames go out at once; without this they are only later.
                     let _ = stream.set_nodelay(true);
                     let connection = Connection { stream, stalled: None, _place: place };
@@ -85,7 +81,7 @@ struct Connection {
     stream: TcpStream,
     /// Since nothing more is taken.
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {

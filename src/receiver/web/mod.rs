@@ -15,6 +15,7 @@ mod live;
 mod login;
 mod metrics;
 mod origin;
+mod places;
 mod tell;
 
 use std::sync::Arc;
