@@ -3,24 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
-use nix::fcntl::OFlag;
-use nix::unistd::{User, geteuid};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::config::ServerKey;
 use crate::key::Key;
-
-/// A certificate is far smaller, with all that people note in it.
-const LARGEST_FILE: u64 = 16 * 1024;
-
-/// What a file's mode allows its group and everyone else.
-const OTHERS: u32 = 0o077;
+use crate::secret;
 
 /// More peers than one link has.
 const MOST_KEYS: usize = 4096;
@@ -48,9 +38,8 @@ impl KeyPair {
     /// # Errors
     /// When it cannot be read, has no keys or only the public one, or others than its owner may read it.
     pub fn read(path: &Path) -> Result<KeyPair> {
-        let file = open(path).map_err(|error| kept_from(error, path))?;
-        let mode = file.metadata().with_context(|| path.display().to_string())?.permissions().mode() & 0o777;
-        let text = read(file, path)?;
+        let file = secret::open_secret(path, "key")?;
+        let text = secret::read(&file, path, "key")?;
         // Before the mode: what is for everyone need not be hidden.
         ensure!(
             value(&text, "public-key").is_none() || value(&text, "secret-key").is_some(),
@@ -58,11 +47,7 @@ impl KeyPair {
             path.display(),
             path.with_extension("key_secret").display()
         );
-        ensure!(
-            mode & OTHERS == 0,
-            "others than its owner may use the secret key in {0} (mode {mode:04o}); `chmod 600 {0}` mends it",
-            path.display()
-        );
+        secret::ensure_hidden(&file, path, "key")?;
         Ok(KeyPair { public: find(&text, "public-key", path)?, secret: find(&text, "secret-key", path)? })
     }
 
@@ -82,43 +67,17 @@ impl KeyPair {
     /// # Errors
     /// When one is there already or cannot be written; then neither is made.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|error| not_made(error, dir, dir))?;
-        let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+        let dir = secret::directory(dir)?;
         let (secret, public) = (dir.join(format!("{name}.key_secret")), dir.join(format!("{name}.key")));
         let mut text = format!(
             "# A CURVE certificate of ZeroMQ, made by watchpost\n\nmetadata\ncurve\n    public-key = \"{}\"\n",
             self.public
         );
-        create(&public, 0o644, &text)?;
+        secret::create(&public, 0o644, &text)?;
         writeln!(text, "    secret-key = \"{}\"", self.secret).expect("a String takes all");
-        create(&secret, 0o600, &text).inspect_err(|_| forget(&public))?;
+        secret::create(&secret, 0o600, &text).inspect_err(|_| secret::forget(&public))?;
         Ok((secret, public))
     }
-}
-
-/// Writes a new file that has this mode, less the umask, from its beginning.
-fn create(path: &Path, mode: u32, text: &str) -> Result<()> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{} is there already and is left as it is; choose another name or directory", path.display())
-        }
-        Err(error) => return Err(not_made(error, path, path.parent().unwrap_or(path))),
-    };
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.inspect_err(|_| forget(path)).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Why a file or directory cannot be made, and what gives this user the directory of keys.
-fn not_made(error: io::Error, path: &Path, keys: &Path) -> Error {
-    let is_denied = error.kind() == ErrorKind::PermissionDenied;
-    let error = Error::new(error).context(format!("cannot make {}", path.display()));
-    if is_denied { anyhow!("{error:#}; `sudo install -d -o \"$USER\" {}` mends it", keys.display()) } else { error }
-}
-
-/// Half a certificate is worse than none; if not even this works, the first error says enough.
-fn forget(path: &Path) {
-    let _ = fs::remove_file(path);
 }
 
 impl ServerKey {
@@ -136,39 +95,7 @@ impl ServerKey {
 
 /// The public key in a certificate.
 fn public(path: &Path) -> Result<Key> {
-    find(&read(open(path)?, path)?, "public-key", path)
-}
-
-/// Why a secret cannot be opened, and what gives it to this user, if that is it.
-fn kept_from(error: Error, path: &Path) -> Error {
-    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
-    if !error.downcast_ref().is_some_and(is_denied) {
-        return error;
-    }
-    // It may be the directory.
-    let closed = if path.metadata().is_ok() { path } else { path.parent().unwrap_or(path) };
-    let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
-    anyhow!(
-        "{user} may not read the secret key in {}; `sudo chown {user} {}` mends it",
-        path.display(),
-        closed.display()
-    )
-}
-
-/// Not waiting for a pipe's other end.
-fn open(path: &Path) -> Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = file.with_context(|| format!("cannot read the key in {}", path.display()))?;
-    let is_file = file.metadata().is_ok_and(|data| data.is_file());
-    ensure!(is_file, "{} is not a file with a key", path.display());
-    Ok(file)
-}
-
-fn read(file: File, path: &Path) -> Result<String> {
-    let mut text = String::new();
-    let what = || format!("cannot read the key in {}", path.display());
-    file.take(LARGEST_FILE).read_to_string(&mut text).with_context(what)?;
-    Ok(text)
+    find(&secret::read(&secret::open(path, "key")?, path, "key")?, "public-key", path)
 }
 
 /// A certificate's lines are `name = "value"`, in sections that are indented by as much as one likes (ZeroMQ RFC 4).

@@ -9,7 +9,8 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::film;
 use crate::certificate::{Allowed, KeyPair};
-use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Outlet, Quantity, Receiver, Rotate, Source};
+use crate::config::{Agent, Camera, Curve, Either, End, Film, Flip, Outlet, Quantity, Receiver, Rotate, Source, Web};
+use crate::token::Tokens;
 
 /// What a configuration means.
 pub struct Meaning {
@@ -116,7 +117,7 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
         let what = format!("{pattern}, format {}{}", link.format, link.secrecy());
         meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the receiver runs");
     }
-    meaning.line("page", &format!("http://{}/", receiver.web.listen), "on this machine only", "");
+    describe_web(&receiver.web, &mut meaning);
     let (place, what) = match receiver.history.as_ref().map(|history| (history.file(), history.keep)) {
         None => ("off".to_owned(), "no reading is kept".to_owned()),
         Some((None, _)) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where".to_owned()),
@@ -124,6 +125,20 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
     };
     meaning.line("history", &place, &what, "");
     meaning
+}
+
+fn describe_web(web: &Web, meaning: &mut Meaning) {
+    let place = format!("http://{}/", web.listen);
+    let reach = if web.listen.ip().is_loopback() { "on this machine only" } else { "not encrypted" };
+    match (&web.token_file, &web.view_token_file) {
+        (None, _) => meaning.line("page", &place, reach, "asks nobody who they are"),
+        (Some(_), None) => meaning.line("page", &place, reach, "asks for a token"),
+        (Some(_), Some(_)) => meaning.line("page", &place, reach, "asks for a token; with another one people only see"),
+    }
+    if let Err(error) = Tokens::read(web) {
+        meaning.errors += 1;
+        meaning.remark("error", &format!("{error:#}"));
+    }
 }
 
 impl Meaning {

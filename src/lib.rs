@@ -24,7 +24,9 @@
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
+//! - [`secret`]: files that only their owner may read. Knows nothing of what is in them.
 //! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
+//! - [`token`]: what lets viewers in at the receiver's page. Knows no page.
 //! - [`store`]: an `SQLite` file that outlives damage and power cuts. Knows no table of its users.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
@@ -36,7 +38,7 @@
 //! - [`receiver`]: links in, the wall, the page and the history out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
-//! - [`keygen`]: makes a key pair and says where it belongs.
+//! - [`keygen`]: makes a key pair, or tokens, and says where they belong.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
 //! # Threads and tasks
@@ -60,7 +62,9 @@ pub mod quantity;
 pub mod ranges;
 pub mod key;
 pub mod config;
+pub mod secret;
 pub mod certificate;
+pub mod token;
 pub mod store;
 pub mod reading;
 pub mod jpeg;

@@ -61,10 +61,14 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
-    /// Make a key pair for links with a curve table, and say where it belongs.
+    /// Make a key pair for links with a curve table, or tokens for the receiver's page, and say where they belong.
     Keygen {
         /// What the two files are called before their dot [default: this machine's name].
+        #[arg(conflicts_with = "token")]
         name: Option<String>,
+        /// Make web.token and web-view.token, which let viewers and programs in at the receiver's page.
+        #[arg(long)]
+        token: bool,
         /// Where they are written; it is made if it is not there.
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
@@ -123,7 +127,11 @@ fn run(cli: Cli) -> Result<()> {
             ensure!(meaning.errors == 0, "{} does not work as it is, see each `error:` above", config.display());
             Ok(())
         }
-        Command::Keygen { name, dir } => {
+        Command::Keygen { token: true, dir, .. } => {
+            print(&keygen::tokens(&dir)?);
+            Ok(())
+        }
+        Command::Keygen { name, dir, token: false } => {
             let name = name.map_or_else(|| Ok(config::host_name()), Name::try_from)?;
             print(&keygen::run(&name, &dir)?);
             Ok(())

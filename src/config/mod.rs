@@ -16,6 +16,7 @@ mod receiver;
 mod spool;
 mod storage;
 mod view;
+mod web;
 
 use std::path::Path;
 
@@ -27,10 +28,11 @@ pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use period::Period;
 pub use quantity::Quantity;
-pub use receiver::{History, Receiver, Web};
+pub use receiver::{History, Receiver};
 pub use spool::Spool;
 pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
+pub use web::Web;
 
 /// What a configuration file is for.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! The receiver's configuration file.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
 use super::storage::state_dir;
+use super::web::Web;
 
 /// What a receiver is to do.
 #[derive(Clone, Debug)]
@@ -53,19 +53,6 @@ impl History {
     }
 }
 
-/// The `[web]` table.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Web {
-    /// Where the page is served; on this machine only.
-    #[serde(default = "default_listen")]
-    pub listen: SocketAddr,
-}
-
-fn default_listen() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, 8080).into()
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -92,7 +79,7 @@ impl Default for Receiver {
         let end = End::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
         let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
-        Receiver { links: vec![link], web: Web { listen: default_listen() }, history: Some(History::default()) }
+        Receiver { links: vec![link], web: Web::default(), history: Some(History::default()) }
     }
 }
 
@@ -116,23 +103,9 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nothing to receive from: there is no [[link]] table"));
     }
-    let web = file.web.map_or(Ok(Web { listen: default_listen() }), checked_web)?;
+    let web = file.web.map_or(Ok(Web::default()), Web::check)?;
     let history = file.history.map_or(Ok(Some(History::default())), checked_history)?;
     Ok(Receiver { links, web, history })
-}
-
-fn checked_web(web: Spanned<Web>) -> Result<Web, Fault> {
-    let span = web.span();
-    let web = web.into_inner();
-    if !web.listen.ip().is_loopback() {
-        let what = format!(
-            "{} can be reached from other machines, and the page asks nobody who they are; \
-             write \"127.0.0.1:8080\" and go there through `ssh -L 8080:127.0.0.1:8080 THIS-HOST`",
-            web.listen
-        );
-        return Err(Fault::of("listen", span, what));
-    }
-    Ok(web)
 }
 
 fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {

@@ -14,7 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::commands::Desk;
 use super::complaint::Complaint;
+use super::counts::LinkCounts;
 use super::history::{Ack, Feed};
 use super::replies::Replies;
 use super::wall::Wall;
@@ -47,6 +49,10 @@ pub struct Intake {
     pub lines: Option<mpsc::Sender<String>>,
     /// Where readings are kept.
     pub history: Option<Feed>,
+    /// What viewers want of its agents.
+    pub desk: Desk,
+    /// What came.
+    pub counts: LinkCounts,
 }
 
 impl Intake {
@@ -75,15 +81,18 @@ impl Intake {
                     }
                 }
                 ack = next_ack(&mut self.history) => self.acknowledge(ack, &mut came)?,
+                Some(order) = self.desk.next() => Replies::pass_on(&mut self.link, order)?,
                 parts = self.link.receive() => if let Some(parts) = parts? {
                     self.take(&parts, &mut came)?;
                 } else {
                     let opening = self.link.opening();
                     self.link.close().await;
+                    self.counts.closed(true);
                     let Some(link) = shutdown.run_until_cancelled(opened(opening)).await else {
                         return Ok(came.tally);
                     };
                     self.link = link;
+                    self.counts.closed(false);
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -137,6 +146,10 @@ impl Intake {
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
                 came.tally.add(&message);
+                self.counts.message(&message);
+                if came.replies.speaks() {
+                    self.desk.heard(message.agent(), &peer);
+                }
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
@@ -152,13 +165,16 @@ impl Intake {
                 came.replies.answer(&mut self.link, &peer, &message)?;
                 self.wall.send_modify(|wall| wall.apply(message));
             }
-            Err(error) => came.malformed.log(
-                &Named(&self.link),
-                &format_args!(
-                    "malformed message ({error}); this link's format is {}, is the agent's the same?",
-                    self.inlet.format
-                ),
-            ),
+            Err(error) => {
+                self.counts.malformed(&error);
+                came.malformed.log(
+                    &Named(&self.link),
+                    &format_args!(
+                        "malformed message ({error}); this link's format is {}, is the agent's the same?",
+                        self.inlet.format
+                    ),
+                );
+            }
         }
         Ok(())
     }

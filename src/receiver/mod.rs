@@ -3,9 +3,11 @@
 //! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
 //! time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
 //! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
-//! need not send them again (`replies.rs`).
+//! need not send them again (`replies.rs`). What viewers want of cameras goes back to the agents (`commands.rs`).
 
+pub mod commands;
 mod complaint;
+pub mod counts;
 pub mod history;
 pub mod intake;
 pub mod port;
@@ -17,6 +19,7 @@ pub mod web;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,14 +28,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::{self, InPattern, Inlet};
 use crate::link::{Link, Opening, Pattern};
 use crate::wire::Tally;
+use commands::Commands;
+use counts::LinkCounts;
 use history::History;
 use intake::Intake;
 use wall::Wall;
+use web::{Access, Site};
 
 /// Lines that wait for whoever reads them; more are dropped and counted.
 const LINES: usize = 4096;
@@ -53,6 +60,7 @@ pub struct Also {
 pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
+    access: Access,
     /// Or why there is none; nothing if that was asked for.
     history: Result<History, String>,
 }
@@ -76,6 +84,7 @@ impl Receiver {
             info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }
+        let access = Access::open(&config.web)?;
         let listen = config.web.listen;
         let page = TcpListener::bind(listen).await.with_context(|| {
             format!(
@@ -86,7 +95,7 @@ impl Receiver {
             Some(history) => open_history(history, links.len()).await?,
             None => Err(String::new()),
         };
-        Ok(Receiver { links, page, history })
+        Ok(Receiver { links, page, access, history })
     }
 
     /// Where the page is.
@@ -108,13 +117,23 @@ impl Receiver {
     /// # Errors
     /// When a socket fails, or files cannot be written.
     pub async fn run(mut self, also: Also, shutdown: CancellationToken) -> Result<Tally> {
-        info!("the page is at http://{}/", self.page()?);
+        info!("the page is at http://{}/, {}", self.page()?, self.access);
         let wall = watch::Sender::new(Wall::default());
         let mut tasks = JoinSet::new();
         let followers_end = CancellationToken::new();
         let mut followers = JoinSet::new();
-        let reader = self.history.as_ref().map(History::reader).map_err(Clone::clone);
-        followers.spawn(web::serve(self.page, wall.subscribe(), reader, followers_end.clone()));
+        let counts: Vec<_> = self.links.iter().map(|(_, link)| LinkCounts::of(link.address())).collect();
+        let site = Site {
+            wall: wall.subscribe(),
+            access: Arc::new(self.access),
+            commands: Commands::default(),
+            history: self.history.as_ref().map(History::reader).map_err(Clone::clone),
+            links: counts.clone().into(),
+            viewers: TaskTracker::new(),
+            shutdown: followers_end.clone(),
+        };
+        let commands = site.commands.clone();
+        followers.spawn(web::serve(self.page, site));
         if let Some(dir) = also.save {
             followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
         }
@@ -124,8 +143,9 @@ impl Receiver {
             lines
         });
         let mut feeds = self.history.iter_mut().flat_map(History::feeds).collect::<Vec<_>>().into_iter();
-        for (inlet, link) in self.links {
-            let intake = Intake { inlet, link, wall: wall.clone(), lines: lines.clone(), history: feeds.next() };
+        for ((inlet, link), counts) in self.links.into_iter().zip(counts) {
+            let (wall, lines, history, desk) = (wall.clone(), lines.clone(), feeds.next(), commands.desk());
+            let intake = Intake { inlet, link, wall, lines, history, desk, counts };
             tasks.spawn(intake.run(shutdown.clone()));
         }
         drop(lines);

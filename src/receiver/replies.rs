@@ -1,5 +1,5 @@
-//! What the receiver says to the agents of a link: that it is there, which frames it has seen,
-//! and which readings it keeps.
+//! What the receiver says to the agents of a link: that it is there, which frames it has seen, which readings it keeps,
+//! and what viewers want of cameras.
 //!
 //! An agent that hears nothing sends all that the socket takes; what is lost of this is said again within a second.
 
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 
+use super::commands::Order;
 use super::history::Ack;
 use crate::config::{Format, InPattern, Inlet};
 use crate::link::Link;
@@ -64,6 +65,17 @@ impl Replies {
         say(link, &peer, &Control::Ack { boot, first, seq: last })
     }
 
+    /// Says what a viewer wants.
+    ///
+    /// # Errors
+    /// As [`Link::try_send`].
+    pub(super) fn pass_on(link: &mut Link, Order { peer, control, taken }: Order) -> Result<()> {
+        let is_taken = try_say(link, &peer, &control)?;
+        // A viewer that has left meanwhile need not be told.
+        let _ = taken.send(is_taken);
+        Ok(())
+    }
+
     /// Says what is to be said to a peer that sent a message.
     ///
     /// # Errors
@@ -117,6 +129,11 @@ impl Peer {
 
 /// Whoever takes nothing now is not waited for.
 fn say(link: &mut Link, peer: &Bytes, control: &Control) -> Result<()> {
+    try_say(link, peer, control).map(drop)
+}
+
+/// True when it was taken.
+fn try_say(link: &mut Link, peer: &Bytes, control: &Control) -> Result<bool> {
     let (name, control) = (peer.clone(), control.encode());
-    if peer.is_empty() { link.try_send(&[control]) } else { link.try_send(&[name, control]) }.map(drop)
+    if peer.is_empty() { link.try_send(&[control]) } else { link.try_send(&[name, control]) }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use super::port::Port;
+use crate::clock::Stamp;
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
 
@@ -57,6 +58,8 @@ pub struct Agent {
 pub struct Camera {
     /// Counts the frames that came.
     pub number: u64,
+    /// How long they were together.
+    pub bytes: u64,
     /// The newest.
     pub shown: Arc<Shown>,
     rate: Rate,
@@ -71,9 +74,16 @@ pub struct Shown {
     pub jpeg: Bytes,
     /// When it came.
     pub received: Instant,
+    /// When it was captured, microseconds since 1970 by this machine's clock, as far as [`Shown::age`] is known.
+    pub captured_at_us: i64,
 }
 
 impl Shown {
+    fn now(header: FrameHeader, jpeg: Bytes) -> Shown {
+        let captured_at_us = Stamp::now().unix_us().saturating_sub_unsigned(header.age_us);
+        Shown { header, jpeg, received: Instant::now(), captured_at_us }
+    }
+
     /// How long ago it was captured: what it took to be sent, by the agent's clock, and what passed here since. The
     /// way between is not in it, because the two clocks need not agree.
     #[must_use]
@@ -96,6 +106,12 @@ impl Current {
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.reading.age_ms) + self.received.elapsed()
+    }
+
+    /// It is no longer a current value.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.age() > Duration::from_millis(self.reading.stale_after_ms)
     }
 }
 
@@ -186,7 +202,8 @@ impl Agent {
     /// True when the camera is new.
     fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> bool {
         let name = header.camera.clone();
-        let shown = Arc::new(Shown { header, jpeg, received: Instant::now() });
+        let shown = Arc::new(Shown::now(header, jpeg));
+        let bytes = shown.jpeg.len() as u64;
         if let Some(camera) = self.cameras.get_mut(&name) {
             let known = &camera.shown.header;
             // Over another link already, or later than a newer one.
@@ -195,13 +212,14 @@ impl Agent {
                 return false;
             }
             camera.number += 1;
+            camera.bytes += bytes;
             camera.rate.count();
             camera.shown = shown;
             return false;
         }
         let new = self.cameras.len() < MOST_CAMERAS;
         if new {
-            self.cameras.insert(name, Camera { number: 1, shown, rate: Rate::default() });
+            self.cameras.insert(name, Camera { number: 1, bytes, shown, rate: Rate::default() });
         }
         new
     }

@@ -37,6 +37,20 @@ pub enum Malformed {
     Base64,
 }
 
+impl Malformed {
+    /// What is wrong, in a word for counting.
+    #[must_use]
+    pub fn part(&self) -> &'static str {
+        match self {
+            Malformed::Parts(_) => "parts",
+            Malformed::Header(_) => "header",
+            Malformed::Version(_) => "version",
+            Malformed::Jpeg => "jpeg",
+            Malformed::Base64 => "base64",
+        }
+    }
+}
+
 impl From<serde_json::Error> for Malformed {
     fn from(error: serde_json::Error) -> Malformed {
         Malformed::Header(error.to_string())

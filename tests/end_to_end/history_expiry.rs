@@ -24,8 +24,8 @@ fn rows(path: &Path, table: &str) -> i64 {
 }
 
 fn keeping(bench: &Bench, clock: &Clock, keep: &str) -> Receiver {
-    let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[history]\nkeep = \"{keep}\"");
-    bench.receiver_of(clock.watchpost(), &link)
+    let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
+    bench.receiver_by(clock.watchpost(), &format!("{link}[history]\nkeep = \"{keep}\"\n"))
 }
 
 #[test]

@@ -73,3 +73,11 @@ mod spool_faults;
 /// Network cameras: four at once, killed, silent, and quicker than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;
+/// Who may see the page and its API, and what becomes of those who may not.
+mod web_access;
+/// Cameras switched and looked at over the API.
+mod web_cameras;
+/// Requests that nobody would make, 2,000 or as many as `WATCHPOST_HOSTILE` says.
+mod web_hostile;
+/// What Prometheus is told.
+mod web_metrics;

@@ -12,13 +12,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use crate::harness::{Bench, Board, PATIENCE, Program, Receiver, free_port};
 
 /// Debian's chromium, driven as by a person.
-struct Browser {
-    client: Client,
+pub struct Browser {
+    pub client: Client,
     _driver: Program,
 }
 
 impl Browser {
-    async fn open(bench: &Bench, page: &str) -> Browser {
+    pub async fn open(bench: &Bench, page: &str) -> Browser {
         let port = free_port();
         let driver = Program::start(Command::new("chromedriver").arg(format!("--port={port}")));
         driver.says("chromedriver is ready", |line| line.contains("started successfully").then_some(()));
@@ -44,7 +44,7 @@ impl Browser {
     }
 
     /// Waits until an element is there.
-    async fn sees(&self, css: &str) {
+    pub async fn sees(&self, css: &str) {
         let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
         assert!(found.is_ok(), "no {css} on the page: {}", self.client.source().await.unwrap_or_default());
     }
@@ -63,7 +63,7 @@ impl Browser {
         element.attr(name).await.expect(name).unwrap_or_default()
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         self.client.close().await.expect("it closes");
     }
 }

@@ -1,13 +1,13 @@
 //! The page's files, all of them: nothing is loaded from elsewhere.
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use super::Site;
 
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("/", include_str!("page/index.html")),
     ("/page.css", include_str!("page/page.css")),
     ("/icon.svg", include_str!("page/icon.svg")),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 17] = [
     ("/large.js", include_str!("page/large.js")),
     ("/layout.js", include_str!("page/layout.js")),
     ("/link.js", include_str!("page/link.js")),
+    ("/login.css", include_str!("page/login.css")),
     ("/page.js", include_str!("page/page.js")),
     ("/ports.js", include_str!("page/ports.js")),
     ("/readings.js", include_str!("page/readings.js")),
@@ -38,11 +39,5 @@ fn asset(path: &str, text: &'static str) -> Response {
         Some((_, "svg")) => "image/svg+xml",
         _ => "text/html; charset=utf-8",
     };
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CACHE_CONTROL, "no-cache"),
-        (CONTENT_SECURITY_POLICY, "default-src 'self'; frame-ancestors 'none'"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, text).into_response()
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], text).into_response()
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::stream;
@@ -17,7 +17,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Site;
-use super::readings::{Refusal, id, reader, times};
+use super::answer::Refusal;
+use super::readings::{id, reader, times};
 use crate::receiver::history::{Export, Reader, Row};
 
 pub(super) fn routes() -> Router<Site> {
@@ -51,12 +52,7 @@ async fn export(site: Site, asked: Result<Query<Asked>, QueryRejection>, form: F
         Some((sending, text)) => sending.next(text).await.map(Some),
         None => Ok(None),
     });
-    let headers = [
-        (CONTENT_TYPE, form.kind()),
-        (CONTENT_DISPOSITION, form.disposition()),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = [(CONTENT_TYPE, form.kind()), (CONTENT_DISPOSITION, form.disposition())];
     Ok((headers, Body::from_stream(parts)).into_response())
 }
 

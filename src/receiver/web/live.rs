@@ -10,19 +10,17 @@ use anyhow::Result;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::access::is_own_page;
+use super::access::Role;
 use super::{Site, tell};
-use crate::receiver::history::Reader;
-use crate::receiver::wall::{Shown, Wall};
+use crate::name::Name;
+use crate::receiver::wall::Shown;
 
 /// Readings and states are told at most and at least this often.
 const OFTENEST: Duration = Duration::from_millis(50);
@@ -38,16 +36,13 @@ pub(super) fn routes() -> Router<Site> {
     Router::new().route("/live", get(live))
 }
 
-async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    if !is_own_page(&headers) {
-        return (StatusCode::FORBIDDEN, "only watchpost's own page may connect here\n").into_response();
-    }
-    let tasks = site.tasks.clone();
+async fn live(State(site): State<Site>, role: Role, upgrade: WebSocketUpgrade) -> Response {
+    let (viewers, shutdown) = (site.viewers.clone(), site.shutdown.clone());
     upgrade.max_message_size(LONGEST_ANSWER).on_upgrade(move |socket| {
-        tasks.track_future(async move {
-            let mut viewer = Viewer { socket, wall: site.wall, history: site.history, sent: HashMap::new() };
+        viewers.track_future(async move {
+            let mut viewer = Viewer { socket, site, role, sent: HashMap::new() };
             tokio::select! {
-                () = site.shutdown.cancelled() => viewer.part().await,
+                () = shutdown.cancelled() => viewer.part().await,
                 // An error is a viewer that has left.
                 _ = viewer.run() => {}
             }
@@ -57,9 +52,9 @@ async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUp
 
 struct Viewer {
     socket: WebSocket,
-    wall: watch::Receiver<Wall>,
-    history: Result<Reader, String>,
-    sent: HashMap<String, Sent>,
+    site: Site,
+    role: Role,
+    sent: HashMap<(Name, Name), Sent>,
 }
 
 /// Of one camera: the number of the last frame sent, and whether the viewer has it on its screen.
@@ -80,18 +75,22 @@ impl Viewer {
         let mut told = None;
         let mut told_at = Instant::now();
         loop {
-            for frame in self.due() {
-                self.socket.send(Frame::Binary(frame)).await?;
+            for camera in self.due() {
+                // One after the other, so that each is the newest when it is its turn, and a slow viewer occupies
+                // little.
+                if let Some(frame) = self.picture(&camera) {
+                    self.socket.send(Frame::Binary(frame)).await?;
+                }
             }
-            let edition = self.wall.borrow().edition;
+            let edition = self.site.wall.borrow().edition;
             let wait = if told == Some(edition) { SELDOMEST } else { OFTENEST };
             if told.is_none() || told_at.elapsed() >= wait {
                 (told, told_at) = (Some(edition), Instant::now());
-                let text = tell::wall(&self.wall.borrow(), &self.history).to_string();
+                let text = tell::wall(&self.site, self.role).to_string();
                 self.socket.send(Frame::Text(text.into())).await?;
             }
             tokio::select! {
-                changed = self.wall.changed() => changed?,
+                changed = self.site.wall.changed() => changed?,
                 () = sleep_until(told_at + wait) => {}
                 answer = self.socket.recv() => match answer {
                     Some(Ok(Frame::Text(text))) => self.hear(&text),
@@ -109,25 +108,34 @@ impl Viewer {
 
     fn hear(&mut self, text: &str) {
         let answer = serde_json::from_str::<Answer>(text).ok();
-        if let Some(sent) = answer.and_then(|answer| self.sent.get_mut(&answer.seen)) {
+        let name = |text: &str| Name::try_from(text.to_owned()).ok();
+        let seen = answer.and_then(|Answer { seen }| {
+            let (agent, camera) = seen.split_once('/')?;
+            Some((name(agent)?, name(camera)?))
+        });
+        if let Some(sent) = seen.and_then(|seen| self.sent.get_mut(&seen)) {
             sent.awaited = false;
         }
     }
 
-    /// The newest frames of the cameras whose last one was drawn.
-    fn due(&mut self) -> Vec<Bytes> {
-        let wall = self.wall.borrow_and_update();
-        let mut frames = Vec::new();
-        for (agent, view) in &wall.agents {
-            for (name, camera) in &view.cameras {
-                let sent = self.sent.entry(format!("{agent}/{name}")).or_default();
-                if !sent.awaited && sent.number != camera.number {
-                    *sent = Sent { number: camera.number, awaited: true };
-                    frames.push(picture(camera.number, &camera.shown));
-                }
-            }
-        }
-        frames
+    /// The cameras whose last frame was drawn and that have another.
+    fn due(&mut self) -> Vec<(Name, Name)> {
+        let wall = self.site.wall.borrow_and_update();
+        let cameras = wall.agents.iter().flat_map(|(agent, view)| {
+            view.cameras.iter().map(move |(name, camera)| ((agent.clone(), name.clone()), camera.number))
+        });
+        let is_due = |(camera, number): &((Name, Name), u64)| {
+            self.sent.get(camera).is_none_or(|sent| !sent.awaited && sent.number != *number)
+        };
+        cameras.filter(is_due).map(|(camera, _)| camera).collect()
+    }
+
+    /// A camera's newest frame, which is now awaited.
+    fn picture(&mut self, which: &(Name, Name)) -> Option<Bytes> {
+        let wall = self.site.wall.borrow();
+        let camera = wall.agents.get(&which.0)?.cameras.get(&which.1)?;
+        self.sent.insert(which.clone(), Sent { number: camera.number, awaited: true });
+        Some(picture(camera.number, &camera.shown))
     }
 }
 

@@ -6,13 +6,13 @@ use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Site;
+use super::answer::{Refusal, json_of};
 use crate::receiver::history::{Ask, NotRead, Reader, Series};
 
 /// Points of a chart, without other words and at most.
@@ -34,9 +34,6 @@ pub(super) fn tell(history: &Result<Reader, String>) -> Value {
     }
 }
 
-/// Why a request has no answer.
-pub(super) struct Refusal(StatusCode, String);
-
 impl From<NotRead> for Refusal {
     fn from(why: NotRead) -> Refusal {
         let status = match why {
@@ -54,21 +51,8 @@ impl From<QueryRejection> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Refusal(status, what) = self;
-        (status, as_json(&json!({ "error": what }))).into_response()
-    }
-}
-
 fn bad(what: String) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, what)
-}
-
-fn as_json(value: &Value) -> Response {
-    let headers =
-        [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, value.to_string()).into_response()
 }
 
 pub(super) fn reader(site: &Site) -> Result<Reader, Refusal> {
@@ -87,7 +71,7 @@ async fn series(State(site): State<Site>) -> Result<Response, Refusal> {
             "unit": series.unit, "first_us": first_us, "last_us": last_us,
         })
     };
-    Ok(as_json(&json!({ "series": series.iter().map(told).collect::<Vec<_>>() })))
+    Ok(json_of(&json!({ "series": series.iter().map(told).collect::<Vec<_>>() })))
 }
 
 #[derive(Deserialize)]
@@ -114,7 +98,7 @@ async fn chart(
     })?;
     let chart = reader(&site)?.chart(Ask { series, from_us, to_us, points }).await?;
     let points: Vec<_> = chart.points.iter().map(|point| (point.at_us, point.min, point.max, point.mean)).collect();
-    Ok(as_json(&json!({
+    Ok(json_of(&json!({
         "series": series, "from_us": from_us, "to_us": to_us, "step_us": chart.step_us, "points": points,
     })))
 }

@@ -2,21 +2,33 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::readings;
+use super::access::Role;
+use super::answer::json_of;
+use super::{Site, readings};
 use crate::name::Name;
-use crate::receiver::history::Reader;
+use crate::receiver::commands::Commands;
 use crate::receiver::port::{Port, refusals};
-use crate::receiver::wall::{Agent, Camera, Wall};
+use crate::receiver::wall::{Agent, Camera};
 use crate::wire::PartStatus;
 
-pub(super) fn wall(wall: &Wall, history: &Result<Reader, String>) -> Value {
-    let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent)).collect();
-    json!({ "type": "wall", "agents": agents, "history": readings::tell(history) })
+pub(super) fn routes() -> Router<Site> {
+    let tell = async |State(site): State<Site>, role: Role| json_of(&wall(&site, role));
+    Router::new().route("/api/wall", get(tell))
 }
 
-fn tell_agent(name: &Name, agent: &Agent) -> Value {
+/// What the wall shows to whoever has this role.
+pub(super) fn wall(site: &Site, role: Role) -> Value {
+    let wall = site.wall.borrow();
+    let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent, &site.commands)).collect();
+    json!({ "type": "wall", "role": role, "login": site.access.asks(), "agents": agents, "history": readings::tell(&site.history) })
+}
+
+fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     let for_ms = |part: &PartStatus| {
         let since_told = agent.status.as_ref().map(|(_, came)| came.elapsed().as_millis() as u64);
         part.for_ms.saturating_add(since_told.unwrap_or(0))
@@ -35,7 +47,7 @@ fn tell_agent(name: &Name, agent: &Agent) -> Value {
             json!({
                 "name": name, "up": part.is_none_or(|part| part.up), "for_ms": part.map(for_ms),
                 "source": part.map_or("", |part| &part.source), "cause": part.map_or("", |part| &part.cause),
-                "fps": camera.map(Camera::fps),
+                "fps": camera.map(Camera::fps), "settings": part.and_then(|part| part.settings),
                 "width": header.map(|header| header.width), "height": header.map(|header| header.height),
             })
         })
@@ -56,9 +68,20 @@ fn tell_agent(name: &Name, agent: &Agent) -> Value {
             })
         })
         .collect();
+    let links: Vec<_> =
+        status.iter().flat_map(|status| &status.links).map(|part| tell_part(part, for_ms(part))).collect();
+    let spool = status.and_then(|status| status.spool.as_ref()).map(|part| tell_part(part, for_ms(part)));
     json!({
         "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
-        "cameras": cameras, "ports": ports, "readings": readings,
+        "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
+        "readings": readings,
+    })
+}
+
+fn tell_part(part: &PartStatus, for_ms: u64) -> Value {
+    json!({
+        "name": part.name, "source": part.source, "up": part.up, "cause": part.cause, "for_ms": for_ms,
+        "counts": part.counts,
     })
 }
 

@@ -84,12 +84,17 @@ impl Bench {
 
     /// A receiver with one link, its page on any free port, printing JSON lines.
     pub fn receiver(&self, link: &str) -> Receiver {
-        self.receiver_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), link)
+        self.receiver_of(&format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"))
+    }
+
+    /// The same with another configuration; `page` is how this machine itself comes to it.
+    pub fn receiver_of(&self, config: &str) -> Receiver {
+        self.receiver_by(Command::new(env!("CARGO_BIN_EXE_watchpost")), config)
     }
 
     /// The same of a program with an environment of its own.
-    pub fn receiver_of(&self, mut command: Command, link: &str) -> Receiver {
-        let config = self.write("receiver.toml", &format!("[[link]]\n{link}\n[web]\nlisten = \"127.0.0.1:0\"\n"));
+    pub fn receiver_by(&self, mut command: Command, config: &str) -> Receiver {
+        let config = self.write("receiver.toml", config);
         self.with_state(&mut command)
             .args(["receive", "--json", "--config"])
             .arg(config)
@@ -97,7 +102,7 @@ impl Bench {
             .arg(self.path("saved"));
         let program = Program::start(&mut command);
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
-        let page = format!("127.0.0.1:{}", program.logs("the page is at http://127.0.0.1:", "/"));
+        let page = program.logs("the page is at http://", "/").replace("0.0.0.0", "127.0.0.1");
         Receiver { program, link, page }
     }
 

@@ -7,6 +7,7 @@ mod clock;
 mod faulty;
 mod fetch;
 pub mod film;
+pub mod http;
 pub mod hub;
 mod kept;
 mod keys;

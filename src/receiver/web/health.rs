@@ -1,0 +1,29 @@
+//! Whether the receiver does its work, for a probe that has no token: nothing else is told.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+use super::Site;
+use super::answer::Refusal;
+
+pub(super) fn routes() -> Router<Site> {
+    Router::new().route("/health", get(health))
+}
+
+async fn health(State(site): State<Site>) -> Response {
+    let causes = causes(&site);
+    if causes.is_empty() {
+        return "ok\n".into_response();
+    }
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, causes.join("; ")).into_response()
+}
+
+/// What keeps the receiver from its work, without names or addresses.
+fn causes(site: &Site) -> Vec<String> {
+    let closed = site.links.iter().filter(|link| link.now().closed).count();
+    let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", site.links.len()));
+    links.into_iter().collect()
+}

@@ -1,0 +1,71 @@
+//! Places for connections: so many, and not all of them for one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A browser has six and its WebSocket; beyond these, others wait for one to end.
+const MOST: usize = 256;
+
+/// Of one address, so that it keeps nobody else out. A proxy in front of the receiver is one address, too.
+const MOST_OF_ONE: usize = 128;
+
+/// All places.
+#[derive(Clone)]
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One that is free.
+pub(super) struct Free {
+    permit: OwnedSemaphorePermit,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One that is taken, until it is dropped.
+pub(super) struct Place {
+    address: IpAddr,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(super) fn new() -> Places {
+        Places { all: Arc::new(Semaphore::new(MOST)), taken: Arc::default() }
+    }
+
+    /// Waits for one.
+    pub(super) async fn free(&self) -> Free {
+        let permit = Arc::clone(&self.all).acquire_owned().await.expect("it is never closed");
+        Free { permit, taken: Arc::clone(&self.taken) }
+    }
+}
+
+impl Free {
+    /// Takes it; none if the address has its share already.
+    pub(super) fn take(self, address: IpAddr) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        if *count == MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Place { address, taken: self.taken, _permit: self.permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}

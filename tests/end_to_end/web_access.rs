@@ -1,0 +1,409 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use fantoccini::Locator;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use crate::harness::http::{Answer, ask, get, post, raw};
+use crate::harness::{Bench, PATIENCE, Receiver, eventually};
+use crate::page::Browser;
+
+impl Bench {
+    /// Makes both tokens in the bench's directory.
+    fn keygen_tokens(&self) -> Output {
+        self.watchpost("keygen").arg("--token").arg("--dir").arg(self.dir.path()).output().expect("it starts")
+    }
+
+    fn token(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("a token").trim().to_owned()
+    }
+
+    /// A receiver that other machines reach, and what it is asked with.
+    pub fn guarded(&self) -> (Receiver, [String; 2]) {
+        if !self.path("web.token").exists() {
+            let made = self.keygen_tokens();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        let dir = self.dir.path().display();
+        let receiver = self.receiver_of(&format!(
+            "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"0.0.0.0:0\"\n\
+             token_file = \"{dir}/web.token\"\nview_token_file = \"{dir}/web-view.token\"\n"
+        ));
+        (receiver, ["web.token", "web-view.token"].map(|name| self.token(name)))
+    }
+
+    pub fn with_camera(&self, receiver: &Receiver) -> crate::harness::Program {
+        self.agent(&format!(
+            "name = \"shed\"\ncamera = [{{ name = \"door\", source = \"pattern\" }}]\n\
+             link = [{{ pattern = \"pair\", connect = \"{}\" }}]",
+            receiver.link
+        ))
+    }
+}
+
+/// Every path that the receiver's source names, with a camera's names in it: a new route is among them by itself.
+pub fn paths() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/receiver/web")];
+    while let Some(dir) = dirs.pop() {
+        for path in fs::read_dir(dir).expect("the source").map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let code = fs::read_to_string(path).expect("source");
+                let texts = code.split('"').filter(|text| text.starts_with('/') && !text.contains([' ', '\n', '\\']));
+                paths.extend(texts.map(|path| path.replace("{agent}", "shed").replace("{camera}", "door")));
+            }
+        }
+    }
+    assert!(paths.len() > 20 && paths.contains("/api/cameras/shed/door/frame.jpg"), "{paths:?}");
+    paths
+}
+
+fn bearer(token: &str) -> (&'static str, String) {
+    ("Authorization", format!("Bearer {token}"))
+}
+
+pub fn with(page: &str, method: &str, path: &str, token: &str, body: &str) -> Answer {
+    let (name, value) = bearer(token);
+    ask(page, method, path, &[(name, &value)], body)
+}
+
+#[tokio::test]
+async fn without_a_token_every_route_is_shut_but_the_login_page_and_the_probe() {
+    let bench = Bench::new();
+    let (receiver, _) = bench.guarded();
+    let _agent = bench.with_camera(&receiver);
+    let page = &receiver.page;
+    eventually("the camera", || receiver.program.said_json(|header| header["camera"] == "door"));
+    let open = ["/login", "/login.css", "/page.css", "/icon.svg", "/health"];
+    for path in paths() {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = ask(page, method, &path, &[], "");
+            if open.contains(&path.as_str()) {
+                assert!([200, 400, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+            } else {
+                assert_eq!(answer.status, 401, "{method} {path}");
+                assert!(!answer.text().contains("shed"), "{}", answer.text());
+            }
+        }
+    }
+    assert_eq!(get(page, "/nowhere").status, 401);
+    assert_eq!(get(page, "/health").text(), "ok\n");
+    let from_a_browser = ask(page, "GET", "/", &[("Accept", "text/html,application/xhtml+xml")], "");
+    assert_eq!((from_a_browser.status, from_a_browser.header("location")), (303, Some("/login")));
+    assert!(connect_async(format!("ws://{page}/live")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_is_for_looking_or_for_switching() {
+    let bench = Bench::new();
+    let (receiver, [control, view]) = bench.guarded();
+    let _agent = bench.with_camera(&receiver);
+    let page = &receiver.page;
+    let wall = |token: &str| with(page, "GET", "/api/wall", token, "").json();
+    eventually("the agent is reached", || (wall(&view)["agents"][0]["control"] == true).then_some(()));
+    eventually("a frame", || {
+        let frame = with(page, "GET", "/api/cameras/shed/door/frame.jpg", &view, "");
+        (frame.status == 200).then_some(())
+    });
+    assert_eq!([&wall(&view)["role"], &wall(&control)["role"]], ["view", "control"]);
+    assert_eq!(with(page, "GET", "/", &view, "").status, 200);
+    let door = "/api/cameras/shed/door";
+    for (path, body) in [(door.to_owned(), "{\"on\":false}"), (format!("{door}/snapshot"), "")] {
+        let refused = with(page, "POST", &path, &view, body);
+        assert_eq!(refused.status, 403, "{}", refused.text());
+        assert!(refused.text().contains("looking only"), "{}", refused.text());
+        assert_eq!(with(page, "POST", &path, &control, body).status, 202);
+    }
+    let mut request = format!("ws://{page}/live").into_client_request().expect("a request");
+    request.headers_mut().insert("authorization", bearer(&view).1.parse().expect("a header"));
+    connect_async(request).await.expect("a WebSocket");
+}
+
+#[test]
+fn a_wrong_token_is_none_however_it_is_said() {
+    let bench = Bench::new();
+    let (receiver, [control, _]) = bench.guarded();
+    let page = &receiver.page;
+    let said = |header: (&str, &str)| ask(page, "GET", "/api/wall", &[header], "").status;
+    for wrong in [
+        String::new(),
+        "Bearer".into(),
+        "Bearer ".into(),
+        format!("Bearer {}", &control[1..]),
+        format!("Bearer {control}x"),
+        format!("Bearer {}", control.to_uppercase()),
+        format!("Basic {control}"),
+        control.clone(),
+    ] {
+        assert_eq!(said(("Authorization", &wrong)), 401, "{wrong}");
+    }
+    assert_eq!(said(("Cookie", &format!("watchpost={control}"))), 401, "the token itself is no cookie");
+    assert_eq!(said(("Cookie", "watchpost=; watchpost")), 401);
+    assert_eq!(said(("X-Token", &control)), 401);
+    assert_eq!(get(page, &format!("/api/wall?token={control}")).status, 401);
+    assert_eq!(said(("Authorization", &format!("bearer  {control} "))), 200);
+    // More wrong ones than people make: each is still answered, and the right one, too.
+    for _ in 0..15 {
+        assert_eq!(said(("Authorization", "Bearer x")), 401);
+    }
+    assert_eq!(said(("Authorization", &format!("Bearer {control}"))), 200);
+    assert!(!receiver.program.log().contains(&control), "a token is in the log");
+}
+
+/// What the login page gives for a token, without what browsers do with it.
+fn cookie(page: &str, token: &str) -> Option<String> {
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let answer = ask(page, "POST", "/login", &[form], &format!("token={token}"));
+    let set = answer.header("set-cookie")?;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
+    for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=31536000"] {
+        assert!(set.split("; ").any(|part| part == attribute), "{set} has no {attribute}");
+    }
+    Some(set.split(';').next().expect("a cookie").to_owned())
+}
+
+#[test]
+fn a_cookie_outlives_the_receiver_and_not_its_token() {
+    let bench = Bench::new();
+    let (mut receiver, [control, view]) = bench.guarded();
+    assert_eq!(cookie(&receiver.page, "wrong"), None);
+    let [for_control, for_view] = [control, view].map(|token| cookie(&receiver.page, &token).expect("a cookie"));
+    let role = |page: &str, cookie: &str| {
+        let answer = ask(page, "GET", "/api/wall", &[("Cookie", &format!("other=1; {cookie}"))], "");
+        (answer.status == 200).then(|| answer.json()["role"].as_str().expect("a role").to_owned())
+    };
+    let roles = [Some("control".to_owned()), Some("view".to_owned())];
+    assert_eq!([role(&receiver.page, &for_control), role(&receiver.page, &for_view)], roles);
+    receiver.program.terminate();
+    let (mut receiver, _) = bench.guarded();
+    assert_eq!([role(&receiver.page, &for_control), role(&receiver.page, &for_view)], roles);
+    receiver.program.terminate();
+    fs::remove_file(bench.path("web.token")).expect("ours");
+    fs::remove_file(bench.path("web-view.token")).expect("ours");
+    let (receiver, _) = bench.guarded();
+    assert_eq!([role(&receiver.page, &for_control), role(&receiver.page, &for_view)], [None, None]);
+}
+
+#[test]
+fn pages_of_others_and_names_of_others_get_nothing() {
+    let bench = Bench::new();
+    let open = bench.pair_receiver();
+    let port = open.page.rsplit_once(':').expect("a port").1;
+    let local = format!("localhost:{port}");
+    let host = |host: &str| ask(&open.page, "GET", "/api/wall", &[("Host", host)], "").status;
+    for (name, status) in [
+        (local.as_str(), 200),
+        ("localhost", 200),
+        ("127.0.0.1:9999", 200),
+        ("[::1]:8080", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example:80", 403),
+        ("10.0.0.1", 403),
+        ("", 403),
+    ] {
+        assert_eq!(host(name), status, "{name}");
+    }
+    assert_eq!(raw(&open.page, b"GET /api/wall HTTP/1.0\r\n\r\n").expect("an answer").status, 403);
+
+    let guarded_bench = Bench::new();
+    let (guarded, [control, _]) = guarded_bench.guarded();
+    let token = bearer(&control).1;
+    let answered = |page: &str, path: &str, headers: &[(&str, &str)]| {
+        let all = [&[("Authorization", token.as_str())], headers].concat();
+        ask(page, "POST", path, &all, "{\"on\":true}").status
+    };
+    for (page, name) in [(&open.page, "localhost"), (&guarded.page, "cameras.example:8080")] {
+        for (origin, status) in [
+            (format!("http://{name}"), 404),
+            (format!("https://{name}"), 404),
+            (format!("http://{name}.evil.example"), 403),
+            ("http://evil.example".to_owned(), 403),
+            (format!("ftp://{name}"), 403),
+            ("null".to_owned(), 403),
+        ] {
+            let headers = [("Host", name), ("Origin", origin.as_str())];
+            assert_eq!(answered(page, "/api/cameras/shed/door", &headers), status, "{origin} to {name}");
+        }
+        // A picture of ours in a page of theirs, and a link from there.
+        for (mode, status) in [("no-cors", 403), ("navigate", 404)] {
+            let headers = [("Host", name), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode)];
+            assert_eq!(answered(page, "/api/cameras/shed/door", &headers), status, "{mode} to {name}");
+        }
+    }
+}
+
+#[test]
+fn each_answer_says_that_it_is_for_this_page_alone() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    for path in ["/", "/page.js", "/api/wall", "/metrics", "/health", "/nowhere", "/api/cameras/a/b/frame.jpg"] {
+        let answer = get(&receiver.page, path);
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
+        let is_ours = path == "/" || path == "/page.js";
+        assert_eq!(answer.header("cache-control"), Some(if is_ours { "no-cache" } else { "no-store" }), "{path}");
+        if answer.status >= 400 {
+            assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
+            assert!(answer.json()["error"].is_string(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
+    let bench = Bench::new();
+    let made = bench.keygen_tokens();
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let control = bench.token("web.token");
+    assert!(control.len() >= 43 && control != bench.token("web-view.token"), "{control}");
+    assert!(!said.contains(&control), "a token is on the screen");
+    for name in ["web.token", "web-view.token"] {
+        let file = fs::metadata(bench.path(name)).expect("a file");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+    // What it says to write is right.
+    let table = said.split("\n\n").find(|part| part.contains("[web]")).expect("a table");
+    let table = table.replace("0.0.0.0:8080", "0.0.0.0:0");
+    let receiver = bench.receiver_of(&format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{table}\n"));
+    assert_eq!(with(&receiver.page, "GET", "/api/wall", &control, "").status, 200);
+
+    let again = bench.keygen_tokens();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+    assert_eq!(bench.token("web.token"), control);
+
+    let token = bench.path("web.token");
+    let write = |text: &str, mode: u32| {
+        fs::write(&token, text).expect("a file");
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let good = "x".repeat(32);
+    for (text, mode, words) in [
+        (good.as_str(), 0o640, "`chmod 600 "),
+        (&good[1..], 0o600, "at least 32"),
+        ("", 0o600, "`watchpost keygen --token` makes one"),
+        (&format!("{good} {good}"), 0o600, "one word"),
+        (&bench.token("web-view.token"), 0o600, "hold the same token"),
+    ] {
+        write(text, mode);
+        let said = refused(
+            &bench,
+            &format!(
+                "[web]\ntoken_file = \"{}\"\nview_token_file = \"{}\"\n",
+                token.display(),
+                bench.path("web-view.token").display()
+            ),
+        );
+        assert!(said.contains(words), "{said} does not say {words:?}");
+        assert!(text.is_empty() || !said.contains(text), "a token is on the screen: {said}");
+    }
+    let said = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
+    assert!(said.contains("/nowhere/web.token"), "{said}");
+}
+
+/// What is said of a receiver's configuration, by the command that runs it and by the one that checks it.
+fn refused(bench: &Bench, web: &str) -> String {
+    let config = bench.path("wrong.toml");
+    fs::write(&config, format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{web}")).expect("a file");
+    let run = bench.watchpost("receive").arg("--config").arg(&config).output().expect("it starts");
+    assert_eq!(run.status.code(), Some(1), "{web}");
+    let check = bench.watchpost("check").arg("--config").arg(&config).output().expect("it starts");
+    assert_eq!(check.status.code(), Some(1), "{web}");
+    String::from_utf8_lossy(&run.stderr).into_owned()
+}
+
+#[test]
+fn a_page_that_others_reach_needs_a_token() {
+    let bench = Bench::new();
+    for (web, line, words) in [
+        ("listen = \"0.0.0.0:8080\"", 5, "`watchpost keygen --token`"),
+        ("listen = \"[::]:8080\"", 5, "127.0.0.1:8080"),
+        ("token_file = \"web.token\"", 5, "whole path"),
+        ("view_token_file = \"/etc/watchpost/web-view.token\"", 5, "`token_file = …`"),
+        ("tokenfile = \"x\"", 5, "did you mean `token_file`?"),
+    ] {
+        let said = refused(&bench, &format!("[web]\n{web}\n"));
+        assert!(said.contains(&format!("line {line}: ")) && said.contains(words), "{said}");
+    }
+}
+
+/// Connections that say nothing take places and lose them; meanwhile they keep nobody else out.
+#[tokio::test]
+async fn silent_connections_are_closed_and_keep_nobody_out() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let before = receiver.program.memory();
+    let start = Instant::now();
+    let mut silent = Vec::new();
+    for number in 0..400 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Another address of this machine, as if it were another machine.
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is ours");
+        let mut stream = socket.connect(receiver.page.parse().expect("an address")).await.expect("the page's port");
+        if number % 2 == 0 {
+            let _ = stream.write_all(b"GET /api/wall HTTP/1.1\r\nHost: local").await;
+        }
+        silent.push(stream);
+    }
+    assert_eq!(get(&receiver.page, "/api/wall").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(8), "they had to be closed before");
+    let more = receiver.program.memory().saturating_sub(before);
+    assert!(more < 32 << 20, "{} MiB more", more >> 20);
+    let mut rest = Vec::new();
+    timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await.expect("it is closed in time").expect("it is closed");
+}
+
+#[test]
+fn whoever_promises_a_body_and_sends_none_is_not_waited_for() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let head =
+        "POST /api/cameras/shed/door HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{";
+    let answer = raw(&receiver.page, head.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 408);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_once_in_a_browser() {
+    let bench = Bench::new();
+    let (receiver, [control, _]) = bench.guarded();
+    let browser = Browser::open(&bench, &receiver.page).await;
+    let enter = async |token: &str| {
+        let field = browser.client.find(Locator::Id("token")).await.expect("a field");
+        field.send_keys(token).await.expect("it is typed");
+        browser.client.find(Locator::Css("button")).await.expect("a button").click().await.expect("it is pressed");
+    };
+    browser.sees("body.login form").await;
+    enter("not the token").await;
+    browser.sees("#wrong[role=alert]").await;
+    enter(&control).await;
+    browser.sees("body[data-connection=live]").await;
+    let url = browser.client.current_url().await.expect("an address");
+    assert_eq!((url.path(), url.query()), ("/", None));
+    let run = async |script: &str| browser.client.execute(script, vec![]).await.expect(script);
+    assert_eq!(run("return document.cookie").await, json!(""), "a script sees the cookie");
+    browser.client.refresh().await.expect("the page");
+    browser.sees("body[data-connection=live]").await;
+    let leave = "return fetch('/logout', { method: 'POST' }).then(answer => answer.ok)";
+    assert_eq!(run(leave).await, json!(true));
+    browser.client.refresh().await.expect("the page");
+    browser.sees("body.login form").await;
+    assert_eq!(post(&receiver.page, "/logout", "").status, 401);
+    browser.close().await;
+}
