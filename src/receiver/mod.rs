@@ -3,12 +3,13 @@
 //! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
 //! time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
 //! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
-//! need not send them again (`replies.rs`).
+//! need not send them again (`replies.rs`). Frames are recorded (`recorder/`).
 
 mod complaint;
 pub mod history;
 pub mod intake;
 pub mod port;
+pub mod recorder;
 mod replies;
 pub mod save;
 pub mod wall;
@@ -32,6 +33,7 @@ use crate::link::{Link, Opening, Pattern};
 use crate::wire::Tally;
 use history::History;
 use intake::Intake;
+use recorder::Recorder;
 use wall::Wall;
 
 /// Lines that wait for whoever reads them; more are dropped and counted.
@@ -54,6 +56,7 @@ pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
     history: Option<History>,
+    recorder: Option<Recorder>,
 }
 
 impl Receiver {
@@ -85,7 +88,8 @@ impl Receiver {
             Some(history) => open_history(history, links.len()).await?,
             None => None,
         };
-        Ok(Receiver { links, page, history })
+        let recorder = config.record.as_ref().map_or(Ok(None), open_recorder)?;
+        Ok(Receiver { links, page, history, recorder })
     }
 
     /// Where the page is.
@@ -112,7 +116,11 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         let followers_end = CancellationToken::new();
         let mut followers = JoinSet::new();
-        followers.spawn(web::serve(self.page, wall.subscribe(), followers_end.clone()));
+        let library = self.recorder.as_ref().map(Recorder::library);
+        followers.spawn(web::serve(self.page, wall.subscribe(), library, followers_end.clone()));
+        if let Some(recorder) = &self.recorder {
+            followers.spawn(recorder.captions().follow(wall.subscribe(), followers_end.clone()));
+        }
         if let Some(dir) = also.save {
             followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
         }
@@ -123,7 +131,9 @@ impl Receiver {
         });
         let mut feeds = self.history.iter_mut().flat_map(History::feeds).collect::<Vec<_>>().into_iter();
         for (inlet, link) in self.links {
-            let intake = Intake { inlet, link, wall: wall.clone(), lines: lines.clone(), history: feeds.next() };
+            let (wall, lines, history) = (wall.clone(), lines.clone(), feeds.next());
+            let recorder = self.recorder.as_ref().map(Recorder::feed);
+            let intake = Intake { inlet, link, wall, lines, history, recorder };
             tasks.spawn(intake.run(shutdown.clone()));
         }
         drop(lines);
@@ -150,9 +160,19 @@ impl Receiver {
             }
         }
         followers_end.cancel();
-        if let Some(history) = self.history {
-            history.end().await;
-        }
+        let (history, recorder) = (self.history, self.recorder);
+        tokio::join!(
+            async {
+                if let Some(history) = history {
+                    history.end().await;
+                }
+            },
+            async {
+                if let Some(recorder) = recorder {
+                    recorder.end().await;
+                }
+            },
+        );
         // Lines that nobody takes would keep their printer for ever.
         while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
             failed = failed.or(ended?.err());
@@ -176,6 +196,15 @@ async fn open_history(config: &config::History, links: usize) -> Result<Option<H
     }
     warn!("history: no reading is kept, because {trouble}; [history] path = … names another file");
     Ok(None)
+}
+
+/// Without a place for recordings the receiver still shows what comes.
+fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
+    let Some(dir) = config.place() else {
+        warn!("recorder: nothing is recorded, because this user has no home; [record] dir = … says where");
+        return Ok(None);
+    };
+    Ok(Some(Recorder::open(config, dir).context("cannot record")?))
 }
 
 /// Prints lines until there are no more or nobody reads them.

@@ -4,6 +4,7 @@
 //! has drawn it. A slow tab gets fewer frames, never older ones.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::access::is_own_page;
 use super::{Site, tell};
+use crate::receiver::recorder::Library;
 use crate::receiver::wall::{Shown, Wall};
 
 /// Readings and states are told at most and at least this often.
@@ -44,7 +46,7 @@ async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUp
     let tasks = site.tasks.clone();
     upgrade.max_message_size(LONGEST_ANSWER).on_upgrade(move |socket| {
         tasks.track_future(async move {
-            let mut viewer = Viewer { socket, wall: site.wall, sent: HashMap::new() };
+            let mut viewer = Viewer { socket, wall: site.wall, library: site.library, sent: HashMap::new() };
             tokio::select! {
                 () = site.shutdown.cancelled() => viewer.part().await,
                 // An error is a viewer that has left.
@@ -57,6 +59,7 @@ async fn live(State(site): State<Site>, headers: HeaderMap, upgrade: WebSocketUp
 struct Viewer {
     socket: WebSocket,
     wall: watch::Receiver<Wall>,
+    library: Option<Arc<Library>>,
     sent: HashMap<String, Sent>,
 }
 
@@ -85,7 +88,7 @@ impl Viewer {
             let wait = if told == Some(edition) { SELDOMEST } else { OFTENEST };
             if told.is_none() || told_at.elapsed() >= wait {
                 (told, told_at) = (Some(edition), Instant::now());
-                let text = tell::wall(&self.wall.borrow()).to_string();
+                let text = tell::wall(&self.wall.borrow(), self.library.as_deref()).to_string();
                 self.socket.send(Frame::Text(text.into())).await?;
             }
             tokio::select! {

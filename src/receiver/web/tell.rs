@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 
 use crate::name::Name;
 use crate::receiver::port::{Port, refusals};
+use crate::receiver::recorder::Library;
 use crate::receiver::wall::{Agent, Camera, Wall};
 use crate::wire::PartStatus;
 
-pub(super) fn wall(wall: &Wall) -> Value {
+pub(super) fn wall(wall: &Wall, library: Option<&Library>) -> Value {
+    let recorder = library.map(Library::state).unwrap_or_default();
     let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent)).collect();
-    json!({ "type": "wall", "agents": agents })
+    json!({
+        "type": "wall", "recorder": { "on": recorder.on, "cause": recorder.cause }, "agents": agents,
+    })
 }
 
 fn tell_agent(name: &Name, agent: &Agent) -> Value {
