@@ -154,4 +154,33 @@ mod tests {
             assert!(read(wrong).is_err_and(|text| text.contains("cannot be a name")), "{wrong}");
         }
     }
+
+    #[derive(Deserialize)]
+    struct File {
+        record: Spanned<Table>,
+    }
+
+    fn check(text: &str) -> Result<Option<Record>, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        Record::check(file.record).map_err(|fault| fault.what)
+    }
+
+    #[test]
+    fn an_empty_table_records_everything_and_what_makes_no_sense_is_refused() {
+        let usual = check("[record]").expect("a table").expect("on");
+        assert!(usual.fps.is_none() && usual.cameras.is_empty());
+        assert_eq!((usual.keep.to_string(), usual.max_size.to_string()), ("7d".to_owned(), "10 GB".to_owned()));
+        assert!(check("[record]\noff = true").expect("a table").is_none());
+        for (line, what) in [
+            ("dir = \"recordings\"", "not a whole path; write for example"),
+            ("max_size = \"10 kB\"", "holds next to nothing; write at least \"1.0 MB\""),
+            ("segment = \"10ms\"", "is no use; write \"1s\" to \"6h\""),
+            ("segment = \"1d\"", "is no use; write \"1s\" to \"6h\""),
+            ("fps = 0", "not a frame rate"),
+            ("cameras = [\"a/b/c\"]", "cannot be a name"),
+        ] {
+            let told = check(&format!("[record]\n{line}")).expect_err("wrong");
+            assert!(told.contains(what), "{line}: {told}");
+        }
+    }
 }

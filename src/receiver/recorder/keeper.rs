@@ -110,7 +110,7 @@ impl Keeper {
             .map_err(Trouble::from);
         let claimed = file.and_then(|file| match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Trouble::InUse(self.dir.clone())),
+            Err(TryLockError::WouldBlock) => Err(Trouble::InUse),
             Err(TryLockError::Error(error)) => Err(error.into()),
         });
         match claimed {
