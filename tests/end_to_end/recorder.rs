@@ -415,6 +415,21 @@ fn only_what_is_wanted_is_recorded_at_the_rate_that_is_wanted() {
 }
 
 #[test]
+fn at_a_low_rate_a_file_goes_on_between_frames() {
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let mut receiver = recording(&bench, "fps = 0.25");
+    let mut sender = Sender::new(&receiver.link, "door");
+    sender.sends_all(&jpegs, 400);
+    eventually("frames", || (frames_in(&bench) >= 4).then_some(()));
+    receiver.program.terminate();
+    let files = files(&bench, "door");
+    assert_eq!(files.len(), 1, "{files:?}");
+    let intervals: Vec<i64> = times(&files[0]).windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(intervals.len() >= 3 && intervals.iter().all(|us| us.abs_diff(4_000_000) < 1_500_000), "{intervals:?}");
+}
+
+#[test]
 fn another_receiver_leaves_the_directory_alone() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);

@@ -247,7 +247,8 @@ impl Camera {
         let open = segment.open?;
         // How long the last frame is shown is not known, but it is no longer than a gap.
         let last_us = open.end_us() + self.interval_us.clamp(MS, library::GAP_US);
-        let end_us = next_us.filter(|next| (open.start_us..=last_us + library::GAP_US).contains(next));
+        let longest_us = library::GAP_US.max(2 * self.interval_us);
+        let end_us = next_us.filter(|next| (open.start_us..=open.end_us() + longest_us).contains(next));
         let duration_ms = (end_us.unwrap_or(last_us) - open.start_us) / MS;
         Some(Closed { camera: self.name.clone(), open, duration_ms: duration_ms as u64 })
     }
@@ -293,8 +294,11 @@ impl Segment {
     fn fit(&mut self, came: &Came, limits: Limits, interval_us: i64) -> Fit {
         let header = &came.shown.header;
         let is_same = self.size == (header.width, header.height) && self.boot == header.boot;
+        // Those that came count, not those that the rate leaves over.
+        let before_us = self.timing.last_us;
+        self.received = came.shown.received;
         let Some(at_us) = self.timing.of(came).filter(|_| is_same) else { return Fit::Other };
-        if at_us - self.last_us > library::GAP_US.max(2 * interval_us) {
+        if at_us - before_us > library::GAP_US.max(2 * interval_us) {
             return Fit::Other;
         }
         let is_large = self.open.as_ref().is_some_and(|open| open.whole().end > limits.largest);

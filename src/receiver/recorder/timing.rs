@@ -21,7 +21,8 @@ const LONGEST_AGE_US: i64 = 86_400_000_000;
 #[derive(Debug)]
 pub(super) struct Timing {
     offset_us: i64,
-    last_us: i64,
+    /// The time of the last frame that came.
+    pub(super) last_us: i64,
     late: Option<Instant>,
 }
 
