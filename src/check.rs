@@ -124,6 +124,7 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
         Some((Some(file), keep)) => (file.display().to_string(), format!("every reading is kept, for {keep}")),
     };
     meaning.line("history", &place, &what, "");
+    describe_record(receiver, &mut meaning);
     meaning
 }
 
@@ -139,6 +140,26 @@ fn describe_web(web: &Web, meaning: &mut Meaning) {
         meaning.errors += 1;
         meaning.remark("error", &format!("{error:#}"));
     }
+}
+
+fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
+    let Some(record) = &receiver.record else {
+        meaning.line("record", "off", "no frame is kept; a [record] table keeps them", "");
+        return;
+    };
+    let Some(dir) = record.place() else {
+        meaning.line("record", "nowhere", "this user has no home; [record] dir = … says where", "");
+        return;
+    };
+    let which = match record.cameras.len() {
+        0 => "every camera".to_owned(),
+        1 => "one camera".to_owned(),
+        number => format!("{number} cameras"),
+    };
+    let rate = record.fps.map_or("every frame".to_owned(), |fps| format!("{} frames a second at most", fps.get()));
+    let what =
+        format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
+    meaning.line("record", &dir.display().to_string(), &what, "");
 }
 
 impl Meaning {

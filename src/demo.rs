@@ -56,6 +56,7 @@ async fn open_receiver() -> Result<Receiver> {
     config.links[0].end = config::End::Bind(config::Address::any_local_port());
     // What it measures is made up, and nothing to be found beside what was measured.
     config.history = None;
+    config.record = None;
     if let Ok(receiver) = Receiver::open(config.clone()).await {
         return Ok(receiver);
     }

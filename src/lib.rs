@@ -5,7 +5,7 @@
 //! ```text
 //! boards  ─ serial ─┐                                                   ┌─ wall (newest frames and readings) ─ web page
 //!                   ├─ state + spool ─┐                                 ├─ history (every reading)
-//! cameras ─ capture ┴ encode ─ newest ┴─ wire ─ link ~~~~ link ─ wire ─ intake ─┴─ save, json lines
+//! cameras ─ capture ┴ encode ─ newest ┴─ wire ─ link ~~~~ link ─ wire ─ intake ─┴─ recorder, save, json lines
 //!                  agent                                               receiver
 //! ```
 //!
@@ -35,7 +35,7 @@
 //! - [`link`]: a ZeroMQ socket for tokio tasks, and who may come to it. Knows no message.
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
-//! - [`receiver`]: links in, the wall, the page and the history out. Never names the agent.
+//! - [`receiver`]: links in, the wall, the page, the history and recordings out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
 //! - [`keygen`]: makes a key pair, or tokens, and says where they belong.
@@ -49,12 +49,13 @@
 //! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames, the readings and
 //! the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in between. libzmq
 //! adds two threads a link, each link's own, so that a name server that does not answer one is no trouble of another. Disks
-//! hang, too: the spool and the history have a thread each, and nobody waits for them but who wants something of theirs.
+//! hang, too: the spool and the history have a thread each, the recorder has
+//! two, and nobody waits for them but who wants something of theirs.
 //!
 //! # Deliberately absent
 //!
-//! No trait objects for cameras, links and formats: the sets are closed, enums delegate. No channels of frames: a queue
-//! is where a picture grows old. No module for errors, types or helpers: each lives beside what returns or uses it.
+//! No trait objects for cameras, links and formats: the sets are closed, enums delegate. No channels of frames but
+//! the recorder's, which wants them all: a queue is where a picture grows old. No module for errors, types or helpers: each lives beside what returns or uses it.
 
 pub mod name;
 pub mod clock;

@@ -13,6 +13,7 @@ mod link;
 mod period;
 mod quantity;
 mod receiver;
+mod record;
 mod spool;
 mod storage;
 mod view;
@@ -29,6 +30,7 @@ pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use period::Period;
 pub use quantity::Quantity;
 pub use receiver::{History, Receiver};
+pub use record::{Record, Recorded};
 pub use spool::Spool;
 pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
@@ -39,7 +41,7 @@ pub use web::Web;
 pub enum Either {
     /// The agent's.
     Agent(Agent),
-    /// The receiver's: it has links, perhaps a page and a history, and nothing else.
+    /// The receiver's: it has links, perhaps a page, a history and recordings, and nothing else.
     Receiver(Receiver),
 }
 
@@ -75,7 +77,7 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 pub fn either(path: &Path) -> Result<Either, Error> {
     let text = error::read(path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
-    if !table.is_empty() && table.keys().all(|key| matches!(key.as_str(), "link" | "web" | "history")) {
+    if !table.is_empty() && table.keys().all(|key| matches!(key.as_str(), "link" | "web" | "history" | "record")) {
         receiver(path).map(Either::Receiver)
     } else {
         agent(path).map(Either::Agent)

@@ -11,6 +11,7 @@ use super::address::{Address, End};
 use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
+use super::record::{self, Record};
 use super::storage::state_dir;
 use super::web::Web;
 
@@ -23,6 +24,8 @@ pub struct Receiver {
     pub web: Web,
     /// Where every reading is kept; none: nowhere.
     pub history: Option<History>,
+    /// Which frames are kept; none: no frame is.
+    pub record: Option<Record>,
 }
 
 /// The `[history]` table.
@@ -60,6 +63,7 @@ struct File {
     link: Vec<Spanned<InletTable>>,
     web: Option<Spanned<Web>>,
     history: Option<Spanned<HistoryTable>>,
+    record: Option<Spanned<record::Table>>,
 }
 
 #[derive(Deserialize)]
@@ -73,13 +77,14 @@ struct HistoryTable {
 }
 
 impl Default for Receiver {
-    /// One bound pair link in the format watchpost on this machine's port 5559, the page on 8080, and a history.
+    /// One bound pair link in the format watchpost on this machine's port 5559, the page on 8080, a history, and a frame a second recorded.
     fn default() -> Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = End::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
         let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
-        Receiver { links: vec![link], web: Web::default(), history: Some(History::default()) }
+        let (web, history, record) = (Web::default(), Some(History::default()), Some(Record::unasked()));
+        Receiver { links: vec![link], web, history, record }
     }
 }
 
@@ -105,7 +110,8 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     }
     let web = file.web.map_or(Ok(Web::default()), Web::check)?;
     let history = file.history.map_or(Ok(Some(History::default())), checked_history)?;
-    Ok(Receiver { links, web, history })
+    let record = file.record.map_or(Ok(None), Record::check)?;
+    Ok(Receiver { links, web, history, record })
 }
 
 fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {

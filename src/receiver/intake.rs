@@ -1,4 +1,4 @@
-//! One link of the receiver: messages in, onto the wall and into the history.
+//! One link of the receiver: messages in, onto the wall, into the history and to the recorder.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -18,6 +18,7 @@ use super::commands::Desk;
 use super::complaint::Complaint;
 use super::counts::LinkCounts;
 use super::history::{Ack, Feed};
+use super::recorder;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
@@ -49,6 +50,8 @@ pub struct Intake {
     pub lines: Option<mpsc::Sender<String>>,
     /// Where readings are kept.
     pub history: Option<Feed>,
+    /// Where frames are recorded.
+    pub recorder: Option<recorder::Feed>,
     /// What viewers want of its agents.
     pub desk: Desk,
     /// What came.
@@ -163,7 +166,11 @@ impl Intake {
                         .log(&Named(&self.link), &"readings are not kept: they come faster than they are written");
                 }
                 came.replies.answer(&mut self.link, &peer, &message)?;
-                self.wall.send_modify(|wall| wall.apply(message));
+                let mut taken = None;
+                self.wall.send_modify(|wall| taken = wall.apply(message));
+                if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
+                    recorder.offer(&shown);
+                }
             }
             Err(error) => {
                 self.counts.malformed(&error);

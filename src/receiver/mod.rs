@@ -3,7 +3,8 @@
 //! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
 //! time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
 //! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
-//! need not send them again (`replies.rs`). What viewers want of cameras goes back to the agents (`commands.rs`).
+//! need not send them again (`replies.rs`). Frames are recorded (`recorder/`). What viewers want of cameras goes back to the
+//! agents (`commands.rs`).
 
 pub mod commands;
 mod complaint;
@@ -11,6 +12,7 @@ pub mod counts;
 pub mod history;
 pub mod intake;
 pub mod port;
+pub mod recorder;
 mod replies;
 pub mod save;
 pub mod wall;
@@ -38,6 +40,7 @@ use commands::Commands;
 use counts::LinkCounts;
 use history::History;
 use intake::Intake;
+use recorder::Recorder;
 use wall::Wall;
 use web::{Access, Site};
 
@@ -63,6 +66,7 @@ pub struct Receiver {
     access: Access,
     /// Or why there is none; nothing if that was asked for.
     history: Result<History, String>,
+    recorder: Option<Recorder>,
 }
 
 impl Receiver {
@@ -95,7 +99,8 @@ impl Receiver {
             Some(history) => open_history(history, links.len()).await?,
             None => Err(String::new()),
         };
-        Ok(Receiver { links, page, access, history })
+        let recorder = config.record.as_ref().map_or(Ok(None), open_recorder)?;
+        Ok(Receiver { links, page, access, history, recorder })
     }
 
     /// Where the page is.
@@ -128,12 +133,16 @@ impl Receiver {
             access: Arc::new(self.access),
             commands: Commands::default(),
             history: self.history.as_ref().map(History::reader).map_err(Clone::clone),
+            library: self.recorder.as_ref().map(Recorder::library),
             links: counts.clone().into(),
             viewers: TaskTracker::new(),
             shutdown: followers_end.clone(),
         };
         let commands = site.commands.clone();
         followers.spawn(web::serve(self.page, site));
+        if let Some(recorder) = &self.recorder {
+            followers.spawn(recorder.captions().follow(wall.subscribe(), followers_end.clone()));
+        }
         if let Some(dir) = also.save {
             followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
         }
@@ -145,7 +154,8 @@ impl Receiver {
         let mut feeds = self.history.iter_mut().flat_map(History::feeds).collect::<Vec<_>>().into_iter();
         for ((inlet, link), counts) in self.links.into_iter().zip(counts) {
             let (wall, lines, history, desk) = (wall.clone(), lines.clone(), feeds.next(), commands.desk());
-            let intake = Intake { inlet, link, wall, lines, history, desk, counts };
+            let recorder = self.recorder.as_ref().map(Recorder::feed);
+            let intake = Intake { inlet, link, wall, lines, history, recorder, desk, counts };
             tasks.spawn(intake.run(shutdown.clone()));
         }
         drop(lines);
@@ -172,9 +182,19 @@ impl Receiver {
             }
         }
         followers_end.cancel();
-        if let Ok(history) = self.history {
-            history.end().await;
-        }
+        let (history, recorder) = (self.history, self.recorder);
+        tokio::join!(
+            async {
+                if let Ok(history) = history {
+                    history.end().await;
+                }
+            },
+            async {
+                if let Some(recorder) = recorder {
+                    recorder.end().await;
+                }
+            },
+        );
         // Lines that nobody takes would keep their printer for ever.
         while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
             failed = failed.or(ended?.err());
@@ -200,6 +220,15 @@ async fn open_history(config: &config::History, links: usize) -> Result<Result<H
     }
     warn!("history: no reading is kept, because {trouble}; [history] path = … names another file");
     Ok(Err(trouble))
+}
+
+/// Without a place for recordings the receiver still shows what comes.
+fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
+    let Some(dir) = config.place() else {
+        warn!("recorder: nothing is recorded, because this user has no home; [record] dir = … says where");
+        return Ok(None);
+    };
+    Ok(Some(Recorder::open(config, dir).context("cannot record")?))
 }
 
 /// Prints lines until there are no more or nobody reads them.

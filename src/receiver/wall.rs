@@ -124,25 +124,30 @@ impl Camera {
 }
 
 impl Wall {
-    /// Takes in a message.
-    pub fn apply(&mut self, message: Message) {
+    /// Takes in a message; gives its frame, if it is a new one.
+    pub fn apply(&mut self, message: Message) -> Option<Arc<Shown>> {
         let known = self.agents.contains_key(message.agent());
         // What had to wait is nothing of now, and of a boot that may be long past.
         let is_past = matches!(&message, Message::Readings(readings) if readings.backlog);
         if is_past || !known && self.agents.len() == MOST_AGENTS {
-            return;
+            return None;
         }
         let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);
         if !agent.is_of(message.agent(), message.boot()) {
-            return;
+            return None;
         }
         agent.heard = Instant::now();
+        let mut taken = None;
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
                 let readings = std::mem::take(&mut header.readings);
                 // Where there is a status it tells more, and the last frame stays what is shown of the camera.
                 let is_known = header.no_signal.is_some() && agent.status.is_some();
-                (!is_known && agent.show(header, jpeg)) | agent.read(readings)
+                let cameras = agent.cameras.len();
+                if !is_known {
+                    taken = agent.show(header, jpeg);
+                }
+                (agent.cameras.len() > cameras) | agent.read(readings)
             }
             Message::Readings(readings) => agent.read(readings.batches.into_iter().flat_map(Batch::readings)),
             Message::Status(mut status) => {
@@ -157,6 +162,7 @@ impl Wall {
             }
         };
         self.edition += u64::from(changed || !known);
+        taken
     }
 }
 
@@ -199,8 +205,8 @@ impl Agent {
         true
     }
 
-    /// True when the camera is new.
-    fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> bool {
+    /// Gives the frame, if it is new.
+    fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> Option<Arc<Shown>> {
         let name = header.camera.clone();
         let shown = Arc::new(Shown::now(header, jpeg));
         let bytes = shown.jpeg.len() as u64;
@@ -209,19 +215,19 @@ impl Agent {
             // Over another link already, or later than a newer one.
             let numbered = shown.header.boot.is_some() && shown.header.no_signal.is_none();
             if numbered && shown.header.boot == known.boot && shown.header.seq <= known.seq {
-                return false;
+                return None;
             }
             camera.number += 1;
             camera.bytes += bytes;
             camera.rate.count();
-            camera.shown = shown;
-            return false;
+            camera.shown = Arc::clone(&shown);
+            return Some(shown);
         }
-        let new = self.cameras.len() < MOST_CAMERAS;
-        if new {
-            self.cameras.insert(name, Camera { number: 1, bytes, shown, rate: Rate::default() });
+        if self.cameras.len() == MOST_CAMERAS {
+            return None;
         }
-        new
+        self.cameras.insert(name, Camera { number: 1, bytes, shown: Arc::clone(&shown), rate: Rate::default() });
+        Some(shown)
     }
 
     fn note(&mut self, status: Status) {

@@ -49,6 +49,8 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
+/// Footage: what came is in files, whatever becomes of files and disks, and is found again.
+mod recorder;
 /// What README and PROTOCOL promise in code.
 mod readme;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.

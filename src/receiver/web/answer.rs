@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
@@ -44,6 +45,18 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Refusal(status, words) = self;
         (status, json_of(&json!({ "error": words }))).into_response()
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(why: PathRejection) -> Refusal {
+        Refusal(StatusCode::NOT_FOUND, format!("no such camera: {}", why.body_text()))
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(why: QueryRejection) -> Refusal {
+        Refusal(StatusCode::BAD_REQUEST, format!("{}; README says what may be asked", why.body_text()))
     }
 }
 

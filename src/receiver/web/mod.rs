@@ -3,7 +3,8 @@
 //! A connection (`connections.rs`) comes to the door (`access.rs`), where everything is shut that is not opened there.
 //! Behind it `assets.rs` has the page's files, `login.rs` what is asked of whoever has no cookie, `live.rs` keeps the
 //! page live with what `tell.rs` says of the wall, `cameras.rs` passes on what is wanted of cameras, `readings.rs` and
-//! `export.rs` give what the history has, and `metrics/` counts for Prometheus. `answer.rs` is what all answers have in common.
+//! `export.rs` give what the history has, `footage.rs` and `thumbnail.rs` what was recorded, and `metrics/` counts for
+//! Prometheus. `answer.rs` is what all answers have in common.
 
 mod access;
 mod answer;
@@ -11,6 +12,7 @@ mod assets;
 mod cameras;
 mod connections;
 mod export;
+mod footage;
 mod health;
 mod live;
 mod login;
@@ -19,6 +21,7 @@ mod origin;
 mod places;
 mod readings;
 mod tell;
+mod thumbnail;
 
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use super::commands::Commands;
 use super::counts::LinkCounts;
 use super::history::Reader;
+use super::recorder::Library;
 use super::wall::Wall;
 pub use access::Access;
 use answer::Refusal;
@@ -49,6 +53,8 @@ pub struct Site {
     pub commands: Commands,
     /// What was measured, or why that is not kept; nothing if that was asked for.
     pub history: Result<Reader, String>,
+    /// What was recorded; none: nothing is.
+    pub library: Option<Arc<Library>>,
     /// What came over each link.
     pub links: Arc<[LinkCounts]>,
     /// Viewers, of whom none is forgotten at the end.
@@ -74,6 +80,7 @@ fn routes(site: &Site) -> Router {
         .merge(assets::routes())
         .merge(cameras::routes())
         .merge(export::routes())
+        .merge(footage::routes())
         .merge(health::routes())
         .merge(live::routes())
         .merge(login::routes())

@@ -45,12 +45,6 @@ impl From<NotRead> for Refusal {
     }
 }
 
-impl From<QueryRejection> for Refusal {
-    fn from(why: QueryRejection) -> Refusal {
-        bad(format!("{}; the README says what may be asked", why.body_text()))
-    }
-}
-
 fn bad(what: String) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, what)
 }

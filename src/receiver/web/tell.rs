@@ -13,6 +13,7 @@ use super::{Site, readings};
 use crate::name::Name;
 use crate::receiver::commands::Commands;
 use crate::receiver::port::{Port, refusals};
+use crate::receiver::recorder::Library;
 use crate::receiver::wall::{Agent, Camera};
 use crate::wire::PartStatus;
 
@@ -25,7 +26,11 @@ pub(super) fn routes() -> Router<Site> {
 pub(super) fn wall(site: &Site, role: Role) -> Value {
     let wall = site.wall.borrow();
     let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent, &site.commands)).collect();
-    json!({ "type": "wall", "role": role, "login": site.access.asks(), "agents": agents, "history": readings::tell(&site.history) })
+    let recorder = site.library.as_deref().map(Library::state).unwrap_or_default();
+    json!({
+        "type": "wall", "role": role, "login": site.access.asks(), "agents": agents,
+        "history": readings::tell(&site.history), "recorder": { "on": recorder.on, "cause": recorder.cause },
+    })
 }
 
 fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {

@@ -1,0 +1,100 @@
+//! What it costs the receiver to record 16 cameras of 640x480 at 30 frames a second: its CPU time and memory with and without
+//! a `[record]` table, and whether every frame is in a file. `cargo bench --bench recorder -- --seconds 30`.
+
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[path = "../tests/end_to_end/harness/mod.rs"]
+mod harness;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use harness::{Bench, Program, Receiver};
+use serde_json::json;
+use watchpost::agent::encode::Encoder;
+use watchpost::config::Quality;
+use watchpost::frame::{Frame, Layout};
+use watchpost::receiver::recorder::reader::{Block, blocks, cluster, scan};
+
+const CAMERAS: usize = 16;
+const RATE: usize = 30;
+const SIZE: (u32, u32) = (640, 480);
+
+fn main() {
+    let mut arguments = std::env::args().skip_while(|argument| *argument != "--seconds").skip(1);
+    let seconds = arguments.next().map_or(10, |seconds| seconds.parse().expect("--seconds N"));
+    let jpeg = jpeg();
+    println!("{CAMERAS} cameras, {RATE} frames a second each, {} bytes a frame", jpeg.len());
+    println!("                      CPU % of a core   us a frame   anonymous MiB   frames in files");
+    for (name, record) in [("not recorded", "off = true"), ("recorded", "")] {
+        run(name, record, seconds, &jpeg);
+    }
+}
+
+/// A picture with noise, as cameras have it.
+fn jpeg() -> Vec<u8> {
+    let (width, height) = SIZE;
+    let mut data: Vec<u8> = (0..width * height).map(|i| (i % width / 4) as u8 + fastrand::u8(0..24)).collect();
+    data.resize((width * height * 2) as usize, 128);
+    let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
+    Encoder::default().encode(frame, Quality::default()).expect("a picture").to_vec()
+}
+
+fn run(name: &str, record: &str, seconds: usize, jpeg: &[u8]) {
+    let bench = Bench::new();
+    let receiver = bench.receiver(&format!(
+        "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[history]\noff = true\n[record]\ndir = \"{}\"\n{record}",
+        bench.path("recordings").display()
+    ));
+    let Receiver { mut program, link, .. } = receiver;
+    let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
+    socket.connect(&link).expect("an address");
+    send(&socket, jpeg, RATE);
+    let before = program.cpu_seconds();
+    send(&socket, jpeg, seconds * RATE);
+    let cpu = program.cpu_seconds() - before;
+    let memory = program.memory() as f64 / f64::from(1 << 20);
+    let frames = seconds * RATE * CAMERAS;
+    end(&mut program);
+    let kept = kept(&bench);
+    println!(
+        "{name:<20}{:>17.1}{:>13.1}{memory:>16.1}{:>18}",
+        cpu / seconds as f64 * 100.0,
+        cpu / frames as f64 * 1e6,
+        format!("{kept} of {}", frames + RATE * CAMERAS)
+    );
+}
+
+fn end(program: &mut Program) {
+    let (status, _) = program.terminate();
+    assert!(status.success(), "{}", program.log());
+}
+
+fn send(socket: &zmq::Socket, jpeg: &[u8], rounds: usize) {
+    let begin = Instant::now();
+    for round in 0..rounds {
+        let due = Duration::from_micros((round * 1_000_000 / RATE) as u64);
+        sleep(due.saturating_sub(begin.elapsed()));
+        for camera in 0..CAMERAS {
+            let at_us = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as u64;
+            let header = json!({
+                "type": "frame", "v": 1, "agent": "bench", "camera": format!("c{camera}"), "boot": "b",
+                "seq": at_us, "captured_at_us": at_us, "age_us": 0, "width": SIZE.0, "height": SIZE.1, "readings": [],
+            });
+            let parts = [b"frame/bench/c".to_vec(), header.to_string().into_bytes(), jpeg.to_vec()];
+            socket.send_multipart(parts, 0).expect("it is sent");
+        }
+    }
+}
+
+/// How many frames are in files.
+fn kept(bench: &Bench) -> usize {
+    let dirs = std::fs::read_dir(bench.path("recordings/bench")).into_iter().flatten().flatten();
+    let files = dirs.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
+    let frames = files.map(|file| {
+        let file = std::fs::File::open(file.path()).expect("a recording");
+        let whole = scan(&file).expect("it is read").expect("a recording");
+        let clusters = whole.marks.iter().filter_map(|mark| cluster(&file, mark.position).expect("it is read"));
+        clusters.map(|cluster| blocks(&cluster).filter(Block::is_picture).count()).sum::<usize>()
+    });
+    frames.sum()
+}
