@@ -182,7 +182,11 @@ async fn eight_ports_are_told_apart_at_a_glance() {
     browser.sees("[data-port='shed/seldom'][data-tone=good][data-refused=none]").await;
     browser.reads("seldom", &["1 line in "]).await;
     // The worst is in the sentence, the flood among what follows it.
-    browser.sees("#health[data-tone=bad] #health-more[title*='flood: flooding']").await;
+    browser.sees("#health[data-tone=bad] #health-more").await;
+    browser.client.find(Locator::Css("#health-more")).await.expect("more").click().await.expect("it opens");
+    let listed = "//ul[@id='problems']/li[contains(., 'flood: flooding')]";
+    let found = browser.client.wait().at_most(PATIENCE).for_element(Locator::XPath(listed)).await;
+    assert!(found.expect("the flood is listed").is_displayed().await.expect("it is there"), "the list is closed");
     browser.close().await;
 }
 

@@ -7,14 +7,17 @@ use axum::routing::get;
 
 use super::Site;
 
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 22] = [
     ("/", include_str!("page/index.html")),
     ("/page.css", include_str!("page/page.css")),
     ("/icon.svg", include_str!("page/icon.svg")),
+    ("/acts.js", include_str!("page/acts.js")),
     ("/agents.js", include_str!("page/agents.js")),
+    ("/api.js", include_str!("page/api.js")),
     ("/dom.js", include_str!("page/dom.js")),
     ("/frames.js", include_str!("page/frames.js")),
     ("/health.js", include_str!("page/health.js")),
+    ("/keys.js", include_str!("page/keys.js")),
     ("/large.js", include_str!("page/large.js")),
     ("/layout.js", include_str!("page/layout.js")),
     ("/link.js", include_str!("page/link.js")),
@@ -22,7 +25,9 @@ const FILES: [(&str, &str); 17] = [
     ("/ports.js", include_str!("page/ports.js")),
     ("/readings.js", include_str!("page/readings.js")),
     ("/spark.js", include_str!("page/spark.js")),
+    ("/tell.js", include_str!("page/tell.js")),
     ("/tiles.js", include_str!("page/tiles.js")),
+    ("/view.js", include_str!("page/view.js")),
     ("/wall.js", include_str!("page/wall.js")),
     ("/words.js", include_str!("page/words.js")),
 ];

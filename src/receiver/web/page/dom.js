@@ -27,3 +27,8 @@ export function clone(template) {
 export function placeAt(parent, index, node) {
   if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
 }
+
+/** Keys that are no shortcut of the page's: with another one held, or meant for a field or a dialog. */
+export const isForOthers = (event) =>
+  event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented ||
+  event.target.matches("input, select, textarea") || document.querySelector("dialog[open]") !== null;

@@ -1,6 +1,7 @@
 // One tile over the whole window: how it comes, goes on to its neighbour, and goes.
 
-import { byId } from "./dom.js";
+import { byId, isForOthers } from "./dom.js";
+import { isShown } from "./view.js";
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
@@ -22,13 +23,17 @@ export function keepLarge() {
   mark();
 }
 
+export const largeTile = () => large;
+export const enlarge = (tile) => show(tile);
+
 function onClick(event) {
   const tile = event.target.closest(".tile");
-  if (tile) show(tile === large ? null : tile);
+  const act = event.target.closest(".acts") && event.target.closest("[data-act=large]") === null;
+  if (tile && !act) show(tile === large ? null : tile);
 }
 
 function onKey(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (isForOthers(event) || !isShown("now")) return;
   if (event.key === "Enter" && event.target.matches(".tile")) show(event.target);
   else if (large && event.key === "Escape") show(null);
   else if (large && event.key in STEPS) step(STEPS[event.key]);

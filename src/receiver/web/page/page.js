@@ -1,14 +1,17 @@
 // The receiver's messages come in; tiles, reading cards and one sentence of health go out.
 
+import * as acts from "./acts.js";
 import { renderAgent, syncAgents } from "./agents.js";
 import { byId, setData, setText } from "./dom.js";
 import { showFrame } from "./frames.js";
 import { renderEmpty, renderHealth } from "./health.js";
-import { keepLarge, listen } from "./large.js";
+import * as keys from "./keys.js";
+import * as large from "./large.js";
 import { layOut } from "./layout.js";
 import { keepLinked, loseIfDead } from "./link.js";
 import { cards, renderCard, syncCards } from "./readings.js";
 import { renderTile, syncTiles, tiles } from "./tiles.js";
+import { addView, follow } from "./view.js";
 import { agentsWord, takeWall, wall } from "./wall.js";
 
 const RENDER_MS = 200;
@@ -18,11 +21,11 @@ let renderedAt = 0;
 function hear(text) {
   const message = JSON.parse(text);
   if (message.type !== "wall") return;
-  takeWall(message.agents);
+  takeWall(message);
   syncTiles();
   syncCards();
   syncAgents();
-  keepLarge();
+  large.keepLarge();
   // Timers sleep in a hidden tab, so the wall itself renders when the timer is late.
   if (performance.now() - renderedAt >= RENDER_MS) render();
 }
@@ -34,7 +37,10 @@ function render() {
   byId("cameras").hidden = tiles.size === 0;
   byId("readings").hidden = cards.size === 0;
   byId("agents").hidden = wall.agents.length === 0;
-  for (const tile of tiles.values()) renderTile(tile, at);
+  for (const tile of tiles.values()) {
+    renderTile(tile, at);
+    acts.renderActs(tile, at);
+  }
   for (const card of cards.values()) renderCard(card, at);
   for (const agent of wall.agents) renderAgent(agent, at);
   renderHealth(at);
@@ -49,6 +55,8 @@ function tick() {
 
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
-listen();
+for (const part of [acts, keys, large]) part.listen();
+addView("now", { enter: layOut, leave: () => large.enlarge(null) });
+follow();
 setInterval(tick, RENDER_MS);
 keepLinked(hear, showFrame);

@@ -26,6 +26,8 @@ const rounded = (number) => Number(number.toPrecision(2)).toLocaleString("en");
 /** Something counted: exactly while it is few. */
 export const count = (number) => (number < 1000 ? String(number) : rounded(number));
 
+export const exactly = (number) => number.toLocaleString("en");
+
 /** How often something comes; what is rarer than once a second is said by the time from one to the next. */
 export function rate(perSecond, thing) {
   const often = rounded(perSecond), seconds = 1 / perSecond;
