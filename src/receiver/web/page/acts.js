@@ -1,7 +1,7 @@
 // What can be done with a camera from its tile: a snapshot, on and off, and the way to its history.
 
 import { askForSnapshot, frameOf, setCamera } from "./api.js";
-import { byId, setData, setTitle } from "./dom.js";
+import { byId, setData, setHref, setTitle } from "./dom.js";
 import { tell } from "./tell.js";
 import { isOff, tiles } from "./tiles.js";
 import { agentNamed, fullName, wall } from "./wall.js";
@@ -36,8 +36,7 @@ export function renderActs(tile, at) {
   power.disabled = turning;
   setData(power, "off", off);
   setTitle(power, turning ? (off ? "Switching on" : "Switching off") : off ? "Switch on" : "Switch off");
-  const where = address("history", { camera: tile.key });
-  if (history.hash !== where) history.href = where;
+  setHref(history, address("history", { camera: tile.key }));
 }
 
 async function attempt(what) {

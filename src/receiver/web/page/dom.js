@@ -12,6 +12,13 @@ export function setTitle(node, text) {
   if (node.title !== text) node.title = text;
 }
 
+/** null takes the address away: then it is no link. */
+export function setHref(link, where) {
+  if (link.getAttribute("href") === where) return;
+  if (where === null) link.removeAttribute("href");
+  else link.setAttribute("href", where);
+}
+
 export function setData(node, key, value) {
   if (node.dataset[key] !== String(value)) node.dataset[key] = value;
 }

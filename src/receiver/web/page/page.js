@@ -2,6 +2,7 @@
 
 import * as acts from "./acts.js";
 import { renderAgent, syncAgents } from "./agents.js";
+import * as chart from "./chart.js";
 import { byId, setData, setText } from "./dom.js";
 import { showFrame } from "./frames.js";
 import { renderEmpty, renderHealth } from "./health.js";
@@ -12,6 +13,7 @@ import { keepLinked, loseIfDead } from "./link.js";
 import { cards, renderCard, syncCards } from "./readings.js";
 import { renderTile, syncTiles, tiles } from "./tiles.js";
 import { addView, follow } from "./view.js";
+import { refreshSeries } from "./series.js";
 import { agentsWord, takeWall, wall } from "./wall.js";
 
 const RENDER_MS = 200;
@@ -55,8 +57,9 @@ function tick() {
 
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
-for (const part of [acts, keys, large]) part.listen();
+for (const part of [acts, chart, keys, large]) part.listen();
 addView("now", { enter: layOut, leave: () => large.enlarge(null) });
 follow();
+refreshSeries();
 setInterval(tick, RENDER_MS);
 keepLinked(hear, showFrame);

@@ -53,3 +53,14 @@ export function quantityName(quantity) {
   const words = quantity.replaceAll("_", " ").replace(/^mq(?=\d)/i, "MQ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** A moment of the receiver's, in microseconds since 1970: day, and time to the second, or to what is given. */
+export function moment(us, options = {}) {
+  const date = new Date(us / 1000);
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  const day = date.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short", ...year });
+  return `${day}, ${timeOfDay(us, options)}`;
+}
+
+export const timeOfDay = (us, options = {}) =>
+  new Date(us / 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, ...options });
