@@ -8,8 +8,9 @@ const A_NOTCH = 1.0015; // of the wheel: this to the power of its pixels
 /**
  * What an area does. span() tells what it shows, look(span) has it show another one. point(us) is where a pointer is pressed
  * or a finger is; hover(us) and leave() follow one that is not. Where marks(event) says so, a drag is mark(from, to, ended).
+ * zooms(): whether the wheel alone zooms, and not only with Ctrl, as pinching a touchpad is told.
  */
-export function listenTo(area, { span, look, point, hover = () => {}, leave = () => {}, marks = () => false, mark }) {
+export function listenTo(area, { span, look, point, hover = () => {}, leave = () => {}, zooms = () => true, marks = () => false, mark }) {
   const down = new Map(); // pointer to x
   let start = null, pinch = null;
   const part = (x) => {
@@ -17,7 +18,7 @@ export function listenTo(area, { span, look, point, hover = () => {}, leave = ()
     return Math.min(1, Math.max(0, (x - left) / width));
   };
   const at = (x) => usAt(span(), part(x));
-  area.addEventListener("wheel", (event) => onWheel(event, area, { span, look, at }), { passive: false });
+  area.addEventListener("wheel", (event) => onWheel(event, area, { span, look, at, zooms }), { passive: false });
   area.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     area.setPointerCapture(event.pointerId);
@@ -45,9 +46,11 @@ export function listenTo(area, { span, look, point, hover = () => {}, leave = ()
   area.addEventListener("pointerleave", leave);
 }
 
-/** An axis is dragged along. */
+/** An axis is dragged along, and zoomed by the wheel. */
 export function dragAlong(axis, { span, look }) {
   let start = null;
+  const at = (x) => usAt(span(), (x - axis.getBoundingClientRect().left) / axis.clientWidth);
+  axis.addEventListener("wheel", (event) => onWheel(event, axis, { span, look, at, zooms: () => true }), { passive: false });
   axis.addEventListener("pointerdown", (event) => {
     axis.setPointerCapture(event.pointerId);
     start = { x: event.clientX, span: span() };
@@ -58,10 +61,12 @@ export function dragAlong(axis, { span, look }) {
   for (const end of ["pointerup", "pointercancel"]) axis.addEventListener(end, () => (start = null));
 }
 
-function onWheel(event, area, { span, look, at }) {
-  event.preventDefault();
+function onWheel(event, area, { span, look, at, zooms }) {
   const { deltaX, deltaY, clientX, ctrlKey } = event;
-  if (Math.abs(deltaX) > Math.abs(deltaY)) look(moved(span(), (deltaX / area.clientWidth) * widthOf(span())));
+  const aside = Math.abs(deltaX) > Math.abs(deltaY);
+  if (!aside && !ctrlKey && !zooms()) return;
+  event.preventDefault();
+  if (aside) look(moved(span(), (deltaX / area.clientWidth) * widthOf(span())));
   // A pinch on a touchpad is a wheel with small steps.
   else look(zoomed(span(), at(clientX), A_NOTCH ** (deltaY * (ctrlKey ? 5 : 1))));
 }

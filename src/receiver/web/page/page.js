@@ -6,8 +6,14 @@ import * as chart from "./chart.js";
 import { byId, setData, setText } from "./dom.js";
 import { showFrame } from "./frames.js";
 import { renderEmpty, renderHealth } from "./health.js";
+import * as cut from "./cut.js";
+import * as history from "./history.js";
+import * as jump from "./jump.js";
 import * as keys from "./keys.js";
 import * as large from "./large.js";
+import * as lines from "./lines.js";
+import * as moments from "./moments.js";
+import * as play from "./play.js";
 import { layOut } from "./layout.js";
 import { keepLinked, loseIfDead } from "./link.js";
 import { cards, renderCard, syncCards } from "./readings.js";
@@ -57,7 +63,7 @@ function tick() {
 
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
-for (const part of [acts, chart, keys, large]) part.listen();
+for (const part of [acts, chart, cut, history, jump, keys, large, lines, moments, play]) part.listen();
 addView("now", { enter: layOut, leave: () => large.enlarge(null) });
 follow();
 refreshSeries();
