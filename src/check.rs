@@ -70,7 +70,10 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
             ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
         }
-        None => ("off".to_owned(), "a reading that nobody takes is lost".to_owned()),
+        None => (
+            "none".to_owned(),
+            "off, or no home for it; [spool] path = … says where. A reading that nobody takes is lost".to_owned(),
+        ),
         Some(spool) => {
             let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
             (spool.path.display().to_string(), format!("at most {}{old}", spool.max_size))

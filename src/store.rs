@@ -102,7 +102,7 @@ impl Kind {
 
     fn beside_its_owner(&self, path: &Path, how: OpenFlags) -> Result<Connection, Trouble> {
         let connection = beside_its_owner(path, how)?;
-        self.recognise(path, &connection)?;
+        self.recognise(&connection)?;
         Ok(connection)
     }
 
@@ -132,12 +132,17 @@ impl Kind {
             transaction.pragma_update(None, "user_version", self.version)?;
             transaction.commit()?;
         }
-        self.recognise(path, &connection)?;
+        self.recognise(&connection)?;
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if found == "ok" { Ok(connection) } else { Err(Trouble::Damaged(found)) }
+        // Where it begins to be damaged is said in the last line.
+        if found == "ok" {
+            Ok(connection)
+        } else {
+            Err(Trouble::Damaged(found.lines().last().unwrap_or(&found).into()))
+        }
     }
 
-    fn recognise(&self, path: &Path, connection: &Connection) -> Result<(), Trouble> {
+    fn recognise(&self, connection: &Connection) -> Result<(), Trouble> {
         if id(connection)? != self.application_id {
             return Err(Trouble::Damaged("a file of another kind".to_owned()));
         }
@@ -147,7 +152,7 @@ impl Kind {
         }
         let others = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE instr(?, sql) = 0)";
         if connection.query_row(others, [self.schema], |row| row.get(0))? {
-            Err(Trouble::Newer(path.to_owned()))
+            Err(Trouble::Newer)
         } else {
             Err(Trouble::Damaged(format!("its version is {version}, its tables are of version {}", self.version)))
         }
@@ -165,7 +170,7 @@ pub fn claim(path: &Path) -> Result<File, Trouble> {
     let lock = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Trouble::InUse(path.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(Trouble::InUse),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
@@ -274,7 +279,7 @@ mod tests {
         let path = directory.path().join("new/store.sqlite");
         let store = KIND.open(&path).expect("a new one");
         store.connection.execute("INSERT INTO t VALUES (1)", []).expect("it is written");
-        assert!(matches!(KIND.open(&path), Err(Trouble::InUse(_))));
+        assert!(matches!(KIND.open(&path), Err(Trouble::InUse)));
         assert!(KIND.read(&path).is_ok(), "reading is for anyone");
         drop(store);
         let store = KIND.open(&path).expect("the same");
@@ -326,6 +331,6 @@ mod tests {
         assert_eq!(ahead, b"something else");
         let newer = Kind { version: 2, schema: "CREATE TABLE t(n INTEGER, m INTEGER)", ..KIND };
         drop(newer.open(&path).expect("a new one"));
-        assert!(matches!(KIND.open(&path), Err(Trouble::Newer(_))));
+        assert!(matches!(KIND.open(&path), Err(Trouble::Newer)));
     }
 }

@@ -132,10 +132,12 @@ impl Part {
     /// It works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
+        let was_up = now.state == State::Up;
         let turned = self.turn(&mut now, State::Up, how);
-        // A trouble that was logged is also logged as over.
+        // A trouble that was logged is also logged as over, and so is another way of being up.
         if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how, Instant::now())) {
-            info!("{} {} ({}): {how}", self.kind(), self.0.name, self.0.source);
+            now.trouble_logged = was_up;
+            info!("{}: {how}", self.title());
         }
     }
 
@@ -145,14 +147,14 @@ impl Part {
         self.turn(&mut now, State::Down, why);
         if now.said.is_news(why, Instant::now()) {
             now.trouble_logged = true;
-            warn!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
+            warn!("{}: {why}", self.title());
         }
     }
 
     /// It does nothing, and that is as it should be.
     pub fn rest(&self, why: &str) {
         if self.turn(&mut self.now(), State::Rest, why) {
-            info!("{} {} ({}): {why}", self.kind(), self.0.name, self.0.source);
+            info!("{}: {why}", self.title());
         }
     }
 
@@ -164,7 +166,7 @@ impl Part {
     /// It works, but not all of it; `example` says more than `what`.
     pub fn remark(&self, what: &str, example: impl FnOnce() -> String) {
         if self.now().said.is_news(what, Instant::now()) {
-            warn!("{} {} ({}): {}", self.kind(), self.0.name, self.0.source, example());
+            warn!("{}: {}", self.title(), example());
         }
     }
 
@@ -204,13 +206,16 @@ impl Part {
         self.0.kind == kind
     }
 
-    fn kind(&self) -> &'static str {
-        match self.0.kind {
+    /// As the log calls it.
+    fn title(&self) -> String {
+        let kind = match self.0.kind {
             Kind::Camera => "camera",
             Kind::Port => "port",
             Kind::Link => "link",
-            Kind::Spool => "spool",
-        }
+            // There is one.
+            Kind::Spool => return format!("spool {}", self.0.source),
+        };
+        format!("{kind} {} ({})", self.0.name, self.0.source)
     }
 
     /// False when it was so already.

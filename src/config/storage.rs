@@ -25,7 +25,7 @@ impl TryFrom<String> for Bytes {
         bytes
             .filter(|bytes| *bytes > 0)
             .map(Bytes)
-            .ok_or_else(|| format!("{text:?} is not a size; write \"256 MB\", \"500 kB\" or \"2 GB\""))
+            .ok_or_else(|| format!("{text:?} is not a size; write \"256 MB\" or \"2 GB\""))
     }
 }
 

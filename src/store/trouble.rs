@@ -1,7 +1,6 @@
 //! Why a store cannot be had or used.
 
 use std::io;
-use std::path::PathBuf;
 
 use nix::libc::EIO;
 use rusqlite::ErrorCode;
@@ -11,11 +10,11 @@ use rusqlite::ffi::SQLITE_IOERR_READ;
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// Another program has it.
-    #[error("{} is in use by another program", .0.display())]
-    InUse(PathBuf),
+    #[error("in use by another program")]
+    InUse,
     /// A newer watchpost has written it, and would not understand what this one did to it.
-    #[error("{} was written by a newer watchpost", .0.display())]
-    Newer(PathBuf),
+    #[error("written by a newer watchpost")]
+    Newer,
     /// The disk has no room.
     #[error("the disk is full")]
     Full,

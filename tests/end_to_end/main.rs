@@ -22,8 +22,12 @@ mod faults;
 mod films;
 /// How far a link may be ahead of its receiver, what a receiver says, and the patterns with a way back.
 mod flow;
-/// Every reading is kept once and acknowledged: killed, damaged, on disks that fail.
+/// Files of keys: who may read them, what is wrong with them, whose they may be.
+mod key_files;
+/// Every reading is kept once and acknowledged.
 mod history;
+/// What becomes of the history when it is damaged or taken away, or its disk fails.
+mod history_faults;
 /// Peers that are not there, go and come back.
 mod links;
 /// What is left of readings when programs are killed.

@@ -79,6 +79,10 @@ fn what_is_not_acknowledged_is_sent_again_and_who_never_acknowledges_is_sent_it_
     // One that does not say that it keeps anything has what comes now, and nothing of what was.
     let peer = hub.open();
     peer.hears("a status", |header| header["type"] == "status");
+    peer.says(&json!({ "type": "hello", "v": 1, "window": 1 }));
+    peer.hears("that it keeps nothing", |header| {
+        header["type"] == "status" && header["links"][0]["cause"] == "connected, but the receiver keeps no readings"
+    });
     board.say("n-2");
     let silent = json!({ "type": "hello", "v": 1, "window": 1 });
     let next = || {
@@ -137,8 +141,11 @@ fn each_link_has_everything_until_it_is_given_up() {
     let text = lists(&one, &[]);
     assert!(text.contains(&format!("2 readings wait for {gone}, which is in no [[link]]")), "{text}");
     let text = lists(&one, &["--forget", &gone]);
-    assert!(!text.contains(&gone), "{text}");
+    assert!(text.contains(&format!("nothing is kept for {gone} any more")), "{text}");
+    assert!(!text.contains(&format!("wait for {gone}")), "{text}");
     assert!(lists(&one, &["--forget", &gone]).contains("readings are kept for"), "it is known no more");
+    // An agent takes it in, whether its boards say something or not.
+    second.logs("nothing more is kept for a link that was given up", "");
     board.say("n-4");
     waits_for(&bench, 1);
 }
@@ -162,6 +169,7 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
             && count(header, "readings on disk") + count(header, "readings lost, no room") == 20 * lines + 1
     });
     assert!(count(&full, "readings lost, no room") > 20 * lines / 4, "{full}");
+    agent.logs("readings lost, no room: ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
@@ -196,7 +204,7 @@ fn what_is_older_than_is_wanted_goes_and_is_counted() {
     let is_status = |header: &Value| header["type"] == "status";
     let status = peer.hears("a count", |header| {
         assert_ne!(header["type"], "readings", "{header}");
-        is_status(header) && header["spool"]["counts"]["readings lost, too old"] == 4
+        is_status(header) && header["spool"]["counts"]["readings let go, too old"] == 4
     });
     assert_eq!(status["spool"]["counts"]["readings on disk"], 0, "{status}");
     // What comes now is sent as it comes.
@@ -213,7 +221,7 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
         (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "no link has the pattern"),
         (
             format!("link = [{{ pattern = \"pair\", connect = \"{}\" }}]\nspool = {{ off = true }}", hub.address),
-            "a reading that nobody takes is lost",
+            "A reading that nobody takes is lost",
         ),
     ] {
         let config = format!("{serial}\n{rest}");
@@ -232,10 +240,23 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
 }
 
 #[test]
+fn who_lists_a_damaged_spool_is_told_what_becomes_of_it() {
+    let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
+    let mut agent = spooling(&bench, &board, &hub, "");
+    agent.logs("open at", "");
+    agent.terminate();
+    std::fs::write(bench.path("state/watchpost/spool.sqlite"), "no database at all").expect("a file");
+    let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(said.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{said}");
+}
+
+#[test]
 fn a_spool_is_one_agents() {
     let (bench, boards, mut hub) = (Bench::new(), [Board::new(), Board::new()], Hub::new());
     let first = spooling(&bench, &boards[0], &Hub::new(), "");
-    first.logs("spool.sqlite): open", "");
+    first.logs("spool.sqlite: open", "");
     let second = spooling(&bench, &boards[1], &hub, "");
     let peer = hub.open();
     let status = peer.hears("a status", |header| header["spool"]["cause"] != "starting");

@@ -293,6 +293,7 @@ fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
         agent.logs("and what is sound of it was taken over", "");
+        agent.logs("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");
         let peer = hub.open();

@@ -187,8 +187,8 @@ impl Audience {
         self.answers && !self.flow.is_greeted() && self.since.is_some_and(|since| since.elapsed() > DEAF)
     }
 
-    /// Reports how it is, where it takes something now or does not.
-    pub(super) fn judge(&mut self, writable: bool, link: &Link, health: &Part) {
+    /// Reports how it is, where it takes something now or does not. `unkept`: it does not keep what the spool keeps for it.
+    pub(super) fn judge(&mut self, writable: bool, unkept: bool, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
             match link.trouble() {
                 Some(trouble) => health.down(trouble),
@@ -204,6 +204,8 @@ impl Audience {
                 "connected; somebody else waits, a pair has one peer"
             } else if self.is_unanswered() {
                 "connected, not answered: a script, or a receiver that has another agent"
+            } else if unkept {
+                "connected, but the receiver keeps no readings"
             } else {
                 "connected"
             });

@@ -22,8 +22,8 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 pub struct Backlog {
     shelf: Shelf,
-    /// Who is there now acknowledges readings.
-    acks: bool,
+    /// Whether who is there now acknowledges readings, once it has said so.
+    acks: Option<bool>,
     /// Who was there last did.
     did_ack: bool,
     /// There may be something that the receiver lacks.
@@ -51,7 +51,7 @@ impl Backlog {
     pub fn new(shelf: Shelf) -> Backlog {
         Backlog {
             shelf,
-            acks: false,
+            acks: None,
             did_ack: false,
             lacks: false,
             asked: None,
@@ -63,8 +63,17 @@ impl Backlog {
 
     /// The receiver says that it acknowledges readings, or that it does not.
     pub(super) fn hello(&mut self, acks: bool) {
-        self.lacks |= acks && !self.acks;
-        (self.acks, self.did_ack) = (acks, acks);
+        self.lacks |= acks && !self.acks();
+        (self.acks, self.did_ack) = (Some(acks), acks);
+    }
+
+    /// Who is there now says that it does not keep what it is sent.
+    pub(super) fn is_unkept(&self) -> bool {
+        self.acks == Some(false)
+    }
+
+    fn acks(&self) -> bool {
+        self.acks == Some(true)
     }
 
     /// Readings that had to wait can be had from here, too, and later.
@@ -126,7 +135,7 @@ impl Backlog {
         if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.length())) {
             return;
         }
-        let lost = self.on_its_way.front().filter(|_| self.acks).map(|sent| sent.at + LOST);
+        let lost = self.on_its_way.front().filter(|_| self.acks()).map(|sent| sent.at + LOST);
         let lost = async { if let Some(at) = lost { sleep_until(at.into()).await } else { pending().await } };
         let asked = async {
             match &mut self.asked {
@@ -154,7 +163,7 @@ impl Backlog {
                 }
             }
         }
-        if self.acks && self.lacks && self.page.is_none() {
+        if self.acks() && self.lacks && self.page.is_none() {
             self.lacks = false;
             self.asked = Some(self.shelf.ask());
         }
@@ -167,7 +176,7 @@ impl Backlog {
     fn remember(&mut self, sent: Sent) {
         if self.on_its_way.len() == MOST
             && let Some(oldest) = self.on_its_way.pop_front()
-            && self.acks
+            && self.acks()
         {
             self.give_back(&oldest);
         }

@@ -3,14 +3,17 @@
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
 
+//! Pictures are in `frames.rs`, what the spool has in `spooled.rs`.
 mod audience;
 mod backlog;
 mod card;
 mod drain;
 mod flow;
+mod frames;
 mod gather;
 mod heard;
 mod no_signal;
+mod spooled;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +31,14 @@ pub use gather::Gathered;
 use super::demand::SharedDemand;
 use super::health::Part;
 use crate::config::{self, End, Format, OutPattern, Outlet};
-use crate::frame::{Jpeg, Newest};
+use crate::frame::Newest;
 use crate::link::{Events, LARGEST_PART, Link, Opening, Pattern, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode};
 use audience::Audience;
 use no_signal::NoSignal;
+use spooled::more;
 
 /// The wait between tries to open the socket.
 const WAIT: Duration = Duration::from_secs(1);
@@ -69,9 +73,6 @@ pub struct Publisher {
     /// Where it reports.
     pub health: Part,
 }
-
-/// A camera that gives no frame for this long is not waited for with a snapshot.
-const SNAPSHOT: Duration = Duration::from_secs(10);
 
 /// At the end, readings wait this long for a peer that is slow.
 const LAST: Duration = Duration::from_millis(300);
@@ -179,14 +180,15 @@ impl Publisher {
                 continue;
             }
             let writable = may_send(events, pending);
-            pending.audience.judge(writable, link, &self.health);
+            let unkept = self.backlog.as_ref().is_some_and(Backlog::is_unkept);
+            pending.audience.judge(writable, unkept, link, &self.health);
             self.demand(pending);
             if shutdown.is_cancelled() {
                 let end = *end.get_or_insert_with(|| Instant::now() + LAST);
                 let left = self.readings_left();
                 if left == 0 || Instant::now() >= end {
                     if left > 0 {
-                        let later = if self.backlog.is_some() { "; the spool has them" } else { "" };
+                        let later = if self.backlog.is_some() { "; they are left to the spool" } else { "" };
                         let address = self.outlet.end.address();
                         warn!("link {address}: the last {left} batches of readings were not taken{later}");
                     }
@@ -248,103 +250,6 @@ impl Publisher {
         Ok(!page_first && self.send_page(link, pending)?)
     }
 
-    fn send_frame(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
-        let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };
-        let skipped = jpeg.seq - pending.sent[camera] - 1;
-        let name = &self.cameras[camera].name;
-        let message = Message::frame(&self.agent, name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message, pending)?;
-        if sent {
-            // Those before the first are not missed by anyone.
-            if pending.sent[camera] > 0 && skipped > 0 {
-                self.health.count("frames skipped", skipped);
-            }
-            pending.no_signal[camera].frame_was_sent(&jpeg);
-            pending.audience.frame_was_sent(camera, jpeg.seq);
-            self.end_snapshot(camera, pending);
-            pending.sent[camera] = jpeg.seq;
-            pending.turn = camera + 1;
-        }
-        Ok(sent)
-    }
-
-    /// Sends what the receiver lacks next of the spool.
-    fn send_page(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
-        let synchronised = self.state.clock.is_synchronised();
-        let Some(backlog) = &mut self.backlog else { return Ok(false) };
-        let Some(message) = backlog.message(&self.agent, synchronised) else { return Ok(false) };
-        let sent = self.send(link, &message, pending)?;
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| sent) {
-            backlog.page_was_sent();
-        }
-        pending.page_was_last = sent;
-        Ok(sent)
-    }
-
-    /// Leaves to the backlog what would make live readings late.
-    fn catch_up(&mut self) {
-        let Some(backlog) = &mut self.backlog else { return };
-        if backlog.has_all() && self.readings.is_behind() {
-            let (feed, last) = self.state.follow();
-            self.readings.skip(feed, last);
-        }
-        if self.readings.missed() {
-            backlog.missed();
-        }
-    }
-
-    /// Whoever is there now has nothing of what was on its way.
-    fn begin_anew(&mut self) {
-        let Some(backlog) = &mut self.backlog else { return };
-        backlog.begin_anew();
-        if backlog.has_all() {
-            let (feed, last) = self.state.follow();
-            self.readings.skip(feed, last);
-        }
-    }
-
-    /// The newest frame of the next camera in turn that has one to be sent.
-    fn next_frame(&mut self, pending: &Pending) -> Option<(usize, Arc<Jpeg>)> {
-        let newest = self.newest.borrow_and_update();
-        let cameras = newest.len();
-        (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
-            let jpeg = newest[camera].as_ref()?;
-            // One that is switched off may capture for another link's snapshot.
-            let is_on = || self.demands[camera].settings().on;
-            let takes = pending.takes[camera] && pending.audience.is_open_for(camera) && is_on();
-            let fresh = jpeg.seq > pending.sent[camera] && (takes || pending.snapshots[camera].is_some());
-            fresh.then(|| (camera, Arc::clone(jpeg)))
-        })
-    }
-
-    /// A camera that is down, of which this link's receiver is to be told by a picture now.
-    fn next_down(&self, pending: &Pending) -> Option<usize> {
-        if self.outlet.format == Format::Watchpost {
-            return None;
-        }
-        let (status, newest) = (self.status.borrow(), self.newest.borrow());
-        // While there is a frame, the camera is back, and the status does not know yet.
-        let is_down = |camera: usize| pending.takes[camera] && newest[camera].is_none();
-        (0..self.cameras.len())
-            .find(|camera| is_down(*camera) && pending.no_signal[*camera].is_due(&status.cameras[*camera]))
-    }
-
-    fn send_no_signal(&self, link: &mut Link, camera: usize, pending: &mut Pending) -> Result<bool> {
-        let status = Arc::clone(&self.status.borrow());
-        let status = &status.cameras[camera];
-        let Ok(jpeg) = pending.no_signal[camera].jpeg(status) else {
-            self.health.count("pictures that could not be drawn", 1);
-            pending.no_signal[camera].was_sent();
-            return Ok(true);
-        };
-        let message = Message::frame(&self.agent, &status.name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message.of_no_signal(&status.cause), pending)?;
-        if sent {
-            pending.no_signal[camera].was_sent();
-        }
-        Ok(sent)
-    }
-
     /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
     fn send(&self, link: &mut Link, message: &Message, pending: &mut Pending) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
@@ -367,33 +272,6 @@ impl Publisher {
             }
         }
         Ok(sent)
-    }
-
-    /// Tells the cameras whose frames the other side takes now.
-    fn demand(&self, pending: &mut Pending) {
-        for (camera, demand) in self.demands.iter().enumerate() {
-            let takes = pending.audience.takes(camera);
-            if std::mem::replace(&mut pending.takes[camera], takes) != takes {
-                demand.take(self.number, takes);
-                pending.no_signal[camera].begin();
-            }
-            if pending.snapshots[camera].is_some_and(|since| since.elapsed() > SNAPSHOT || !takes) {
-                self.end_snapshot(camera, pending);
-            }
-        }
-    }
-
-    fn end_snapshot(&self, camera: usize, pending: &mut Pending) {
-        if pending.snapshots[camera].take().is_some() {
-            self.demands[camera].take_one(self.number, false);
-        }
-    }
-}
-
-async fn more(backlog: Option<&mut Backlog>) {
-    match backlog {
-        Some(backlog) => backlog.ready().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -335,8 +335,17 @@ impl Desk {
 
     /// What is on the disk can be dated now.
     pub(super) fn date(&self) {
+        self.has_changes(|papers| papers.is_on_disk);
+    }
+
+    /// A link that it keeps for and that is not configured any more may have been given up meanwhile.
+    pub(super) fn look_after_given_up(&self, configured: usize) {
+        self.has_changes(|papers| papers.ledgers.len() > configured);
+    }
+
+    fn has_changes(&self, are_there: impl Fn(&Papers) -> bool) {
         let mut papers = self.papers();
-        if papers.is_on_disk && papers.to_forget.is_none() {
+        if are_there(&papers) && papers.to_forget.is_none() {
             papers.to_forget = Some(Instant::now());
             self.bell.notify_one();
         }

@@ -29,6 +29,10 @@ const PAGE: usize = 8 * 1024;
 /// Rows that are read from the disk at once.
 const CHUNK: usize = 128;
 
+/// As the status counts them. What is too old may still arrive, if a link has it in memory.
+pub(super) const NO_ROOM: &str = "readings lost, no room";
+const TOO_OLD: &str = "readings let go, too old";
+
 pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
     pub(super) state: Arc<State>,
@@ -82,7 +86,7 @@ impl Keeper {
 
     fn end(&self) {
         let left = self.desk.papers().waiting_readings();
-        if self.disk.is_none() && left > 0 {
+        if left > 0 {
             warn!("spool {}: {left} readings in memory are lost, the disk did not take them", self.path.display());
         }
     }
@@ -111,7 +115,10 @@ impl Keeper {
         self.distrusted = false;
         if let Some((aside, what)) = disk.set_aside() {
             let (path, aside) = (self.path.display(), aside.display());
-            warn!("spool {path}: {what}; it is now {aside}, and what is sound of it was taken over");
+            let readings = disk.readings;
+            warn!(
+                "spool {path}: {what}; it is now {aside}, and what is sound of it was taken over: {readings} readings"
+            );
             self.health.count("damaged files set aside", 1);
         }
         if let Some(copy) = disk.incomplete() {
@@ -179,8 +186,7 @@ impl Keeper {
         self.starts.retain(|_, start| !done.gone.contains(&start.boot));
         self.written.retain(|(_, number), _| self.starts.contains_key(number));
         self.health.count("readings written", done.written);
-        self.health.count("readings lost, no room", done.lost);
-        self.health.count("readings lost, too old", done.too_old);
+        self.report_lost(done);
 
         let mut papers = self.desk.papers();
         papers.let_go(&self.desk.boot, plan.last);
@@ -192,6 +198,15 @@ impl Keeper {
         papers.earlier.retain(|boot| !done.gone.contains(boot));
         for ledger in &mut papers.ledgers {
             ledger.acked.retain(|boot, _| *boot == self.desk.boot || !done.gone.contains(boot));
+        }
+    }
+
+    fn report_lost(&self, done: &Done) {
+        for (lost, why) in [(done.lost, NO_ROOM), (done.too_old, TOO_OLD)] {
+            self.health.count(why, lost);
+            if lost > 0 {
+                self.health.remark(why, || format!("{why}: {lost} of the oldest; the status counts on"));
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::change::Change;
 use super::checksum::with_checksums;
 use super::disk::KIND;
 use crate::config::{Agent, Bytes, Outlet, Spool};
+use crate::store::Trouble;
 
 /// A text with a line a link: how many readings wait for its receiver.
 ///
@@ -22,24 +23,28 @@ pub fn list(config: &Agent) -> Result<String> {
     if !spool.path.exists() {
         return Ok(format!("{path} is not there yet: the agent makes it\n"));
     }
-    let file = KIND.read(&spool.path).with_context(|| format!("cannot read {path}"))?;
+    look(config, spool).with_context(|| {
+        format!("cannot read {path}; the agent sets aside what is damaged when it starts, and takes over what is sound of it")
+    })
+}
+
+fn look(config: &Agent, spool: &Spool) -> Result<String, Trouble> {
+    let file = KIND.read(&spool.path)?;
     let sum = "SELECT coalesce(sum(count), 0), min(unix_us) FROM batches";
     let (readings, oldest): (i64, Option<i64>) = file.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let size = Bytes(std::fs::metadata(&spool.path)?.len());
+    let size = Bytes(Change(&file).used()?);
+    let path = spool.path.display();
     let mut text = format!("{path}: {}, {size} of {} at most\n", count(readings), spool.max_size);
     if let Some(oldest) = oldest.and_then(|us| Timestamp::from_microsecond(us).ok()) {
-        writeln!(text, "  the oldest of {oldest:.0}, by this machine's clock then")?;
+        let _ = writeln!(text, "  the oldest of {oldest:.0}, by this machine's clock then");
     }
     for link in links(&file)? {
         let lacks = "SELECT coalesce(sum(count), 0) FROM batches WHERE NOT EXISTS (SELECT 1 FROM acked
                      WHERE link = ? AND acked.start = batches.start AND seq >= first AND seq + count - 1 <= last)";
         let lacks: i64 = file.query_row(lacks, [&link], |row| row.get(0))?;
         let what = format!("{} for {link}", count(lacks));
-        if is_configured(config, &link) {
-            writeln!(text, "  {what}")?;
-        } else {
-            writeln!(text, "  {what}, which is in no [[link]]; `watchpost spool --forget {link}` ends that")?;
-        }
+        let stray = format!(", which is in no [[link]]; `watchpost spool --forget {link}` ends that");
+        let _ = writeln!(text, "  {what}{}", if is_configured(config, &link) { "" } else { &stray });
     }
     Ok(text)
 }
@@ -64,7 +69,8 @@ pub fn forget(config: &Agent, link: &str) -> Result<()> {
 fn spool(config: &Agent) -> Result<&Spool> {
     let kept = config.links.iter().any(Outlet::is_acknowledged);
     config.spool.as_ref().filter(|_| kept).context(
-        "this configuration has no spool: it is off, or no [[link]] has the pattern pair or dealer and the format watchpost",
+        "this configuration has no spool: it is off, or this user has no home and [spool] path = … does not say where, \
+         or no [[link]] has the pattern pair or dealer and the format watchpost",
     )
 }
 
@@ -72,7 +78,7 @@ fn is_configured(config: &Agent, link: &str) -> bool {
     config.links.iter().any(|outlet| outlet.is_acknowledged() && outlet.end.address().as_str() == link)
 }
 
-fn links(file: &Connection) -> Result<Vec<String>> {
+fn links(file: &Connection) -> Result<Vec<String>, Trouble> {
     let mut select = file.prepare("SELECT link FROM links ORDER BY rowid")?;
     Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -54,6 +54,8 @@ pub struct Spool {
     state: Arc<State>,
     /// The clock was right when it was last looked at.
     was_right: AtomicBool,
+    /// So many links are in the configuration.
+    configured: usize,
 }
 
 impl Spool {
@@ -92,7 +94,15 @@ impl Spool {
             drop(end);
         };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
-        Ok(Spool { desk, ended, thread, health, state: Arc::clone(state), was_right: AtomicBool::new(false) })
+        Ok(Spool {
+            desk,
+            ended,
+            thread,
+            health,
+            state: Arc::clone(state),
+            was_right: AtomicBool::new(false),
+            configured,
+        })
     }
 
     /// The end of a link, by its place among those that it keeps for.
@@ -107,9 +117,10 @@ impl Spool {
         if is_right && !self.was_right.swap(true, Ordering::Relaxed) {
             self.desk.date();
         }
+        self.desk.look_after_given_up(self.configured);
         let mut papers = self.desk.papers();
         self.health.gauge("readings in memory", papers.waiting_readings());
-        self.health.count("readings lost, no room", std::mem::take(&mut papers.lost));
+        self.health.count(keeper::NO_ROOM, std::mem::take(&mut papers.lost));
     }
 
     /// Keeps what comes, until the shutdown and then what came before.

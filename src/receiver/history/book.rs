@@ -70,6 +70,7 @@ impl Book {
         }
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut written = Written { messages: 0, acks: BTreeSet::new(), refused: 0 };
+        known.compare_clocks(&transaction, group)?;
         for came in group {
             written.refused += known.put(&transaction, came)?;
             written.messages += 1;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::Came;
+use super::ahead::Ahead;
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::store::Trouble;
@@ -26,9 +27,6 @@ const REMEMBERED_PIECES: usize = 100_000;
 const BY_AGENT: i64 = 0;
 const BY_RECEIVER: i64 = 1;
 const BY_NOBODY: i64 = 2;
-
-/// An agent's clock that is off by so much more than before was set.
-const SET_US: u64 = 1_000_000;
 
 const INSERT: &str =
     "INSERT OR IGNORE INTO readings(series, at_us, start, seq, value, dated) VALUES (?, ?, ?, ?, ?, ?)";
@@ -51,8 +49,7 @@ struct Start {
     kept: Ranges,
     /// Those that are new in this transaction.
     added: Ranges,
-    /// By so many microseconds this machine's clock was ahead of the agent's, as far as that was needed.
-    ahead_us: Option<i64>,
+    ahead: Ahead,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,20 +89,46 @@ impl Known {
         self.starts.len() >= REMEMBERED_STARTS || self.pieces >= REMEMBERED_PIECES
     }
 
-    /// Writes what is new of a message; gives how many readings are refused.
-    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<u64, Trouble> {
-        let (agent, key) = (&came.readings.agent, came.start());
+    /// Takes in what messages that come together tell of an agent's clock, before any of them is dated.
+    pub(super) fn compare_clocks(&mut self, transaction: &Transaction<'_>, group: &[Came]) -> Result<(), Trouble> {
+        let is_unset = |batch: &&Batch| !batch.synchronised && batch.age_ms.is_some();
+        for came in group {
+            for batch in came.readings.batches.iter().filter(is_unset) {
+                let (start, seems_us) = (self.start(transaction, came)?, seems_ahead_us(batch, came.at_us));
+                let before = start.ahead.us();
+                if let Some(seems_us) = seems_us {
+                    start.ahead.seems(seems_us, came.at_us);
+                }
+                if start.ahead.us() != before {
+                    let update = "UPDATE starts SET ahead_us = ? WHERE id = ?";
+                    transaction.prepare_cached(update)?.execute((start.ahead.us(), start.id))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The start that a message is of.
+    fn start(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<&mut Start, Trouble> {
+        let key = came.start();
         if !self.starts.contains_key(&key) {
             let start = Start::load(transaction, &key)?;
             self.pieces += start.kept.pieces();
             self.starts.insert(key.clone(), start);
         }
+        Ok(self.starts.get_mut(&key).expect("it was just put there"))
+    }
+
+    /// Writes what is new of a message; gives how many readings are refused.
+    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<u64, Trouble> {
+        let (agent, key) = (&came.readings.agent, came.start());
+        self.start(transaction, came)?;
         let start = self.starts.get_mut(&key).expect("it was just put there");
-        let (pieces, had_added, ahead_us) = (start.kept.pieces(), start.added.pieces() > 0, start.ahead_us);
+        let (pieces, had_added) = (start.kept.pieces(), start.added.pieces() > 0);
         let mut insert = transaction.prepare_cached(INSERT)?;
         let mut refused = 0;
         for batch in &came.readings.batches {
-            let date = start.date(batch, came.at_us);
+            let date = start.date(batch);
             for (place, value) in batch.values.iter().enumerate() {
                 let seq = batch.seq.checked_add(place as u64).filter(|seq| i64::try_from(*seq).is_ok());
                 let Some(seq) = seq.filter(|seq| start.has_room(*seq)) else {
@@ -127,10 +150,6 @@ impl Known {
                 start.kept.insert(seq, seq);
                 start.added.insert(seq, seq);
             }
-        }
-        if start.ahead_us != ahead_us {
-            let update = "UPDATE starts SET ahead_us = ? WHERE id = ?";
-            transaction.prepare_cached(update)?.execute((start.ahead_us, start.id))?;
         }
         self.pieces = (self.pieces + start.kept.pieces()).saturating_sub(pieces);
         if !had_added && start.added.pieces() > 0 {
@@ -196,13 +215,13 @@ impl Start {
     fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, Trouble> {
         let mut find = transaction.prepare_cached("SELECT id, ahead_us FROM starts WHERE agent = ? AND boot = ?")?;
         let found = find.query_row((&**agent, &**boot), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead_us: None };
+        let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead: Ahead::default() };
         let Some((id, ahead_us)) = found else {
             let mut insert = transaction.prepare_cached("INSERT INTO starts(agent, boot) VALUES (?, ?)")?;
             start.id = insert.insert((&**agent, &**boot))?;
             return Ok(start);
         };
-        (start.id, start.ahead_us) = (id, ahead_us);
+        (start.id, start.ahead) = (id, Ahead::known(ahead_us));
         let mut select = transaction.prepare_cached("SELECT first, last FROM kept WHERE start = ?")?;
         for row in select.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
             let (first, last) = row?;
@@ -214,27 +233,13 @@ impl Start {
         Ok(start)
     }
 
-    /// When a batch that came at `came_us` was captured, in microseconds since 1970, and by whose clock. None: no number that a
-    /// column holds.
-    fn date(&mut self, batch: &Batch, came_us: i64) -> Option<(i64, i64)> {
+    /// When a batch was captured, in microseconds since 1970, and by whose clock. None: no number that a column holds.
+    fn date(&mut self, batch: &Batch) -> Option<(i64, i64)> {
         match batch.age_ms {
             _ if batch.synchronised => Some((batch.captured_at_us, BY_AGENT)),
-            Some(age) => {
-                let age_us = i64::try_from(age).ok()?.checked_mul(1_000)?;
-                let ahead_us = came_us.checked_sub(age_us)?.checked_sub(batch.captured_at_us)?;
-                Some((batch.captured_at_us.checked_add(self.steady(ahead_us))?, BY_RECEIVER))
-            }
+            Some(_) => Some((self.ahead.date(batch.captured_at_us)?, BY_RECEIVER)),
             None => Some((batch.captured_at_us, BY_NOBODY)),
         }
-    }
-
-    /// By how much this machine's clock is ahead of the agent's, where it seems to be by so much: one message takes longer on
-    /// its way than another, and readings must not change places for that. Only the agent's clock, set meanwhile, makes much
-    /// of a difference.
-    fn steady(&mut self, seems_us: i64) -> i64 {
-        let ahead_us = self.ahead_us.filter(|known| seems_us.abs_diff(*known) < SET_US).unwrap_or(seems_us);
-        self.ahead_us = Some(ahead_us);
-        ahead_us
     }
 
     /// Whether one more number makes no more pieces than there may be.
@@ -243,6 +248,12 @@ impl Start {
         let touches = || near.into_iter().flatten().any(|n| self.kept.around(n).is_some());
         self.kept.pieces() < MOST_PIECES || touches()
     }
+}
+
+/// By how much this machine's clock is ahead of the agent's, if a batch that came at `came_us` took no time on its way.
+fn seems_ahead_us(batch: &Batch, came_us: i64) -> Option<i64> {
+    let age_us = i64::try_from(batch.age_ms?).ok()?.checked_mul(1_000)?;
+    came_us.checked_sub(age_us)?.checked_sub(batch.captured_at_us)
 }
 
 /// The number of a series, which is made if there is room.

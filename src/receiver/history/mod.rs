@@ -1,9 +1,10 @@
 //! Every reading that comes is kept, once.
 //!
 //! A link's task hands readings over without waiting (`Feed`); a thread of its own, because disks block, writes them in groups
-//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`). What is there is acknowledged over the link that it came from, and an agent
+//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`; dates in `ahead.rs`). What is there is acknowledged over the link that it came from, and an agent
 //! sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing.
 
+mod ahead;
 mod book;
 mod keeper;
 mod known;

@@ -38,3 +38,23 @@ pub fn heal(program: &Program) -> Instant {
     eventually("strace ends", || tracer().is_none().then_some(()));
     Instant::now()
 }
+
+/// A program's disk fails while this lives.
+pub struct Fault(Program);
+
+impl Fault {
+    /// As `strace -e inject=` has it.
+    pub fn new(program: &Program, inject: &str) -> Fault {
+        let mut command = Command::new("strace");
+        let calls = inject.split(':').next().unwrap_or_default();
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={inject}"));
+        command.args(["-f", "-e", &trace, "-e", &inject, "-p", &program.id().to_string()]);
+        let strace = Program::start(&mut command);
+        strace.logs("attached", "");
+        Fault(strace)
+    }
+
+    pub fn mend(mut self) {
+        self.0.terminate();
+    }
+}

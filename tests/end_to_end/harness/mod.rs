@@ -1,5 +1,6 @@
 //! Programs, boards and cameras for the tests.
 
+mod agent;
 mod bench;
 mod board;
 mod clock;
@@ -14,10 +15,11 @@ mod sockets;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub use agent::{Agent, Unsent, batch};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
 pub use clock::Clock;
-pub use faulty::{faulty, heal};
+pub use faulty::{Fault, faulty, heal};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;

@@ -103,6 +103,13 @@ pub fn story(length: Duration) -> Story {
     agent.wait();
     let mut all: Vec<Call> = logs(bench.dir.path()).iter().flat_map(|log| calls(log, directory.path())).collect();
     all.sort_by(|one, other| one.start.total_cmp(&other.start));
+    // What has not come yet was measured, too.
+    for (boot, batch) in kept(&directory.path().join("spool.sqlite"), &hub.address).batches {
+        for (number, value) in (batch.seq..).zip(&batch.values) {
+            let reading = || Reading { value: value.value, captured_us: batch.captured_at_us, acked: None };
+            readings.entry((boot.to_string(), number)).or_insert_with(reading);
+        }
+    }
     Story { link: hub.address, calls: all, readings }
 }
 
