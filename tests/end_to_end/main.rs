@@ -41,6 +41,8 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
+/// The wall in a browser: cameras and readings as they come and go, and what is done with them.
+mod page_wall;
 /// What README and PROTOCOL promise in code.
 mod readme;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod board;
+mod browser;
 mod clock;
 mod faulty;
 pub mod film;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 pub use agent::{Agent, Unsent, batch};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
+pub use browser::Browser;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, heal};
 #[cfg(feature = "opencv")]

@@ -185,7 +185,9 @@ function renderCursor() {
   const at = cursor ?? usAt(span, 0.5);
   setHref(node("footage"), address("history", { at: Math.round(at), width: Math.round(Math.min(widthOf(span), DAY) / 1e6) }));
   setText(node("footage"), cursor === null ? "See the footage of this time" : "See the footage of this moment");
-  node("area").setAttribute("aria-valuenow", Math.round(at / 1e6));
+  for (const [name, us] of [["min", span.from], ["max", span.to], ["now", at]]) {
+    node("area").setAttribute(`aria-value${name}`, (us / 1e6).toFixed(3));
+  }
   node("area").setAttribute("aria-valuetext", `${node("moment").textContent}: ${node("value").textContent} ${unit}`);
   renderMarked();
 }

@@ -19,7 +19,7 @@ import { wall } from "./wall.js";
 import { moment } from "./words.js";
 
 const WIDTHS = { "10 min": 10 * MINUTE, "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY };
-const REFRESH_MS = 5_000, KEEP_MS = 400;
+const REFRESH_MS = 5_000, LOOK_MS = 1_000, KEEP_MS = 400;
 const A_JUMP = 10 * SECOND, A_PAN = 1 / 4;
 
 let toNewest = true; // where to go when it is known what there is
@@ -39,12 +39,13 @@ export function listen() {
   onFootage(takeFootage);
   onSeries(syncLines);
   setInterval(refresh, REFRESH_MS);
+  setInterval(lookAgain, LOOK_MS);
   addView("history", { enter, leave: pause });
 }
 
 /** With many lanes the wheel is for getting to them. */
 function scrolls() {
-  const box = byId("history-area").parentElement;
+  const box = byId("history-box");
   return box.scrollHeight > box.clientHeight || document.documentElement.scrollHeight > innerHeight;
 }
 
@@ -122,6 +123,13 @@ function takeFootage() {
   moveTo(nowUs() - end < widthOf(timeline.span) ? end : nowUs());
 }
 
+/** What the wall told meanwhile. */
+function lookAgain() {
+  if (!isShown("history") || document.hidden) return;
+  takeCameras();
+  change();
+}
+
 function refresh() {
   if (!isShown("history") || document.hidden || !follows({ ...timeline.span, to: timeline.span.to + 2 * REFRESH_MS * 1000 })) return;
   refreshFootage(true);
@@ -134,7 +142,8 @@ function render() {
   const { span, at } = timeline, area = byId("history-area");
   const times = timesFor(span, area.clientWidth);
   refreshFootage(false);
-  sync();
+  renderNothing();
+  if (!byId("moments").hidden) sync();
   drawLines(times);
   drawLanes();
   drawCut();
@@ -142,11 +151,12 @@ function render() {
   const place = percent(span, at);
   setData(area, "cursor", place !== null);
   if (place !== null) area.style.setProperty("--x", place);
-  area.setAttribute("aria-valuenow", Math.round(at / SECOND));
+  for (const [name, us] of [["min", span.from], ["max", span.to], ["now", at]]) {
+    area.setAttribute(`aria-value${name}`, (us / SECOND).toFixed(3));
+  }
   area.setAttribute("aria-valuetext", moment(at));
   renderJump();
   renderWidths();
-  renderNothing();
   keepLater();
 }
 
@@ -159,15 +169,16 @@ function renderWidths() {
 /** What is missing, and what to do about it. */
 function renderNothing() {
   const off = wall.recorder?.on === false;
-  const none = [...cameras.values()].every(({ spans }) => spans.length === 0);
+  const none = isNothing();
   setText(byId("no-footage"), off ? "Nothing is recorded: [record] in the receiver's file turns it on."
     : none ? "Nothing was recorded in this time." : "");
   setText(byId("no-lines"), wall.history?.on === false ? "No readings are kept: [history] in the receiver's file says where."
     : series.length === 0 ? "No readings are kept yet." : "");
-  byId("moments").hidden = cameras.size === 0 || (off && none);
-  byId("lanes").hidden = off && none;
-  byId("player").hidden = off && none;
+  for (const id of ["moments", "lanes", "player", "range"]) byId(id).hidden = off && none;
+  for (const id of ["history-bar", "history-box"]) byId(id).hidden = off && none && series.length === 0;
 }
+
+const isNothing = () => [...cameras.values()].every(({ spans }) => spans.length === 0);
 
 /** The address follows when the cursor has come to rest. */
 function keepLater() {

@@ -12,7 +12,7 @@ export function listen() {
   byId("cameras").addEventListener("click", onClick);
   byId("previous").addEventListener("click", () => step(-1));
   byId("next").addEventListener("click", () => step(1));
-  byId("close").addEventListener("click", () => show(null));
+  byId("close").addEventListener("click", () => enlarge(null));
   document.addEventListener("keydown", onKey);
 }
 
@@ -24,18 +24,17 @@ export function keepLarge() {
 }
 
 export const largeTile = () => large;
-export const enlarge = (tile) => show(tile);
 
 function onClick(event) {
   const tile = event.target.closest(".tile");
   const act = event.target.closest(".acts") && event.target.closest("[data-act=large]") === null;
-  if (tile && !act) show(tile === large ? null : tile);
+  if (tile && !act) enlarge(tile === large ? null : tile);
 }
 
 function onKey(event) {
   if (isForOthers(event) || !isShown("now")) return;
-  if (event.key === "Enter" && event.target.matches(".tile")) show(event.target);
-  else if (large && event.key === "Escape") show(null);
+  if (event.key === "Enter" && event.target.matches(".tile")) enlarge(event.target);
+  else if (large && event.key === "Escape") enlarge(null);
   else if (large && event.key in STEPS) step(STEPS[event.key]);
   else return;
   event.preventDefault(); // Enter would also press the button that has the focus now
@@ -43,10 +42,12 @@ function onKey(event) {
 
 function step(by) {
   const index = [...shown].indexOf(large) + by + shown.length;
-  show(shown[index % shown.length]);
+  enlarge(shown[index % shown.length]);
 }
 
-function show(tile) {
+/** A tile's element; null takes the large one back. */
+export function enlarge(tile) {
+  if (!tile && !large) return;
   const focused = tile ?? large;
   large = tile;
   mark();

@@ -8,7 +8,7 @@ import { change, moveTo, timeline } from "./timeline.js";
 import { fullName } from "./wall.js";
 import { moment, timeOfDay } from "./words.js";
 
-const HIGHEST = 0.38; // of the window
+const HIGHEST = 0.38, HIGHEST_ALONE = 0.56; // of the window
 const LOWEST = 11; // rem
 const GAP = 0.75; // rem, as in history.css
 const LAST_MS = 500; // the last frame is not the last for long
@@ -27,7 +27,7 @@ export function listen() {
 /** One camera alone, or all again. */
 export function choose(key) {
   chosen = key;
-  sync();
+  change();
 }
 
 export const chosenCamera = () => chosen;
@@ -139,7 +139,7 @@ let laidOutFor = "";
 function layOut(count) {
   const box = byId("moments");
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const width = box.clientWidth / rem, height = Math.max(LOWEST, (innerHeight * HIGHEST) / rem);
+  const width = box.clientWidth / rem, height = Math.max(LOWEST, (innerHeight * (count === 1 ? HIGHEST_ALONE : HIGHEST)) / rem);
   const situation = [count, width, height].join();
   if (situation === laidOutFor || count === 0) return;
   laidOutFor = situation;

@@ -42,6 +42,7 @@ function render() {
   const at = (renderedAt = performance.now());
   setData(document.body, "agents", agentsWord());
   setText(byId("connection"), document.body.dataset.connection);
+  byId("logout").hidden = wall.login !== true;
   byId("cameras").hidden = tiles.size === 0;
   byId("readings").hidden = cards.size === 0;
   byId("agents").hidden = wall.agents.length === 0;

@@ -6,10 +6,10 @@ const SILENT_AGENT_MS = 5_000;
 /** Cameras and readings that walls no longer name stay this long: a restarted receiver has to hear of them first. */
 export const UNLISTED_MS = 10_000;
 
-export let wall = { agents: [], role: "view", recorder: null, history: null, at: 0 }; // at: when it came, 0 before the first
+export let wall = { agents: [], at: 0 }; // at: when it came, 0 before the first
 
-export function takeWall({ agents, role = "view", recorder = null, history = null }) {
-  wall = { agents, role, recorder, history, at: performance.now() };
+export function takeWall(told) {
+  wall = { ...told, at: performance.now() };
 }
 
 export const agentNamed = (name) => wall.agents.find((agent) => agent.name === name);
