@@ -62,9 +62,8 @@ export const spanAt = ({ spans }, us) => spans.find(([from, to]) => from <= us &
 export const isGap = (camera, us) =>
   asked !== null && holds(asked, us) && us < knownTo && spanAt(camera, us) === undefined;
 
-const all = () => [...cameras.values()].flatMap(({ spans }) => spans);
-const ends = () => all().map(([, to]) => to);
+const spansOf = (list) => list.flatMap(({ spans }) => spans);
 
-export const newestEnd = () => Math.max(...ends());
-export const nextBegin = (us) => Math.min(...all().map(([from]) => from).filter((from) => from > us));
+export const newestEnd = (list) => Math.max(...spansOf(list).map(([, to]) => to));
+export const nextBegin = (list, us) => Math.min(...spansOf(list).map(([from]) => from).filter((from) => from > us));
 export const lastEnd = ({ spans }, us) => Math.max(...spans.map(([, to]) => to).filter((to) => to < us));

@@ -12,7 +12,7 @@ import { drawLines, refreshLines, syncLines } from "./lines.js";
 import { choose, chosenCamera, stepBack, stepOn, sync } from "./moments.js";
 import { pause, toggle } from "./play.js";
 import { onSeries, refreshSeries, series } from "./series.js";
-import { DAY, HOUR, MINUTE, SECOND, around, follows, moved, upToNow, widthOf, zoomed } from "./span.js";
+import { DAY, HOUR, MINUTE, SECOND, around, moved, upToNow, widthOf, zoomed } from "./span.js";
 import { change, look, moveTo, onTimeline, timeline } from "./timeline.js";
 import { addView, isShown, keepAddress } from "./view.js";
 import { wall } from "./wall.js";
@@ -119,7 +119,7 @@ function goToNow() {
 function takeFootage() {
   if (!toNewest) return;
   toNewest = false;
-  const end = newestEnd();
+  const end = newestEnd([...cameras.values()]);
   moveTo(nowUs() - end < widthOf(timeline.span) ? end : nowUs());
 }
 
@@ -130,8 +130,11 @@ function lookAgain() {
   change();
 }
 
+/** What is shown may still grow: frames can be late. */
+const isRecent = () => timeline.span.to > nowUs() - MINUTE;
+
 function refresh() {
-  if (!isShown("history") || document.hidden || !follows({ ...timeline.span, to: timeline.span.to + 2 * REFRESH_MS * 1000 })) return;
+  if (!isShown("history") || document.hidden || !isRecent()) return;
   refreshFootage(true);
   refreshLines();
 }

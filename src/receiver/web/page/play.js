@@ -2,7 +2,7 @@
 
 import { nowUs } from "./api.js";
 import { byId, setData } from "./dom.js";
-import { cameras, isGap, nextBegin } from "./footage.js";
+import { cameras, isGap, newestEnd, nextBegin } from "./footage.js";
 import { chosenCamera } from "./moments.js";
 import { glideTo, timeline } from "./timeline.js";
 import { isShown } from "./view.js";
@@ -45,14 +45,20 @@ function tick(at) {
   let us = began.us + Math.max(0, at - began.at) * 1000 * rate;
   const watched = [...cameras.values()].filter((camera) => (chosenCamera() ?? camera.key) === camera.key);
   if (watched.length && watched.every((camera) => isGap(camera, us))) {
-    // What nobody recorded is not waited for.
-    us = nextBegin(us);
+    // What nobody recorded is not waited for; behind the last there is nothing to wait for.
+    us = nextBegin(watched, us);
+    if (!Number.isFinite(us)) return finish(newestEnd(watched));
     began = { us, at };
   }
   if (!(us < nowUs())) return pause();
   glideTo(us);
   expected = timeline.at;
   requestAnimationFrame(tick);
+}
+
+function finish(end) {
+  if (end > timeline.at) glideTo(end);
+  pause();
 }
 
 function mark() {
