@@ -41,6 +41,10 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
+/// A quantity over time: values under the cursor, gaps, ranges, export.
+mod page_chart;
+/// Footage in a browser: the picture of a moment, played and cut.
+mod page_history;
 /// The wall in a browser: cameras and readings as they come and go, and what is done with them.
 mod page_wall;
 /// What README and PROTOCOL promise in code.

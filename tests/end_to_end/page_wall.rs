@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Bench, Board, Browser, PATIENCE, Program, Receiver, film};
+use crate::harness::{Bench, Board, Browser, PATIENCE, Program, Receiver, eventually, film};
 
 fn router(bench: &Bench) -> Receiver {
     bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"")
@@ -66,6 +66,39 @@ async fn a_reading_that_grows_old_is_shown_as_stale() {
     browser.reads("[data-reading='shed/climate/temperature'][data-stale=true]", &["STALE", "was 23.5"]).await;
     board.say("t-24");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='24'][data-stale=false]").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_is_enlarged_saved_and_switched_by_pointer_and_by_keys() {
+    let bench = Bench::new();
+    let receiver = router(&bench);
+    let cameras = "camera = [{ name = \"door\", source = \"pattern\" }, { name = \"yard\", source = \"pattern\" }]";
+    let _agent = agent(&bench, "shed", &receiver, cameras);
+    let browser = Browser::open(&bench, &receiver.page).await;
+    browser.sees(&tile("shed/door", "live")).await;
+    browser.sees(&tile("shed/yard", "live")).await;
+
+    browser.presses('2').await;
+    browser.sees("article[data-camera='shed/yard'][data-large]").await;
+    browser.presses('\u{e012}').await; // left
+    browser.sees("article[data-camera='shed/door'][data-large]").await;
+    browser.presses('s').await;
+    let saved = eventually("the snapshot", || {
+        let file = fs::read_dir(&browser.downloads).ok()?.flatten().next()?.path();
+        file.extension().is_some_and(|kind| kind == "jpg").then(|| fs::read(file).expect("a file"))
+    });
+    assert!(saved.starts_with(&[0xff, 0xd8]) && saved.ends_with(&[0xff, 0xd9]), "no JPEG was saved");
+    browser.presses('o').await;
+    browser.reads(&tile("shed/door", "off"), &["Off", "by choice"]).await;
+    browser.presses('\u{e00c}').await; // escape
+    browser.sees("article[data-camera='shed/door']:not([data-large])").await;
+    browser.reads("#health[data-tone=good]", &["1 switched off"]).await;
+    browser.points("article[data-camera='shed/door']", 0.5).await;
+    browser.click("article[data-camera='shed/door'] [data-act=power]").await;
+    browser.sees(&tile("shed/door", "live")).await;
+    browser.presses('?').await;
+    browser.sees("#help[open]").await;
     browser.close().await;
 }
 
