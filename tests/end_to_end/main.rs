@@ -51,6 +51,12 @@ mod network_camera;
 mod page;
 /// Footage: what came is in files, whatever becomes of files and disks, and is found again.
 mod recorder;
+/// A quantity over time: values under the cursor, gaps, ranges, export.
+mod page_chart;
+/// Footage in a browser: the picture of a moment, played and cut.
+mod page_history;
+/// The wall in a browser: cameras and readings as they come and go, and what is done with them.
+mod page_wall;
 /// What README and PROTOCOL promise in code.
 mod readme;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+use crate::harness::Browser;
 use crate::harness::http::{Answer, ask, get, post, raw};
 use crate::harness::{Bench, PATIENCE, Receiver, eventually};
-use crate::page::Browser;
 
 impl Bench {
     /// Makes both tokens in the bench's directory.

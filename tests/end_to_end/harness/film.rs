@@ -33,3 +33,11 @@ pub fn film_of(bench: &Bench, name: &str, count: u8, (width, height): (u32, u32)
     fs::write(&path, jpegs.concat()).expect("a temporary file");
     (path, jpegs)
 }
+
+/// A JPEG of 64x48 that tells a number: eight upright bars, the lowest bit first, bright for one.
+pub fn numbered(number: u8) -> Vec<u8> {
+    let mut data: Vec<u8> = (0..64 * 48).map(|i| if number >> (i % 64 / 8) & 1 == 1 { 235 } else { 16 }).collect();
+    data.resize(64 * 48 * 2, 128);
+    let frame = Frame { width: 64, height: 48, layout: Layout::Yuv422, data: &data };
+    Encoder::default().encode(frame, Quality::default()).expect("a picture").to_vec()
+}

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod board;
+mod browser;
 mod clock;
 mod faulty;
 mod fetch;
@@ -15,11 +16,12 @@ pub mod program;
 mod sockets;
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use agent::{Agent, Unsent, batch};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
+pub use browser::Browser;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, heal};
 pub use fetch::{fetch, fetch_json};
@@ -33,6 +35,11 @@ pub use sockets::{Peer, free_port, pair, readings, subscriber};
 
 /// The longest that anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Now, in microseconds since 1970.
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
+}
 
 /// Looks until there is something to be found.
 #[track_caller]

@@ -4,7 +4,7 @@ import { byId, clone, placeAt, setData, setText } from "./dom.js";
 import { connected } from "./link.js";
 import { renderPort } from "./ports.js";
 import { heardMs, isSilent, portsInRows, wall } from "./wall.js";
-import { duration } from "./words.js";
+import { duration, exactly } from "./words.js";
 
 const rows = new Map();
 
@@ -35,9 +35,24 @@ export function renderAgent(agent, at) {
   setData(row.root, "tone", silent ? "bad" : known ? "good" : "quiet");
   setText(row.parts["agent-words"], silent ? `silent for ${heard}` : `heard ${heard} ago`);
   setData(row.root, "ports", portsInRows(agent) ? "rows" : "inline");
+  setText(row.parts["agent-ways"], known ? waysWords(agent).join(", ") : "");
   while (row.ports.length > agent.ports.length) row.ports.pop().root.remove();
   while (row.ports.length < agent.ports.length) addPort(row);
   agent.ports.forEach((port, index) => renderPort(row.ports[index], agent, port, known, at));
+}
+
+/** What is wrong with its links, and what waits in its spool for them. */
+function waysWords({ links = [], spool }) {
+  const counts = Object.entries(spool?.counts ?? {});
+  const sum = (isIt) => counts.reduce((total, [what, number]) => (isIt(what) ? total + number : total), 0);
+  const waiting = sum((what) => what === "readings in memory" || what === "readings on disk");
+  const lost = sum((what) => what.startsWith("readings lost"));
+  return [
+    ...links.filter((link) => !link.up).map((link) => `link ${link.source} is down: ${link.cause}`),
+    ...(spool && !spool.up ? [`spool: ${spool.cause}`] : []),
+    ...(waiting ? [`${exactly(waiting)} ${waiting === 1 ? "reading waits" : "readings wait"} in the spool`] : []),
+    ...(lost ? [`${exactly(lost)} ${lost === 1 ? "reading" : "readings"} lost`] : []),
+  ];
 }
 
 function addPort(row) {

@@ -12,6 +12,13 @@ export function setTitle(node, text) {
   if (node.title !== text) node.title = text;
 }
 
+/** null takes the address away: then it is no link. */
+export function setHref(link, where) {
+  if (link.getAttribute("href") === where) return;
+  if (where === null) link.removeAttribute("href");
+  else link.setAttribute("href", where);
+}
+
 export function setData(node, key, value) {
   if (node.dataset[key] !== String(value)) node.dataset[key] = value;
 }
@@ -27,3 +34,8 @@ export function clone(template) {
 export function placeAt(parent, index, node) {
   if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
 }
+
+/** Keys that are no shortcut of the page's: with another one held, or meant for a field or a dialog. */
+export const isForOthers = (event) =>
+  event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented ||
+  event.target.matches("input, select, textarea") || document.querySelector("dialog[open]") !== null;

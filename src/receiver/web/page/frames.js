@@ -1,6 +1,10 @@
 // A frame's way from the wire to its tile.
 
 import { drawFrame, noteBroken, tileFor } from "./tiles.js";
+import { isShown } from "./view.js";
+
+// While another view is shown, frames come so seldom: enough to know that the camera is live.
+const UNSEEN_MS = 500;
 
 export async function showFrame(buffer, answer) {
   const at = performance.now();
@@ -14,7 +18,8 @@ export async function showFrame(buffer, answer) {
     noteBroken(tile, at);
   } finally {
     // The receiver sends this camera's next frame only after the answer.
-    answer(tile.key);
+    if (isShown("now")) answer(tile.key);
+    else setTimeout(answer, UNSEEN_MS, tile.key);
   }
 }
 

@@ -1,10 +1,10 @@
 // One sentence on how everything is, and what an empty wall waits for.
 
-import { byId, setData, setText, setTitle } from "./dom.js";
+import { byId, clone, setData, setText } from "./dom.js";
 import { connected, lostMs } from "./link.js";
 import { isFlooding } from "./ports.js";
 import { cards, isStale, readingAge } from "./readings.js";
-import { frameAge, tileState, tiles } from "./tiles.js";
+import { frameAge, isOff, tileState, tiles } from "./tiles.js";
 import { fullName, heardMs, isSilent, stateMs, wall } from "./wall.js";
 import { duration, quantityName } from "./words.js";
 
@@ -15,10 +15,25 @@ export function renderHealth(at) {
   setData(byId("health"), "tone", first.tone);
   setText(byId("health-words"), first.words);
   setText(byId("health-time"), first.ms === null ? "" : `for ${duration(first.ms)}`);
-  setText(byId("health-more"), others.length ? `and ${others.length} more` : "");
-  setTitle(byId("health-more"), others.map((problem) => problem.words).join("\n"));
+  renderOthers(others);
   const title = first.tone === "good" ? "watchpost" : `${first.words} · watchpost`;
   if (document.title !== title) document.title = title;
+}
+
+/** The rest is a list that opens below; it goes by itself when all is well again. */
+function renderOthers(others) {
+  const list = byId("problems"), more = byId("health-more");
+  setText(more, others.length ? `and ${others.length} more` : "");
+  more.hidden = others.length === 0;
+  if (more.hidden && list.matches(":popover-open")) list.hidePopover();
+  while (list.children.length > others.length) list.lastChild.remove();
+  while (list.children.length < others.length) list.append(clone("problem-template").root);
+  others.forEach(({ tone, words, ms }, index) => {
+    const row = list.children[index];
+    setData(row, "tone", tone);
+    setText(row.querySelector(".problem-words"), words);
+    setText(row.querySelector(".problem-time"), ms === null ? "" : `for ${duration(ms)}`);
+  });
 }
 
 function health(at) {
@@ -27,7 +42,8 @@ function health(at) {
   if (found.length) return found;
   if (!wall.agents.length) return [say("quiet", "Waiting for an agent")];
   if (!tiles.size && !cards.size) return [say("quiet", "Waiting for frames and readings")];
-  return [say("good", "Everything is live")];
+  const off = [...tiles.values()].filter(isOff).length;
+  return [say("good", `Everything is live${off ? `, ${off} switched off` : ""}`)];
 }
 
 /** The worst first, and only causes: what a silent agent or a port that is down explains is left out. */
@@ -40,8 +56,10 @@ function problems(at) {
   const downs = new Set(downPorts.map(({ agent, port }) => `${agent.name}/${port.name}`));
   const explained = (card) => quiet.has(card.agent) || downs.has(`${card.agent}/${card.reading.port}`);
   const found = [
+    ...keepers(),
     ...silent.map((agent) => say("bad", `${agent.name}: silent`, heardMs(agent, at))),
     ...[...tiles.values()].filter((tile) => !quiet.has(tile.agent)).map((tile) => tileProblem(tile, at)),
+    ...heard.flatMap((agent) => ways(agent, at)),
     ...ports.map(({ agent, port }) => portProblem(agent, port, at)),
     ...[...cards.values()].filter((card) => !explained(card)).map((card) => cardProblem(card, at)),
   ];
@@ -56,6 +74,18 @@ function tileProblem(tile, at) {
     case "waiting": return say("warn", `${name}: waiting for the first frame`);
     default: return null;
   }
+}
+
+/** The receiver's own: what does not keep what comes. */
+const keepers = () => [["recorder", "Nothing can be recorded"], ["history", "Readings cannot be kept"]]
+  .filter(([part]) => wall[part]?.cause)
+  .map(([part, words]) => say("bad", `${words}: ${wall[part].cause}`));
+
+/** An agent's ways out: its links to whomever, and the spool in which readings wait for them. */
+function ways(agent, at) {
+  const down = (part, what) => say("warn", `${agent.name}: ${what}: ${part.cause}`, stateMs(part, at));
+  const links = (agent.links ?? []).filter((link) => !link.up).map((link) => down(link, `link ${link.name}`));
+  return agent.spool && !agent.spool.up ? [...links, down(agent.spool, "spool")] : links;
 }
 
 function portProblem(agent, port, at) {

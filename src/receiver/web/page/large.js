@@ -1,6 +1,7 @@
 // One tile over the whole window: how it comes, goes on to its neighbour, and goes.
 
-import { byId } from "./dom.js";
+import { byId, isForOthers } from "./dom.js";
+import { isShown } from "./view.js";
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
@@ -11,7 +12,7 @@ export function listen() {
   byId("cameras").addEventListener("click", onClick);
   byId("previous").addEventListener("click", () => step(-1));
   byId("next").addEventListener("click", () => step(1));
-  byId("close").addEventListener("click", () => show(null));
+  byId("close").addEventListener("click", () => enlarge(null));
   document.addEventListener("keydown", onKey);
 }
 
@@ -22,15 +23,18 @@ export function keepLarge() {
   mark();
 }
 
+export const largeTile = () => large;
+
 function onClick(event) {
   const tile = event.target.closest(".tile");
-  if (tile) show(tile === large ? null : tile);
+  const act = event.target.closest(".acts") && event.target.closest("[data-act=large]") === null;
+  if (tile && !act) enlarge(tile === large ? null : tile);
 }
 
 function onKey(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.key === "Enter" && event.target.matches(".tile")) show(event.target);
-  else if (large && event.key === "Escape") show(null);
+  if (isForOthers(event) || !isShown("now")) return;
+  if (event.key === "Enter" && event.target.matches(".tile")) enlarge(event.target);
+  else if (large && event.key === "Escape") enlarge(null);
   else if (large && event.key in STEPS) step(STEPS[event.key]);
   else return;
   event.preventDefault(); // Enter would also press the button that has the focus now
@@ -38,10 +42,12 @@ function onKey(event) {
 
 function step(by) {
   const index = [...shown].indexOf(large) + by + shown.length;
-  show(shown[index % shown.length]);
+  enlarge(shown[index % shown.length]);
 }
 
-function show(tile) {
+/** A tile's element; null takes the large one back. */
+export function enlarge(tile) {
+  if (!tile && !large) return;
   const focused = tile ?? large;
   large = tile;
   mark();

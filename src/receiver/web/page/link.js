@@ -1,5 +1,6 @@
 // The WebSocket to the receiver, made again whenever it is lost.
 
+import { askWall } from "./api.js";
 import { setData } from "./dom.js";
 
 const DEAD_LINK_MS = 5_000; // the receiver speaks at least once a second
@@ -50,6 +51,8 @@ function lose(socket) {
   socket.close();
   if (connected()) lostAt = performance.now();
   setData(document.body, "connection", "reconnecting");
+  // Whose session has ended is asked to log in; the socket does not tell.
+  askWall().catch(() => {});
   setTimeout(connect, backoff);
   backoff = Math.min(backoff * 2, BACKOFF_LAST_MS);
 }

@@ -1,7 +1,9 @@
 // The readings' cards: the newest value of each quantity, and how old it is.
 
-import { byId, clone, placeAt, setData, setText, setTitle } from "./dom.js";
-import { addPoint, drawSpark } from "./spark.js";
+import { byId, clone, placeAt, setData, setHref, setText, setTitle } from "./dom.js";
+import { seriesOf } from "./series.js";
+import { addValue, drawSpark, noPast, refreshPast } from "./spark.js";
+import { address } from "./view.js";
 import { UNLISTED_MS, fullName, wall } from "./wall.js";
 import { duration, figure, quantityName } from "./words.js";
 
@@ -19,7 +21,7 @@ export function syncCards() {
       // A new value is shown at once and not at the next tick.
       if (changed) renderCard(card, wall.at);
       setData(card.root, "value", reading.value);
-      if (!isStale(card, wall.at)) addPoint(card.points, wall.at - reading.age_ms, reading.value);
+      if (!isStale(card, wall.at)) addValue(card.past, reading.age_ms, reading.value);
       placeAt(byId("reading-cards"), index++, card.root);
     }
   }
@@ -32,7 +34,7 @@ export function syncCards() {
 
 function makeCard(key, agent, reading) {
   const { root, parts } = clone("reading-template");
-  const card = { agent, root, parts, reading: null, listedAt: wall.at, points: [], drawnAt: 0 };
+  const card = { agent, root, parts, reading: null, listedAt: wall.at, past: noPast() };
   root.dataset.reading = key;
   setText(parts.quantity, quantityName(reading.quantity));
   setTitle(parts.quantity, parts.quantity.textContent);
@@ -56,5 +58,8 @@ export function renderCard(card, at) {
   setText(parts.age, `${age} ago`);
   setText(parts.port, fullName(card.agent, reading.port));
   setTitle(parts.port, parts.port.textContent);
+  const series = seriesOf(card.agent, reading);
+  setHref(root, series ? address("chart", { series: series.id }) : null);
+  refreshPast(card.past, card.agent, reading, at);
   if (!stale) drawSpark(card, at);
 }

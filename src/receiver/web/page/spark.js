@@ -1,46 +1,63 @@
-// A reading's last minutes as a small line.
+// A reading's last hour as a small line: what the history has of it, and what came since.
 
-const HISTORY_MS = 5 * 60_000;
-const NARROWEST_MS = 15_000; // a young history is drawn over this width at least
-const STEP_MS = 1_000;
-const BREAK_MS = 15_000;
+import { askChart, nowUs } from "./api.js";
+import { bounds, gapOf, paths } from "./plot.js";
+import { refreshSeries, seriesOf } from "./series.js";
+import { HOUR, SECOND } from "./span.js";
 
-export function addPoint(points, at, value) {
-  const last = points.at(-1)?.at ?? -Infinity;
-  if (!Number.isFinite(value) || at - last < STEP_MS) return;
-  points.push({ at, value });
-  while (at - points[0].at > HISTORY_MS) points.shift();
+const POINTS = 120;
+const WIDTH = 100, HEIGHT = 24, EDGE = 2; // of the template's viewBox
+const NARROWEST_US = 15 * SECOND; // a young line is drawn over this width at least
+const LIVE_US = 5 * SECOND;
+const DRAW_MS = 1_000;
+const REFRESH_MS = 60_000;
+const LEAST = 0.5; // of a value, which is no noise
+
+export const noPast = () => ({ points: [], stepUs: 0, askedAt: -Infinity, live: [], drawnAt: 0 });
+
+/** A value as it comes; a few seconds' worth is one point. */
+export function addValue(past, ageMs, value) {
+  const at = nowUs() - ageMs * 1000, last = past.live.at(-1);
+  if (!Number.isFinite(value) || at < last?.[0]) return;
+  if (!last || at - last[0] >= LIVE_US) past.live.push([at, value, value, value]);
+  else past.live[past.live.length - 1] = [last[0], Math.min(last[1], value), Math.max(last[2], value), value];
+  while (at - past.live[0][0] > HOUR) past.live.shift();
 }
 
-export function drawSpark(card, at) {
-  if (at - card.drawnAt < STEP_MS || card.points.length < 3) return;
-  card.drawnAt = at;
-  const points = [...card.points, { at, value: card.points.at(-1).value }];
-  const runs = unbrokenRuns(points.map(scale(points, at)));
-  const line = (run) => `M${run.map(({ x, y }) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L")}`;
-  const area = (run) => `${line(run)}V24H${run[0].x.toFixed(2)}Z`;
-  card.parts["spark-line"].setAttribute("d", runs.map(line).join(""));
-  card.parts["spark-area"].setAttribute("d", runs.map(area).join(""));
+/** Reads the hour anew when it is old. */
+export async function refreshPast(past, agent, reading, at) {
+  if (at - past.askedAt < REFRESH_MS) return;
+  past.askedAt = at;
+  const found = seriesOf(agent, reading);
+  if (!found) {
+    refreshSeries();
+    past.askedAt = at - REFRESH_MS + 5_000;
+    return;
+  }
+  const to = nowUs();
+  const words = { series: found.id, from_us: to - HOUR, to_us: to, points: POINTS };
+  const answer = await askChart(words).catch(() => null);
+  if (!answer) return;
+  past.points = answer.points;
+  past.stepUs = answer.step_us;
 }
 
-/** Into the template's viewBox of 100 by 24. */
-function scale(points, at) {
-  const values = points.map((point) => point.value);
-  const low = Math.min(...values), high = Math.max(...values);
-  // A floor under the span keeps a steady reading a steady line instead of magnified noise.
-  const span = Math.max(high - low, Math.abs(high) * 0.05, 0.5);
-  const bottom = (low + high - span) / 2;
-  const width = Math.max(NARROWEST_MS, at - points[0].at);
-  const x = (point) => 100 - ((at - point.at) / width) * 100;
-  const y = (point) => 22 - ((point.value - bottom) / span) * 20;
-  return (point) => ({ at: point.at, x: x(point), y: y(point) });
-}
-
-function unbrokenRuns(points) {
-  const runs = [];
-  points.forEach((point, index) => {
-    if (index === 0 || point.at - points[index - 1].at > BREAK_MS) runs.push([]);
-    runs.at(-1).push(point);
-  });
-  return runs;
+export function drawSpark({ parts, past }, at) {
+  if (at - past.drawnAt < DRAW_MS) return;
+  past.drawnAt = at;
+  const now = nowUs();
+  const known = past.points.filter(([us]) => now - us <= HOUR);
+  const since = known.length ? known.at(-1)[0] + past.stepUs : -Infinity;
+  const live = past.live.filter(([us]) => us > since);
+  const points = [...known, ...live];
+  if (points.length < 3) return;
+  const width = Math.max(NARROWEST_US, now - points[0][0]);
+  const [low, high] = bounds(points, LEAST);
+  const x = (us) => WIDTH - ((now - us) / width) * WIDTH;
+  const y = (value) => HEIGHT - EDGE - ((value - low) / (high - low)) * (HEIGHT - 2 * EDGE);
+  const gapUs = Math.max(gapOf(known, past.stepUs), gapOf(live, 0));
+  const { line, band, area } = paths(points, { stepUs: 0, gapUs, x, y });
+  parts["spark-line"].setAttribute("d", line);
+  parts["spark-band"].setAttribute("d", band);
+  parts["spark-area"].setAttribute("d", area(HEIGHT));
 }

@@ -8,7 +8,9 @@ const STALE_MS = 2_000;
 const BROKEN_SHOWN_MS = 10_000;
 const RATE_WINDOW_MS = 4_000;
 const SINCE_STEADY_MS = 1_000;
-const TITLES = { "no-signal": "NO SIGNAL", waiting: "Waiting for the first frame" };
+const TITLES = { "no-signal": "NO SIGNAL", waiting: "Waiting for the first frame", off: "Off" };
+
+const CAUSES = { "no-signal": (tile) => tile.status.cause, off: () => "switched off by choice" };
 
 export const tiles = new Map();
 
@@ -32,6 +34,7 @@ function makeTile(key, agent, camera) {
 const nothingYet = () => ({
   status: null, listedAt: performance.now(), since: -Infinity,
   frame: null, size: null, arrivals: [], drawn: 0, broken: 0, brokenAt: 0,
+  turning: null, // what acts.js has asked of the camera
 });
 
 // ---- what comes ----
@@ -78,7 +81,11 @@ export function noteBroken(tile, at) {
 
 export const frameAge = (tile, at) => tile.frame.age + at - tile.frame.at;
 
+/** Switched off by somebody, which is no trouble. */
+export const isOff = (tile) => tile.status?.settings?.on === false;
+
 export function tileState(tile, at) {
+  if (isOff(tile)) return "off";
   if (tile.status?.up === false) return "no-signal";
   if (!tile.frame) return "waiting";
   return frameAge(tile, at) > STALE_MS ? "stale" : "live";
@@ -91,7 +98,7 @@ export function renderTile(tile, at) {
   parts.stage.setAttribute("aria-label", `${fullName(tile.agent, tile.camera)}, ${state.replace("-", " ")}`);
   setText(parts.mark, state === "stale" ? `STALE ${duration(frameAge(tile, at))}` : "");
   setText(parts["notice-title"], TITLES[state] ?? "");
-  setText(parts["notice-cause"], state === "no-signal" ? tile.status.cause : "");
+  setText(parts["notice-cause"], CAUSES[state]?.(tile) ?? "");
   setText(parts["notice-since"], state === "no-signal" ? forSince(tile, at) : "");
   renderFacts(tile, state, at);
 }

@@ -8,9 +8,11 @@ export const UNLISTED_MS = 10_000;
 
 export let wall = { agents: [], at: 0 }; // at: when it came, 0 before the first
 
-export function takeWall(agents) {
-  wall = { agents, at: performance.now() };
+export function takeWall(told) {
+  wall = { ...told, at: performance.now() };
 }
+
+export const agentNamed = (name) => wall.agents.find((agent) => agent.name === name);
 
 const severalAgents = () => wall.agents.length > 1;
 export const agentsWord = () => (severalAgents() ? "several" : "one");

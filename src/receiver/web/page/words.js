@@ -26,6 +26,8 @@ const rounded = (number) => Number(number.toPrecision(2)).toLocaleString("en");
 /** Something counted: exactly while it is few. */
 export const count = (number) => (number < 1000 ? String(number) : rounded(number));
 
+export const exactly = (number) => number.toLocaleString("en");
+
 /** How often something comes; what is rarer than once a second is said by the time from one to the next. */
 export function rate(perSecond, thing) {
   const often = rounded(perSecond), seconds = 1 / perSecond;
@@ -51,3 +53,14 @@ export function quantityName(quantity) {
   const words = quantity.replaceAll("_", " ").replace(/^mq(?=\d)/i, "MQ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** A moment of the receiver's, in microseconds since 1970: day, and time to the second, or to what is given. */
+export function moment(us, options = {}) {
+  const date = new Date(us / 1000);
+  const year = date.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  const day = date.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short", ...year });
+  return `${day}, ${timeOfDay(us, options)}`;
+}
+
+export const timeOfDay = (us, options = {}) =>
+  new Date(us / 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, ...options });

@@ -1,0 +1,123 @@
+use serde_json::{Value, json};
+
+use crate::harness::film::numbered;
+use crate::harness::{Agent, Bench, Browser, Receiver, now_us};
+
+const FRAMES: u8 = 40;
+const APART_US: i64 = 250_000;
+
+/// Who records ten seconds of pictures that tell their number, who has sent them, and when each was taken.
+fn recorded(bench: &Bench) -> (Receiver, Agent, Vec<i64>) {
+    let dir = bench.path("recordings");
+    let record = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[record]\ndir = \"{}\"", dir.display());
+    let receiver = bench.receiver(&record);
+    let agent = Agent::on(&receiver);
+    let first = now_us() - 20_000_000;
+    let times: Vec<i64> = (0..i64::from(FRAMES)).map(|number| first + number * APART_US).collect();
+    for (number, at) in (0..FRAMES).zip(&times) {
+        agent.sends_frame("door", u64::from(number) + 1, *at, &numbered(number));
+    }
+    (receiver, agent, times)
+}
+
+/// A browser with the receiver's page, once all of it is recorded.
+async fn opened(bench: &Bench) -> (Receiver, Browser, Vec<i64>) {
+    // The agent is kept until all has come: what is on its way goes with its socket.
+    let (receiver, _agent, times) = recorded(bench);
+    let browser = Browser::open(bench, &receiver.page).await;
+    let end = "return fetch('/api/recordings?from_us=0&to_us=' + arguments[0]).then((answer) => answer.json())
+        .then(({ cameras }) => Math.max(0, ...cameras.flatMap(({ spans }) => spans.map(([, to]) => to))))";
+    let all = times[times.len() - 1];
+    // Times are the receiver's: a frame's age is counted back from when it came.
+    let there = |end: &Value| end.as_i64().is_some_and(|end| end > all - APART_US / 2);
+    browser.becomes("all is recorded", end, &[json!(now_us())], there).await;
+    (receiver, browser, times)
+}
+
+/// The number in the picture that the history shows, from its bars; null when there is none.
+const NUMBER: &str = "
+    const tile = document.querySelector('.moment[data-state=shown] .moment-picture');
+    if (!tile) return null;
+    const bars = tile.getContext('2d').getImageData(0, tile.height / 2, tile.width, 1).data;
+    return [...Array(8).keys()].reduce((sum, bit) => sum + (bars[(bit * 8 + 4) * 4] > 128 ? 1 << bit : 0), 0);";
+
+/// Where a moment is in the width of what is shown.
+async fn part_of(browser: &Browser, us: i64) -> f64 {
+    let ends = "const { ariaValueMin, ariaValueMax } = document.getElementById('history-area'); return [ariaValueMin, ariaValueMax]";
+    let ends = browser.run(ends, &[]).await;
+    let end = |index: usize| ends[index].as_str().and_then(|end| end.parse::<f64>().ok()).expect("seconds");
+    (us as f64 / 1e6 - end(0)) / (end(1) - end(0))
+}
+
+async fn shows(browser: &Browser, number: usize) {
+    browser.becomes(&format!("picture {number}"), NUMBER, &[], |shown| *shown == number).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
+    let bench = Bench::new();
+    let (_receiver, browser, times) = opened(&bench).await;
+    let middle = times[20] + APART_US / 2;
+    browser.run("location.hash = arguments[0]", &[json!(format!("#history?at={middle}&width=14"))]).await;
+    shows(&browser, 20).await;
+    browser
+        .becomes("the lane", "return document.querySelector('.spans-path').getAttribute('d')", &[], |d| {
+            d.as_str().is_some_and(|d| !d.is_empty())
+        })
+        .await;
+    for (from, to) in [(20, 3), (3, 37), (37, 12)] {
+        let (start, end) = (times[from] + APART_US / 2, times[to] + APART_US / 2);
+        browser.drags("#lanes", part_of(&browser, start).await, part_of(&browser, end).await).await;
+        shows(&browser, to).await;
+    }
+    // Frame by frame, with the cursor where each was taken.
+    for number in [13, 14] {
+        browser.presses('\u{e014}').await; // right
+        shows(&browser, number).await;
+    }
+    for number in [13, 12, 11] {
+        browser.presses('\u{e012}').await; // left
+        shows(&browser, number).await;
+    }
+    // Before the first there was nothing.
+    let before = part_of(&browser, times[0] - 500_000).await;
+    browser.drags("#lanes", part_of(&browser, times[11]).await, before).await;
+    browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
+    // Playing goes on to what there is.
+    browser.presses(' ').await;
+    shows(&browser, 39).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_cut_out_and_downloaded() {
+    let bench = Bench::new();
+    let (_receiver, browser, times) = opened(&bench).await;
+    browser
+        .run("location.hash = arguments[0]", &[json!(format!("#history?at={}&width=14", times[10] + APART_US / 2))])
+        .await;
+    shows(&browser, 10).await;
+    browser.presses('[').await;
+    browser
+        .drags("#lanes", part_of(&browser, times[10]).await, part_of(&browser, times[29] + APART_US / 2).await)
+        .await;
+    shows(&browser, 29).await;
+    browser.presses(']').await;
+    let film = browser.sees("#cut-links a[href*='/shed/door/range.mkv']").await;
+    let film = film.attr("href").await.expect("an address").expect("an address");
+    let head = "return fetch(arguments[0]).then(async (answer) => [answer.status, ...new Uint8Array(await answer.arrayBuffer()).slice(0, 4)])";
+    // EBML's first bytes, RFC 8794.
+    let expected: Value = json!([200, 0x1a, 0x45, 0xdf, 0xa3]);
+    assert_eq!(browser.run(head, &[json!(film)]).await, expected);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_records_nothing_is_told_how() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let browser = Browser::open(&bench, &receiver.page).await;
+    browser.click("#views [href='#history']").await;
+    browser.reads("#no-footage", &["Nothing is recorded", "[record]"]).await;
+    browser.close().await;
+}
