@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,10 +13,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, interval, sleep};
 use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::agent;
 use crate::config;
+use crate::name::Name;
 use crate::receiver::{Also, Receiver};
 use crate::wire::Tally;
 
@@ -25,7 +29,8 @@ const BOARD: Duration = Duration::from_millis(250);
 /// # Errors
 /// When a part cannot start, or when anything that was sent did not arrive.
 pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()> {
-    let receiver = open_receiver().await?;
+    let place = Place::new()?;
+    let receiver = open_receiver(&place).await?;
     println!("\n  Open  http://{}/  to see it. Ctrl-C ends it.\n", receiver.page()?);
     let (board, port) = SerialStream::pair().context("no pseudo-terminal to be had")?;
     let terminal = port.name().context("the pseudo-terminal has no name")?;
@@ -51,12 +56,33 @@ pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()
     Ok(())
 }
 
-async fn open_receiver() -> Result<Receiver> {
+/// Where it keeps what it shows of the past: what is made up is nothing to be found beside what was measured, and goes with
+/// the demo.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Result<Place> {
+        let place = Place(std::env::temp_dir().join(format!("watchpost-demo-{}", Name::random())));
+        let made = DirBuilder::new().mode(0o700).create(&place.0);
+        made.with_context(|| format!("cannot make {}", place.0.display()))?;
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            warn!("{} is left behind: {error}", self.0.display());
+        }
+    }
+}
+
+async fn open_receiver(place: &Place) -> Result<Receiver> {
     let mut config = config::Receiver::default();
     config.links[0].end = config::End::Bind(config::Address::any_local_port());
-    // What it measures is made up, and nothing to be found beside what was measured.
-    config.history = None;
-    config.record = None;
+    config.history = Some(config::History { path: Some(place.0.join("history.sqlite")), ..config::History::default() });
+    let (dir, max_size) = (Some(place.0.join("recordings")), config::Bytes(200_000_000));
+    config.record = Some(config::Record { dir, max_size, ..config::Record::default() });
     if let Ok(receiver) = Receiver::open(config.clone()).await {
         return Ok(receiver);
     }

@@ -4,7 +4,7 @@ import { nowUs } from "./api.js";
 import { cut, drawCut } from "./cut.js";
 import { byId, isForOthers, setData, setText } from "./dom.js";
 import { timesFor, writeTimes } from "./drawing.js";
-import { cameras, newestEnd, onFootage, refreshFootage, takeCameras } from "./footage.js";
+import { cameras, newestEnd, nextBegin, onFootage, refreshFootage, takeCameras } from "./footage.js";
 import { dragAlong, listenTo, percent } from "./gestures.js";
 import { renderJump } from "./jump.js";
 import { drawLanes } from "./lanes.js";
@@ -18,7 +18,8 @@ import { addView, isShown, keepAddress } from "./view.js";
 import { wall } from "./wall.js";
 import { moment } from "./words.js";
 
-const WIDTHS = { "10 min": 10 * MINUTE, "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY };
+const SHORT = 10 * MINUTE;
+const WIDTHS = { "10 min": SHORT, "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY };
 const REFRESH_MS = 5_000, LOOK_MS = 1_000, KEEP_MS = 400;
 const A_JUMP = 10 * SECOND, A_PAN = 1 / 4;
 
@@ -119,7 +120,10 @@ function goToNow() {
 function takeFootage() {
   if (!toNewest) return;
   toNewest = false;
-  const end = newestEnd([...cameras.values()]);
+  const all = [...cameras.values()];
+  const begin = nextBegin(all, -Infinity), end = newestEnd(all);
+  // What has just begun would be a sliver of an hour.
+  if (begin < Infinity && nowUs() - begin < SHORT && widthOf(timeline.span) > SHORT) look(upToNow(SHORT));
   moveTo(nowUs() - end < widthOf(timeline.span) ? end : nowUs());
 }
 

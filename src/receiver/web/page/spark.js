@@ -3,7 +3,7 @@
 import { askChart, nowUs } from "./api.js";
 import { bounds, gapOf, paths } from "./plot.js";
 import { refreshSeries, seriesOf } from "./series.js";
-import { HOUR, SECOND } from "./span.js";
+import { HOUR, MINUTE, SECOND } from "./span.js";
 
 const POINTS = 120;
 const WIDTH = 100, HEIGHT = 24, EDGE = 2; // of the template's viewBox
@@ -35,7 +35,9 @@ export async function refreshPast(past, agent, reading, at) {
     return;
   }
   const to = nowUs();
-  const words = { series: found.id, from_us: to - HOUR, to_us: to, points: POINTS };
+  // What is younger than an hour is drawn over the whole width, as finely.
+  const from = Math.max(to - HOUR, Math.min(found.first_us, to - MINUTE));
+  const words = { series: found.id, from_us: from, to_us: to, points: POINTS };
   const answer = await askChart(words).catch(() => null);
   if (!answer) return;
   past.points = answer.points;
