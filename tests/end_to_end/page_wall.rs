@@ -5,7 +5,9 @@ use serde_json::json;
 use crate::harness::{Bench, Board, Browser, PATIENCE, Program, Receiver, eventually, film};
 
 fn router(bench: &Bench) -> Receiver {
-    bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"")
+    let dir = bench.path("recordings");
+    bench
+        .receiver(&format!("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"\n[record]\ndir = \"{}\"", dir.display()))
 }
 
 /// An agent with these cameras on a bench of its own.
