@@ -103,6 +103,8 @@ fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
     told("its messages", &format!("link_messages_total{{link=\"{}\",type=\"frame\"}}", receiver.link), &above(5.0));
     told("the spool is up", "agent_spool_up{agent=\"shed\"}", &is(1.0));
     told("what waits in it", "agent_spool_readings{agent=\"shed\",what=\"readings in memory\"}", &above(-1.0));
+    told("readings are kept", "history_up", &is(1.0));
+    told("frames are not recorded", "recorder_up", &is(0.0));
     told("nobody watches", "viewers", &is(0.0));
     let _viewer = std::net::TcpStream::connect(&receiver.page).inspect(|mut viewer| {
         use std::io::Write as _;
@@ -111,6 +113,22 @@ fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
         viewer.write_all(request.as_bytes()).expect("it is sent");
     });
     told("somebody watches", "viewers", &is(1.0));
+}
+
+#[test]
+fn what_is_recorded_is_counted() {
+    let bench = Bench::new();
+    let dir = bench.path("recordings");
+    let link = "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"";
+    let receiver = bench.receiver(&format!("{link}\n[record]\ndir = \"{}\"", dir.display()));
+    let camera = "camera = [{ name = \"door\", source = \"pattern\" }]";
+    let _agent = bench.agent(&format!("{camera}\nlink = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link));
+    let told = |sample: &str| read(&get(&receiver.page, "/metrics").text()).get(sample).copied();
+    for sample in ["watchpost_recorder_frames_total", "watchpost_recorder_written_bytes_total"] {
+        eventually(sample, || told(sample).filter(|count| *count > 20.0));
+    }
+    assert_eq!(told("watchpost_recorder_up"), Some(1.0));
+    assert_eq!(get(&receiver.page, "/health").text(), "ok\n");
 }
 
 #[test]

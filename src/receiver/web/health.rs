@@ -25,5 +25,9 @@ async fn health(State(site): State<Site>) -> Response {
 fn causes(site: &Site) -> Vec<String> {
     let closed = site.links.iter().filter(|link| link.now().closed).count();
     let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", site.links.len()));
-    links.into_iter().collect()
+    let history = site.history.as_ref().is_ok_and(|reader| !reader.cause().is_empty());
+    let recorder = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());
+    let words = |fails: bool, words: &str| fails.then(|| words.to_owned());
+    let kept = [words(history, "readings are not kept"), words(recorder, "frames are not recorded")];
+    links.into_iter().chain(kept.into_iter().flatten()).collect()
 }

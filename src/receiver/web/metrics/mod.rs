@@ -1,6 +1,7 @@
 //! How everything is, in numbers, for Prometheus.
 
 mod agents;
+mod kept;
 mod text;
 
 use axum::Router;
@@ -20,6 +21,7 @@ async fn metrics(State(site): State<Site>) -> Response {
     let mut text = Text::default();
     agents::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
+    kept::write(&site, &mut text);
     page(&site, &mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }
