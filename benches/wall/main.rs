@@ -10,6 +10,7 @@ mod harness;
 mod senders;
 mod viewers;
 
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -50,6 +51,8 @@ fn main() {
         at(1.0)
     );
 
+    println!("  recorded: {:.0} MiB", size_of(&bench.path("footage")) as f64 / MIB);
+
     let (place, port) = (Bench::new(), free_port());
     let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wall/hub.py");
     let address = format!("tcp://127.0.0.1:{port}");
@@ -73,6 +76,12 @@ fn receiver(bench: &Bench) -> Program {
     std::fs::write(&config, format!("{link}[record]\ndir = \"{}\"\n", bench.path("footage").display()))
         .expect("a file");
     Program::start(bench.watchpost("receive").arg("--config").arg(config))
+}
+
+/// Bytes of all files below a directory.
+fn size_of(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| if path.is_dir() { size_of(&path) } else { path.metadata().map_or(0, |file| file.len()) }).sum()
 }
 
 fn verdict(what: &str, most: f64, is: f64) {
