@@ -48,7 +48,8 @@ async fn view(url: &str, end: &AtomicBool) -> Vec<f64> {
         let Message::Binary(bytes) = message else { continue };
         let length = u32::from_be_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
         let header: Value = serde_json::from_slice(&bytes[4..4 + length]).expect("JSON");
-        ages.push(now_us().saturating_sub(header["captured_at_us"].as_u64().expect("a number")) as f64 / 1e3);
+        let sent = u64::from_be_bytes(bytes[bytes.len() - 8..].try_into().expect("eight bytes"));
+        ages.push(now_us().saturating_sub(sent) as f64 / 1e3);
         let seen =
             format!("{}/{}", header["agent"].as_str().expect("a name"), header["camera"].as_str().expect("a name"));
         socket.send(Message::text(json!({ "seen": seen }).to_string())).await.expect("it is sent");

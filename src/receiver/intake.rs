@@ -79,6 +79,7 @@ impl Intake {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
                     came.replies.greet(&mut self.link)?;
+                    self.wall.send_if_modified(Wall::forget);
                     if self.link.leaves_others_alone() {
                         came.others.log(&Named(&self.link), &others(self.link.next_peer()));
                     }

@@ -22,7 +22,10 @@ const MOST_QUANTITIES: usize = 1024;
 /// An agent that was not heard for so long has ended, and another may have its name.
 const CONTESTED: Duration = Duration::from_secs(5);
 
-/// Two agents of one name are logged this often at most.
+/// One that was not heard for so long has another name by now, or is no more.
+const FORGOTTEN: Duration = Duration::from_hours(24);
+
+/// Two agents of one name, and too many of them, are logged this often at most.
 const LOG: Duration = Duration::from_mins(1);
 
 /// What the receiver knows now.
@@ -32,6 +35,8 @@ pub struct Wall {
     pub agents: BTreeMap<Name, Agent>,
     /// Grows with each change but those of frames alone.
     pub edition: u64,
+    /// When it was said that there are too many agents.
+    crowded: Option<Instant>,
 }
 
 /// One agent.
@@ -124,12 +129,28 @@ impl Camera {
 }
 
 impl Wall {
+    /// Forgets agents that have long been silent; true when there was one.
+    pub fn forget(&mut self) -> bool {
+        let before = self.agents.len();
+        self.agents.retain(|_, agent| agent.heard.elapsed() < FORGOTTEN);
+        let is_fewer = self.agents.len() < before;
+        self.edition += u64::from(is_fewer);
+        is_fewer
+    }
+
     /// Takes in a message; gives its frame, if it is a new one.
     pub fn apply(&mut self, message: Message) -> Option<Arc<Shown>> {
         let known = self.agents.contains_key(message.agent());
         // What had to wait is nothing of now, and of a boot that may be long past.
         let is_past = matches!(&message, Message::Readings(readings) if readings.backlog);
-        if is_past || !known && self.agents.len() == MOST_AGENTS {
+        if is_past {
+            return None;
+        }
+        if !known && self.agents.len() == MOST_AGENTS {
+            if self.crowded.is_none_or(|at| at.elapsed() > LOG) {
+                self.crowded = Some(Instant::now());
+                warn!("agent {} is left out: {MOST_AGENTS} are known, and there is room for no more", message.agent());
+            }
             return None;
         }
         let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);

@@ -29,9 +29,6 @@ use super::origin;
 use crate::config::Web;
 use crate::token::{Token, Tokens};
 
-/// What the cookie is called.
-const NAME: &str = "watchpost";
-
 /// Nobody needs a cookie to see these: they show nothing, or are where one gets it.
 const OPEN: [&str; 5] = ["/login", "/login.css", "/page.css", "/icon.svg", "/health"];
 
@@ -53,6 +50,8 @@ pub(super) enum Role {
 pub struct Access {
     /// None: nobody is asked.
     keys: Vec<Key>,
+    /// What the cookie is called: cookies are a host's whatever the port, and another receiver there has its own.
+    name: String,
     wrong: Mutex<Wrong>,
 }
 
@@ -93,12 +92,15 @@ impl Access {
     /// When a token is not to be had.
     pub fn open(web: &Web) -> Result<Access> {
         let tokens = Tokens::read(web)?;
+        let word = tokens.as_ref().map_or("", |tokens| tokens.control.word());
+        let [a, b, c, d, ..] = digest(word);
+        let name = format!("watchpost-{:08x}", u32::from_be_bytes([a, b, c, d]));
         let keys = tokens.iter().flat_map(|tokens| {
             let control = Key::of(Role::Control, &tokens.control);
             [Some(control), tokens.view.as_ref().map(|token| Key::of(Role::View, token))]
         });
         let wrong = Mutex::new(Wrong { since: Instant::now(), count: 0 });
-        Ok(Access { keys: keys.flatten().collect(), wrong })
+        Ok(Access { keys: keys.flatten().collect(), name, wrong })
     }
 
     /// Whether anybody is asked.
@@ -131,22 +133,38 @@ impl Access {
     }
 
     /// What whoever sends these headers may do; none: they do not say who they are.
-    async fn role(&self, headers: &HeaderMap) -> Option<Role> {
+    pub(super) async fn role(&self, headers: &HeaderMap) -> Option<Role> {
         if !self.asks() {
             return Some(Role::Control);
         }
-        if let Some(said) = headers.get(AUTHORIZATION) {
-            let token = said.to_str().ok().and_then(|said| said.split_once(' ')).filter(|(kind, _)| is_bearer(kind));
-            let role = token.and_then(|(_, token)| self.key(token.trim())).map(|key| key.role);
+        // A proxy in front may have an `Authorization` of its own.
+        let said = headers.get(AUTHORIZATION).and_then(|said| said.to_str().ok()).and_then(|said| said.split_once(' '));
+        if let Some((_, token)) = said.filter(|(kind, _)| is_bearer(kind)) {
+            let role = self.key(token.trim()).map(|key| key.role);
             if role.is_none() && self.is_besieged(true) {
                 sleep(LATER).await;
             }
             return role;
         }
-        cookies(headers).find_map(|cookie| {
+        self.cookies(headers).find_map(|cookie| {
             let digest = digest(cookie);
             self.keys.iter().find(|key| self::digest(&key.cookie).ct_eq(&digest).into()).map(|key| key.role)
         })
+    }
+
+    /// The values of our cookies.
+    fn cookies<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+        let all = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
+        let each = all.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+        each.filter(|(name, _)| *name == self.name).map(|(_, value)| value)
+    }
+
+    /// What makes a browser keep a cookie, or forget it. No script sees it, and it comes with no request of another site's
+    /// page but with links that are followed to here.
+    pub(super) fn set_cookie(&self, value: &str, seconds: u32, encrypted: bool) -> HeaderValue {
+        let (name, secure) = (&self.name, if encrypted { "; Secure" } else { "" });
+        let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
+        HeaderValue::from_str(&text).expect("base64 and words of ours are a header's value")
     }
 }
 
@@ -158,20 +176,6 @@ impl fmt::Display for Access {
 
 fn is_bearer(kind: &str) -> bool {
     kind.eq_ignore_ascii_case("bearer")
-}
-
-/// The values of our cookies.
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let all = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
-    let each = all.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    each.filter(|(name, _)| *name == NAME).map(|(_, value)| value)
-}
-
-/// What makes a browser keep a cookie, or forget it. It comes back from this page only, and no script sees it.
-pub(super) fn set_cookie(value: &str, seconds: u32, encrypted: bool) -> HeaderValue {
-    let secure = if encrypted { "; Secure" } else { "" };
-    let text = format!("{NAME}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
-    HeaderValue::from_str(&text).expect("base64 and words of ours are a header's value")
 }
 
 /// The door.

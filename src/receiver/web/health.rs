@@ -8,6 +8,7 @@ use axum::routing::get;
 
 use super::Site;
 use super::answer::Refusal;
+use crate::receiver::history::Reader;
 
 pub(super) fn routes() -> Router<Site> {
     Router::new().route("/health", get(health))
@@ -25,7 +26,8 @@ async fn health(State(site): State<Site>) -> Response {
 fn causes(site: &Site) -> Vec<String> {
     let closed = site.links.iter().filter(|link| link.now().closed).count();
     let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", site.links.len()));
-    let history = site.history.as_ref().is_ok_and(|reader| !reader.cause().is_empty());
+    let cause = site.history.as_ref().map_or_else(Clone::clone, Reader::cause);
+    let history = !cause.is_empty();
     let recorder = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());
     let words = |fails: bool, words: &str| fails.then(|| words.to_owned());
     let kept = [words(history, "readings are not kept"), words(recorder, "frames are not recorded")];

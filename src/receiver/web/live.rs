@@ -38,7 +38,8 @@ pub(super) fn routes() -> Router<Site> {
 
 async fn live(State(site): State<Site>, role: Role, upgrade: WebSocketUpgrade) -> Response {
     let (viewers, shutdown) = (site.viewers.clone(), site.shutdown.clone());
-    upgrade.max_message_size(LONGEST_ANSWER).on_upgrade(move |socket| {
+    let upgrade = upgrade.max_message_size(LONGEST_ANSWER).max_frame_size(LONGEST_ANSWER);
+    upgrade.read_buffer_size(LONGEST_ANSWER).on_upgrade(move |socket| {
         viewers.track_future(async move {
             let mut viewer = Viewer { socket, site, role, sent: HashMap::new() };
             tokio::select! {
@@ -145,7 +146,7 @@ fn picture(number: u64, shown: &Shown) -> Bytes {
         "agent": shown.header.agent,
         "camera": shown.header.camera,
         "seq": number,
-        "captured_at_us": shown.header.captured_at_us,
+        "captured_at_us": shown.captured_at_us,
         "age_ms": shown.age().as_millis() as u64,
         "width": shown.header.width,
         "height": shown.header.height,

@@ -10,7 +10,6 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::Site;
-use super::access::set_cookie;
 
 /// How long a browser keeps a cookie, in seconds; it ends before when the token is another one.
 const YEAR: u32 = 365 * 24 * 60 * 60;
@@ -28,8 +27,11 @@ struct Said {
     token: String,
 }
 
-async fn ask(State(site): State<Site>) -> Response {
-    if site.access.asks() { form(StatusCode::OK, "") } else { go("/").into_response() }
+async fn ask(State(site): State<Site>, headers: HeaderMap) -> Response {
+    match site.access.role(&headers).await {
+        Some(_) => go("/").into_response(),
+        None => form(StatusCode::OK, ""),
+    }
 }
 
 async fn enter(State(site): State<Site>, headers: HeaderMap, said: Result<Form<Said>, FormRejection>) -> Response {
@@ -40,12 +42,12 @@ async fn enter(State(site): State<Site>, headers: HeaderMap, said: Result<Form<S
     let Some(cookie) = site.access.cookie(token.trim()).await else { return form(StatusCode::UNAUTHORIZED, WRONG) };
     // The browser knows whether somebody before this receiver encrypts.
     let encrypted = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    ([(SET_COOKIE, set_cookie(cookie, YEAR, encrypted))], go("/")).into_response()
+    ([(SET_COOKIE, site.access.set_cookie(cookie, YEAR, encrypted))], go("/")).into_response()
 }
 
 async fn leave(State(site): State<Site>) -> Response {
     let to = if site.access.asks() { "/login" } else { "/" };
-    ([(SET_COOKIE, set_cookie("", 0, false))], go(to)).into_response()
+    ([(SET_COOKIE, site.access.set_cookie("", 0, false))], go(to)).into_response()
 }
 
 fn form(status: StatusCode, words: &str) -> Response {

@@ -1,7 +1,7 @@
 //! Places for connections: so many, and not all of them for one address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -47,6 +47,7 @@ impl Places {
 impl Free {
     /// Takes it; none if the address has its share already.
     pub(super) fn take(self, address: IpAddr) -> Option<Place> {
+        let address = house(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_default();
         if *count == MOST_OF_ONE {
@@ -55,6 +56,14 @@ impl Free {
         *count += 1;
         drop(taken);
         Some(Place { address, taken: self.taken, _permit: self.permit })
+    }
+}
+
+/// Whose address it is: of IPv6 one host has as many as it likes, in a network of 64 bits.
+fn house(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
