@@ -49,13 +49,14 @@
 //! and kills it when it gives no answer. A link is a task and not a thread: it waits for the newest frames, the readings and
 //! the socket at once, and a slow peer costs it nothing but its turn; who wants to come in is answered in between. libzmq
 //! adds two threads a link, each link's own, so that a name server that does not answer one is no trouble of another. Disks
-//! hang, too: the spool and the history have a thread each, the recorder has
-//! two, and nobody waits for them but who wants something of theirs.
+//! hang, too: the spool and the history have a thread each, the recorder has two, and nobody waits for them but who wants
+//! something of theirs.
 //!
 //! # Deliberately absent
 //!
-//! No trait objects for cameras, links and formats: the sets are closed, enums delegate. No channels of frames but
-//! the recorder's, which wants them all: a queue is where a picture grows old. No module for errors, types or helpers: each lives beside what returns or uses it.
+//! No trait objects for cameras, links and formats: the sets are closed, enums delegate. No channels of frames but the
+//! recorder's, which wants them all: a queue is where a picture grows old. No module for errors, types or helpers: each lives
+//! beside what returns or uses it.
 
 pub mod name;
 pub mod clock;
