@@ -53,6 +53,10 @@ const BUSY: Duration = Duration::from_secs(2);
 /// From this size on what was written ahead is moved into the file.
 const AHEAD: u64 = 4 * 1024 * 1024;
 
+/// Up to this size a file is looked through when it is opened. A larger one takes too long: what is damaged of it is found
+/// where it is read or written.
+const LOOKED_THROUGH: u64 = 256 * 1024 * 1024;
+
 impl Kind {
     /// Opens the file, which is made with its directory if there is none. All of it is looked at, which takes as long as
     /// reading it does.
@@ -133,13 +137,10 @@ impl Kind {
             transaction.commit()?;
         }
         self.recognise(&connection)?;
-        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        // Where it begins to be damaged is said in the last line.
-        if found == "ok" {
-            Ok(connection)
-        } else {
-            Err(Trouble::Damaged(found.lines().last().unwrap_or(&found).into()))
+        if fs::metadata(path)?.len() <= LOOKED_THROUGH {
+            look_through(&connection)?;
         }
+        Ok(connection)
     }
 
     fn recognise(&self, connection: &Connection) -> Result<(), Trouble> {
@@ -187,6 +188,15 @@ fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, Trouble> 
     let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
     Ok(connection)
+}
+
+fn look_through(connection: &Connection) -> Result<(), Trouble> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    // Where it begins to be damaged is said in the last line.
+    Err(Trouble::Damaged(found.lines().last().unwrap_or(&found).to_owned()))
 }
 
 fn id(connection: &Connection) -> Result<i32, Trouble> {
