@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, Browser, now_us};
+use crate::harness::{Agent, Bench, Browser, Receiver, now_us};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -83,10 +83,74 @@ async fn a_chart_shows_the_value_under_the_cursor_and_gaps_as_gaps() {
             width.is_some_and(|seconds| (600..840).contains(&seconds))
         })
         .await;
+    // Of the past there is no newest reading, but a last one.
+    browser.points("#chart-csv", 0.5).await;
+    browser.presses('\u{e00c}').await; // escape: lets go of where the keys went
+    browser.reads("#chart-moment", &["last, "]).await;
+    let (minute, value) = under_cursor(&browser).await;
+    assert_eq!(minute, value, "the range's last");
     let csv = browser.attribute("#chart-csv", "href").await;
     let text = browser.run("return fetch(arguments[0]).then((answer) => answer.text())", &[json!(csv)]).await;
     assert!(text.as_str().is_some_and(|text| text.contains("minute") && text.lines().count() > 9), "{text}");
     browser.click("#chart-footage").await;
     browser.sees("body[data-view=history]").await;
+    browser.close().await;
+}
+
+/// A browser with the chart of what `an_hour` sends.
+async fn charted(bench: &Bench) -> (Receiver, Browser) {
+    let receiver = bench.pair_receiver();
+    let agent = Agent::on(&receiver);
+    agent.sends(false, &an_hour());
+    let browser = Browser::open(bench, &receiver.page).await;
+    browser.click("a[data-reading='shed/climate/minute'][href]").await;
+    browser.click("#chart-ranges [data-width='3600000000']").await;
+    browser.sees("#chart-nothing[hidden]").await;
+    (receiver, browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_that_was_clicked_leads_to_its_footage() {
+    let bench = Bench::new();
+    let (_receiver, browser) = charted(&bench).await;
+    browser.drags("#chart-area", 0.3, 0.3).await;
+    let now = "return Number(document.getElementById('chart-area').ariaValueNow)";
+    let clicked = browser.run(now, &[]).await.as_f64().expect("seconds");
+    browser.points("#chart-footage", 0.5).await;
+    browser.reads("#chart-footage", &["of this moment"]).await;
+    browser.click("#chart-footage").await;
+    browser.sees("body[data-view=history]").await;
+    let at = "return Number(document.getElementById('history-area').ariaValueNow)";
+    browser
+        .becomes("the history at that moment", at, &[], |at| at.as_f64().is_some_and(|at| (at - clicked).abs() < 1.0))
+        .await;
+
+    // Who chooses quantities by keyboard stays where the choice is.
+    browser.click("#line-names button").await;
+    browser.sees("#line-names button:focus[aria-pressed=false]").await;
+    browser.presses(' ').await;
+    browser.sees("#line-names button:focus[aria-pressed=true]").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_that_follows_now_does_so_after_a_sleep() {
+    let bench = Bench::new();
+    let (_receiver, browser) = charted(&bench).await;
+    browser.sees("#chart-now:disabled").await;
+    // An hour passes between two ticks: on this machine and, as no answer says otherwise, on the receiver's.
+    let sleep = "
+        const { fetch } = window, { now } = Date;
+        window.fetch = async (...what) => {
+          const answer = await fetch(...what);
+          return new Response(answer.body, { status: answer.status });
+        };
+        Date.now = () => now() + 3_600_000;";
+    let end = "return Number(document.getElementById('chart-area').ariaValueMax) * 1000 - Date.now()";
+    browser.run(sleep, &[]).await;
+    browser.becomes("now in the chart", end, &[], |ahead| ahead.as_f64().is_some_and(|ahead| ahead > 0.0)).await;
+    browser.sees("#chart-now:disabled").await;
+    browser.click("#chart-earlier").await;
+    browser.sees("#chart-now:enabled").await;
     browser.close().await;
 }

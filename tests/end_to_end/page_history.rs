@@ -21,9 +21,8 @@ fn recorded(bench: &Bench) -> (Receiver, Agent, Vec<i64>) {
 }
 
 /// A browser with the receiver's page, once all of it is recorded.
-async fn opened(bench: &Bench) -> (Receiver, Browser, Vec<i64>) {
-    // The agent is kept until all has come: what is on its way goes with its socket.
-    let (receiver, _agent, times) = recorded(bench);
+async fn opened(bench: &Bench) -> (Receiver, Agent, Browser, Vec<i64>) {
+    let (receiver, agent, times) = recorded(bench);
     let browser = Browser::open(bench, &receiver.page).await;
     let end = "return fetch('/api/recordings?from_us=0&to_us=' + arguments[0]).then((answer) => answer.json())
         .then(({ cameras }) => Math.max(0, ...cameras.flatMap(({ spans }) => spans.map(([, to]) => to))))";
@@ -31,7 +30,7 @@ async fn opened(bench: &Bench) -> (Receiver, Browser, Vec<i64>) {
     // Times are the receiver's: a frame's age is counted back from when it came.
     let there = |end: &Value| end.as_i64().is_some_and(|end| end > all - APART_US / 2);
     browser.becomes("all is recorded", end, &[json!(now_us())], there).await;
-    (receiver, browser, times)
+    (receiver, agent, browser, times)
 }
 
 /// The number in the picture that the history shows, from its bars; null when there is none.
@@ -56,7 +55,7 @@ async fn shows(browser: &Browser, number: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
     let bench = Bench::new();
-    let (_receiver, browser, times) = opened(&bench).await;
+    let (_receiver, _agent, browser, times) = opened(&bench).await;
     let middle = times[20] + APART_US / 2;
     browser.run("location.hash = arguments[0]", &[json!(format!("#history?at={middle}&width=14"))]).await;
     shows(&browser, 20).await;
@@ -92,7 +91,7 @@ async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_is_cut_out_and_downloaded() {
     let bench = Bench::new();
-    let (_receiver, browser, times) = opened(&bench).await;
+    let (_receiver, _agent, browser, times) = opened(&bench).await;
     browser
         .run("location.hash = arguments[0]", &[json!(format!("#history?at={}&width=14", times[10] + APART_US / 2))])
         .await;
@@ -109,6 +108,31 @@ async fn a_range_is_cut_out_and_downloaded() {
     // EBML's first bytes, RFC 8794.
     let expected: Value = json!([200, 0x1a, 0x45, 0xdf, 0xa3]);
     assert_eq!(browser.run(head, &[json!(film)]).await, expected);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_while_one_looks_is_found() {
+    let bench = Bench::new();
+    let (_receiver, agent, browser, times) = opened(&bench).await;
+    let to = |at: i64| json!(format!("#history?at={at}&width=14"));
+    let newest = times[times.len() - 1];
+    browser.run("location.hash = arguments[0]", &[to(newest - APART_US / 2)]).await;
+    shows(&browser, 38).await;
+    browser.presses('\u{e014}').await; // right
+    shows(&browser, 39).await;
+    // The newest has a next one by and by.
+    agent.sends_frame("door", 41, newest + APART_US, &numbered(40));
+    let step = format!("document.getElementById('step-on').click(); {NUMBER}");
+    browser.becomes("the next frame", &step, &[], |shown| *shown == 40).await;
+
+    // Of what comes late is said that it is not there only until it is.
+    let later = newest + 5_000_000;
+    browser.run("location.hash = arguments[0]", &[to(later)]).await;
+    browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
+    agent.sends_frame("door", 42, later - APART_US / 2, &numbered(41));
+    agent.sends_frame("door", 43, later + APART_US / 2, &numbered(42));
+    shows(&browser, 41).await;
     browser.close().await;
 }
 

@@ -22,12 +22,14 @@ export function listen() {
 export const acts = {
   large: () => {}, // what a click on the picture does, too: large.js
   snapshot: (tile) => attempt(() => takeSnapshot(tile)),
-  power: (tile) => mayControl(tile) && attempt(() => toggle(tile)),
+  power: (tile) => mayControl(tile) && !isTurning(tile, performance.now()) && attempt(() => toggle(tile)),
   history: (tile) => go("history", { camera: tile.key }),
 };
 
-const mayControl = (tile) => wall.role === "control" && agentNamed(tile.agent)?.control === true && tile.status !== null;
-const isTurning = (tile, at) => tile.turning !== null && tile.turning.on === isOff(tile) && at - tile.turning.at < ASKED_MS;
+const mayControl = (tile) =>
+  wall.role === "control" && agentNamed(tile.agent)?.control === true && tile.status !== null;
+const isTurning = (tile, at) =>
+  tile.turning !== null && tile.turning.on === isOff(tile) && at - tile.turning.at < ASKED_MS;
 
 export function renderActs(tile, at) {
   const { "act-power": power, "act-history": history } = tile.parts;

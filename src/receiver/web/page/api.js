@@ -22,8 +22,6 @@ function withWords(where, words) {
 /** Asks; what is no success is an Error with the receiver's own sentence, and its status. */
 async function ask(where, options) {
   const answer = await fetch(where, options);
-  const ahead = Date.parse(answer.headers.get("date")) - Date.now();
-  if (Number.isFinite(ahead)) aheadMs = Math.abs(ahead) < CLOCKS_AGREE_MS ? 0 : ahead;
   // The session has ended, or there was none.
   if (answer.status === 401) location.assign("/login");
   if (answer.ok) return answer;
@@ -31,7 +29,15 @@ async function ask(where, options) {
   throw Object.assign(new Error(said.error ?? `the receiver answers ${answer.status}`), { status: answer.status });
 }
 
-const askJson = async (where, signal) => (await ask(where, { signal })).json();
+/** As ask(), of what no cache keeps: it tells the receiver's clock, too. */
+async function askFresh(where, options) {
+  const answer = await ask(where, options);
+  const ahead = Date.parse(answer.headers.get("date")) - Date.now();
+  if (Number.isFinite(ahead)) aheadMs = Math.abs(ahead) < CLOCKS_AGREE_MS ? 0 : ahead;
+  return answer;
+}
+
+const askJson = async (where, signal) => (await askFresh(where, { signal })).json();
 
 export const askWall = () => askJson("/api/wall");
 export const askSeries = () => askJson("/api/series");
@@ -46,7 +52,7 @@ export async function askFrame(camera, words) {
 }
 
 const post = (where, body) =>
-  ask(where, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  askFresh(where, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 export const setCamera = (camera, settings) => post(`/api/cameras/${path(camera)}`, settings);
 export const askForSnapshot = (camera) => post(`/api/cameras/${path(camera)}/snapshot`, {});

@@ -2,7 +2,7 @@
 
 import { askChart, nowUs, readingsAs } from "./api.js";
 import { byId, isForOthers, setData, setHref, setText } from "./dom.js";
-import { drawPlot, known, noneKnown, pointAt, timesFor, writeTicks, writeTimes } from "./drawing.js";
+import { drawPlot, known, lastIn, noneKnown, pointAt, timesFor, writeTicks, writeTimes } from "./drawing.js";
 import { dragAlong, listenTo, percent } from "./gestures.js";
 import { latest } from "./latest.js";
 import { onSeries, refreshSeries, series, seriesName, seriesWith } from "./series.js";
@@ -10,26 +10,35 @@ import { DAY, HOUR, around, follows, holds, moved, upToNow, usAt, widthOf, withi
 import { addView, address, go, isShown, keepAddress } from "./view.js";
 import { figure, moment } from "./words.js";
 
-const RANGES = { "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY, "1 month": 30 * DAY, "3 months": 91 * DAY, "1 year": 365 * DAY };
+const RANGES = {
+  "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY,
+  "1 month": 30 * DAY, "3 months": 91 * DAY, "1 year": 365 * DAY,
+};
 const POINTS = 1200; // twice what is shown, so that there is something to be dragged in
 const BESIDE = 0.5; // of the width, on either side
 const REFRESH_MS = 5_000;
 const A_STEP = 1 / 200, A_PAN = 1 / 4; // of the width
 
+const seconds = (us) => Math.round(us / 1e6);
 const node = (name) => byId(`chart-${name}`);
 
 let id = null; // the series
 let span = upToNow(DAY);
+let following = true; // now: kept, because a tab that sleeps falls behind it
 let data = noneKnown();
 let cursor = null; // in microseconds, or null
+let pinned = null; // where the cursor stays when the pointer goes
 let marked = null; // while a range is dragged
 let drawing = 0; // the frame in which it will be drawn
 
 export function listen() {
   for (const [words, width] of Object.entries(RANGES)) node("ranges").append(button(words, width));
-  node("series").addEventListener("change", ({ target }) => go("chart", { series: target.value, width: Math.round(widthOf(span) / 1e6) }));
+  node("series").addEventListener("change", ({ target }) =>
+    go("chart", { series: target.value, width: seconds(widthOf(span)) }));
   listenTo(node("area"), {
-    span: () => span, look, leave: () => point(null), hover: point, point,
+    span: () => span, look, point, pin,
+    hover: (us) => pinned === null && point(us),
+    leave: () => point(pinned),
     marks: (event) => event.pointerType !== "touch",
     mark: (from, to, ended) => {
       marked = ended ? null : { from, to };
@@ -49,7 +58,7 @@ export function listen() {
 function enter({ series: wanted, width, to }) {
   if (wanted !== id) data = noneKnown();
   id = wanted ?? null;
-  cursor = null;
+  cursor = pinned = null;
   refreshSeries();
   listSeries();
   const wide = Number(width) * 1e6 || DAY;
@@ -62,7 +71,7 @@ function button(words, width) {
   made.dataset.width = width;
   setText(made, words);
   // From where one looks into the past, a range stays there.
-  made.addEventListener("click", () => look(follows(span) ? upToNow(width) : around((span.from + span.to) / 2, width)));
+  made.addEventListener("click", () => look(following ? upToNow(width) : around((span.from + span.to) / 2, width)));
   return made;
 }
 
@@ -84,11 +93,12 @@ const CHANGES = {
 
 function look(wanted) {
   span = within(wanted);
+  following = follows(span);
   if (cursor !== null && !holds(span, cursor)) cursor = null;
+  if (pinned !== null && !holds(span, pinned)) pinned = null;
   ask({ id, span });
   draw();
-  const to = follows(span) ? null : Math.round(span.to);
-  keepAddress("chart", { series: id, width: Math.round(widthOf(span) / 1e6), to });
+  keepAddress("chart", { series: id, width: seconds(widthOf(span)), to: following ? null : Math.round(span.to) });
 }
 
 const ask = latest(
@@ -108,7 +118,7 @@ const ask = latest(
 
 function refresh() {
   if (!isShown("chart") || document.hidden) return;
-  if (follows({ from: span.from, to: span.to + 2 * REFRESH_MS * 1000 })) look(marked ? span : upToNow(widthOf(span)));
+  if (following && !marked) look(upToNow(widthOf(span)));
 }
 
 function point(us) {
@@ -116,11 +126,19 @@ function point(us) {
   draw();
 }
 
+/** Has the cursor stay; where it is pinned already, it is let go. */
+function pin(us) {
+  const again = pinned !== null && Math.abs(us - pinned) < 2 * A_STEP * widthOf(span);
+  pinned = again ? null : us;
+  point(us);
+}
+
 function onKey(event) {
   if (isForOthers(event)) return;
   const width = widthOf(span), from = cursor ?? span.to, step = width * A_STEP * (event.shiftKey ? 10 : 1);
   const steps = { ArrowLeft: -step, ArrowRight: step, Home: span.from - from, End: span.to - from };
-  if (event.key in steps) point(Math.min(span.to, Math.max(span.from, from + steps[event.key])));
+  if (event.key in steps) point((pinned = Math.min(span.to, Math.max(span.from, from + steps[event.key]))));
+  else if (event.key === "Escape") point((pinned = null));
   else if (event.key === "PageUp") look(CHANGES.earlier());
   else if (event.key === "PageDown") look(CHANGES.later());
   else if (event.key === "+") look(CHANGES.closer());
@@ -163,27 +181,27 @@ function renderLinks() {
     const pressed = Math.abs(widthOf(span) / dataset.width - 1) < 0.01;
     node("ranges").querySelector(`[data-width="${dataset.width}"]`).setAttribute("aria-pressed", pressed);
   }
-  node("now").disabled = follows(span);
+  node("now").disabled = following;
   node("nothing").hidden = data.points.some(([us]) => us + data.stepUs >= span.from && us <= span.to);
 }
 
 function renderCursor() {
   const one = seriesWith(id), unit = one?.unit ?? "";
   const found = cursor === null ? null : pointAt(data, cursor);
-  const newest = data.points.at(-1);
-  const shown = found ?? (cursor === null && newest ? { us: newest[0], min: newest[1], max: newest[2], mean: newest[3] } : null);
+  const shown = cursor === null ? lastIn(data, span) : found;
   const several = shown && shown.min !== shown.max;
   setText(node("value"), shown ? figure(shown.mean, unit) : "–");
   setText(node("unit"), unit);
   setText(node("spread"), several ? `mean, min ${figure(shown.min, unit)}, max ${figure(shown.max, unit)}` : "");
-  setText(node("moment"), cursor !== null ? moment(found?.us ?? cursor) : shown ? `newest, ${moment(shown.us)}` : "");
+  const which = following ? "newest" : "last";
+  setText(node("moment"), cursor !== null ? moment(found?.us ?? cursor) : shown ? `${which}, ${moment(shown.us)}` : "");
   const place = cursor === null ? null : percent(span, found?.us ?? cursor);
   setData(node("area"), "cursor", place !== null);
   setData(node("area"), "found", found !== null);
   if (place !== null) node("area").style.setProperty("--x", place);
   if (found) node("area").style.setProperty("--y", `${(partOf(found.mean) * 100).toFixed(2)}%`);
   const at = cursor ?? usAt(span, 0.5);
-  setHref(node("footage"), address("history", { at: Math.round(at), width: Math.round(Math.min(widthOf(span), DAY) / 1e6) }));
+  setHref(node("footage"), address("history", { at: Math.round(at), width: seconds(Math.min(widthOf(span), DAY)) }));
   setText(node("footage"), cursor === null ? "See the footage of this time" : "See the footage of this moment");
   for (const [name, us] of [["min", span.from], ["max", span.to], ["now", at]]) {
     node("area").setAttribute(`aria-value${name}`, (us / 1e6).toFixed(3));

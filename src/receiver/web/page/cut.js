@@ -7,13 +7,13 @@ import { percent } from "./gestures.js";
 import { chosenCamera } from "./moments.js";
 import { change, look, timeline } from "./timeline.js";
 import { fullName } from "./wall.js";
-import { duration, timeOfDay } from "./words.js";
+import { duration, moment, timeOfDay } from "./words.js";
 
 let begin = null, end = null; // in microseconds, or null
 
 export function listen() {
   byId("cut-begin").addEventListener("click", () => cut(timeline.at, end > timeline.at ? end : null));
-  byId("cut-end").addEventListener("click", () => cut(begin !== null && begin < timeline.at ? begin : null, timeline.at));
+  byId("cut-end").addEventListener("click", () => cut(begin < timeline.at ? begin : null, timeline.at));
   byId("cut-closer").addEventListener("click", () => look({ from: begin, to: end }));
   byId("cut-clear").addEventListener("click", () => cut(null, null));
 }
@@ -36,12 +36,15 @@ export function drawCut() {
   }
   byId("cut").hidden = from === null;
   if (from === null) return;
+  const say = dayOf(from) === dayOf(to) ? timeOfDay : moment;
   setText(byId("cut-words"), whole
-    ? `${timeOfDay(from)} to ${timeOfDay(to)}, ${duration((to - from) / 1000)}`
+    ? `${say(from)} to ${say(to)}, ${duration((to - from) / 1000)}`
     : begin === null ? `Up to ${timeOfDay(end)}: mark a start` : `From ${timeOfDay(begin)}: mark an end`);
   for (const id of ["cut-closer", "cut-links"]) byId(id).hidden = !whole;
   if (whole) renderLinks({ from_us: from, to_us: to });
 }
+
+const dayOf = (us) => new Date(us / 1000).toDateString();
 
 function renderLinks(range) {
   const films = [...cameras.values()]

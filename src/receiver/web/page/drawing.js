@@ -16,9 +16,16 @@ export const noneKnown = () => known({ points: [], step_us: 0 });
 
 /** The point at a moment, as {us, min, max, mean}; null in a gap. */
 export function pointAt({ points, stepUs, gapUs }, us) {
-  const point = nearest(points, us - stepUs / 2, gapUs);
-  return point && { us: point[0] + stepUs / 2, min: point[1], max: point[2], mean: point[3] };
+  return named(nearest(points, us - stepUs / 2, gapUs), stepUs);
 }
+
+/** The last point in a span, likewise; null when it has none. */
+export function lastIn({ points, stepUs }, { from, to }) {
+  const last = points.findLast(([us]) => us <= to);
+  return last && last[0] + stepUs >= from ? named(last, stepUs) : null;
+}
+
+const named = (point, stepUs) => point && { us: point[0] + stepUs / 2, min: point[1], max: point[2], mean: point[3] };
 
 /** Draws into an svg of a template's "plot"; gives the scale of values, value to part of the height. */
 export function drawPlot(svg, data, span, times, least) {

@@ -6,11 +6,14 @@ const A_DRAG = 4; // pixels
 const A_NOTCH = 1.0015; // of the wheel: this to the power of its pixels
 
 /**
- * What an area does. span() tells what it shows, look(span) has it show another one. point(us) is where a pointer is pressed
- * or a finger is; hover(us) and leave() follow one that is not. Where marks(event) says so, a drag is mark(from, to, ended).
- * zooms(): whether the wheel alone zooms, and not only with Ctrl, as pinching a touchpad is told.
+ * What an area does. span() tells what it shows, look(span) has it show another one. point(us) is where a pointer is
+ * pressed or a finger is; hover(us) and leave() follow one that is not. Where marks(event) says so, a drag is
+ * mark(from, to, ended); any other press ends with pin(us). zooms(): whether the wheel alone zooms, and not only with
+ * Ctrl, as pinching a touchpad is told.
  */
-export function listenTo(area, { span, look, point, hover = () => {}, leave = () => {}, zooms = () => true, marks = () => false, mark }) {
+export function listenTo(area, {
+  span, look, point, pin = () => {}, hover = () => {}, leave = () => {}, zooms = () => true, marks = () => false, mark,
+}) {
   const down = new Map(); // pointer to x
   let start = null, pinch = null;
   const part = (x) => {
@@ -39,6 +42,7 @@ export function listenTo(area, { span, look, point, hover = () => {}, leave = ()
   const lift = (event) => {
     if (!down.delete(event.pointerId)) return;
     if (start?.dragged) mark(...inOrder(start.us, at(event.clientX)), true);
+    else if (start && event.type === "pointerup") pin(at(event.clientX));
     start = pinch = null;
   };
   area.addEventListener("pointerup", lift);
@@ -50,7 +54,8 @@ export function listenTo(area, { span, look, point, hover = () => {}, leave = ()
 export function dragAlong(axis, { span, look }) {
   let start = null;
   const at = (x) => usAt(span(), (x - axis.getBoundingClientRect().left) / axis.clientWidth);
-  axis.addEventListener("wheel", (event) => onWheel(event, axis, { span, look, at, zooms: () => true }), { passive: false });
+  const zooms = () => true;
+  axis.addEventListener("wheel", (event) => onWheel(event, axis, { span, look, at, zooms }), { passive: false });
   axis.addEventListener("pointerdown", (event) => {
     axis.setPointerCapture(event.pointerId);
     start = { x: event.clientX, span: span() };
@@ -75,7 +80,8 @@ const inOrder = (a, b) => (a < b ? [a, b] : [b, a]);
 
 /** The span in which two moments are where two fingers are. */
 function spread([first, second], [left, right]) {
-  const width = (second - first) / (Math.abs(right - left) < 0.02 ? 0.02 * Math.sign(second - first || 1) : right - left);
+  const apart = Math.abs(right - left) < 0.02 ? 0.02 * Math.sign(second - first || 1) : right - left;
+  const width = (second - first) / apart;
   const from = first - left * width;
   return from < from + width ? { from, to: from + width } : { from: from + width, to: from };
 }

@@ -30,7 +30,8 @@ export function listen() {
   for (const [words, width] of Object.entries(WIDTHS)) byId("widths").append(widthButton(words, width));
   const shown = { span: () => timeline.span, look };
   listenTo(byId("history-area"), {
-    ...shown, point: moveTo, zooms: () => !scrolls(), marks: (event) => event.shiftKey, mark: (from, to) => cut(from, to),
+    ...shown, point: moveTo, zooms: () => !scrolls(),
+    marks: (event) => event.shiftKey, mark: (from, to) => cut(from, to),
   });
   dragAlong(byId("history-times"), shown);
   for (const [id, act] of Object.entries(BUTTONS)) byId(id).addEventListener("click", act);
@@ -179,7 +180,8 @@ function renderNothing() {
   const none = isNothing();
   setText(byId("no-footage"), off ? "Nothing is recorded: [record] in the receiver's file turns it on."
     : none ? "Nothing was recorded in this time." : "");
-  setText(byId("no-lines"), wall.history?.on === false ? "No readings are kept: [history] in the receiver's file says where."
+  const unkept = wall.history?.on === false;
+  setText(byId("no-lines"), unkept ? "No readings are kept: [history] in the receiver's file says where."
     : series.length === 0 ? "No readings are kept yet." : "");
   for (const id of ["moments", "lanes", "player", "range"]) byId(id).hidden = off && none;
   for (const id of ["history-bar", "history-box"]) byId(id).hidden = off && none && series.length === 0;

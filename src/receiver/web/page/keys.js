@@ -14,7 +14,7 @@ export function listen() {
 }
 
 function onKey(event) {
-  if (isForOthers(event)) return;
+  if (isForOthers(event) || event.repeat) return;
   if (event.key === "?") byId("help").showModal();
   else if (event.key === "n" && !isShown("now")) go("now");
   else if (!isShown("now") || !onWall(event.key)) return;

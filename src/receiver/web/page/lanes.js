@@ -41,7 +41,10 @@ function laneOf(camera) {
 function drawSpans({ camera, parts }) {
   const width = parts.spans.clientWidth;
   const x = (us) => Math.min(width, Math.max(0, partAt(timeline.span, us) * width));
-  const box = ([from, to]) => `M${x(from).toFixed(1)} 0H${Math.max(x(to), x(from) + 1).toFixed(1)}V99H${x(from).toFixed(1)}Z`;
+  const box = ([from, to]) => {
+    const left = x(from), right = Math.max(x(to), left + 1);
+    return `M${left.toFixed(1)} 0H${right.toFixed(1)}V99H${left.toFixed(1)}Z`;
+  };
   const seen = camera.spans.filter(([from, to]) => to >= timeline.span.from && from <= timeline.span.to);
   parts["spans-path"].setAttribute("d", seen.map(box).join(""));
 }
@@ -50,7 +53,8 @@ function drawSpans({ camera, parts }) {
 
 function restLater() {
   const { span } = timeline;
-  const situation = [span.from, span.to, byId("lanes").clientWidth, ...[...cameras.values()].map(({ spans }) => spans.length)].join();
+  const counts = [...cameras.values()].map(({ spans }) => spans.length);
+  const situation = [span.from, span.to, byId("lanes").clientWidth, chosenCamera(), ...counts].join();
   if (situation === restedFor) return;
   restedFor = situation;
   clearTimeout(timer);
@@ -93,7 +97,10 @@ function addThumb(lane, us, slot) {
   const image = new Image();
   image.alt = "";
   image.draggable = false;
-  image.onerror = () => image.remove();
+  image.onerror = () => {
+    image.remove();
+    lane.thumbs.delete(us); // so that it is asked for again
+  };
   image.src = recordedFrame(lane.camera, { at_us: us, width: THUMB });
   const thumb = { image, us, slot };
   lane.thumbs.set(us, thumb);

@@ -1,7 +1,7 @@
 // The quantities of the history, each a line above the cameras' lanes; which ones is chosen by their names.
 
 import { askChart, nowUs } from "./api.js";
-import { byId, clone, placeAt, setText } from "./dom.js";
+import { byId, clone, placeAt, setData, setText } from "./dom.js";
 import { drawPlot, known, noneKnown, pointAt, writeTicks } from "./drawing.js";
 import { latest } from "./latest.js";
 import { series, seriesName } from "./series.js";
@@ -49,7 +49,7 @@ function toggle(id) {
 
 export function syncLines() {
   const shown = chosen(), ids = new Set(shown.map((one) => one.id));
-  byId("line-names").replaceChildren(...series.map((one) => nameButton(one, ids.has(one.id))));
+  syncNames(ids);
   for (const [id, line] of lines) {
     if (ids.has(id)) continue;
     line.root.remove();
@@ -59,12 +59,22 @@ export function syncLines() {
   change();
 }
 
-function nameButton(one, pressed) {
+/** Those there are stay, and with them the focus. */
+function syncNames(pressed) {
+  const list = byId("line-names");
+  while (list.children.length > series.length) list.lastChild.remove();
+  while (list.children.length < series.length) list.append(nameButton());
+  series.forEach((one, index) => {
+    const button = list.children[index];
+    setData(button, "id", one.id);
+    setText(button, seriesName(one));
+    button.setAttribute("aria-pressed", pressed.has(one.id));
+  });
+}
+
+function nameButton() {
   const button = document.createElement("button");
   button.type = "button";
-  button.dataset.id = one.id;
-  button.setAttribute("aria-pressed", pressed);
-  setText(button, seriesName(one));
   return button;
 }
 
@@ -72,12 +82,14 @@ function lineOf(one) {
   if (!lines.has(one.id)) {
     const line = { one, ...clone("line-template"), data: noneKnown(), asked: null, drawnFor: [] };
     line.root.dataset.series = one.id;
-    line.ask = latest(({ from, to }) => askChart({ series: one.id, from_us: from, to_us: Math.min(to, nowUs()), points: POINTS }),
+    line.ask = latest(
+      ({ from, to }) => askChart({ series: one.id, from_us: from, to_us: Math.min(to, nowUs()), points: POINTS }),
       (answer) => {
         line.data = known(answer);
         change();
       },
-      () => (line.asked = null));
+      () => (line.asked = null),
+    );
     lines.set(one.id, line);
   }
   return lines.get(one.id);
@@ -117,6 +129,9 @@ function renderValue({ one, parts, data }) {
   const point = pointAt(data, timeline.at);
   setText(parts["line-name"], seriesName(one));
   setText(parts["line-value"], point ? `${figure(point.mean, one.unit)} ${one.unit}` : "–");
-  setText(parts["line-spread"], point && point.min !== point.max ? `${figure(point.min, one.unit)} to ${figure(point.max, one.unit)}` : "");
-  parts["line-name"].href = address("chart", { series: one.id, width: Math.round(widthOf(timeline.span) / 1e6), to: Math.round(timeline.span.to) });
+  const several = point && point.min !== point.max;
+  setText(parts["line-spread"], several ? `${figure(point.min, one.unit)} to ${figure(point.max, one.unit)}` : "");
+  const { span } = timeline;
+  const words = { series: one.id, width: Math.round(widthOf(span) / 1e6), to: Math.round(span.to) };
+  parts["line-name"].href = address("chart", words);
 }

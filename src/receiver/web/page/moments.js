@@ -83,6 +83,7 @@ function show(tile, { bitmap, atUs, nextUs }) {
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   Object.assign(tile, { shownUs: atUs, nextUs, shownAt: performance.now() });
+  if (nextUs === null) tile.asked = null; // a next one may come
   setData(tile.root, "state", "shown");
   setData(tile.root, "at", atUs);
   setText(parts["moment-time"], timeOfDay(atUs, { fractionalSecondDigits: 2 }));
@@ -95,14 +96,13 @@ function show(tile, { bitmap, atUs, nextUs }) {
 
 function miss(tile, error, us) {
   tile.snapping = false;
-  tile.asked = null; // it may be there when it is looked at next
   if (us !== timeline.at) change();
   none(tile, error.status === 404 ? "Nothing recorded" : error.message);
   setData(tile.root, "at", Math.round(us));
 }
 
 function none(tile, why) {
-  Object.assign(tile, { shownUs: null, nextUs: null });
+  Object.assign(tile, { shownUs: null, nextUs: null, asked: null }); // it may be there when it is looked at next
   setData(tile.root, "state", "none");
   setText(tile.parts["moment-why"], why);
   setText(tile.parts["moment-time"], "");
@@ -139,7 +139,8 @@ let laidOutFor = "";
 function layOut(count) {
   const box = byId("moments");
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const width = box.clientWidth / rem, height = Math.max(LOWEST, (innerHeight * (count === 1 ? HIGHEST_ALONE : HIGHEST)) / rem);
+  const highest = count === 1 ? HIGHEST_ALONE : HIGHEST;
+  const width = box.clientWidth / rem, height = Math.max(LOWEST, (innerHeight * highest) / rem);
   const situation = [count, width, height].join();
   if (situation === laidOutFor || count === 0) return;
   laidOutFor = situation;

@@ -65,5 +65,7 @@ function mark() {
   setData(byId("play"), "playing", began !== null);
   byId("play").setAttribute("aria-label", began ? "Pause" : "Play");
   byId("play").title = began ? "Pause (space)" : "Play (space)";
-  for (const button of byId("rates").children) button.setAttribute("aria-pressed", Number(button.dataset.rate) === rate);
+  for (const button of byId("rates").children) {
+    button.setAttribute("aria-pressed", Number(button.dataset.rate) === rate);
+  }
 }

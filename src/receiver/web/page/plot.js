@@ -18,7 +18,7 @@ export function runs(points, gapUs) {
   return found;
 }
 
-/** Lowest and highest value, with room: a floor under the span keeps a steady reading a steady line, not magnified noise. */
+/** Lowest and highest value, with room: a floor keeps a steady reading a steady line, no magnified noise. */
 export function bounds(points, least) {
   let low = Infinity, high = -Infinity;
   for (const [, min, max] of points) {

@@ -1,4 +1,4 @@
-// A span of time, { from, to } in microseconds since 1970: what a chart or timeline shows, and what follows from moving it.
+// A span of time, { from, to } in microseconds since 1970: what a chart or timeline shows, and what moving it gives.
 
 import { nowUs } from "./api.js";
 

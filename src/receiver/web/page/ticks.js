@@ -43,7 +43,9 @@ const tick = (us, words, first) => ({ us, words: words(new Date(us / 1000)), fir
 
 function nextDay(us, days) {
   const date = new Date(us / 1000);
-  return date.setDate(date.getDate() + days) * 1000;
+  date.setDate(date.getDate() + days);
+  // Where clocks are changed at midnight, a day begins at one; the next one does not.
+  return date.setHours(0, 0, 0, 0) * 1000;
 }
 
 /** Local midnights; every so many of them counts from the same day whatever the span, so that panning moves them. */

@@ -66,6 +66,7 @@ export function drawFrame(tile, bitmap, header, at) {
   tile.frame = { at, age: header.age_ms };
   tile.size = { width, height };
   tile.arrivals.push(at);
+  forget(tile.arrivals, at);
   tile.drawn += 1;
   setData(tile.root, "frames", tile.drawn);
   setData(tile.root, "seq", header.seq);
@@ -126,9 +127,13 @@ function sourceWords({ source, fps }) {
   return Number.isFinite(fps) ? `${source} at ${fps.toFixed(1)} fps` : source;
 }
 
+function forget(arrivals, at) {
+  while (arrivals.length && at - arrivals[0] > RATE_WINDOW_MS) arrivals.shift();
+}
+
 /** As drawn here; the source's own rate may be higher. */
 function rateWords({ arrivals }, at) {
-  while (arrivals.length && at - arrivals[0] > RATE_WINDOW_MS) arrivals.shift();
+  forget(arrivals, at);
   const rate = arrivals.length < 2 ? 0 : ((arrivals.length - 1) * 1000) / (arrivals.at(-1) - arrivals[0]);
   return `${rate > 0 && rate < 9.95 ? rate.toFixed(1) : Math.round(rate)} fps`;
 }

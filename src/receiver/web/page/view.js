@@ -7,7 +7,7 @@ let shown = "";
 
 export const isShown = (name) => name === shown;
 
-/** enter({at, from, …}) is called with the words behind the name, also when only they change; leave() when it goes. */
+/** enter({at, from, …}) is called with the words behind the name, also when only they change; leave() as it goes. */
 export function addView(name, { enter = () => {}, leave = () => {} } = {}) {
   views.set(name, { enter, leave });
 }

@@ -2,6 +2,8 @@
 
 const DECIMALS = { "°C": 1, "°F": 1, K: 1, hPa: 0, "%": 0, "%RH": 0, ppm: 0, ppb: 0, lx: 0 };
 
+const TO_THE_SECOND = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
+
 export function duration(ms) {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 10) return `${Math.max(0.1, Math.floor(seconds * 10) / 10).toFixed(1)} s`;
@@ -15,7 +17,7 @@ export function duration(ms) {
 /** A moment of Date.now()'s: the time, and the day when it is not today. */
 export function clock(moment) {
   const then = new Date(moment);
-  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  const time = then.toLocaleTimeString([], TO_THE_SECOND);
   if (then.toDateString() === new Date().toDateString()) return time;
   return `${then.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
 }
@@ -63,4 +65,4 @@ export function moment(us, options = {}) {
 }
 
 export const timeOfDay = (us, options = {}) =>
-  new Date(us / 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, ...options });
+  new Date(us / 1000).toLocaleTimeString([], { ...TO_THE_SECOND, ...options });
