@@ -49,8 +49,10 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
-/// Footage: what came is in files, whatever becomes of files and disks, and is found again.
+/// Footage: what came is in files and is found again.
 mod recorder;
+/// Which footage goes, and what becomes of it when files, disks and clocks fail.
+mod recorder_faults;
 /// A quantity over time: values under the cursor, gaps, ranges, export.
 mod page_chart;
 /// Footage in a browser: the picture of a moment, played and cut.

@@ -23,6 +23,12 @@ const LARGE: usize = 1024 * 1024;
 /// A file ends when no frame came for so long, or for as long as two frames are apart.
 const SILENT: Duration = Duration::from_secs(10);
 
+/// A camera that takes no frame in so long is not slow but was away.
+const SLOWEST_US: i64 = 120_000_000;
+
+/// A camera of which nothing came for so long is forgotten.
+const FORGOTTEN: Duration = Duration::from_hours(1);
+
 /// What changes all the time makes so many files at once, and then one a second.
 const CHANGES: f64 = 20.0;
 
@@ -34,8 +40,11 @@ pub(super) struct Camera {
     segment: Option<Segment>,
     /// When the next frame is wanted, if not all are.
     due_us: Option<i64>,
-    /// Between the last two frames.
+    /// Between the last two frames, those of a slow camera even if they are in two files.
     interval_us: i64,
+    last: Option<Last>,
+    /// When the last frame came.
+    came: Instant,
     /// After a failure nothing is tried until then.
     pub(super) again: Option<Instant>,
     changes: f64,
@@ -53,6 +62,13 @@ struct Segment {
     /// Made with the first cluster.
     open: Option<Arc<Open>>,
     cluster: Option<Held>,
+}
+
+/// A frame that came.
+struct Last {
+    at_us: i64,
+    boot: Option<Name>,
+    size: (u32, u32),
 }
 
 /// Frames that are not written yet.
@@ -98,6 +114,8 @@ impl Camera {
             segment: None,
             due_us: None,
             interval_us: 0,
+            last: None,
+            came: Instant::now(),
             again: None,
             changes: CHANGES,
             changed: Instant::now(),
@@ -108,14 +126,23 @@ impl Camera {
         self.segment.is_some()
     }
 
+    /// There is nothing that would have to be remembered of it.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        self.segment.is_none() && self.came + FORGOTTEN <= now
+    }
+
     /// Ends the file where this frame belongs into another.
     pub(super) fn prepare(&mut self, came: &Came, limits: Limits, flushed: &mut Vec<Flushed>, text: &str) -> Prepared {
+        self.came = came.shown.received;
         let fit = match &mut self.segment {
             Some(segment) => segment.fit(came, limits, self.interval_us),
             None => Fit::Other,
         };
         let closed = match fit {
-            Fit::Same(at_us) => return Prepared { at_us: Some(at_us), closed: None },
+            Fit::Same(at_us) => {
+                self.last.iter_mut().for_each(|last| last.at_us = at_us);
+                return Prepared { at_us: Some(at_us), closed: None };
+            }
             Fit::Next(at_us) => self.close(Some(at_us), flushed, text),
             Fit::Other => self.close(None, flushed, text),
         };
@@ -123,6 +150,7 @@ impl Camera {
             return Prepared { at_us: None, closed };
         }
         let (timing, at_us) = Timing::begin(came);
+        self.compare(came, at_us);
         let header = &came.shown.header;
         // Files count milliseconds.
         let start_us = at_us.div_euclid(MS) * MS;
@@ -137,6 +165,18 @@ impl Camera {
             cluster: None,
         });
         Prepared { at_us: Some(at_us), closed }
+    }
+
+    /// With the frame before, though that one is in another file: else a slow camera would have a file for each frame.
+    fn compare(&mut self, came: &Came, at_us: i64) {
+        let header = &came.shown.header;
+        let (boot, size) = (header.boot.clone(), (header.width, header.height));
+        let before = self.last.replace(Last { at_us, boot: boot.clone(), size });
+        let before = before.filter(|last| (&last.boot, last.size) == (&boot, size));
+        let gap_us = before.map_or(0, |last| at_us.saturating_sub(last.at_us));
+        if (library::GAP_US..=SLOWEST_US).contains(&gap_us) {
+            self.interval_us = gap_us;
+        }
     }
 
     fn may_change(&mut self) -> bool {
@@ -245,8 +285,8 @@ impl Camera {
     pub(super) fn give_up(&mut self, next_us: Option<i64>) -> Option<Closed> {
         let segment = self.segment.take()?;
         let open = segment.open?;
-        // How long the last frame is shown is not known, but it is no longer than a gap.
-        let last_us = open.end_us() + self.interval_us.clamp(MS, library::GAP_US);
+        // How long the last frame is shown is not known, but it is as long as the one before.
+        let last_us = open.end_us() + self.interval_us.clamp(MS, SLOWEST_US);
         let longest_us = library::GAP_US.max(2 * self.interval_us);
         let end_us = next_us.filter(|next| (open.start_us..=open.end_us() + longest_us).contains(next));
         let duration_ms = (end_us.unwrap_or(last_us) - open.start_us) / MS;

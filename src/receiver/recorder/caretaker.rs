@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 use tracing::info;
 
-use super::library::{Camera, Entry, Library};
+use super::library::{Camera, Entry, Library, Stuck};
+use super::queue::Queue;
 use super::reader::scan;
 use super::segment::{Open, Times, dir_of};
-use crate::clock::Stamp;
+use crate::clock::{Stamp, WallClock};
 use crate::config::Record;
 use crate::name::Name;
 use crate::receiver::complaint::Complaint;
@@ -41,6 +42,15 @@ const LAST_MS: u64 = 40;
 /// A file that is shorter and no recording was cut before its first frame.
 const FRONT: u64 = 4096;
 
+/// A file that is larger had more in it than a first cluster.
+const LARGE_FRONT: u64 = 64 * 1024 * 1024;
+
+/// A file that begins so much later than now was recorded while the clock was wrong.
+const AHEAD_US: i64 = 86_400_000_000;
+
+/// A disk on which removed files free nothing, because somebody reads them, say, is left alone for so long.
+const NOT_FREED: Duration = Duration::from_mins(1);
+
 pub(super) enum Task {
     /// The directory is ours, and these files were left unfinished.
     Begin(Vec<Found>),
@@ -58,11 +68,17 @@ pub(super) struct Caretaker {
     config: Record,
     dir: PathBuf,
     library: Arc<Library>,
+    queue: Arc<Queue>,
     tasks: Receiver<Task>,
+    clock: WallClock,
     /// Not finished yet.
     closed: Vec<Closed>,
     failures: Complaint,
     removals: [(&'static str, Option<Instant>); 4],
+    /// In this pass.
+    stuck: Stuck,
+    /// When a disk that is too full is looked at again.
+    disk_due: Option<Instant>,
 }
 
 const OLD: usize = 0;
@@ -71,10 +87,17 @@ const DISK: usize = 2;
 const MANY: usize = 3;
 
 impl Caretaker {
-    pub(super) fn new(config: Record, dir: PathBuf, library: Arc<Library>, tasks: Receiver<Task>) -> Caretaker {
+    pub(super) fn new(
+        config: Record,
+        dir: PathBuf,
+        library: Arc<Library>,
+        queue: Arc<Queue>,
+        tasks: Receiver<Task>,
+    ) -> Caretaker {
         let removals = ["keep", "max_size", "disk over 90 % full", "too many files"].map(|cause| (cause, None));
-        let failures = Complaint::default();
-        Caretaker { config, dir, library, tasks, closed: Vec::new(), failures, removals }
+        let (clock, failures) = (WallClock::default(), Complaint::default());
+        let (closed, stuck, disk_due) = (Vec::new(), Stuck::new(), None);
+        Caretaker { config, dir, library, queue, tasks, clock, closed, failures, removals, stuck, disk_due }
     }
 
     /// Works until the tasks end.
@@ -85,6 +108,8 @@ impl Caretaker {
             match self.tasks.recv_timeout(OFTEN) {
                 Ok(Task::Begin(left)) => {
                     ours = true;
+                    // A disk may have been mounted only now.
+                    self.look();
                     for (camera, path, times) in left {
                         if let Err(error) = self.take_in(&camera, &path, times.start_us) {
                             let what = format_args!("{} was not finished and is no use: {error}", path.display());
@@ -96,12 +121,12 @@ impl Caretaker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.finish(true);
+            // At the end nobody waits for disks: what is on its way there is safe from all but a power cut.
+            self.finish(!self.queue.has_ended());
             if ours {
                 self.make_room();
             }
         }
-        // What is on its way to the disk is safe from all but a power cut, and then finished at the next start.
         self.finish(false);
     }
 
@@ -150,13 +175,19 @@ impl Caretaker {
         let file = File::options().read(true).write(true).open(path)?;
         match scan(&file)? {
             Some(whole) if !whole.marks.is_empty() => {
-                let duration_ms = whole.last_ms + LAST_MS;
+                let duration_ms = whole.last_ms.saturating_add(LAST_MS);
                 let open = Arc::new(Open::found(file, path.to_owned(), start_us, whole));
                 self.library.catalogue().insert(camera, start_us, Entry::Open(Arc::clone(&open)));
                 self.closed.push(Closed { camera: camera.clone(), open, duration_ms });
             }
             None if file.metadata()?.len() >= FRONT => {
                 let what = format_args!("{} begins as no recording does, and is left alone", path.display());
+                self.failures.log(&"recorder", &what);
+            }
+            _ if file.metadata()?.len() > LARGE_FRONT => {
+                let aside = path.with_extension("damaged");
+                fs::rename(path, &aside)?;
+                let what = format_args!("{} is damaged where it begins, and is kept aside", aside.display());
                 self.failures.log(&"recorder", &what);
             }
             _ => fs::remove_file(path)?,
@@ -166,23 +197,41 @@ impl Caretaker {
 
     /// Removes the oldest files as long as there is too much of them.
     fn make_room(&mut self) {
-        let oldest_us = Stamp::now().unix_us() - i64::try_from(self.config.keep.0.as_micros()).unwrap_or(i64::MAX);
-        self.remove_while(OLD, |_, _, end_us| end_us < oldest_us);
+        self.stuck.clear();
+        self.clock.look();
+        let now_us = Stamp::now().unix_us();
+        // What is old by a clock that may be wrong may be new.
+        if self.clock.is_synchronised() {
+            let keep_us = i64::try_from(self.config.keep.0.as_micros()).unwrap_or(i64::MAX);
+            let oldest_us = now_us.saturating_sub(keep_us);
+            self.remove_while(OLD, i64::MAX, |_, _, end_us| end_us < oldest_us);
+        }
+        let future_us = now_us.saturating_add(AHEAD_US);
         let most = self.config.max_size.0.saturating_sub(self.growing());
-        self.remove_while(LARGE, |_, bytes, _| bytes > most);
-        self.remove_while(MANY, |files, _, _| files > MOST_FILES);
-        // A disk may free what was removed later on; so it is asked once, and then only so much goes.
+        self.remove_while(LARGE, future_us, |_, bytes, _| bytes > most);
+        self.remove_while(MANY, future_us, |files, _, _| files > MOST_FILES);
+        if self.disk_due.is_none_or(|due| due <= Instant::now()) {
+            self.relieve_disk(future_us);
+        }
+    }
+
+    /// A disk may free what was removed later on; so it is asked once, and then only so much goes.
+    fn relieve_disk(&mut self, future_us: i64) {
         let (_, before) = self.library.size();
-        let excess = excess(&self.dir);
-        self.remove_while(DISK, |_, bytes, _| before - bytes < excess);
+        let too_much = excess(&self.dir);
+        self.remove_while(DISK, future_us, |_, bytes, _| before - bytes < too_much);
+        let removed = before - self.library.size().1;
+        let is_freed = excess(&self.dir).saturating_add(removed / 2) <= too_much;
+        self.disk_due = (removed > 0 && !is_freed).then(|| Instant::now() + NOT_FREED);
     }
 
     /// Removes the oldest file while files, their bytes and that one's end say so.
-    fn remove_while(&mut self, cause: usize, is_too_much: impl Fn(usize, u64, i64) -> bool) {
+    fn remove_while(&mut self, cause: usize, future_us: i64, is_too_much: impl Fn(usize, u64, i64) -> bool) {
         let mut removed = 0;
         loop {
             let (files, bytes) = self.library.size();
-            let Some((camera, times, end_us)) = self.library.catalogue().oldest() else { break };
+            let oldest = self.library.catalogue().oldest(future_us, &self.stuck);
+            let Some((camera, times, end_us)) = oldest else { break };
             if !is_too_much(files, bytes, end_us) {
                 break;
             }
@@ -191,11 +240,13 @@ impl Caretaker {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let what = format_args!("{} cannot be removed: {}", path.display(), Trouble::from(error));
                     self.failures.log(&"recorder", &what);
-                    break;
+                    self.stuck.entry(camera).or_default().insert(times.start_us);
                 }
-                _ => self.library.catalogue().remove(&camera, times.start_us),
+                _ => {
+                    self.library.catalogue().remove(&camera, times.start_us);
+                    removed += 1;
+                }
             }
-            removed += 1;
         }
         if removed > 0 {
             self.tell(cause, removed);
@@ -211,9 +262,12 @@ impl Caretaker {
 
     fn tell(&mut self, cause: usize, removed: u64) {
         let (name, logged) = &mut self.removals[cause];
-        let mut figures = self.library.change_figures();
-        let count = figures.removed.entry(*name).or_default();
-        *count += removed;
+        let count = {
+            let mut figures = self.library.change_figures();
+            let count = figures.removed.entry(*name).or_default();
+            *count += removed;
+            *count
+        };
         if logged.is_none_or(|at| at.elapsed() > LOG) {
             *logged = Some(Instant::now());
             info!("recorder: the oldest files are removed ({name}; {count} so far)");
@@ -226,11 +280,12 @@ fn on_disk(bytes: u64) -> u64 {
 }
 
 /// Bytes by which a disk is fuller than it is to be, as df counts it.
+#[allow(clippy::useless_conversion, reason = "on 32-bit machines the system counts in fewer bits")]
 fn excess(dir: &Path) -> u64 {
     let Ok(disk) = statvfs(dir) else { return 0 };
-    let used = disk.blocks().saturating_sub(disk.blocks_free());
-    let most = (used + disk.blocks_available()) * FULL / 100;
-    used.saturating_sub(most) * disk.fragment_size()
+    let used = u64::from(disk.blocks().saturating_sub(disk.blocks_free()));
+    let most = used.saturating_add(disk.blocks_available().into()).saturating_mul(FULL) / 100;
+    used.saturating_sub(most).saturating_mul(disk.fragment_size().into())
 }
 
 /// A file of a camera.

@@ -178,6 +178,7 @@ impl Keeper {
 
     fn write_what_is_due(&mut self) {
         let now = Instant::now();
+        self.cameras.retain(|_, camera| !camera.is_forgotten(now));
         let all = self.queue.is_tight();
         let due = self.cameras.values().filter(|camera| camera.due().is_some_and(|due| all || due <= now));
         let names: Vec<_> = due.map(|camera| camera.name.clone()).collect();

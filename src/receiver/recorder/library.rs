@@ -3,7 +3,7 @@
 //! The catalogue is in memory, by the files' names, and is kept up by the recorder's threads; a file is opened when somebody
 //! wants to see it, and of it the cues and one cluster are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -84,10 +84,13 @@ impl Catalogue {
         }
     }
 
-    /// The finished file that begins first of all, with its end.
-    pub(super) fn oldest(&self) -> Option<(Camera, Times, i64)> {
-        let first = |files: &BTreeMap<i64, Entry>| {
-            files.iter().find_map(|(start_us, entry)| match entry {
+    /// The finished file that begins first of all, with its end. What begins after a moment that is yet to come was recorded
+    /// while the clock was wrong, nobody knows when: it counts as older than all else.
+    pub(super) fn oldest(&self, future_us: i64, stuck: &Stuck) -> Option<(Camera, Times, i64)> {
+        let none = BTreeSet::new();
+        let first = |files: &BTreeMap<i64, Entry>, stuck: &BTreeSet<i64>, from_us: i64| {
+            let mut files = files.range(from_us..).filter(|(start_us, _)| !stuck.contains(start_us));
+            files.find_map(|(start_us, entry)| match entry {
                 Entry::Finished { duration_ms, .. } => {
                     let times = Times { start_us: *start_us, duration_ms: Some(*duration_ms) };
                     Some((times, entry.end_us(*start_us)))
@@ -95,11 +98,22 @@ impl Catalogue {
                 Entry::Open(_) => None,
             })
         };
-        let firsts = self.cameras.iter().filter_map(|(camera, files)| Some((camera, first(files)?)));
-        let (camera, (times, end_us)) = firsts.min_by_key(|(_, (times, _))| times.start_us)?;
+        let firsts = self.cameras.iter().filter_map(|(camera, files)| {
+            let stuck = stuck.get(camera).unwrap_or(&none);
+            let is_usable = stuck.len() < MOST_STUCK;
+            let file = || first(files, stuck, future_us).or_else(|| first(files, stuck, i64::MIN));
+            Some((camera, is_usable.then(file).flatten()?))
+        });
+        let (camera, (times, end_us)) =
+            firsts.min_by_key(|(_, (times, _))| (times.start_us < future_us, times.start_us))?;
         Some((camera.clone(), times, end_us))
     }
 }
+
+/// Beginnings of files that cannot be removed, by camera. Of one that has as many, no other is tried.
+pub(super) type Stuck = BTreeMap<Camera, BTreeSet<i64>>;
+
+const MOST_STUCK: usize = 16;
 
 /// What was recorded of a camera.
 #[derive(Debug)]
@@ -205,16 +219,23 @@ impl Library {
     }
 
     /// The file that begins at or after a moment, or goes on beyond it, with its beginning.
-    pub(super) fn film_from(&self, camera: &Camera, at_us: i64) -> io::Result<Option<Film>> {
-        let first = {
-            let catalogue = self.catalogue();
-            let Some(files) = catalogue.cameras.get(camera) else { return Ok(None) };
-            let before = files.range(..=at_us).next_back().filter(|(start, entry)| entry.end_us(**start) > at_us);
-            let first = before.or_else(|| files.range(at_us.saturating_add(1)..).next());
-            first.map(|(start, entry)| (*start, entry.clone()))
-        };
-        let Some((start_us, entry)) = first else { return Ok(None) };
-        self.open(camera, start_us, &entry)
+    pub(super) fn film_from(&self, camera: &Camera, mut at_us: i64) -> io::Result<Option<Film>> {
+        loop {
+            let first = {
+                let catalogue = self.catalogue();
+                let Some(files) = catalogue.cameras.get(camera) else { return Ok(None) };
+                let before = files.range(..=at_us).next_back().filter(|(start, entry)| entry.end_us(**start) >= at_us);
+                let first = before.or_else(|| files.range(at_us.saturating_add(1)..).next());
+                first.map(|(start, entry)| (*start, entry.clone()))
+            };
+            let Some((start_us, entry)) = first else { return Ok(None) };
+            if let Some(film) = self.open(camera, start_us, &entry)? {
+                return Ok(Some(film));
+            }
+            // It was removed, as the oldest is; the next is there.
+            let Some(next_us) = self.start_after(camera, start_us) else { return Ok(None) };
+            at_us = next_us;
+        }
     }
 
     /// None: it is gone, or holds nothing.

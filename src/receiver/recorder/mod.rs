@@ -76,7 +76,7 @@ impl Recorder {
         library.set_state("");
         let captions = Captions::default();
         let (tasks, taken) = channel();
-        let caretaker = Caretaker::new(config.clone(), dir.clone(), Arc::clone(&library), taken);
+        let caretaker = Caretaker::new(config.clone(), dir.clone(), Arc::clone(&library), Arc::clone(&queue), taken);
         let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run())?;
         let keeper =
             Keeper::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);

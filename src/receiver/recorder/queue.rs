@@ -123,6 +123,11 @@ impl Queue {
         self.news.notify_one();
     }
 
+    /// See [`Queue::end`].
+    pub(super) fn has_ended(&self) -> bool {
+        self.waiting().ended
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

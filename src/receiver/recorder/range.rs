@@ -45,6 +45,11 @@ impl Range {
                 continue;
             };
             let Some(cluster) = film.cluster(number)? else {
+                // A damaged one costs none but itself.
+                if number < film.marks.len() {
+                    self.film = Some((film, number + 1));
+                    continue;
+                }
                 // The end of this one: the next begins later.
                 let Some(next_us) = self.library.start_after(&self.camera, film.start_us) else { return Ok(None) };
                 self.from_us = self.from_us.max(next_us);
@@ -93,7 +98,7 @@ impl Range {
         let text = text.and_then(|text| std::str::from_utf8(text.body).ok()).unwrap_or_default();
         out.extend_from_slice(&copy.front(text, shown_ms));
         copy.pieces().for_each(|piece| out.extend_from_slice(piece));
-        self.from_us = last_us + 1;
+        self.from_us = last_us.saturating_add(1);
         Some(out.into())
     }
 }

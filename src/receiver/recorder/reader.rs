@@ -1,10 +1,16 @@
 //! What is in a recorded file, whatever bytes it has: a disk may have lost some. Knows nothing but bytes; nothing is allocated
-//! that is larger than the file.
+//! that is larger than the file or 64 MiB.
 
 use std::io;
 
 use super::ebml::{Elements, Head, LONGEST_HEAD, VOID, uint};
 use super::matroska::{BODY, Mark, PICTURES, SEEK_HEAD_LENGTH, ebml, id};
+
+/// No element of ours is larger.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// No two clusters are as many milliseconds apart.
+const FAR_MS: u64 = 86_400_000;
 
 /// Where bytes are read from: as many from a place of the file as there are, at most as many as fit.
 pub trait ReadAt {
@@ -111,6 +117,10 @@ pub fn scan(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<Whole>> {
         && head.id == id::CLUSTER
         && let Some((at_ms, last_ms)) = scan_cluster(file, position + head.length as u64, position + length)?
     {
+        let before_ms = whole.marks.last().map_or(0, |mark| mark.at_ms);
+        if !(before_ms..before_ms.saturating_add(FAR_MS)).contains(&at_ms) {
+            break;
+        }
         whole.marks.push(Mark { at_ms, position });
         whole.last_ms = whole.last_ms.max(last_ms);
         position += length;
@@ -223,6 +233,9 @@ pub fn cluster(file: &(impl ReadAt + ?Sized), position: u64) -> io::Result<Optio
 
 fn element(file: &(impl ReadAt + ?Sized), position: u64, kind: u32) -> io::Result<Option<Vec<u8>>> {
     let Some((_, length)) = head(file, position)?.filter(|(head, _)| head.id == kind) else { return Ok(None) };
+    if length > LARGEST {
+        return Ok(None);
+    }
     let Ok(length) = usize::try_from(length) else { return Ok(None) };
     let mut bytes = vec![0; length];
     Ok((fill(file, &mut bytes, position)? == length).then_some(bytes))

@@ -112,7 +112,8 @@ impl Open {
 
     /// The time of the last frame that is there.
     pub(super) fn end_us(&self) -> i64 {
-        self.start_us + self.whole().last_ms as i64 * MS
+        let last_us = i64::try_from(self.whole().last_ms).unwrap_or(i64::MAX).saturating_mul(MS);
+        self.start_us.saturating_add(last_us)
     }
 
     /// Makes the file whole, as long as it is said to be, and names it so; gives its bytes.

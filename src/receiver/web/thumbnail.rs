@@ -14,13 +14,23 @@ const QUALITY: i32 = 70;
 /// A picture that is decoded has no more pixels.
 const LARGEST: usize = 4 * 1024 * 1024;
 
+/// One that is larger is not decoded even to a small one: of a progressive JPEG the decoder has all coefficients in memory.
+const LARGEST_HEADER: usize = 32 * 1000 * 1000;
+
+/// No encoder has use for as many; each costs the decoder the whole picture.
+const SCANS: u32 = 64;
+
 const BYTES: usize = 3;
 
 /// A JPEG of at most this width; none of one that cannot be decoded, or only to something enormous.
 pub(super) fn of(jpeg: &Bytes, width: u32) -> Option<Bytes> {
     let width = width as usize;
     let mut decoder = Decompressor::new().ok()?;
+    decoder.set_scan_limit(SCANS).ok()?;
     let header = decoder.read_header(jpeg).ok()?;
+    if header.width.checked_mul(header.height)? > LARGEST_HEADER {
+        return None;
+    }
     if header.width <= width {
         return Some(jpeg.clone());
     }

@@ -1,0 +1,196 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::unistd::geteuid;
+
+use crate::harness::{Bench, Clock, Program, eventually};
+use crate::recorder::{
+    Sender, files, frames_in, get, get_json, header, is_finished, jpegs, now_us, recording, recording_by,
+};
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// A finished file of the door that was there before, of zeros; gives its path.
+fn finished(bench: &Bench, start_us: i64, bytes: usize) -> PathBuf {
+    let start = jiff::Timestamp::from_microsecond(start_us).expect("a time");
+    let dir = bench.path("recordings/shed/door");
+    fs::create_dir_all(&dir).expect("a temporary directory");
+    let path = dir.join(format!("{}_600000ms.mkv", start.strftime("%Y-%m-%dT%H-%M-%S.%3fZ")));
+    fs::write(&path, vec![0; bytes]).expect("a temporary file");
+    path
+}
+
+#[test]
+fn the_oldest_files_go_and_recording_goes_on() {
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let clock = Clock::new(&bench);
+    clock.set(0, true, "first");
+    let lines = "segment = \"1s\"\nmax_size = \"1 MB\"\nkeep = \"1h\"";
+    let receiver = recording_by(clock.watchpost(), &bench, lines);
+    let mut sender = Sender::new(&receiver.link, "door");
+    // Of a time that is no longer kept.
+    let long_ago = now_us() - 2 * 3_600_000_000;
+    (0..100).for_each(|number| sender.sends(&jpegs[0], long_ago + number * 40_000));
+    receiver.program.logs("the oldest files are removed (keep;", "");
+    eventually("what is too old is gone", || files(&bench, "door").is_empty().then_some(()));
+    let mut sent = Vec::new();
+    let size = || files(&bench, "door").iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
+    let enough = 5_000_000 / jpegs[0].len();
+    sent.extend(sender.sends_all(&jpegs, enough));
+    receiver.program.logs("the oldest files are removed (max_size;", "");
+    eventually("the size is kept", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
+    let newest = sent.last().expect("frames");
+    let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
+    eventually("the newest frame", || {
+        let told = header(&get(&receiver.page, &path).1, "x-captured-at-us");
+        told.is_some_and(|told| told.abs_diff(*newest) < 1_000).then_some(())
+    });
+}
+
+#[test]
+fn files_of_a_clock_that_was_ahead_go_before_all_others() {
+    let bench = Bench::in_memory();
+    let ahead = finished(&bench, now_us() + 10_000 * HOUR_US, 600_000);
+    let present = [2, 1].map(|hours| finished(&bench, now_us() - hours * HOUR_US, 300_000));
+    let receiver = recording(&bench, "max_size = \"1 MB\"");
+    receiver.program.logs("the oldest files are removed (max_size;", "");
+    assert!(!ahead.exists() && present.iter().all(|file| file.exists()));
+}
+
+#[test]
+fn nothing_is_too_old_by_a_clock_that_may_be_wrong() {
+    let bench = Bench::in_memory();
+    let old = finished(&bench, now_us() - 2 * HOUR_US, 1_000);
+    let large = finished(&bench, now_us() - 3 * HOUR_US, 1_000_000);
+    let clock = Clock::new(&bench);
+    clock.set(3 * 366 * 86_400, false, "first");
+    let receiver = recording_by(clock.watchpost(), &bench, "keep = \"1h\"\nmax_size = \"1 MB\"");
+    // The rules come one after the other, the one for age first.
+    receiver.program.logs("the oldest files are removed (max_size;", "");
+    assert!(old.exists() && !large.exists());
+    clock.set(0, true, "first");
+    receiver.program.logs("the oldest files are removed (keep;", "");
+    assert!(!old.exists());
+}
+
+#[test]
+fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
+    let bench = Bench::in_memory();
+    let dir = bench.path("recordings");
+    fs::write(&dir, "no directory").expect("a temporary file");
+    let receiver = recording(&bench, "max_size = \"1 MB\"");
+    receiver.program.logs("nothing is recorded in", "tried again");
+    let other = Bench::in_memory();
+    let files = [3, 2, 1].map(|hours| finished(&other, now_us() - hours * HOUR_US, 400_000));
+    fs::remove_file(&dir).expect("it is there");
+    copy(&other.path("recordings"), &dir);
+    receiver.program.logs("the oldest files are removed (max_size;", "");
+    let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
+    assert_eq!(names.map(|file| file.exists()), [false, true, true]);
+    let spans = get_json(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us()));
+    assert_eq!(spans["cameras"][0]["spans"].as_array().map(Vec::len), Some(2), "{spans}");
+}
+
+/// A whole tree, which appears at once.
+fn copy(from: &Path, to: &Path) {
+    let whole = to.with_extension("whole");
+    let copied = Command::new("cp").arg("-r").arg(from).arg(&whole).status().expect("cp");
+    assert!(copied.success());
+    fs::rename(whole, to).expect("a temporary directory");
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_none_of_the_others() {
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let stuck = finished(&bench, now_us() - 3 * HOUR_US, 400_000);
+    let next = finished(&bench, now_us() - 2 * HOUR_US, 400_000);
+    let receiver = recording(&bench, "segment = \"1s\"\nmax_size = \"1 MB\"");
+    eventually("it knows them", || {
+        let spans = get_json(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us()));
+        (spans["cameras"][0]["spans"].as_array()?.len() == 2).then_some(())
+    });
+    // Not even root removes a directory as a file.
+    fs::remove_file(&stuck).expect("it is there");
+    fs::create_dir(&stuck).expect("a temporary directory");
+    let mut sender = Sender::new(&receiver.link, "door");
+    sender.sends_all(&jpegs, 500_000 / jpegs[0].len());
+    receiver.program.logs("the oldest files are removed (max_size;", "");
+    assert!(stuck.exists() && !next.exists());
+    assert!(receiver.program.log().contains("cannot be removed: "));
+}
+
+#[test]
+fn another_receiver_leaves_the_directory_alone() {
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let first = recording(&bench, "");
+    let mut sender = Sender::new(&first.link, "door");
+    eventually("a file", || {
+        sender.sends(&jpegs[0], now_us());
+        (frames_in(&bench) > 0).then_some(())
+    });
+    let second = recording(&bench, "");
+    second.program.logs("in use by another program; tried again", "");
+    assert!(!is_finished(&files(&bench, "door")[0]));
+}
+
+/// The file system is mounted for the receiver alone, which only root can do.
+#[test]
+fn while_the_disk_is_full_frames_are_counted_and_recording_resumes_when_there_is_room() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let dir = bench.path("recordings");
+    fs::create_dir_all(&dir).expect("a temporary directory");
+    let config = bench.path("full.toml");
+    let text = format!(
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n[record]\ndir = \"{}\"\n",
+        dir.display()
+    );
+    fs::write(&config, text).expect("a temporary file");
+    let mut unshare = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=8M recordings \"$0\" && exec \"$@\"";
+    unshare.args(["--mount", "sh", "-c", mount]).arg(&dir).arg(env!("CARGO_BIN_EXE_watchpost"));
+    unshare.args(["receive", "--json", "--config"]).arg(config).env("XDG_STATE_HOME", bench.path("state"));
+    let program = Program::start(&mut unshare);
+    let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
+    let mut sender = Sender::new(&link, "door");
+    let inside =
+        PathBuf::from(format!("/proc/{}/root", program.id())).join(dir.strip_prefix("/").expect("a whole path"));
+    let mut send = || sender.sends(&jpegs[0], now_us());
+    let written = || {
+        let files = fs::read_dir(inside.join("shed/door")).into_iter().flatten().flatten();
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>()
+    };
+    eventually("it records", || {
+        send();
+        (written() > 0).then_some(())
+    });
+    let mut filler = fs::File::create(inside.join("filler")).expect("a file");
+    while filler.write(&[0; 4096]).is_ok() {}
+    let full = eventually("it says so", || {
+        send();
+        program.log().contains("nothing is recorded in").then(|| program.log())
+    });
+    assert!(full.contains("the disk is full; tried again"), "{full}");
+    // The wall goes on.
+    program.forget();
+    send();
+    program.says_json("a frame", |message| message["type"] == "frame");
+    drop(filler);
+    fs::remove_file(inside.join("filler")).expect("it is there");
+    let (healed, before) = (Instant::now(), written());
+    eventually("it records again", || {
+        send();
+        (written() > before + 100_000).then_some(())
+    });
+    assert!(healed.elapsed() < Duration::from_secs(5), "after {:?}", healed.elapsed());
+    program.logs("recording again in", "");
+}
