@@ -23,6 +23,9 @@ pub(super) type Camera = (Name, Name);
 /// A gap of this many microseconds is none.
 pub(super) const GAP_US: i64 = 2_000_000;
 
+/// Of a camera, in one answer: more than a wide screen has room for.
+const MOST_SPANS: i64 = 1_000;
+
 /// Files that may have a moment: where a clock was set back they overlap.
 const OVERLAPPING: usize = 4;
 
@@ -167,18 +170,23 @@ impl Library {
         self.catalogue().cameras.values().filter_map(|files| files.first_key_value()).map(|(start, _)| *start).min()
     }
 
-    /// What was recorded between two moments, of all cameras or those of one name or agent.
+    /// What was recorded between two moments, of all cameras or those of one name or agent. Where that is long, short gaps
+    /// are none: a camera has at most 1,000 spans.
     #[must_use]
     pub fn spans(&self, from_us: i64, to_us: i64, agent: Option<&Name>, camera: Option<&Name>) -> Vec<Spans> {
+        if from_us > to_us {
+            return Vec::new();
+        }
         let catalogue = self.catalogue();
         let is_wanted =
             |one: &Camera| agent.is_none_or(|name| *name == one.0) && camera.is_none_or(|name| *name == one.1);
         let cameras = catalogue.cameras.iter().filter(|(name, _)| is_wanted(name));
         let spans = cameras.map(|((agent, camera), files)| {
-            let times = files.iter().map(|(start, entry)| (*start, entry.end_us(*start)));
-            let within = times.filter(|(start, end)| *end >= from_us && *start <= to_us);
-            let within = within.map(|(start, end)| (start.max(from_us), end.min(to_us)));
-            Spans { agent: agent.clone(), camera: camera.clone(), spans: joined(within) }
+            let before = files.range(..from_us).rev().take(OVERLAPPING).collect::<Vec<_>>().into_iter().rev();
+            let times = before.chain(files.range(from_us..=to_us)).map(|(start, entry)| (*start, entry.end_us(*start)));
+            let within = times.filter(|(_, end)| *end >= from_us);
+            let within: Vec<_> = within.map(|(start, end)| (start.max(from_us), end.min(to_us))).collect();
+            Spans { agent: agent.clone(), camera: camera.clone(), spans: joined(&within) }
         });
         spans.filter(|spans| !spans.spans.is_empty()).collect()
     }
@@ -198,7 +206,8 @@ impl Library {
         }
         let Some(mut picture) = found else { return Ok(None) };
         if picture.next_us.is_none() {
-            picture.next_us = self.start_after(&camera, picture.at_us);
+            // A file that has begun meanwhile may have the frame: then nothing is known of the next.
+            picture.next_us = self.start_after(&camera, picture.at_us).filter(|next_us| *next_us > at_us);
         }
         Ok(Some(picture))
     }
@@ -277,12 +286,15 @@ impl Library {
     }
 }
 
-/// Spans with nothing between them are one.
-fn joined(spans: impl Iterator<Item = (i64, i64)>) -> Vec<(i64, i64)> {
+/// Spans with nothing between them, or too little to matter beside all of them, are one.
+fn joined(spans: &[(i64, i64)]) -> Vec<(i64, i64)> {
     let mut joined: Vec<(i64, i64)> = Vec::new();
-    for (from, to) in spans {
+    let first = spans.first().map_or(0, |(from, _)| *from);
+    let last = spans.iter().map(|(_, to)| *to).max().unwrap_or(first);
+    let apart = (last.saturating_sub(first) / MOST_SPANS).max(GAP_US);
+    for &(from, to) in spans {
         match joined.last_mut() {
-            Some((_, end)) if from <= end.saturating_add(GAP_US) => *end = to.max(*end),
+            Some((_, end)) if from <= end.saturating_add(apart) => *end = to.max(*end),
             _ => joined.push((from, to)),
         }
     }
@@ -325,5 +337,24 @@ impl Film {
             found = Some((block_us, cluster.slice_ref(block.body)));
         }
         Ok(found.map(|(at_us, jpeg)| Picture { at_us, next_us, jpeg }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_of_as_far_as_they_can_be_seen() {
+        let second = 1_000_000;
+        let apart = |gap: i64, count: i64| -> Vec<(i64, i64)> {
+            (0..count).map(|number| number * (gap + second)).map(|from| (from, from + second)).collect()
+        };
+        assert_eq!(joined(&[]), []);
+        assert_eq!(joined(&apart(GAP_US, 3)), [(0, 3 * second + 2 * GAP_US)]);
+        assert_eq!(joined(&apart(GAP_US + 1, 3)), apart(GAP_US + 1, 3));
+        assert_eq!(joined(&apart(10 * second, 900)).len(), 900);
+        let many = apart(10 * second, 10_000);
+        assert_eq!(joined(&many), [(0, many[9_999].1)]);
     }
 }

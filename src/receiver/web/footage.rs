@@ -64,10 +64,12 @@ async fn recordings(
     let Query(Wanted { from_us, to_us, agent, camera }) = wanted?;
     let library = library(&site)?;
     in_order(from_us, to_us)?;
-    let spans = library.spans(from_us, to_us, agent.as_ref(), camera.as_ref());
-    let cameras: Vec<_> =
-        spans.iter().map(|one| json!({ "agent": one.agent, "camera": one.camera, "spans": one.spans })).collect();
-    Ok(json_of(&json!({ "cameras": cameras, "oldest_us": library.oldest_us() })))
+    let told = in_turn(move || {
+        let spans = library.spans(from_us, to_us, agent.as_ref(), camera.as_ref());
+        let cameras = spans.iter().map(|one| json!({ "agent": one.agent, "camera": one.camera, "spans": one.spans }));
+        Ok(json_of(&json!({ "cameras": cameras.collect::<Vec<_>>(), "oldest_us": library.oldest_us() })))
+    });
+    told.await
 }
 
 async fn frame(
