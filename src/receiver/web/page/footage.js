@@ -8,6 +8,7 @@ import { wall } from "./wall.js";
 
 const BESIDE = 0.5; // of the width, on either side
 const AT_ONCE_US = 1e6; // what was recorded less long ago may not be known yet
+const LASTS_US = 2e6; // a frame with no other behind it, as the receiver has it
 
 /** By AGENT/CAMERA: { agent, camera, key, spans }. */
 export const cameras = new Map();
@@ -58,9 +59,12 @@ export function inOrder() {
 
 export const spanAt = ({ spans }, us) => spans.find(([from, to]) => from <= us && us <= to);
 
-/** Whether it is sure that there is no picture. */
+/** Whether there is a picture, as far as is known. */
+export const isCovered = ({ spans }, us) => spans.some(([from, to]) => from <= us && us <= to + LASTS_US);
+
+/** Whether it is sure that there is none. */
 export const isGap = (camera, us) =>
-  asked !== null && holds(asked, us) && us < knownTo && spanAt(camera, us) === undefined;
+  asked !== null && holds(asked, us) && us < knownTo && !isCovered(camera, us);
 
 const spansOf = (list) => list.flatMap(({ spans }) => spans);
 

@@ -2,7 +2,7 @@
 
 import { askFrame } from "./api.js";
 import { byId, clone, placeAt, setData, setText } from "./dom.js";
-import { cameras, inOrder, isGap, lastEnd, spanAt } from "./footage.js";
+import { cameras, inOrder, isCovered, isGap, lastEnd, spanAt } from "./footage.js";
 import { latest } from "./latest.js";
 import { change, moveTo, timeline } from "./timeline.js";
 import { fullName } from "./wall.js";
@@ -73,7 +73,7 @@ function look(tile) {
 function isRight({ camera, shownUs, nextUs, shownAt }, at) {
   if (shownUs === null || at < shownUs) return false;
   if (nextUs === null) return performance.now() - shownAt < LAST_MS;
-  return at < nextUs && spanAt(camera, at) !== undefined;
+  return at < nextUs && isCovered(camera, at);
 }
 
 function show(tile, { bitmap, atUs, nextUs }) {
