@@ -1,6 +1,6 @@
 //! The recorder's thread: takes frames in groups, writes clusters, and bears with disks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,8 +46,9 @@ pub(super) struct Keeper {
     lock: Option<File>,
     /// When the lock, which is not to be had, is tried once more.
     again: Option<Instant>,
-    /// Since when nothing can be written.
+    /// Since when not all can be written, and whose frames cannot.
     failing: Option<Instant>,
+    unwritten: BTreeSet<library::Camera>,
     failures: Complaint,
     losses: Complaint,
 }
@@ -72,6 +73,7 @@ impl Keeper {
             lock: None,
             again: None,
             failing: None,
+            unwritten: BTreeSet::new(),
             failures: Complaint::default(),
             losses: Complaint::default(),
         }
@@ -179,6 +181,7 @@ impl Keeper {
     fn write_what_is_due(&mut self) {
         let now = Instant::now();
         self.cameras.retain(|_, camera| !camera.is_forgotten(now));
+        self.unwritten.retain(|name| self.cameras.contains_key(name));
         let all = self.queue.is_tight();
         let due = self.cameras.values().filter(|camera| camera.due().is_some_and(|due| all || due <= now));
         let names: Vec<_> = due.map(|camera| camera.name.clone()).collect();
@@ -223,9 +226,11 @@ impl Keeper {
                     figures.frames += frames;
                     figures.bytes += bytes;
                     drop(figures);
+                    self.unwritten.remove(name);
                     self.is_well();
                 }
                 Err(error) => {
+                    self.unwritten.insert(name.clone());
                     self.fail(&Trouble::from(error));
                     self.lose(FAILED, frames);
                     // What the file has is kept; the next frames are tried in another one.
@@ -257,6 +262,9 @@ impl Keeper {
     }
 
     fn is_well(&mut self) {
+        if !self.unwritten.is_empty() {
+            return;
+        }
         self.library.set_state("");
         if let Some(since) = self.failing.take() {
             info!("recorder: recording again in {}, after {:.0?}", self.dir.display(), since.elapsed());
