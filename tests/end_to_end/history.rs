@@ -3,7 +3,6 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
@@ -221,8 +220,7 @@ fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
                 unsent.hear(ack);
             }
         }
-        receiver.program.signal(Signal::SIGKILL);
-        receiver.program.wait();
+        receiver.program.kill();
         let there: BTreeSet<u64> = numbers(&bench.history(), "shed", "b1").into_iter().collect();
         let lost: Vec<_> = unsent.acknowledged.difference(&there).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, Receiver, fetch_json};
+use crate::harness::http::get_json;
+use crate::harness::{Agent, Bench, Receiver};
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -50,7 +51,7 @@ fn send(agent: &Agent, mut messages: Vec<Vec<Value>>, random: &mut fastrand::Rng
 
 /// The numbers of the ports' series.
 fn series(receiver: &Receiver) -> BTreeMap<String, Value> {
-    let (status, told) = fetch_json(&receiver.page, "/api/series");
+    let (status, told) = get_json(&receiver.page, "/api/series");
     assert_eq!(status, 200, "{told}");
     let all = told["series"].as_array().expect("a list").iter();
     all.map(|series| (series["port"].as_str().expect("a name").to_owned(), series.clone())).collect()
@@ -97,7 +98,7 @@ fn a_chart_shows_what_was_measured_at_every_zoom_with_duplicates_and_late_backlo
         let from_us = START - HOUR + random.i64(0..if round % 3 == 0 { 15 * DAY } else { 3 * HOUR });
         let to_us = from_us + span;
         let path = format!("/api/chart?series={id}&from_us={from_us}&to_us={to_us}&points={points}");
-        let (status, chart) = fetch_json(&receiver.page, &path);
+        let (status, chart) = get_json(&receiver.page, &path);
         assert_eq!(status, 200, "{chart}");
         let step_us = chart["step_us"].as_i64().expect("a number");
         let shown: Vec<(i64, f64, f64, f64)> = serde_json::from_value(chart["points"].clone()).expect("points");
@@ -161,19 +162,19 @@ fn what_cannot_be_drawn_or_exported_is_refused_in_words() {
         (404, "/api/readings.json?series=1,77"),
         (400, "/api/readings.json?path=/etc/passwd"),
     ] {
-        let (came, told) = fetch_json(&receiver.page, path);
+        let (came, told) = get_json(&receiver.page, path);
         assert_eq!(came, status, "{path}: {told}");
         assert!(told["error"].as_str().is_some_and(|words| words.len() > 10), "{path}: {told}");
     }
     // The longest time, and the largest numbers, are no mistake.
     let path = "/api/chart?series=1&from_us=-62135596800000000&to_us=253402300800000000&points=2";
-    let (status, chart) = fetch_json(&receiver.page, path);
+    let (status, chart) = get_json(&receiver.page, path);
     assert_eq!((status, &chart["points"][0][1]), (200, &json!(f64::MIN)), "{chart}");
     let at_us = chart["points"][0][0].as_i64().expect("a number");
     for span in [MINUTE, DAY, 400 * DAY] {
         let from_us = 1_795_284_000_000_000 - span;
         let path = format!("/api/chart?series=1&from_us={from_us}&to_us={}&points=2", from_us + 3 * span);
-        let (status, chart) = fetch_json(&receiver.page, &path);
+        let (status, chart) = get_json(&receiver.page, &path);
         assert_eq!((status, &chart["points"][0][2]), (200, &json!(f64::MAX)), "{at_us}: {chart}");
         assert!(chart["points"][0][3].is_f64(), "{chart}");
     }
@@ -185,7 +186,7 @@ fn without_a_history_its_questions_are_answered_with_the_reason() {
     let link = "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[history]\noff = true";
     let receiver = bench.receiver(link);
     for path in ["/api/series", "/api/chart?series=1&from_us=0&to_us=1", "/api/readings.csv"] {
-        let (status, told) = fetch_json(&receiver.page, path);
+        let (status, told) = get_json(&receiver.page, path);
         assert_eq!(
             (status, told["error"].as_str()),
             (404, Some("this receiver keeps no history: [history] off = true says so"))

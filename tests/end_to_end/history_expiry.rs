@@ -3,15 +3,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, Clock, PATIENCE, Receiver, batch, eventually, fetch_json};
+use crate::harness::http::get_json;
+use crate::harness::{Agent, Bench, Clock, PATIENCE, Receiver, batch, eventually, now_us};
 use crate::history::look;
 
 const MINUTE: i64 = 60_000_000;
 const YEAR: i64 = 366 * 24 * 3600;
-
-fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
 
 fn dated(first: u64, last: u64, at_us: i64) -> Value {
     let mut batch = batch(first, last);
@@ -59,7 +56,7 @@ fn readings_go_when_they_are_old_and_minutes_and_hours_stay() {
     assert_eq!(rows(&bench.history(), "readings"), 22);
     let chart = |from_us: i64, to_us: i64| {
         let path = format!("/api/chart?series=1&from_us={from_us}&to_us={to_us}");
-        let (status, chart) = fetch_json(&receiver.page, &path);
+        let (status, chart) = get_json(&receiver.page, &path);
         assert_eq!(status, 200, "{chart}");
         chart
     };
@@ -112,10 +109,8 @@ fn a_file_of_the_first_version_gets_what_it_lacks() {
         agent.is_told(1, 40_000);
         assert_eq!(rows(&path, "readings"), 40_000);
         agree(&path);
-        let (status, chart) = fetch_json(
-            &receiver.page,
-            "/api/chart?series=1&from_us=1795284000000000&to_us=1796764000000000&points=600",
-        );
+        let (status, chart) =
+            get_json(&receiver.page, "/api/chart?series=1&from_us=1795284000000000&to_us=1796764000000000&points=600");
         assert_eq!((status, &chart["step_us"]), (200, &json!(60 * MINUTE)), "{chart}");
         assert!(!receiver.program.log().contains("was no use"));
     }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, fetch, fetch_json};
+use crate::harness::http::{get, get_json, open};
+use crate::harness::{Agent, Bench};
 
 const MINUTE: i64 = 60_000_000;
 const START: i64 = 1_795_284_000_001_000;
@@ -54,7 +55,7 @@ fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
         (0..1, "?from_us=0&to_us=1".to_owned()),
     ] {
         let expected: Vec<Sent> = sorted(sent.iter().filter(|reading| range.contains(&reading.0)).copied().collect());
-        let (status, told) = fetch_json(&receiver.page, &format!("/api/readings.json{query}"));
+        let (status, told) = get_json(&receiver.page, &format!("/api/readings.json{query}"));
         assert_eq!(status, 200);
         let came = told["readings"].as_array().expect("a list");
         assert_eq!(came.len(), expected.len());
@@ -68,8 +69,8 @@ fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
                 })
             );
         }
-        let csv = fetch(&receiver.page, &format!("/api/readings.csv{query}"));
-        assert!(csv.headers.contains("content-disposition: attachment; filename=\"readings.csv\""), "{}", csv.headers);
+        let csv = get(&receiver.page, &format!("/api/readings.csv{query}"));
+        assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"readings.csv\""));
         let text = csv.text();
         let mut lines = text.split_terminator("\r\n");
         assert_eq!(lines.next(), Some("time,agent,port,quantity,value,unit,dated"));
@@ -84,12 +85,12 @@ fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
         }
         assert_eq!(lines.next(), None);
     }
-    let (_, all) = fetch_json(&receiver.page, "/api/series");
+    let (_, all) = get_json(&receiver.page, "/api/series");
     let id = |port: &str| all["series"].as_array()?.iter().find(|series| series["port"] == port)?["id"].as_i64();
     let (climate, cellar) = (id("climate").expect("a series"), id("cellar").expect("a series"));
-    let (_, two) = fetch_json(&receiver.page, &format!("/api/readings.json?series={cellar}%2C{climate}"));
+    let (_, two) = get_json(&receiver.page, &format!("/api/readings.json?series={cellar}%2C{climate}"));
     assert_eq!(two["readings"].as_array().map(Vec::len), Some(2 * 4_000 / 3 + 1));
-    let (_, one) = fetch_json(&receiver.page, &format!("/api/readings.json?series={cellar},{cellar}"));
+    let (_, one) = get_json(&receiver.page, &format!("/api/readings.json?series={cellar},{cellar}"));
     assert_eq!(one["readings"].as_array().map(Vec::len), Some(4_000 / 3));
 }
 
@@ -119,12 +120,12 @@ fn who_takes_an_export_slowly_holds_up_nothing() {
     };
     write(20);
     // More than the sockets hold, of which nothing is read.
-    let slow: Vec<_> = (0..8).map(|_| fetch(&receiver.page, "/api/readings.json")).collect();
-    let (status, busy) = fetch_json(&receiver.page, "/api/readings.json");
+    let slow: Vec<_> = (0..8).map(|_| open(&receiver.page, "/api/readings.json")).collect();
+    let (status, busy) = get_json(&receiver.page, "/api/readings.json");
     assert_eq!(status, 503, "{busy}");
     let before = receiver.program.memory();
     write(20);
-    assert_eq!(fetch_json(&receiver.page, "/api/chart?series=1&from_us=0&to_us=1795284000000000").0, 200);
+    assert_eq!(get_json(&receiver.page, "/api/chart?series=1&from_us=0&to_us=1795284000000000").0, 200);
     let ahead = bench.history().with_extension("sqlite-wal");
     let ahead = std::fs::metadata(ahead).map_or(0, |file| file.len());
     assert!(ahead < 12 << 20, "{ahead} bytes are written ahead");

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::harness::{Agent, Bench, Receiver, fetch, fetch_json};
+use crate::harness::http::{get_json, open};
+use crate::harness::{Agent, Bench, Receiver};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400;
@@ -66,7 +67,7 @@ impl Year {
         fill(bench, days, from_us);
         let receiver = start(bench);
         receiver.program.logs("history: readings are kept in ", "");
-        let (status, told) = fetch_json(&receiver.page, "/api/series");
+        let (status, told) = get_json(&receiver.page, "/api/series");
         assert_eq!(status, 200, "{told}");
         let all = told["series"].as_array().expect("a list").iter();
         let series = all.map(|series| series["id"].as_i64().expect("a number")).collect();
@@ -82,7 +83,7 @@ impl Year {
             let series = self.series[random.usize(..self.series.len())];
             let path = format!("/api/chart?series={series}&from_us={from_us}&to_us={}&points=600", from_us + span);
             let start = Instant::now();
-            let (status, chart) = fetch_json(&self.receiver.page, &path);
+            let (status, chart) = get_json(&self.receiver.page, &path);
             took.push(start.elapsed());
             assert_eq!(status, 200, "{chart}");
             points = points.min(chart["points"].as_array().expect("points").len());
@@ -97,7 +98,7 @@ impl Year {
         let mut most = before;
         let start = Instant::now();
         let path = format!("/api/readings.csv?from_us={}&to_us={}", self.from_us, self.from_us + seconds * SECOND);
-        let mut body = fetch(&self.receiver.page, &path).body;
+        let mut body = open(&self.receiver.page, &path).body;
         let (mut bytes, mut lines, mut first_byte) = (0, 0, None);
         let mut part = vec![0; 1 << 20];
         loop {

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
 use crate::harness::{Bench, Board, Program, Receiver, eventually, free_port};
@@ -85,12 +84,10 @@ impl Ends<'_> {
             sleep(Duration::from_millis(random.u64(LIFE)));
             if killed != Killed::Receiver {
                 lives.push((hears, Instant::now()));
-                agent.signal(Signal::SIGKILL);
-                agent.wait();
+                agent.kill();
             }
             if killed != Killed::Agent {
-                receiver.program.signal(Signal::SIGKILL);
-                receiver.program.wait();
+                receiver.program.kill();
                 receiver = self.receiver();
             }
             if killed != Killed::Receiver {

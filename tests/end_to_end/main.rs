@@ -49,8 +49,12 @@ mod no_signal;
 mod network_camera;
 /// What a browser shows.
 mod page;
-/// Footage: what came is in files and is found again.
+/// Footage is found again: the picture of a moment, and a range.
+mod footage;
+/// Footage: what came is in files.
 mod recorder;
+/// A recording that is cut anywhere.
+mod recorder_cuts;
 /// Which footage goes, and what becomes of it when files, disks and clocks fail.
 mod recorder_faults;
 /// A quantity over time: values under the cursor, gaps, ranges, export.
@@ -87,7 +91,11 @@ mod streams;
 mod web_access;
 /// Cameras switched and looked at over the API.
 mod web_cameras;
+/// Connections that say nothing, and bodies that do not come.
+mod web_connections;
 /// Requests that nobody would make, 2,000 or as many as `WATCHPOST_HOSTILE` says.
 mod web_hostile;
 /// What Prometheus is told.
 mod web_metrics;
+/// How tokens are made, and which are taken.
+mod web_tokens;

@@ -1,28 +1,28 @@
 use serde_json::{Value, json};
 
 use crate::harness::film::numbered;
-use crate::harness::{Agent, Bench, Browser, Receiver, now_us};
+use crate::harness::{Bench, Browser, Receiver, Sender, now_us};
 
 const FRAMES: u8 = 40;
 const APART_US: i64 = 250_000;
 
 /// Who records ten seconds of pictures that tell their number, who has sent them, and when each was taken.
-fn recorded(bench: &Bench) -> (Receiver, Agent, Vec<i64>) {
+fn recorded(bench: &Bench) -> (Receiver, Sender, Vec<i64>) {
     let dir = bench.path("recordings");
     let record = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[record]\ndir = \"{}\"", dir.display());
     let receiver = bench.receiver(&record);
-    let agent = Agent::on(&receiver);
+    let mut sender = Sender::new(&receiver.link, "door");
     let first = now_us() - 20_000_000;
     let times: Vec<i64> = (0..i64::from(FRAMES)).map(|number| first + number * APART_US).collect();
     for (number, at) in (0..FRAMES).zip(&times) {
-        agent.sends_frame("door", u64::from(number) + 1, *at, &numbered(number));
+        sender.sends(&numbered(number), *at);
     }
-    (receiver, agent, times)
+    (receiver, sender, times)
 }
 
 /// A browser with the receiver's page, once all of it is recorded.
-async fn opened(bench: &Bench) -> (Receiver, Agent, Browser, Vec<i64>) {
-    let (receiver, agent, times) = recorded(bench);
+async fn opened(bench: &Bench) -> (Receiver, Sender, Browser, Vec<i64>) {
+    let (receiver, sender, times) = recorded(bench);
     let browser = Browser::open(bench, &receiver.page).await;
     let end = "return fetch('/api/recordings?from_us=0&to_us=' + arguments[0]).then((answer) => answer.json())
         .then(({ cameras }) => Math.max(0, ...cameras.flatMap(({ spans }) => spans.map(([, to]) => to))))";
@@ -30,7 +30,7 @@ async fn opened(bench: &Bench) -> (Receiver, Agent, Browser, Vec<i64>) {
     // Times are the receiver's: a frame's age is counted back from when it came.
     let there = |end: &Value| end.as_i64().is_some_and(|end| end > all - APART_US / 2);
     browser.becomes("all is recorded", end, &[json!(now_us())], there).await;
-    (receiver, agent, browser, times)
+    (receiver, sender, browser, times)
 }
 
 /// The number in the picture that the history shows, from its bars; null when there is none.
@@ -52,18 +52,20 @@ async fn shows(browser: &Browser, number: usize) {
     browser.becomes(&format!("picture {number}"), NUMBER, &[], |shown| *shown == number).await;
 }
 
+/// Waits until it is known what was recorded.
+async fn knows(browser: &Browser) {
+    let lane = "return document.querySelector('.spans-path').getAttribute('d')";
+    browser.becomes("the lane", lane, &[], |d| d.as_str().is_some_and(|d| !d.is_empty())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
     let bench = Bench::new();
-    let (_receiver, _agent, browser, times) = opened(&bench).await;
+    let (_receiver, _sender, browser, times) = opened(&bench).await;
     let middle = times[20] + APART_US / 2;
     browser.run("location.hash = arguments[0]", &[json!(format!("#history?at={middle}&width=14"))]).await;
     shows(&browser, 20).await;
-    browser
-        .becomes("the lane", "return document.querySelector('.spans-path').getAttribute('d')", &[], |d| {
-            d.as_str().is_some_and(|d| !d.is_empty())
-        })
-        .await;
+    knows(&browser).await;
     for (from, to) in [(20, 3), (3, 37), (37, 12)] {
         let (start, end) = (times[from] + APART_US / 2, times[to] + APART_US / 2);
         browser.drags("#lanes", part_of(&browser, start).await, part_of(&browser, end).await).await;
@@ -91,7 +93,7 @@ async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_is_cut_out_and_downloaded() {
     let bench = Bench::new();
-    let (_receiver, _agent, browser, times) = opened(&bench).await;
+    let (_receiver, _sender, browser, times) = opened(&bench).await;
     browser
         .run("location.hash = arguments[0]", &[json!(format!("#history?at={}&width=14", times[10] + APART_US / 2))])
         .await;
@@ -114,15 +116,15 @@ async fn a_range_is_cut_out_and_downloaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_recorded_while_one_looks_is_found() {
     let bench = Bench::new();
-    let (_receiver, agent, browser, times) = opened(&bench).await;
+    let (_receiver, mut sender, browser, times) = opened(&bench).await;
     let to = |at: i64| json!(format!("#history?at={at}&width=14"));
     let newest = times[times.len() - 1];
-    browser.run("location.hash = arguments[0]", &[to(newest - APART_US / 2)]).await;
-    shows(&browser, 38).await;
-    browser.presses('\u{e014}').await; // right
+    browser.run("location.hash = arguments[0]", &[to(times[20])]).await;
+    knows(&browser).await;
+    browser.run("location.hash = arguments[0]", &[to(newest + 4 * APART_US)]).await;
     shows(&browser, 39).await;
     // The newest has a next one by and by.
-    agent.sends_frame("door", 41, newest + APART_US, &numbered(40));
+    sender.sends(&numbered(40), newest + APART_US);
     let step = format!("document.getElementById('step-on').click(); {NUMBER}");
     browser.becomes("the next frame", &step, &[], |shown| *shown == 40).await;
 
@@ -130,8 +132,8 @@ async fn what_is_recorded_while_one_looks_is_found() {
     let later = newest + 5_000_000;
     browser.run("location.hash = arguments[0]", &[to(later)]).await;
     browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
-    agent.sends_frame("door", 42, later - APART_US / 2, &numbered(41));
-    agent.sends_frame("door", 43, later + APART_US / 2, &numbered(42));
+    sender.sends(&numbered(41), later - APART_US / 2);
+    sender.sends(&numbered(42), later + APART_US / 2);
     shows(&browser, 41).await;
     browser.close().await;
 }

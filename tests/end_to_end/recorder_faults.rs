@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
-use crate::harness::{Bench, Clock, Program, eventually};
-use crate::recorder::{
-    Sender, files, frames_in, get, get_json, header, is_finished, jpegs, now_us, recording, recording_by,
-};
+use crate::harness::http::get;
+use crate::harness::recordings::{files, frames_in, is_finished, jpegs, recording, recording_by};
+use crate::harness::{Bench, Clock, Program, Sender, eventually, now_us};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -46,7 +45,7 @@ fn the_oldest_files_go_and_recording_goes_on() {
     let newest = sent.last().expect("frames");
     let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
     eventually("the newest frame", || {
-        let told = header(&get(&receiver.page, &path).1, "x-captured-at-us");
+        let told = get(&receiver.page, &path).number("x-captured-at-us");
         told.is_some_and(|told| told.abs_diff(*newest) < 1_000).then_some(())
     });
 }
@@ -91,7 +90,7 @@ fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
     receiver.program.logs("the oldest files are removed (max_size;", "");
     let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
     assert_eq!(names.map(|file| file.exists()), [false, true, true]);
-    let spans = get_json(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us()));
+    let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
     assert_eq!(spans["cameras"][0]["spans"].as_array().map(Vec::len), Some(2), "{spans}");
 }
 
@@ -111,7 +110,7 @@ fn a_file_that_cannot_be_removed_keeps_none_of_the_others() {
     let next = finished(&bench, now_us() - 2 * HOUR_US, 400_000);
     let receiver = recording(&bench, "segment = \"1s\"\nmax_size = \"1 MB\"");
     eventually("it knows them", || {
-        let spans = get_json(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us()));
+        let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
         (spans["cameras"][0]["spans"].as_array()?.len() == 2).then_some(())
     });
     // Not even root removes a directory as a file.
@@ -193,4 +192,33 @@ fn while_the_disk_is_full_frames_are_counted_and_recording_resumes_when_there_is
     });
     assert!(healed.elapsed() < Duration::from_secs(5), "after {:?}", healed.elapsed());
     program.logs("recording again in", "");
+}
+
+#[test]
+fn a_camera_that_cannot_be_recorded_is_told_of_until_it_can_though_others_are() {
+    let bench = Bench::in_memory();
+    let jpegs = jpegs(&bench, 1);
+    let receiver = recording(&bench, "");
+    let dir = bench.path("recordings/shed/yard");
+    fs::create_dir_all(dir.parent().expect("a directory")).expect("a temporary directory");
+    fs::write(&dir, "no directory").expect("a temporary file");
+    let mut sender = Sender::new(&receiver.link, "door");
+    let mut send = || {
+        for camera in ["door", "yard"] {
+            sender.camera = camera;
+            sender.sends(&jpegs[0], now_us());
+        }
+    };
+    let log = || receiver.program.log();
+    eventually("one is recorded, the other is not", || {
+        send();
+        (frames_in(&bench) > 200 && log().contains("nothing is recorded in")).then_some(())
+    });
+    assert!(!log().contains("recording again in"), "{}", log());
+    fs::remove_file(&dir).expect("it is there");
+    eventually("it is recorded, too", || {
+        send();
+        log().contains("recording again in").then_some(())
+    });
+    assert_eq!(log().matches("recording again in").count(), 1);
 }

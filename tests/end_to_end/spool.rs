@@ -1,21 +1,24 @@
-use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
 use crate::harness::{Bench, Board, eventually, free_port};
 
+/// An agent that is killed with the readings 1 to 3 in its spool.
+fn leaves_three(bench: &Bench, board: &mut Board, hub: &Hub) {
+    let mut agent = spooling(bench, board, hub, "");
+    agent.logs("open at", "");
+    for number in 1..=3 {
+        board.say(&format!("n-{number}"));
+        waits_for(bench, number);
+    }
+    agent.kill();
+}
+
 #[test]
 fn what_was_measured_without_a_receiver_is_there_when_it_comes_and_is_forgotten_when_it_has_it() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let mut first = spooling(&bench, &board, &hub, "");
-    first.logs("open at", "");
-    for number in 1..=3 {
-        board.say(&format!("n-{number}"));
-        waits_for(&bench, number);
-    }
-    first.signal(Signal::SIGKILL);
-    first.wait();
+    leaves_three(&bench, &mut board, &hub);
 
     let second = spooling(&bench, &board, &hub, "");
     second.logs("open at", "");
@@ -180,22 +183,14 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
 #[test]
 fn what_is_older_than_is_wanted_goes_and_is_counted() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    let mut first = spooling(&bench, &board, &hub, "");
-    first.logs("open at", "");
-    for number in 1..=3 {
-        board.say(&format!("n-{number}"));
-        waits_for(&bench, number);
-    }
-    first.signal(Signal::SIGKILL);
-    first.wait();
+    leaves_three(&bench, &mut board, &hub);
 
     // Hours are long enough for all of them, milliseconds for none.
     let mut second = spooling(&bench, &board, &hub, "spool = { keep = \"2h\" }");
     second.logs("open at", "");
     board.say("n-4");
     waits_for(&bench, 4);
-    second.signal(Signal::SIGKILL);
-    second.wait();
+    second.kill();
     let third = spooling(&bench, &board, &hub, "spool = { keep = \"1ms\" }");
     third.logs("open at", "");
     waits_for(&bench, 0);

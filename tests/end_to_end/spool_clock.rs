@@ -1,12 +1,10 @@
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::harness::hub::{Hub, seq, spooling_of, take, value, waits_for};
-use crate::harness::{Bench, Board, Clock, Program, eventually};
+use crate::harness::{Bench, Board, Clock, Program, eventually, now_us};
 
 const HOUR: i64 = 3600;
 
@@ -21,10 +19,6 @@ struct Machine {
     spool: &'static str,
     /// When each reading was taken, by the right clock: microseconds.
     taken: Vec<Range<i64>>,
-}
-
-fn now_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
 }
 
 /// From a clock that is right to one that begins in 1970.
@@ -52,8 +46,7 @@ impl Machine {
 
     fn killed(mut self) -> Machine {
         let mut agent = self.agent.take().expect("it runs");
-        agent.signal(Signal::SIGKILL);
-        agent.wait();
+        agent.kill();
         self
     }
 

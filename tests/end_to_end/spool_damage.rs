@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use watchpost::name::Name;
@@ -258,8 +257,7 @@ fn a_file_that_is_cut_short_gives_what_is_sound_of_it() {
 
 fn killed() -> Sample {
     let sample = sample(|agent| {
-        agent.signal(Signal::SIGKILL);
-        agent.wait();
+        agent.kill();
     });
     assert!(sample.files.ahead.len() > 32 && sample.files.file.len() > 4096);
     sample
@@ -332,8 +330,7 @@ fn what_there_was_no_room_for_is_taken_over_when_there_is() {
     let full = faulty(&["pwrite64:error=ENOSPC"], &new.each_ref().map(PathBuf::as_path));
     let mut agent = spooling_of(full, &bench, &board, &hub, "");
     agent.logs("the disk is full; readings wait in memory", "");
-    agent.signal(Signal::SIGKILL);
-    agent.wait();
+    agent.kill();
     let kept = kept(&directory.join(NAME), &sample.link);
     assert!(kept.status.up && kept.batches.len() >= sound, "{} of {sound}: {:?}", kept.batches.len(), kept.status);
     assert_eq!(kept.set_aside(), 1);

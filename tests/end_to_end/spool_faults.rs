@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-
 use crate::harness::hub::{Hub, hello, spooling_of, take, waits_for};
 use crate::harness::{Bench, Board, Program, faulty, heal, kept};
 
@@ -65,8 +63,7 @@ impl Lab {
         waits_for(&self.bench, self.last);
         assert!(healed.elapsed() < RECOVERY, "after {:?}", healed.elapsed());
         self.says_that_the_spool(true, "open");
-        self.agent.signal(Signal::SIGKILL);
-        self.agent.wait();
+        self.agent.kill();
         let mut times = BTreeMap::new();
         for (_, batch) in kept(&spool(&self.bench, ""), &self.hub.address).batches {
             *times.entry(batch.values[0].value as u64).or_default() += 1;

@@ -80,8 +80,7 @@ fn an_agent_that_is_killed_leaves_nothing_behind_even_if_it_hangs() {
         eventually("its threads", || {
             (fs::read_dir(format!("/proc/{process}/task")).expect("it runs").count() >= 3).then_some(())
         });
-        agent.signal(Signal::SIGKILL);
-        agent.wait();
+        agent.kill();
         eventually("its end", || is_gone(process).then_some(()));
     }
 }

@@ -1,29 +1,24 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use fantoccini::Locator;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
-use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::harness::Browser;
 use crate::harness::http::{Answer, ask, get, post, raw};
-use crate::harness::{Bench, PATIENCE, Receiver, eventually};
+use crate::harness::{Bench, Receiver, eventually};
 
 impl Bench {
     /// Makes both tokens in the bench's directory.
-    fn keygen_tokens(&self) -> Output {
+    pub fn keygen_tokens(&self) -> Output {
         self.watchpost("keygen").arg("--token").arg("--dir").arg(self.dir.path()).output().expect("it starts")
     }
 
-    fn token(&self, name: &str) -> String {
+    pub fn token(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).expect("a token").trim().to_owned()
     }
 
@@ -281,120 +276,6 @@ fn each_answer_says_that_it_is_for_this_page_alone() {
             assert!(answer.json()["error"].is_string(), "{path}");
         }
     }
-}
-
-#[test]
-fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
-    let bench = Bench::new();
-    let made = bench.keygen_tokens();
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    let control = bench.token("web.token");
-    assert!(control.len() >= 43 && control != bench.token("web-view.token"), "{control}");
-    assert!(!said.contains(&control), "a token is on the screen");
-    for name in ["web.token", "web-view.token"] {
-        let file = fs::metadata(bench.path(name)).expect("a file");
-        assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    }
-    // What it says to write is right.
-    let table = said.split("\n\n").find(|part| part.contains("[web]")).expect("a table");
-    let table = table.replace("0.0.0.0:8080", "0.0.0.0:0");
-    let receiver = bench.receiver_of(&format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{table}\n"));
-    assert_eq!(with(&receiver.page, "GET", "/api/wall", &control, "").status, 200);
-
-    let again = bench.keygen_tokens();
-    assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
-    assert_eq!(bench.token("web.token"), control);
-
-    let token = bench.path("web.token");
-    let write = |text: &str, mode: u32| {
-        fs::write(&token, text).expect("a file");
-        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).expect("a mode");
-    };
-    let good = "x".repeat(32);
-    for (text, mode, words) in [
-        (good.as_str(), 0o640, "`chmod 600 "),
-        (&good[1..], 0o600, "at least 32"),
-        ("", 0o600, "`watchpost keygen --token` makes one"),
-        (&format!("{good} {good}"), 0o600, "one word"),
-        (&bench.token("web-view.token"), 0o600, "hold the same token"),
-    ] {
-        write(text, mode);
-        let said = refused(
-            &bench,
-            &format!(
-                "[web]\ntoken_file = \"{}\"\nview_token_file = \"{}\"\n",
-                token.display(),
-                bench.path("web-view.token").display()
-            ),
-        );
-        assert!(said.contains(words), "{said} does not say {words:?}");
-        assert!(text.is_empty() || !said.contains(text), "a token is on the screen: {said}");
-    }
-    let said = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
-    assert!(said.contains("/nowhere/web.token"), "{said}");
-}
-
-/// What is said of a receiver's configuration, by the command that runs it and by the one that checks it.
-fn refused(bench: &Bench, web: &str) -> String {
-    let config = bench.path("wrong.toml");
-    fs::write(&config, format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{web}")).expect("a file");
-    let run = bench.watchpost("receive").arg("--config").arg(&config).output().expect("it starts");
-    assert_eq!(run.status.code(), Some(1), "{web}");
-    let check = bench.watchpost("check").arg("--config").arg(&config).output().expect("it starts");
-    assert_eq!(check.status.code(), Some(1), "{web}");
-    String::from_utf8_lossy(&run.stderr).into_owned()
-}
-
-#[test]
-fn a_page_that_others_reach_needs_a_token() {
-    let bench = Bench::new();
-    for (web, line, words) in [
-        ("listen = \"0.0.0.0:8080\"", 5, "`watchpost keygen --token`"),
-        ("listen = \"[::]:8080\"", 5, "127.0.0.1:8080"),
-        ("token_file = \"web.token\"", 5, "whole path"),
-        ("view_token_file = \"/etc/watchpost/web-view.token\"", 5, "`token_file = …`"),
-        ("tokenfile = \"x\"", 5, "did you mean `token_file`?"),
-    ] {
-        let said = refused(&bench, &format!("[web]\n{web}\n"));
-        assert!(said.contains(&format!("line {line}: ")) && said.contains(words), "{said}");
-    }
-}
-
-/// Connections that say nothing take places and lose them; meanwhile they keep nobody else out.
-#[tokio::test]
-async fn silent_connections_are_closed_and_keep_nobody_out() {
-    let bench = Bench::new();
-    let receiver = bench.pair_receiver();
-    let before = receiver.program.memory();
-    let start = Instant::now();
-    let mut silent = Vec::new();
-    for number in 0..400 {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        // Another address of this machine, as if it were another machine.
-        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is ours");
-        let mut stream = socket.connect(receiver.page.parse().expect("an address")).await.expect("the page's port");
-        if number % 2 == 0 {
-            let _ = stream.write_all(b"GET /api/wall HTTP/1.1\r\nHost: local").await;
-        }
-        silent.push(stream);
-    }
-    assert_eq!(get(&receiver.page, "/api/wall").status, 200);
-    assert!(start.elapsed() < Duration::from_secs(8), "they had to be closed before");
-    let more = receiver.program.memory().saturating_sub(before);
-    assert!(more < 32 << 20, "{} MiB more", more >> 20);
-    let mut rest = Vec::new();
-    timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await.expect("it is closed in time").expect("it is closed");
-}
-
-#[test]
-fn whoever_promises_a_body_and_sends_none_is_not_waited_for() {
-    let bench = Bench::new();
-    let receiver = bench.pair_receiver();
-    let head =
-        "POST /api/cameras/shed/door HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{";
-    let answer = raw(&receiver.page, head.as_bytes()).expect("an answer");
-    assert_eq!(answer.status, 408);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::http::{Answer, ask, get, post};
-use crate::harness::{Bench, Program, Receiver, eventually, free_port};
+use crate::harness::{Bench, Program, Receiver, eventually, free_port, now_us};
 
 fn agent(bench: &Bench, link: &str) -> Program {
     bench.agent(&format!(
@@ -89,9 +89,7 @@ fn the_newest_frame_is_a_file_and_a_snapshot_is_one_of_a_camera_that_is_off() {
     assert_eq!(frame.header("content-type"), Some("image/jpeg"));
     assert_eq!(frame.header("cache-control"), Some("no-store"));
     assert!(frame.body.starts_with(&[0xff, 0xd8]) && frame.body.ends_with(&[0xff, 0xd9]));
-    let at: i64 = frame.header("x-captured-at-us").expect("its time").parse().expect("a number");
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros() as i64;
+    let (at, now) = (frame.number("x-captured-at-us").expect("its time"), now_us());
     assert!((now - 60_000_000..=now).contains(&at), "{at} is not just before {now}");
     assert_eq!(frame.header("content-disposition"), None);
     let download = get(&receiver.page, &format!("{yard}?download"));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Receiver, eventually, now_us};
+use super::{PATIENCE, Receiver, eventually};
 
 /// The socket and the words of one.
 pub struct Agent {
@@ -36,17 +36,6 @@ impl Agent {
             "type": "readings", "v": 1, "agent": name, "boot": boot, "backlog": backlog, "batches": batches
         });
         let parts = [format!("readings/{name}").into_bytes(), header.to_string().into_bytes()];
-        self.socket.send_multipart(parts, 0).expect("the receiver takes it");
-    }
-
-    /// A frame of a camera that was taken then, and is on its way since.
-    pub fn sends_frame(&self, camera: &str, seq: u64, at_us: i64, jpeg: &[u8]) {
-        let header = json!({
-            "type": "frame", "v": 1, "agent": self.name, "camera": camera, "boot": self.boot, "seq": seq,
-            "captured_at_us": at_us, "age_us": now_us() - at_us, "width": 64, "height": 48, "readings": [],
-        });
-        let topic = format!("frame/{}/{camera}", self.name);
-        let parts = [topic.into_bytes(), header.to_string().into_bytes(), jpeg.to_vec()];
         self.socket.send_multipart(parts, 0).expect("the receiver takes it");
     }
 

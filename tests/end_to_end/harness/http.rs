@@ -1,6 +1,6 @@
 //! Requests to the receiver's page, as any bytes at all.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::Value;
@@ -9,60 +9,88 @@ use super::PATIENCE;
 
 /// What came for a request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answer<Body = Vec<u8>> {
     pub status: u16,
     /// In lower case, each with its value.
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
-impl Answer {
+impl<Body> Answer<Body> {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// What a header counts.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.header(name)?.parse().ok()
+    }
+}
+
+impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {} {}", self.status, self.text()))
     }
 }
 
-/// Sends these bytes and gives what comes until the other side closes; none if that is no answer.
-pub fn raw(page: &str, request: &[u8]) -> Option<Answer> {
+/// Sends these bytes and gives the head of what comes; none if that is no answer.
+fn begin(page: &str, request: &[u8]) -> Option<Answer<BufReader<TcpStream>>> {
     let mut stream = TcpStream::connect(page).expect("the page's port");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     // Whoever is refused early may find the connection closed.
     let _ = stream.write_all(request);
-    let mut came = Vec::new();
-    let _ = stream.read_to_end(&mut came);
-    let end = came.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&came[..end]).into_owned();
-    let mut lines = head.lines();
+    let mut body = BufReader::new(stream);
+    let mut lines = body.by_ref().lines().map_while(Result::ok);
     let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Some(Answer { status, headers, body: came[end + 4..].to_vec() })
+    let headers = lines.take_while(|line| !line.is_empty());
+    let headers =
+        headers.filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned())));
+    let headers = headers.collect();
+    Some(Answer { status, headers, body })
 }
 
-/// A request with these headers besides those that each has.
+/// The same with all that comes until the other side closes.
+pub fn raw(page: &str, request: &[u8]) -> Option<Answer> {
+    let Answer { status, headers, body: mut rest } = begin(page, request)?;
+    let mut body = Vec::new();
+    let _ = rest.read_to_end(&mut body);
+    Some(Answer { status, headers, body })
+}
+
+/// A request with these headers besides those that each has, from one who knows no chunks, so that a body is as it comes.
 #[track_caller]
 pub fn ask(page: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let usual = [("Host", page), ("Connection", "close"), ("Content-Length", &body.len().to_string())];
+    let usual = [("Host", page), ("Content-Length", &body.len().to_string())];
     let is_said = |name: &str| headers.iter().any(|(said, _)| *said == name);
     let usual = usual.into_iter().filter(|(name, _)| !is_said(name));
     let lines = usual.chain(headers.iter().copied()).map(|(name, value)| format!("{name}: {value}\r\n"));
     let lines = lines.collect::<Vec<_>>().concat();
-    let answer = raw(page, format!("{method} {path} HTTP/1.1\r\n{lines}\r\n{body}").as_bytes());
+    let answer = raw(page, format!("{method} {path} HTTP/1.0\r\n{lines}\r\n{body}").as_bytes());
     answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
 #[track_caller]
 pub fn get(page: &str, path: &str) -> Answer {
     ask(page, "GET", path, &[], "")
+}
+
+/// What is JSON, with its status.
+#[track_caller]
+pub fn get_json(page: &str, path: &str) -> (u16, Value) {
+    let answer = get(page, path);
+    (answer.status, answer.json())
+}
+
+/// An answer whose body is still to be read.
+#[track_caller]
+pub fn open(page: &str, path: &str) -> Answer<BufReader<TcpStream>> {
+    let answer = begin(page, format!("GET {path} HTTP/1.0\r\nHost: {page}\r\n\r\n").as_bytes());
+    answer.unwrap_or_else(|| panic!("no answer to {path}"))
 }
 
 #[track_caller]

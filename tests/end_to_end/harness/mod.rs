@@ -6,13 +6,15 @@ mod board;
 mod browser;
 mod clock;
 mod faulty;
-mod fetch;
 pub mod film;
 pub mod http;
 pub mod hub;
 mod kept;
 mod keys;
+pub mod played;
 pub mod program;
+pub mod recordings;
+mod sender;
 mod sockets;
 
 use std::thread::sleep;
@@ -24,13 +26,13 @@ pub use board::Board;
 pub use browser::Browser;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, heal};
-pub use fetch::{fetch, fetch_json};
 #[cfg(feature = "opencv")]
 pub use film::FILM;
 pub use film::film;
 pub use kept::kept;
 pub use keys::Shows;
 pub use program::{Program, peer};
+pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 
 /// The longest that anything may take on a busy machine.

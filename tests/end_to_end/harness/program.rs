@@ -127,6 +127,13 @@ impl Program {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
     }
 
+    /// Ends it at once, as the kernel does when memory runs out.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+    }
+
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         eventually("the program ends", || self.child.try_wait().expect("it is ours"))

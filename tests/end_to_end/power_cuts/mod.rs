@@ -13,7 +13,6 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -99,8 +98,7 @@ pub fn story(length: Duration) -> Story {
     let last = said.load(Ordering::Relaxed) as f64 - 1.0;
     listen(&hub, &mut readings, PATIENCE, |readings| is_all(readings, last));
     assert!(is_all(&readings, last), "not within {PATIENCE:?}: all that was measured");
-    agent.signal(Signal::SIGKILL);
-    agent.wait();
+    agent.kill();
     let mut all: Vec<Call> = logs(bench.dir.path()).iter().flat_map(|log| calls(log, directory.path())).collect();
     all.sort_by(|one, other| one.start.total_cmp(&other.start));
     // What has not come yet was measured, too.

@@ -1,0 +1,44 @@
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+
+use crate::harness::http::{get, raw};
+use crate::harness::{Bench, PATIENCE};
+
+/// Connections that say nothing take places and lose them; meanwhile they keep nobody else out.
+#[tokio::test]
+async fn silent_connections_are_closed_and_keep_nobody_out() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let before = receiver.program.memory();
+    let start = Instant::now();
+    let mut silent = Vec::new();
+    for number in 0..400 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // Another address of this machine, as if it were another machine.
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is ours");
+        let mut stream = socket.connect(receiver.page.parse().expect("an address")).await.expect("the page's port");
+        if number % 2 == 0 {
+            let _ = stream.write_all(b"GET /api/wall HTTP/1.1\r\nHost: local").await;
+        }
+        silent.push(stream);
+    }
+    assert_eq!(get(&receiver.page, "/api/wall").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(8), "they had to be closed before");
+    let more = receiver.program.memory().saturating_sub(before);
+    assert!(more < 32 << 20, "{} MiB more", more >> 20);
+    let mut rest = Vec::new();
+    timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await.expect("it is closed in time").expect("it is closed");
+}
+
+#[test]
+fn whoever_promises_a_body_and_sends_none_is_not_waited_for() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let head =
+        "POST /api/cameras/shed/door HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{";
+    let answer = raw(&receiver.page, head.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 408);
+}
