@@ -282,7 +282,7 @@ fn each_answer_says_that_it_is_for_this_page_alone() {
 async fn a_person_logs_in_once_in_a_browser() {
     let bench = Bench::new();
     let (receiver, [control, _]) = bench.guarded();
-    let browser = Browser::open(&bench, &receiver.page).await;
+    let browser = Browser::open(&bench, &format!("{}/#history", receiver.page)).await;
     let enter = async |token: &str| {
         let field = browser.client.find(Locator::Id("token")).await.expect("a field");
         field.send_keys(token).await.expect("it is typed");
@@ -294,7 +294,7 @@ async fn a_person_logs_in_once_in_a_browser() {
     enter(&control).await;
     browser.sees("body[data-connection=live]").await;
     let url = browser.client.current_url().await.expect("an address");
-    assert_eq!((url.path(), url.query()), ("/", None));
+    assert_eq!((url.path(), url.query(), url.fragment()), ("/", None, Some("history")));
     let run = async |script: &str| browser.client.execute(script, vec![]).await.expect(script);
     assert_eq!(run("return document.cookie").await, json!(""), "a script sees the cookie");
     browser.client.refresh().await.expect("the page");

@@ -46,7 +46,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
-        client.goto(&format!("http://{page}/")).await.expect("the page");
+        client.goto(&format!("http://{page}")).await.expect("the page");
         Browser { client, downloads, _driver: driver }
     }
 
