@@ -152,8 +152,8 @@ impl Camera {
         let (timing, at_us) = Timing::begin(came);
         self.compare(came, at_us);
         let header = &came.shown.header;
-        // Files count milliseconds.
-        let start_us = at_us.div_euclid(MS) * MS;
+        // Files count milliseconds; the first frame is at the first of them.
+        let start_us = (at_us + MS / 2).div_euclid(MS) * MS;
         self.segment = Some(Segment {
             timing,
             boot: header.boot.clone(),

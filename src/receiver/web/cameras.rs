@@ -76,9 +76,8 @@ async fn frame(State(site): State<Site>, Path(which): Path<(String, String)>, ur
     answer.headers_mut().insert(CAPTURED, shown.captured_at_us.into());
     let is_download = |word: &str| word == "download" || word.starts_with("download=");
     if uri.query().is_some_and(|query| query.split('&').any(is_download)) {
-        let at = Timestamp::from_microsecond(shown.captured_at_us).unwrap_or(Timestamp::UNIX_EPOCH);
-        let name = format!("{agent} {camera} {}.jpg", at.strftime("%Y-%m-%d %H%M%S UTC"));
-        answer.headers_mut().insert(CONTENT_DISPOSITION, attachment(&name));
+        let file = attachment(&agent, &camera, shown.captured_at_us, "jpg");
+        answer.headers_mut().insert(CONTENT_DISPOSITION, file);
     }
     Ok(answer)
 }
@@ -99,8 +98,11 @@ fn known(site: &Site, (agent, camera): (String, String)) -> Result<(Name, Name),
     Err(unknown("camera"))
 }
 
-/// What makes a browser keep a file under this name (RFC 6266): names may have letters of any language.
-pub(super) fn attachment(name: &str) -> HeaderValue {
+/// What makes a browser keep a file under a name that says whose it is and of when (RFC 6266): names may have letters of
+/// any language.
+pub(super) fn attachment(agent: &Name, camera: &Name, at_us: i64, ending: &str) -> HeaderValue {
+    let at = Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH);
+    let name = format!("{agent} {camera} {}.{ending}", at.strftime("%Y-%m-%d %H%M%S UTC"));
     let plain: String =
         name.chars().map(|c| if c.is_ascii_graphic() && c != '"' || c == ' ' { c } else { '_' }).collect();
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

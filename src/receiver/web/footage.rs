@@ -120,7 +120,7 @@ async fn range(
     let library = library(&site)?;
     in_order(from_us, to_us)?;
     let Ok(slot) = FILMS.try_acquire() else { return Err(busy()) };
-    let film = attachment(&format!("{agent}-{camera}.mkv"));
+    let film = attachment(&agent, &camera, from_us, "mkv");
     let (range, first) = piece(Range::new(library, agent, camera, from_us, to_us)).await?;
     let Some(first) = first else {
         return Err(Refusal(StatusCode::NOT_FOUND, "nothing was recorded then; /api/recordings has what was".into()));
