@@ -54,7 +54,7 @@ async fn shows(browser: &Browser, number: usize) {
 
 /// Waits until it is known what was recorded.
 async fn knows(browser: &Browser) {
-    let lane = "return document.querySelector('.spans-path').getAttribute('d')";
+    let lane = "return document.querySelector('.spans-path')?.getAttribute('d')";
     browser.becomes("the lane", lane, &[], |d| d.as_str().is_some_and(|d| !d.is_empty())).await;
 }
 
@@ -87,6 +87,21 @@ async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
     // Playing goes on to what there is.
     browser.presses(' ').await;
     shows(&browser, 39).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_one_camera_shows_that_one() {
+    let bench = Bench::new();
+    let (receiver, mut sender, times) = recorded(&bench);
+    (sender.camera, sender.seq) = ("yard", 0);
+    times.iter().for_each(|at| sender.sends(&numbered(7), *at));
+    let page = format!("{}/#history?at={}&width=14&camera=shed%2Fyard", receiver.page, times[20]);
+    let browser = Browser::open(&bench, &page).await;
+    shows(&browser, 7).await;
+    let tiles = "return [...document.querySelectorAll('.moment')].map((tile) => [tile.dataset.camera, tile.hidden])";
+    let one = json!([["shed/door", true], ["shed/yard", false]]);
+    browser.becomes("one camera", tiles, &[], |tiles| *tiles == one).await;
     browser.close().await;
 }
 

@@ -205,7 +205,12 @@ fn who_is_there(request: &Request) -> Response {
     if request.method() == Method::GET && request.uri().path() == "/" && accepts.contains("text/html") {
         return (StatusCode::SEE_OTHER, [(LOCATION, "/login")]).into_response();
     }
-    let words = "a token is needed: log in at /login, or send the header `Authorization: Bearer TOKEN`";
+    let words = if request.headers().contains_key(AUTHORIZATION) {
+        "what the header `Authorization` says is no token of this receiver; `Authorization: Bearer TOKEN` has the one that \
+         stands in its token_file"
+    } else {
+        "a token is needed: log in at /login, or send the header `Authorization: Bearer TOKEN`"
+    };
     let refusal = Refusal(StatusCode::UNAUTHORIZED, words.into());
     ([(WWW_AUTHENTICATE, "Bearer realm=\"watchpost\"")], refusal).into_response()
 }

@@ -56,7 +56,9 @@ impl From<PathRejection> for Refusal {
 
 impl From<QueryRejection> for Refusal {
     fn from(why: QueryRejection) -> Refusal {
-        Refusal(StatusCode::BAD_REQUEST, format!("{}; README says what may be asked", why.body_text()))
+        let words = why.body_text();
+        let words = words.trim_start_matches("Failed to deserialize query string: ");
+        Refusal(StatusCode::BAD_REQUEST, format!("{words}; README says what may be asked"))
     }
 }
 

@@ -8,7 +8,7 @@ import { latest } from "./latest.js";
 import { onSeries, refreshSeries, series, seriesName, seriesWith } from "./series.js";
 import { DAY, HOUR, around, follows, holds, moved, upToNow, usAt, widthOf, within, zoomed } from "./span.js";
 import { addView, address, go, isShown, keepAddress } from "./view.js";
-import { figure, moment } from "./words.js";
+import { figure, length, moment } from "./words.js";
 
 const RANGES = {
   "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY,
@@ -193,8 +193,7 @@ function renderCursor() {
   setText(node("value"), shown ? figure(shown.mean, unit) : "–");
   setText(node("unit"), unit);
   setText(node("spread"), several ? `mean, min ${figure(shown.min, unit)}, max ${figure(shown.max, unit)}` : "");
-  const which = following ? "newest" : "last";
-  setText(node("moment"), cursor !== null ? moment(found?.us ?? cursor) : shown ? `${which}, ${moment(shown.us)}` : "");
+  setText(node("moment"), cursor !== null ? moment(found?.us ?? cursor) : shown ? `${whichOne()}, ${moment(shown.us)}` : "");
   const place = cursor === null ? null : percent(span, found?.us ?? cursor);
   setData(node("area"), "cursor", place !== null);
   setData(node("area"), "found", found !== null);
@@ -208,6 +207,12 @@ function renderCursor() {
   }
   node("area").setAttribute("aria-valuetext", `${node("moment").textContent}: ${node("value").textContent} ${unit}`);
   renderMarked();
+}
+
+/** What the value is of when nothing is pointed at: over long times there are none but means. */
+function whichOne() {
+  const which = following ? "newest" : "last";
+  return data.stepUs > 0 ? `mean of the ${which} ${length(data.stepUs / 1000)}` : which;
 }
 
 function renderMarked() {

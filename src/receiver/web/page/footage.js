@@ -59,6 +59,9 @@ export function inOrder() {
 
 export const spanAt = ({ spans }, us) => spans.find(([from, to]) => from <= us && us <= to);
 
+/** Whether it is known whose pictures there are. */
+export const isKnown = () => asked !== null;
+
 /** Whether there is a picture, as far as is known. */
 export const isCovered = ({ spans }, us) => spans.some(([from, to]) => from <= us && us <= to + LASTS_US);
 

@@ -2,7 +2,7 @@
 
 import { askFrame } from "./api.js";
 import { byId, clone, placeAt, setData, setText } from "./dom.js";
-import { cameras, inOrder, isCovered, isGap, lastEnd, spanAt } from "./footage.js";
+import { cameras, inOrder, isCovered, isGap, isKnown, lastEnd, spanAt } from "./footage.js";
 import { latest } from "./latest.js";
 import { change, moveTo, timeline } from "./timeline.js";
 import { fullName } from "./wall.js";
@@ -34,7 +34,7 @@ export const chosenCamera = () => chosen;
 
 export function sync() {
   const known = inOrder();
-  if (!cameras.has(chosen)) chosen = null;
+  if (isKnown() && !cameras.has(chosen)) chosen = null;
   known.forEach((camera, index) => placeAt(byId("moments"), index, tileOf(camera).root));
   for (const { root, camera } of tiles.values()) root.hidden = chosen !== null && camera.key !== chosen;
   layOut(chosen === null ? known.length : 1);

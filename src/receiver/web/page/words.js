@@ -14,6 +14,12 @@ export function duration(ms) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** A round time: 10 min, 1 h, 1 d. */
+export function length(ms) {
+  const [size, unit] = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"]].find(([size]) => ms >= size) ?? [1000, "s"];
+  return `${rounded(ms / size)} ${unit}`;
+}
+
 /** A moment of Date.now()'s: the time, and the day when it is not today. */
 export function clock(moment) {
   const then = new Date(moment);
