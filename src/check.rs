@@ -65,6 +65,7 @@ fn describe_agent(agent: &Agent) -> Meaning {
 }
 
 fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
+    let mut there = Ok("");
     let (place, what) = match &agent.spool {
         _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
             ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
@@ -75,10 +76,11 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         ),
         Some(spool) => {
             let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
+            there = directory(&spool.path, false);
             (spool.path.display().to_string(), format!("at most {}{old}", spool.max_size))
         }
     };
-    meaning.line("spool", &place, &what, "");
+    meaning.kept("spool", &place, &what, there);
 }
 
 fn describe_view(camera: &Camera) -> String {
@@ -118,12 +120,16 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
         meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the receiver runs");
     }
     describe_web(&receiver.web, &mut meaning);
+    let mut there = Ok("");
     let (place, what) = match receiver.history.as_ref().map(|history| (history.file(), history.keep)) {
         None => ("off".to_owned(), "no reading is kept".to_owned()),
         Some((None, _)) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where".to_owned()),
-        Some((Some(file), keep)) => (file.display().to_string(), format!("every reading is kept, for {keep}")),
+        Some((Some(file), keep)) => {
+            there = directory(&file, false);
+            (file.display().to_string(), format!("every reading is kept, for {keep}"))
+        }
     };
-    meaning.line("history", &place, &what, "");
+    meaning.kept("history", &place, &what, there);
     describe_record(receiver, &mut meaning);
     meaning
 }
@@ -159,13 +165,22 @@ fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
     let rate = record.fps.map_or("every frame".to_owned(), |fps| format!("{} frames a second at most", fps.get()));
     let what =
         format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
-    meaning.line("record", &dir.display().to_string(), &what, "");
+    meaning.kept("record", &dir.display().to_string(), &what, directory(&dir, true));
 }
 
 impl Meaning {
     fn line(&mut self, kind: &str, name: &str, what: &str, there: &str) {
         let there = if there.is_empty() { String::new() } else { format!(": {there}") };
         writeln!(self.text, "  {kind:<8} {name:<12} {what}{there}").expect("a String takes all");
+    }
+
+    /// A line of a place on a disk, and what is wrong with that below it.
+    fn kept(&mut self, kind: &str, place: &str, what: &str, there: Result<&str, String>) {
+        self.line(kind, place, what, there.as_ref().map_or("", |there| there));
+        if let Err(error) = there {
+            self.errors += 1;
+            self.remark("error", &error);
+        }
     }
 
     /// A line, and what is wrong with its keys below it.
@@ -222,6 +237,20 @@ fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
 fn is_in(file: &Path, dir: &Path) -> bool {
     let parent = |path: &Path| Some(path.canonicalize().ok()?.parent()?.to_owned());
     parent(file).is_some_and(|parent| dir.canonicalize().is_ok_and(|dir| dir == parent))
+}
+
+/// Whether a file can be kept at this path, or files in it if it is a directory's: what is not there of it will be made.
+fn directory(path: &Path, is_directory: bool) -> Result<&'static str, String> {
+    let there = path.ancestors().skip(usize::from(!is_directory)).find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(format!("{} cannot be: {} is not a directory", path.display(), there.display()));
+    }
+    let may_write = access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    Ok(match (may_write, path.exists()) {
+        (true, true) => "there",
+        (true, false) => "it will be made",
+        (false, _) => "this user may not write there",
+    })
 }
 
 /// Looks without opening: opening a port resets many boards.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -38,7 +38,8 @@ impl Token {
     /// # Errors
     /// When it cannot be read, holds none or one that is too short, or others than its owner may read it.
     pub fn read(path: &Path) -> Result<Token> {
-        let file = open_secret(path, "token")?;
+        let missing = |error| anyhow!("{error:#}; `watchpost keygen --token` makes one");
+        let file = open_secret(path, "token").map_err(|error| if path.exists() { error } else { missing(error) })?;
         ensure_hidden(&file, path, "token")?;
         let text = read(&file, path, "token")?;
         let token = text.trim();

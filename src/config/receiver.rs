@@ -106,7 +106,9 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
         links.push(link);
     }
     if links.is_empty() {
-        return Err(Fault::of_file("nothing to receive from: there is no [[link]] table"));
+        return Err(Fault::of_file(
+            "nothing to receive from: there is no [[link]] table; without a file it is\n\n    [[link]]\n    pattern = \"pair\"\n    bind = \"tcp://127.0.0.1:5559\"",
+        ));
     }
     let web = file.web.map_or(Ok(Web::default()), Web::check)?;
     let history = file.history.map_or(Ok(Some(History::default())), checked_history)?;

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::connections::Connections;
@@ -111,7 +111,10 @@ impl Peers {
     fn attach(&self, socket: &zmq::Socket) -> Result<()> {
         let address = self.end.address().as_str();
         match &self.end {
-            End::Bind(_) => socket.bind(address).with_context(|| format!("cannot bind {address}")),
+            End::Bind(_) => socket.bind(address).map_err(|error| {
+                let other = if error == zmq::Error::EADDRINUSE { "; is another watchpost running?" } else { "" };
+                Error::new(error).context(format!("cannot bind {address}{other}"))
+            }),
             End::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}")),
         }
     }

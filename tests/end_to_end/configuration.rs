@@ -156,6 +156,30 @@ fn check_reads_the_file_that_run_would_read() {
 }
 
 #[test]
+fn check_says_which_place_on_the_disk_cannot_be() {
+    let bench = Bench::new();
+    let config = bench.path("places.toml");
+    let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n";
+    let agent = format!("name = \"a\"\n[[serial]]\nport = \"/dev/ttyUSB0\"\n{link}");
+    let file = bench.path("file");
+    std::fs::write(&file, "no directory").expect("a temporary file");
+    for (parts, place, key) in [
+        (format!("{link}[record]\n"), "rec", "dir"),
+        (format!("{link}[history]\n"), "rec/history.sqlite", "path"),
+        (format!("{agent}[spool]\n"), "rec/spool.sqlite", "path"),
+    ] {
+        for (above, said, status) in [(&file, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)] {
+            let place = above.join(place);
+            std::fs::write(&config, format!("{parts}{key} = \"{}\"\n", place.display())).expect("a temporary file");
+            let check = watchpost("check", &config);
+            let text = String::from_utf8_lossy(&check.stdout);
+            assert_eq!(check.status.code(), Some(status), "{text}");
+            assert!(text.contains(said) && text.contains(&*place.to_string_lossy()), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_or_says_nothing_is_refused() {
     let bench = Bench::new();
     let missing = watchpost("run", &bench.path("none.toml"));

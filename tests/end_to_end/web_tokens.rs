@@ -53,7 +53,7 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
         assert!(text.is_empty() || !said.contains(text), "a token is on the screen: {said}");
     }
     let said = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
-    assert!(said.contains("/nowhere/web.token"), "{said}");
+    assert!(said.contains("/nowhere/web.token") && said.contains("`watchpost keygen --token` makes one"), "{said}");
 }
 
 /// What is said of a receiver's configuration, by the command that runs it and by the one that checks it.
