@@ -66,7 +66,7 @@ fn now() -> f64 {
 /// Runs an agent for so long: without a receiver at first, then with one that acknowledges most; it is ended and started
 /// again in the middle, and killed at the end.
 pub fn story(length: Duration) -> Story {
-    let (bench, mut board, mut hub, directory) = (Bench::new(), Board::new(), Hub::new(), memory());
+    let (bench, mut board, mut hub, directory) = (Bench::in_memory(), Board::new(), Hub::new(), memory());
     let spool = format!("spool.path = \"{}/spool.sqlite\"", directory.path().display());
     let config = spooling_config(&board, &hub, &spool);
     let start = || {
