@@ -95,13 +95,15 @@ async fn an_address_with_one_camera_shows_that_one() {
     let bench = Bench::new();
     let (receiver, mut sender, times) = recorded(&bench);
     (sender.camera, sender.seq) = ("yard", 0);
-    times.iter().for_each(|at| sender.sends(&numbered(7), *at));
+    for at in &times {
+        sender.sends(&numbered(7), *at);
+    }
     let page = format!("{}/#history?at={}&width=14&camera=shed%2Fyard", receiver.page, times[20]);
     let browser = Browser::open(&bench, &page).await;
     shows(&browser, 7).await;
-    let tiles = "return [...document.querySelectorAll('.moment')].map((tile) => [tile.dataset.camera, tile.hidden])";
+    let shown = "return [...document.querySelectorAll('.moment')].map((tile) => [tile.dataset.camera, tile.hidden])";
     let one = json!([["shed/door", true], ["shed/yard", false]]);
-    browser.becomes("one camera", tiles, &[], |tiles| *tiles == one).await;
+    browser.becomes("one camera", shown, &[], |shown| *shown == one).await;
     browser.close().await;
 }
 
