@@ -94,7 +94,7 @@ impl Browser {
     }
 
     pub async fn attribute(&self, css: &str, name: &str) -> String {
-        let element = self.client.find(Locator::Css(css)).await.expect(css);
+        let element = self.sees(css).await;
         element.attr(name).await.expect(name).unwrap_or_default()
     }
 
