@@ -5,6 +5,7 @@ mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -41,6 +42,8 @@ struct Reading {
 pub struct Story {
     link: String,
     calls: Vec<Call>,
+    /// While nothing was acknowledged, and some of it is old enough to be on the disk.
+    alone: Range<f64>,
     readings: BTreeMap<Id, Reading>,
 }
 
@@ -76,6 +79,7 @@ pub fn story(length: Duration) -> Story {
     };
     let mut agent = start();
     let (stop, said, mut readings) = (AtomicBool::new(false), AtomicUsize::new(0), BTreeMap::new());
+    let mut alone = now() + YOUNG..0.0;
     scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
@@ -85,6 +89,7 @@ pub fn story(length: Duration) -> Story {
         });
         let third = length / 3;
         sleep(third);
+        alone.end = now();
         hub.open();
         listen(&hub, &mut readings, third, |_| false);
         // A pair has one peer, and lets go of the last only when somebody looks at it.
@@ -108,7 +113,7 @@ pub fn story(length: Duration) -> Story {
             readings.entry((boot.to_string(), number)).or_insert_with(reading);
         }
     }
-    Story { link: hub.address, calls: all, readings }
+    Story { link: hub.address, calls: all, alone, readings }
 }
 
 impl Story {
@@ -202,7 +207,7 @@ fn is_all(readings: &BTreeMap<Id, Reading>, last: f64) -> bool {
         && readings.values().any(|reading| reading.value.to_bits() == last.to_bits())
 }
 
-/// Cuts the power so many times, half of them in the middle of a call, and looks at what is there then.
+/// Cuts the power so many times, some while nothing is acknowledged, some in the middle of a call, and looks at what is there then.
 pub fn cut(story: &Story, cuts: usize) -> Found {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
     scope(|scope| {
@@ -224,11 +229,13 @@ pub fn cut(story: &Story, cuts: usize) -> Found {
 
 fn moment(story: &Story, rng: &mut Rng) -> f64 {
     let calls = &story.calls;
-    let (from, to) = if rng.bool() {
-        (calls[0].start, calls[calls.len() - 1].end)
-    } else {
-        let call = &calls[rng.usize(..calls.len())];
-        (call.start, call.end)
+    let (from, to) = match rng.u8(..3) {
+        0 => (calls[0].start, calls[calls.len() - 1].end),
+        1 => (story.alone.start, story.alone.end),
+        _ => {
+            let call = &calls[rng.usize(..calls.len())];
+            (call.start, call.end)
+        }
     };
     from + (to - from) * rng.f64()
 }
