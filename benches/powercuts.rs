@@ -9,13 +9,16 @@ mod power_cuts;
 
 use std::time::{Duration, Instant};
 
+/// What is younger may not be on the disk yet, in seconds.
+const YOUNG: f64 = 1.0;
+
 /// Of the agent's life.
 const LENGTH: Duration = Duration::from_mins(1);
 
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| *argument != "--points").skip(1);
     let points = arguments.next().map_or(1000, |points| points.parse().expect("--points N"));
-    let story = power_cuts::story(LENGTH);
+    let story = power_cuts::story(LENGTH, YOUNG);
     println!("{}", story.summary());
     let start = Instant::now();
     let found = power_cuts::cut(&story, points);
