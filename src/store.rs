@@ -9,6 +9,7 @@ mod files;
 mod trouble;
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -129,6 +130,10 @@ impl Kind {
             return Err(Trouble::Other(format!("{} cannot be written ahead ({mode})", path.display())));
         }
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if connection.is_readonly("main")? {
+            let forbids = Trouble::Damaged("its header forbids writing".to_owned());
+            return Err(if forbids_writing(path) { forbids } else { Trouble::ReadOnly });
+        }
         if tables == 0 && id(&connection)? == 0 {
             let transaction = connection.transaction()?;
             transaction.execute_batch(self.schema)?;
@@ -188,6 +193,16 @@ fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, Trouble> 
     let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
     Ok(connection)
+}
+
+/// Whether a file's header says that only a newer `SQLite` may write it, as none of ours does: it would be taken for one on a
+/// disk that is read-only for now, and waited for. In <https://sqlite.org/fileformat.html> it is the file format's write
+/// version. To be asked when the file is given up: whoever closes a file loses all locks on it.
+fn forbids_writing(path: &Path) -> bool {
+    const WRITE_VERSION: u64 = 18;
+    const HIGHEST: u8 = 2;
+    let mut version = [0];
+    File::open(path).is_ok_and(|file| file.read_exact_at(&mut version, WRITE_VERSION).is_ok()) && version[0] > HIGHEST
 }
 
 fn look_through(connection: &Connection) -> Result<(), Trouble> {

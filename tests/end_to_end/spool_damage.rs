@@ -250,6 +250,16 @@ fn a_file_with_a_byte_changed_gives_what_is_sound_of_it() {
     flip_every_byte(&closed());
 }
 
+/// `SQLite` opens it, and would never write it.
+#[test]
+fn a_file_whose_header_forbids_writing_is_set_aside_and_all_of_it_taken_over() {
+    let sample = closed();
+    let mut files = sample.files.clone();
+    files.file[18] = 253;
+    let rows = sample.batches.len();
+    judge(&sample, &files, memory().path(), rows, rows).expect("all of it");
+}
+
 #[test]
 fn a_file_that_is_cut_short_gives_what_is_sound_of_it() {
     cut_at_every_length(&closed());

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use watchpost::agent::health::{Kind, Part};
 use watchpost::agent::spool::Spool;
 use watchpost::config::{self, Bytes};
@@ -30,10 +31,13 @@ pub fn kept(path: &Path, link: &str) -> Kept {
     let boot = Name::nearest("another");
     let spool = Spool::start(&config, vec![link.to_owned()], &boot, &Arc::default(), health.clone()).expect("a thread");
     let shelf = spool.shelf(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    // A disk that is not there is waited for.
+    let ask = || runtime.block_on(async { timeout(TWICE, shelf.ask()).await });
     let mut batches = Vec::new();
     let end = Instant::now() + TWICE;
     loop {
-        while let page = shelf.ask().blocking_recv().expect("the spool runs")
+        while let Ok(page) = ask().map(|page| page.expect("the spool runs"))
             && page.numbers().is_some()
         {
             let dated = page.batches(true).into_iter();
@@ -47,7 +51,6 @@ pub fn kept(path: &Path, link: &str) -> Kept {
         batches.clear();
         sleep(Duration::from_millis(10));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(spool.end());
     Kept { batches, status: health.status() }
 }
