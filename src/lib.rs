@@ -21,6 +21,7 @@
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
+//! - [`service`]: what the service manager is told, and whether threads still move. Knows no part of either end.
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
@@ -61,6 +62,7 @@
 pub mod name;
 pub mod clock;
 pub mod quantity;
+pub mod service;
 pub mod ranges;
 pub mod key;
 pub mod config;

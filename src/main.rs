@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
@@ -111,8 +112,12 @@ fn run(cli: Cli) -> Result<()> {
     log_to_stderr(cli.verbose);
     match cli.command {
         Command::Run { config } => {
-            let config = config::agent(&config)?;
-            until_signal(async |shutdown| agent::run(config, shutdown).await.map(drop))
+            let file = config;
+            let config = config::agent(&file)?;
+            until_signal(async |shutdown| {
+                let reloads = reloads(move || config::agent(&file), &shutdown)?;
+                agent::run(config, reloads, shutdown).await.map(drop)
+            })
         }
         Command::Receive { config, json, save } => {
             let config = receiver_config(config.as_deref())?;
@@ -215,6 +220,28 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
     // Someone's standard output that takes nothing must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Reads the configuration again at each SIGHUP, for whoever goes on with it.
+///
+/// A terminal that is closed sends the same signal: then everything ends, as its user would expect.
+fn reloads<T: Send + 'static>(
+    read: impl Fn() -> T + Send + 'static,
+    shutdown: &CancellationToken,
+) -> Result<mpsc::Receiver<T>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let (reloads, taken) = mpsc::channel(1);
+    let (shutdown, at_terminal) = (shutdown.clone(), std::io::stderr().is_terminal());
+    tokio::spawn(async move {
+        while let Some(Some(())) = shutdown.run_until_cancelled(hangups.recv()).await {
+            if at_terminal && !std::io::stderr().is_terminal() {
+                shutdown.cancel();
+            } else if reloads.send(read()).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(taken)
 }
 
 /// Lines for a person, or for journald, which has its own clock.

@@ -39,7 +39,7 @@ impl fmt::Display for Format {
 }
 
 /// A link of the agent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlet {
     /// ZeroMQ socket pattern.
     pub pattern: OutPattern,

@@ -65,6 +65,10 @@ mod page_history;
 mod page_wall;
 /// What README and PROTOCOL promise in code.
 mod readme;
+/// Another configuration for an agent that runs.
+mod reload;
+/// What systemd is told, and what it is not told when a thread stands still.
+mod service;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.
 #[cfg(feature = "opencv")]
 mod video;

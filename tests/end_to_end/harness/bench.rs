@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::{Board, Program, eventually};
@@ -55,6 +56,12 @@ impl Bench {
     /// An agent with this configuration, on virtual cameras if the bench has any.
     pub fn agent(&self, config: &str) -> Program {
         self.agent_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), config)
+    }
+
+    /// Gives a running agent another configuration, and tells it.
+    pub fn reload(&self, agent: &Program, config: &str) {
+        self.write("agent.toml", config);
+        agent.signal(Signal::SIGHUP);
     }
 
     /// The same of a program that stands elsewhere, or with options.
