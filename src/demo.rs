@@ -38,11 +38,10 @@ pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()
     let agent = agent_config(&terminal, &receiver.addresses()[0])?;
 
     let receiver_end = CancellationToken::new();
-    let receiving = tokio::spawn(receiver.run(Also::default(), receiver_end.clone()));
+    let receiving = tokio::spawn(receiver.run(Also::default(), mpsc::channel(1).1, receiver_end.clone()));
     let simulating = tokio::spawn(simulate(board, shutdown.child_token()));
     let ending = tokio::spawn(end_after(seconds, shutdown.clone()));
-    let (_, no_reloads) = mpsc::channel(1);
-    let sent = agent::run(agent, no_reloads, shutdown.clone()).await;
+    let sent = agent::run(agent, mpsc::channel(1).1, shutdown.clone()).await;
     shutdown.cancel();
     receiver_end.cancel();
     ending.await?;

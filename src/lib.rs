@@ -22,6 +22,7 @@
 //! - [`clock`]: when something was captured, on both clocks.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
 //! - [`service`]: what the service manager is told, and whether threads still move. Knows no part of either end.
+//! - `crew`: workers of one kind, each for a table of the configuration. Knows no table and no work.
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
@@ -63,6 +64,7 @@ pub mod name;
 pub mod clock;
 pub mod quantity;
 pub mod service;
+mod crew;
 pub mod ranges;
 pub mod key;
 pub mod config;

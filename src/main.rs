@@ -120,9 +120,11 @@ fn run(cli: Cli) -> Result<()> {
             })
         }
         Command::Receive { config, json, save } => {
-            let config = receiver_config(config.as_deref())?;
+            let file = config;
+            let config = receiver_config(file.as_deref())?;
             until_signal(async |shutdown| {
-                Receiver::open(config).await?.run(Also { json, save }, shutdown).await.map(drop)
+                let reloads = reloads(move || receiver_config(file.as_deref()), &shutdown)?;
+                Receiver::open(config).await?.run(Also { json, save }, reloads, shutdown).await.map(drop)
             })
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
@@ -170,10 +172,10 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {
+fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Error> {
     let usual = Path::new(RECEIVER_FILE);
     match file.or_else(|| usual.exists().then_some(usual)) {
-        Some(file) => Ok(config::receiver(file)?),
+        Some(file) => config::receiver(file),
         None => Ok(config::Receiver::default()),
     }
 }

@@ -3,11 +3,10 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which a status is made each second and when there is news. Those of a kind are a crew (`crew.rs`),
+//! part in `health.rs`, from which a status is made each second and when there is news. Those of a kind are a crew,
 //! of whom some end and some begin when the configuration changes (`follow.rs`).
 
 pub mod camera;
-mod crew;
 pub mod demand;
 pub mod encode;
 mod follow;
@@ -32,12 +31,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::{self, Outlet};
+use crate::crew::Crew;
 use crate::frame::Bell;
 use crate::name::Name;
 use crate::reading::State;
 use crate::service::{Life, Manager};
 use crate::wire::{self, PartStatus, Status, Tally};
-use crew::Crew;
 use follow::Changed;
 use health::{Kind, Part};
 use publish::{View, Views};
@@ -176,9 +175,9 @@ impl Agent {
                 () = shutdown.cancelled() => return Ok(None),
                 _ = seconds.tick() => self.state.clock.look(),
                 () = news_since(made, &self.news) => {}
-                error = self.cameras.failed() => return Err(error),
-                error = self.ports.failed() => return Err(error),
-                error = self.links.failed() => return Err(error),
+                (_, error) = self.cameras.ended() => return Err(error),
+                (_, error) = self.ports.ended() => return Err(error),
+                (_, error) = self.links.ended() => return Err(error),
                 Some(read) = reloads.recv() => {
                     manager.reloading();
                     self.begun = Instant::now();

@@ -76,7 +76,7 @@ pub enum OutPattern {
 }
 
 /// A link of the receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Inlet {
     /// ZeroMQ socket pattern.
     pub pattern: InPattern,

@@ -67,6 +67,8 @@ mod page_wall;
 mod readme;
 /// Another configuration for an agent that runs.
 mod reload;
+/// Another configuration for a receiver that runs, and what systemd is told of one.
+mod reload_receiver;
 /// What systemd is told, and what it is not told when a thread stands still.
 mod service;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.

@@ -126,10 +126,17 @@ impl Papers {
         self.ledgers.get_mut(&link).expect("a link that is in use has its ledger")
     }
 
-    /// Links that are in the configuration and not among those for which the disk keeps.
+    /// Links that are kept for and not among those of which the disk knows.
     pub(super) fn unknown_to(&self, known: &[String]) -> Vec<String> {
-        let configured = self.ledgers.values().filter(|ledger| ledger.is_configured);
-        configured.map(|ledger| ledger.link.clone()).filter(|link| !known.contains(link)).collect()
+        let kept = self.ledgers.values().filter(|ledger| ledger.is_configured || !ledger.is_on_disk);
+        kept.map(|ledger| ledger.link.clone()).filter(|link| !known.contains(link)).collect()
+    }
+
+    /// The disk knows of these.
+    pub(super) fn are_on_disk(&mut self, links: &[String]) {
+        for ledger in self.ledgers.values_mut() {
+            ledger.is_on_disk |= links.contains(&ledger.link);
+        }
     }
 
     /// Takes in for which links the disk keeps, and what they have.
@@ -140,6 +147,7 @@ impl Papers {
                 self.open_ledger(link.clone());
             }
         }
+        self.are_on_disk(known);
         for (link, start, first, last) in acked {
             let ledger = self.ledgers.values_mut().find(|ledger| ledger.link == *link);
             if let (Some(ledger), Some(start)) = (ledger, starts.get(start)) {
@@ -151,7 +159,7 @@ impl Papers {
     /// Lets go of links that are neither configured nor kept for on the disk any more; true when there was one.
     pub(super) fn keep_only_for(&mut self, links: &[String]) -> bool {
         let before = self.ledgers.len();
-        self.ledgers.retain(|_, ledger| ledger.is_configured || links.contains(&ledger.link));
+        self.ledgers.retain(|_, ledger| ledger.is_configured || !ledger.is_on_disk || links.contains(&ledger.link));
         let is_fewer = self.ledgers.len() < before;
         if is_fewer {
             self.has_changed();

@@ -155,7 +155,9 @@ impl Keeper {
         if new.is_empty() {
             return Ok(());
         }
-        disk.commit(|change| new.iter().try_for_each(|link| change.keep_for(link)))
+        disk.commit(|change| new.iter().try_for_each(|link| change.keep_for(link)))?;
+        self.desk.papers().are_on_disk(&new);
+        Ok(())
     }
 
     /// Brings the disk up to date, if it is there.
@@ -279,6 +281,10 @@ impl Keeper {
 
     /// Gives a link what it lacks next; nothing, when it lacks nothing.
     fn give(&mut self, asked: Asked) -> Result<(), Trouble> {
+        // It may have left, and been given up.
+        if !self.desk.papers().ledgers.contains_key(&asked.link) {
+            return Ok(());
+        }
         let (page, trouble) = match self.disk_page(asked.link, asked.epoch) {
             Ok(Some(page)) => (page, Ok(())),
             Ok(None) => (self.memory_page(asked.link, asked.epoch), Ok(())),

@@ -13,6 +13,8 @@ pub(super) struct Ledger {
     pub(super) link: String,
     /// It is in the configuration.
     pub(super) is_configured: bool,
+    /// The disk has known of it. One that it does not know of any more was given up.
+    pub(super) is_on_disk: bool,
     /// By start, for good.
     pub(super) acked: BTreeMap<Name, Ranges>,
     /// On its way, or about to be.

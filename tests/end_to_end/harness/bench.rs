@@ -64,6 +64,12 @@ impl Bench {
         agent.signal(Signal::SIGHUP);
     }
 
+    /// The same of a receiver.
+    pub fn reload_receiver(&self, receiver: &Receiver, config: &str) {
+        self.write("receiver.toml", config);
+        receiver.program.signal(Signal::SIGHUP);
+    }
+
     /// The same of a program that stands elsewhere, or with options.
     pub fn agent_of(&self, mut watchpost: Command, config: &str) -> Program {
         let config = self.write("agent.toml", config);

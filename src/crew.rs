@@ -1,11 +1,11 @@
 //! Workers of one kind: a task for each table of the configuration, for as long as that says the same.
 
 use anyhow::{Error, Result, anyhow};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Tasks that do what a `Table` says and give an `Output` when they are ended; `Hold` is what the agent has of each.
-pub(super) struct Crew<Table, Hold, Output> {
+/// Tasks that do what a `Table` says and give an `Output` when they are ended; `Hold` is what there is of each for others.
+pub(crate) struct Crew<Table, Hold, Output> {
     /// What they are, for the error when one ends by itself.
     kind: &'static str,
     members: Vec<Member<Table, Hold>>,
@@ -22,17 +22,17 @@ struct Member<Table, Hold> {
 }
 
 impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
-    pub(super) fn of(kind: &'static str, shutdown: CancellationToken) -> Self {
+    pub(crate) fn of(kind: &'static str, shutdown: CancellationToken) -> Self {
         Crew { kind, members: Vec::new(), tasks: JoinSet::new(), shutdown }
     }
 
-    /// What the agent has of each, in the order of the configuration.
-    pub(super) fn holds(&self) -> impl Iterator<Item = &Hold> {
+    /// What there is of each, in the order of the configuration.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &Hold> {
         self.members.iter().map(|member| &member.hold)
     }
 
     /// Starts one more: `run` until it is told to end.
-    pub(super) fn start<Run>(&mut self, table: Table, hold: Hold, run: impl FnOnce(CancellationToken) -> Run)
+    pub(crate) fn start<Run>(&mut self, table: Table, hold: Hold, run: impl FnOnce(CancellationToken) -> Run)
     where
         Run: Future<Output = Output> + Send + 'static,
     {
@@ -46,7 +46,7 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
     ///
     /// # Errors
     /// When one panicked, or another one ended by itself.
-    pub(super) async fn keep(&mut self, tables: &[Table]) -> Result<Kept<Table, Hold, Output>>
+    pub(crate) async fn keep(&mut self, tables: &[Table]) -> Result<Kept<Table, Hold, Output>>
     where
         Table: Clone,
     {
@@ -65,7 +65,7 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
         while !leaving.is_empty() {
             let (id, output) = self.tasks.join_next_with_id().await.expect("each of them has its task")?;
             let Some(place) = leaving.iter().position(|member| member.id == id) else {
-                return Err(self.ended_by_itself(Ok(())));
+                return Err(self.ended_by_itself());
             };
             ended.push((leaving.swap_remove(place).hold, output));
         }
@@ -73,7 +73,7 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
     }
 
     /// Ends all of them; gives what they gave, but those that panicked.
-    pub(super) async fn end(&mut self) -> Vec<Output> {
+    pub(crate) async fn end(&mut self) -> Vec<Output> {
         for member in &self.members {
             member.stop.cancel();
         }
@@ -85,30 +85,28 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
     }
 
     /// Puts them into the order of the configuration.
-    pub(super) fn arrange(&mut self, tables: &[Table]) {
+    pub(crate) fn arrange(&mut self, tables: &[Table]) {
         self.members.sort_by_key(|member| tables.iter().position(|table| *table == member.table));
     }
 
-    /// Waits until one ends that nobody has ended, and says so.
-    pub(super) async fn failed(&mut self) -> Error {
+    /// Waits until one ends that nobody has ended; gives what it gave, and what is to be said of that.
+    pub(crate) async fn ended(&mut self) -> (Option<Output>, Error) {
         match self.tasks.join_next().await {
-            Some(ended) => self.ended_by_itself(ended.map(drop)),
+            Some(Ok(output)) => (Some(output), self.ended_by_itself()),
+            Some(Err(error)) => (None, anyhow!("a {}'s task ended: {error}", self.kind)),
             None => std::future::pending().await,
         }
     }
 
-    fn ended_by_itself(&self, how: Result<(), JoinError>) -> Error {
-        match how {
-            Ok(()) => anyhow!("a {}'s task ended by itself", self.kind),
-            Err(error) => anyhow!("a {}'s task ended: {error}", self.kind),
-        }
+    fn ended_by_itself(&self) -> Error {
+        anyhow!("a {}'s task ended by itself", self.kind)
     }
 }
 
 /// What came of a change.
-pub(super) struct Kept<Table, Hold, Output> {
+pub(crate) struct Kept<Table, Hold, Output> {
     /// Tables that nobody works for yet.
-    pub(super) new: Vec<Table>,
+    pub(crate) new: Vec<Table>,
     /// What there was of those that ended, and what they gave.
-    pub(super) ended: Vec<(Hold, Output)>,
+    pub(crate) ended: Vec<(Hold, Output)>,
 }
