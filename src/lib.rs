@@ -20,6 +20,7 @@
 //!
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
+//! - [`machine`]: how the machine is that this runs on: power, heat, memory, disk, clock. Knows no agent.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
@@ -60,6 +61,7 @@
 
 pub mod name;
 pub mod clock;
+pub mod machine;
 pub mod quantity;
 pub mod ranges;
 pub mod key;

@@ -3,13 +3,14 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which a status is made each second and when there is news.
+//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news.
 
 pub mod camera;
 pub mod demand;
 pub mod encode;
 pub mod health;
 pub mod line;
+pub mod machine;
 pub mod publish;
 pub mod serial;
 pub mod spool;
@@ -33,6 +34,7 @@ use crate::wire::{self, PartStatus, Status, Tally};
 use camera::Camera;
 use demand::SharedDemand;
 use health::{Kind, Part};
+use machine::Watched;
 use publish::{Backlog, Gathered, Publisher};
 use serial::Port;
 use spool::Spool;
@@ -72,12 +74,15 @@ pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<V
     for camera in agent.cameras() {
         cameras.spawn(camera.run(sources.clone()));
     }
+    let disk = agent.config.spool.as_ref().map(|spool| spool.path.clone());
+    let machine = agent.machine.watch(disk, &sources);
     let watched = agent.watch(&mut cameras, &mut ports, &mut links, spool.as_ref(), &shutdown).await;
 
     // Sources first, links last: what was captured until now is still sent.
     sources.cancel();
     ports.join_all().await;
     cameras.join_all().await;
+    machine.join_all().await;
     spooled.cancel();
     if let Some(spooling) = spooling {
         spooling.await?;
@@ -98,6 +103,7 @@ struct Agent {
     demands: Vec<SharedDemand>,
     health: Vec<Part>,
     news: Arc<Notify>,
+    machine: Watched,
     status: watch::Sender<Arc<Status>>,
 }
 
@@ -117,8 +123,9 @@ impl Agent {
         let health: Vec<Part> = cameras.chain(ports).chain(links).chain(spool).collect();
         let slots = Slots::new(config.cameras.len());
         let demands: Vec<SharedDemand> = config.cameras.iter().map(SharedDemand::new).collect();
-        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health, &demands)));
-        Agent { config, boot, state: Arc::default(), slots, demands, health, news, status }
+        let machine = Watched::default();
+        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health, &demands, &machine)));
+        Agent { config, boot, state: Arc::default(), slots, demands, health, news, machine, status }
     }
 
     fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
@@ -199,7 +206,8 @@ impl Agent {
             if let Some(spool) = spool {
                 spool.report();
             }
-            self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health, &self.demands)));
+            let Agent { config, boot, health, demands, machine, .. } = self;
+            self.status.send_replace(Arc::new(status(&config.name, boot, health, demands, machine)));
         }
     }
 
@@ -210,7 +218,7 @@ impl Agent {
     }
 }
 
-fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand]) -> Status {
+fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand], machine: &Watched) -> Status {
     let of = |kind| health.iter().filter(move |part| part.is(kind)).map(Part::status);
     let cameras = of(Kind::Camera).zip(demands);
     Status {
@@ -221,6 +229,7 @@ fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand]) 
         ports: of(Kind::Port).collect(),
         links: of(Kind::Link).collect(),
         spool: of(Kind::Spool).next(),
+        machine: machine.status().map(Box::new),
         readings: Vec::new(),
     }
 }

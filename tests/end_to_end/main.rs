@@ -38,6 +38,8 @@ mod history_year;
 mod history_faults;
 /// Peers that are not there, go and come back.
 mod links;
+/// How the machine is that an agent runs on.
+mod machine;
 /// What is left of readings when programs are killed.
 mod kills;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
