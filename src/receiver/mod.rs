@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::{self, InPattern, Inlet};
-use crate::link::{Link, Opening, Pattern};
+use crate::config::{self, Inlet};
+use crate::link::{Link, Opening};
 use crate::wire::Tally;
 use commands::Commands;
 use counts::LinkCounts;
@@ -77,11 +77,7 @@ impl Receiver {
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
         for inlet in config.links {
-            let pattern = match inlet.pattern {
-                InPattern::Pair => Pattern::Pair,
-                InPattern::Sub => Pattern::Sub,
-                InPattern::Router => Pattern::Router,
-            };
+            let pattern = inlet.pattern.into();
             let refused = intake::on_refusal(inlet.end.address().to_string());
             let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
             let link = Opening { pattern, end, curve, refused }.open()?;
