@@ -39,6 +39,7 @@
 //! - [`receiver`]: links in, the wall, the page, the history and recordings out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
+//! - [`doctor`]: what would keep this machine from doing what is configured, with the remedy.
 //! - [`keygen`]: makes a key pair, or tokens, and says where they belong.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
@@ -79,5 +80,6 @@ pub mod agent;
 pub mod receiver;
 pub mod check;
 pub mod devices;
+pub mod doctor;
 pub mod keygen;
 pub mod demo;
