@@ -1,6 +1,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Bench, Board, Pi};
 
@@ -124,7 +125,9 @@ fn keys_that_do_not_fit_are_told_before_the_agent_runs() {
         bench.path("keys/pi.key_secret").display(),
         bench.key("hub", "key").display()
     );
-    remedy("pi.key_secret", &link(&missing));
+    let said = link(&missing);
+    remedy("pi.key_secret", &said);
+    assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
 }
 
 #[test]
@@ -155,8 +158,10 @@ fn a_machine_that_is_unwell_can_do_its_job_until_its_disk_is_full() {
     finding(&said, "error:", "the disk is full");
 
     pi.has("hang", "");
+    let begun = Instant::now();
     let (said, _) = asked(&bench, &config);
     finding(&said, "error:", "the disk gave no answer for 3 s");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
