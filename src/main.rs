@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
 use watchpost::devices::{Devices, Roots};
+use watchpost::doctor::{self, Findings};
 use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
 use watchpost::{check, config, demo, keygen};
@@ -82,6 +83,12 @@ enum Command {
         /// The address of a link that the configuration does not have any more.
         #[arg(long, value_name = "ADDRESS")]
         forget: Option<String>,
+    },
+    /// Say what would keep this machine from doing the configured job, and what to do about it.
+    Doctor {
+        /// The agent's or the receiver's configuration.
+        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
+        config: PathBuf,
     },
     /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
     Devices {
@@ -152,8 +159,20 @@ fn run(cli: Cli) -> Result<()> {
             print(&spool::list(&config)?);
             Ok(())
         }
+        Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),
         Command::Devices { config } => devices(config.as_deref()),
     }
+}
+
+/// What takes long is told when it is known.
+async fn doctor(file: &Path, shutdown: CancellationToken) -> Result<()> {
+    let config = config::either(file)?;
+    let mut tell = print;
+    let mut findings = Findings::new(&mut tell);
+    let examined = shutdown.run_until_cancelled(doctor::examine(&config, file, &mut findings)).await;
+    ensure!(examined.is_some(), "ended before all was looked at");
+    ensure!(findings.errors == 0, "this machine cannot do what {} asks for, see each `error:` above", file.display());
+    Ok(())
 }
 
 /// The list comes first: it helps to repair the file.

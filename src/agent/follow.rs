@@ -11,7 +11,7 @@ use super::health::{Kind, Part};
 use super::publish::{Backlog, Gathered, Publisher, View, Views};
 use super::serial::Port;
 use super::spool::Shelf;
-use super::{Agent, Linked, Watched};
+use super::{Agent, CameraWorker, LinkWorker};
 use crate::config::{self, OutPattern, Outlet};
 use crate::name::Name;
 use crate::service::Life;
@@ -68,7 +68,7 @@ impl Agent {
             life: Life::of(format!("the thread of camera {}", config.name)),
         };
         let life = camera.life.clone();
-        self.cameras.start(config, Watched { health, view, life }, |stop| camera.run(stop));
+        self.cameras.start(config, CameraWorker { health, view, life }, |stop| camera.run(stop));
     }
 
     fn start_port(&mut self, (config, quantities): (config::Serial, Vec<config::Quantity>)) {
@@ -106,6 +106,6 @@ impl Agent {
             status: self.status.subscribe(),
             health: health.clone(),
         };
-        self.links.start(outlet, Linked { health, views, shelf: kept }, |stop| publisher.run(stop));
+        self.links.start(outlet, LinkWorker { health, views, shelf: kept }, |stop| publisher.run(stop));
     }
 }

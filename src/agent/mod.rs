@@ -3,7 +3,7 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which a status is made each second and when there is news. Those of a kind are a crew,
+//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news. Those of a kind are a crew,
 //! of whom some end and some begin when the configuration changes (`follow.rs`).
 
 pub mod camera;
@@ -12,6 +12,7 @@ pub mod encode;
 mod follow;
 pub mod health;
 pub mod line;
+pub mod machine;
 pub mod publish;
 pub mod serial;
 pub mod spool;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -39,6 +40,7 @@ use crate::service::{Life, Manager};
 use crate::wire::{self, PartStatus, Status, Tally};
 use follow::Changed;
 use health::{Kind, Part};
+use machine::Watched;
 use publish::{View, Views};
 use spool::{Shelf, Spool};
 use summary::summary;
@@ -83,12 +85,15 @@ struct Agent {
     state: Arc<State>,
     bell: Bell,
     news: Arc<Notify>,
+    machine: Watched,
+    /// Who look at the machine.
+    lookouts: JoinSet<()>,
     status: watch::Sender<Arc<Status>>,
-    cameras: Crew<config::Camera, Watched, ()>,
+    cameras: Crew<config::Camera, CameraWorker, ()>,
     /// What a board says is read as the configuration says of quantities.
     ports: Crew<(config::Serial, Vec<config::Quantity>), Part, ()>,
     /// Without their cameras, which come and go while a link goes on.
-    links: Crew<Outlet, Linked, Tally>,
+    links: Crew<Outlet, LinkWorker, Tally>,
     spool: Option<(Spool, Part)>,
     spooling: Option<JoinHandle<()>>,
     spooled: CancellationToken,
@@ -105,7 +110,7 @@ struct Agent {
 }
 
 /// What the agent has of a camera's worker.
-struct Watched {
+struct CameraWorker {
     health: Part,
     view: Arc<View>,
     /// Its thread's.
@@ -113,7 +118,7 @@ struct Watched {
 }
 
 /// What the agent has of a link's.
-struct Linked {
+struct LinkWorker {
     health: Part,
     views: watch::Sender<Views>,
     shelf: Option<Shelf>,
@@ -128,7 +133,10 @@ impl Agent {
             (Spool::new(&boot, &state, health.clone()), health)
         });
         let sources = shutdown.child_token();
+        let machine = Watched::default();
         let mut agent = Agent {
+            lookouts: machine.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
+            machine,
             bell: Bell::default(),
             news,
             status: watch::Sender::new(Arc::new(no_parts(&config.name, &boot))),
@@ -234,10 +242,11 @@ impl Agent {
     fn status(&self) -> Status {
         let cameras = self.cameras.holds();
         Status {
-            cameras: cameras.map(|Watched { health, view, .. }| camera_status(health, view)).collect(),
+            cameras: cameras.map(|CameraWorker { health, view, .. }| camera_status(health, view)).collect(),
             ports: self.ports.holds().map(Part::status).collect(),
             links: self.links.holds().map(|link| link.health.status()).collect(),
             spool: self.spool.as_ref().map(|(_, health)| health.status()),
+            machine: self.machine.status().map(Box::new),
             ..no_parts(&self.config.name, &self.boot)
         }
     }
@@ -247,6 +256,7 @@ impl Agent {
         // As in `follow`.
         self.cameras.end().await;
         self.ports.end().await;
+        self.lookouts.shutdown().await;
         self.spooled.cancel();
         if let Some(spooling) = self.spooling {
             spooling.await?;
@@ -273,6 +283,7 @@ fn no_parts(agent: &Name, boot: &Name) -> Status {
         ports: Vec::new(),
         links: Vec::new(),
         spool: None,
+        machine: None,
         readings: Vec::new(),
     }
 }

@@ -36,9 +36,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::config::{self, InPattern, Inlet};
+use crate::config::{self, Inlet};
 use crate::crew::Crew;
-use crate::link::{Link, Opening, Pattern};
+use crate::link::{Link, Opening};
 use crate::service::Manager;
 use crate::wire::Tally;
 use commands::Commands;
@@ -219,14 +219,9 @@ impl Receiver {
 
 /// How a link is opened.
 fn opening(inlet: &Inlet) -> Opening {
-    let pattern = match inlet.pattern {
-        InPattern::Pair => Pattern::Pair,
-        InPattern::Sub => Pattern::Sub,
-        InPattern::Router => Pattern::Router,
-    };
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    Opening { pattern, end, curve, refused }
+    Opening { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
 /// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once. Gives why there

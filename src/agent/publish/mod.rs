@@ -33,7 +33,7 @@ pub use lane::{View, Views};
 
 use super::health::Part;
 use crate::config::{End, Format, OutPattern, Outlet};
-use crate::link::{Events, LARGEST_PART, Link, Opening, Pattern, Refusal};
+use crate::link::{Events, LARGEST_PART, Link, Opening, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode};
@@ -118,8 +118,8 @@ impl Publisher {
             health.count("connections refused", 1);
             health.remark(&refusal.who, || refusal.text.clone());
         });
-        let Outlet { pattern: kind, end, curve, .. } = self.outlet.clone();
-        let mut link = Opening { pattern: pattern(kind), end, curve, refused }.open()?;
+        let Outlet { pattern, end, curve, .. } = self.outlet.clone();
+        let mut link = Opening { pattern: pattern.into(), end, curve, refused }.open()?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
@@ -278,13 +278,4 @@ impl Pending {
 
 fn may_send(events: Events, pending: &Pending) -> bool {
     events.writable && pending.audience.is_there()
-}
-
-fn pattern(pattern: OutPattern) -> Pattern {
-    match pattern {
-        OutPattern::Pair => Pattern::Pair,
-        OutPattern::Pub => Pattern::Pub,
-        OutPattern::Dealer => Pattern::Dealer,
-        OutPattern::Req => Pattern::Req,
-    }
 }

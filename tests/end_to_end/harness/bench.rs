@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{Board, Program, eventually};
+use super::{Board, Program, eventually, pi};
 
 /// A directory for one test, with everything it needs.
 pub struct Bench {
@@ -87,10 +87,16 @@ impl Bench {
         self.with_cameras(&mut command).output().expect("it starts")
     }
 
-    /// The command on the bench's virtual cameras, if it has any.
+    /// The command on the bench's machine and with its virtual cameras, if it has any.
     pub fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let mut libraries: Vec<&Path> = pi::preload(self, command).into_iter().collect();
         if self.path("cameras").exists() {
-            command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
+            command.env("VCAM_DIR", self.path("cameras"));
+            libraries.push(virtual_camera());
+        }
+        if !libraries.is_empty() {
+            let libraries: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
+            command.env("LD_PRELOAD", libraries.join(":"));
         }
         command
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod kept;
+mod machines;
 mod text;
 
 use axum::Router;
@@ -20,6 +21,7 @@ pub(super) fn routes() -> Router<Site> {
 async fn metrics(State(site): State<Site>) -> Response {
     let mut text = Text::default();
     agents::write(&site.wall.borrow(), &mut text);
+    machines::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
     kept::write(&site, &mut text);
     page(&site, &mut text);
