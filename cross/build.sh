@@ -1,40 +1,48 @@
 #!/bin/sh
-# Builds watchpost for a Raspberry Pi, on a Debian machine of another kind.
+# Builds watchpost and its Debian package for a Raspberry Pi, on a Debian machine of another kind.
 #
-#   cross/build.sh aarch64           for 64-bit Raspberry Pi OS 12
-#   cross/build.sh aarch64 --lean    without watchpost-video, so without OpenCV: neither films nor network cameras
+#   cross/build.sh aarch64           for 64-bit Raspberry Pi OS
+#   cross/build.sh armv7             for 32-bit Raspberry Pi OS, on a Pi 2 or later
+#     --lean                         without watchpost-video, so without OpenCV: neither films nor network cameras
+#     --suite trixie                 for Raspberry Pi OS 13 instead of 12 (bookworm)
+#     --test                         runs the library's unit tests instead, by an emulator of the Pi's processor (script/setup pi)
 #
-# The programs are left in target/cross/watchpost-bookworm-arm64/, or -lean, and what they need on the Pi is printed. Safe to
-# run twice: what is there already is used again.
+# The programs and the package are left in target/cross/watchpost-bookworm-arm64/ or the like, and what they need on the Pi is
+# printed. Safe to run twice: what is there already is used again.
 set -eu
 cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set/{s/^# \{0,1\}//p}' cross/build.sh >&2; exit 2; }
-lean= arch= suite=bookworm
+lean= arch= suite=bookworm test=
 while [ $# -gt 0 ]; do
     case "$1" in
-        aarch64) arch=arm64 triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu ;;
+        aarch64) arch=arm64 triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu
+            emulator=qemu-aarch64-static ;;
+        armv7) arch=armhf triplet=arm-linux-gnueabihf target=armv7-unknown-linux-gnueabihf
+            emulator=qemu-arm-static ;;
         --lean) lean=-lean ;;
+        --test) test=yes ;;
+        --suite) suite=${2:-}; shift ;;
         *) usage ;;
     esac
     shift
 done
 [ -n "$arch" ] || usage
+case "$suite" in
+    bookworm) release=12 libstdcxx=libstdc++-12-dev ;;
+    trixie) release=13 libstdcxx=libstdc++-14-dev ;;
+    *) usage ;;
+esac
 
 script/setup cross
 PATH="$HOME/.cargo/bin:$PATH"
 rustup target add "$target"
 
-# What the program is linked with, as it is on the Pi: packages are taken apart, nothing of them is run.
-packages=libc6-dev,libstdc++-12-dev,libzmq3-dev
+# What the program is linked with, as it is on the Pi.
+packages=libc6-dev,$libstdcxx,libzmq3-dev
 [ -n "$lean" ] || packages=$packages,libopencv-dev
 sysroot=$PWD/target/cross/$suite-$arch$lean
-if [ ! -e "$sysroot/complete" ]; then
-    echo "== unpacking $suite's libraries for $arch into $sysroot" >&2
-    rm -rf "$sysroot"
-    mmdebstrap --quiet --variant=extract --arch="$arch" --include="$packages" "$suite" "$sysroot"
-    touch "$sysroot/complete"
-fi
+cross/sysroot.sh "$suite" "$arch" "$packages" "$sysroot"
 
 variable=$(echo "$target" | tr a-z- A-Z_)
 libraries=$sysroot/usr/lib/$triplet
@@ -47,15 +55,34 @@ export PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_SYSROOT_DIR="$sysroot"
 export PKG_CONFIG_LIBDIR="$libraries/pkgconfig:$sysroot/usr/share/pkgconfig"
 export CARGO_TARGET_DIR="$PWD/target/cross/build-$suite$lean"
 
-features=; [ -z "$lean" ] || features=--no-default-features
-# shellcheck disable=SC2086 # one option or none
+features= variant="--variant opencv"
+[ -z "$lean" ] || features=--no-default-features variant=
+if [ -n "$test" ]; then
+    export "CARGO_TARGET_${variable}_RUNNER=$emulator -L $sysroot"
+    # shellcheck disable=SC2086 # one option or none
+    exec cargo test --locked --lib --target "$target" $features
+fi
+# shellcheck disable=SC2086 # words of their own, or none
 cargo build --locked --release --bins --target "$target" $features --config 'profile.release.strip="symbols"'
+cargo run --locked --quiet --package manual -- target/cross/manual
 
 out=target/cross/watchpost-$suite-$arch$lean
 mkdir -p "$out"
+rm -f "$out"/*.deb
+# dpkg-shlibdeps, which cargo-deb asks what the programs depend on, is led to the Pi's libraries. The release's number makes its
+# package older than the next release's, so that it is replaced when the Pi goes there.
+# shellcheck disable=SC2086 # as above
+PATH="$PWD/cross/tools:$PATH" LD_LIBRARY_PATH="$sysroot/lib/$triplet:$libraries" DPKG_ADMINDIR="$sysroot/var/lib/dpkg" \
+    cargo deb --quiet --no-build --no-strip --target "$target" --output "$out/" \
+    --deb-revision "1~deb$release" $variant
 programs=watchpost; [ -n "$lean" ] || programs="watchpost watchpost-video"
 for program in $programs; do
     install "$CARGO_TARGET_DIR/$target/release/$program" "$out/$program"
     needed=$("$triplet-readelf" -d "$out/$program" | sed -n 's/.*Shared library: \[\(.*\)\]/\1/p' | tr '\n' ' ')
     echo "$out/$program: $(($(wc -c <"$out/$program") / 1024)) KiB; needs $needed"
+done
+for package in "$out"/*.deb; do
+    echo "$package: $(($(wc -c <"$package") / 1024)) KiB, installed $(dpkg-deb -f "$package" Installed-Size) KiB;" \
+        "depends on $(dpkg-deb -f "$package" Depends)"
+    dpkg-deb -f "$package" Depends | grep -q libzmq || { echo "cross/build.sh: its libraries were not found" >&2; exit 1; }
 done

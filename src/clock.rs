@@ -1,10 +1,15 @@
-//! When something was captured, on both clocks.
+//! When something was captured, on both clocks, and whether they are right.
 
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::libc::{TIME_ERROR, adjtimex, timex};
 use nix::time::{ClockId, clock_gettime};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
 /// A moment on the wall clock, for the record, and on the monotonic clock, for its age: a wall clock that is set
 /// meanwhile (a Pi has none of its own) must not make a frame old or young.
@@ -154,5 +159,35 @@ impl Date {
 fn is_synchronised() -> bool {
     // SAFETY: all of its fields are numbers, for which zero is one; with no modes it is only written to.
     let state = unsafe { adjtimex(&mut std::mem::zeroed::<timex>()) };
-    state >= 0 && state != TIME_ERROR
+    // The call can set the clock, too, and a service that must never do that may not ask either: then somebody else does.
+    if state < 0 { Path::new(FLAG_DIR).join(FLAG).exists() } else { state != TIME_ERROR }
+}
+
+/// Where [`tell`] is a service, its `RuntimeDirectory=`.
+const FLAG_DIR: &str = "/run/watchpost-clock";
+
+/// The file that is there while the clock is synchronised.
+const FLAG: &str = "synchronised";
+
+/// Tells those who may not ask the kernel whether the clock is synchronised, by a file in the service's runtime directory, until
+/// it is told to end; then there is no such file.
+///
+/// # Errors
+/// When the file cannot be made or taken away.
+pub async fn tell(shutdown: CancellationToken) -> io::Result<()> {
+    let dir = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(FLAG_DIR), PathBuf::from);
+    let flag = dir.join(FLAG);
+    let mut look = interval(Duration::from_secs(1));
+    while shutdown.run_until_cancelled(look.tick()).await.is_some() {
+        set(&flag, is_synchronised())?;
+    }
+    set(&flag, false)
+}
+
+fn set(flag: &Path, is_set: bool) -> io::Result<()> {
+    match (is_set, flag.try_exists()?) {
+        (true, false) => File::create(flag).map(drop),
+        (false, true) => fs::remove_file(flag),
+        _ => Ok(()),
+    }
 }

@@ -1,13 +1,15 @@
-//! The command line.
+//! The command line, carried out.
+
+mod cli;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, Subcommand};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use clap::Parser as _;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,90 +19,9 @@ use watchpost::devices::{Devices, Roots};
 use watchpost::doctor::{self, Findings};
 use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
-use watchpost::{check, config, demo, keygen};
+use watchpost::{check, clock, config, demo, keygen};
 
-/// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
-#[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-    /// Log more: each line of a board that was refused, and why.
-    #[arg(long, short, global = true)]
-    verbose: bool,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the agent: read boards and cameras, send to every link.
-    Run {
-        /// The agent's configuration.
-        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
-        config: PathBuf,
-    },
-    /// Run the receiver: show what agents send on a page.
-    Receive {
-        /// The receiver's configuration [default: /etc/watchpost/receiver.toml, without it a link and the page on
-        /// this machine's ports 5559 and 8080].
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Print the header of each message on standard output, a line each.
-        #[arg(long)]
-        json: bool,
-        /// Keep the newest JPEG of each camera as DIR/AGENT/CAMERA.jpg.
-        #[arg(long, value_name = "DIR")]
-        save: Option<PathBuf>,
-    },
-    /// Run everything at once with a simulated board and two test pictures; nothing to configure.
-    Demo {
-        /// End by itself, with a summary; exit 1 if anything did not arrive.
-        #[arg(long, value_name = "N")]
-        seconds: Option<u64>,
-    },
-    /// Read a configuration, say what is wrong with it, or what it means on this machine.
-    Check {
-        /// The agent's or the receiver's configuration.
-        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
-        config: PathBuf,
-    },
-    /// Make a key pair for links with a curve table, or tokens for the receiver's page, and say where they belong.
-    Keygen {
-        /// What the two files are called before their dot [default: this machine's name].
-        #[arg(conflicts_with = "token")]
-        name: Option<String>,
-        /// Make web.token and web-view.token, which let viewers and programs in at the receiver's page.
-        #[arg(long)]
-        token: bool,
-        /// Where they are written; it is made if it is not there.
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-    },
-    /// Say how many readings wait for which receiver, or keep nothing more for one that has gone for good.
-    Spool {
-        /// The agent's configuration.
-        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
-        config: PathBuf,
-        /// The address of a link that the configuration does not have any more.
-        #[arg(long, value_name = "ADDRESS")]
-        forget: Option<String>,
-    },
-    /// Say what would keep this machine from doing the configured job, and what to do about it.
-    Doctor {
-        /// The agent's or the receiver's configuration.
-        #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
-        config: PathBuf,
-    },
-    /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
-    Devices {
-        /// The agent's configuration, whose cameras are to fit on their USB buses [default:
-        /// /etc/watchpost/watchpost.toml if it is there].
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
-}
-
-/// Where the agent looks when it is told no file.
-const AGENT_FILE: &str = "/etc/watchpost/watchpost.toml";
+use cli::{AGENT_FILE, Cli, Command};
 
 /// Where the receiver looks when it is told no file.
 const RECEIVER_FILE: &str = "/etc/watchpost/receiver.toml";
@@ -160,6 +81,7 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),
+        Command::Clock => until_signal(async |shutdown| Ok(clock::tell(shutdown).await?)),
         Command::Devices { config } => devices(config.as_deref()),
     }
 }
@@ -201,7 +123,7 @@ fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Erro
 
 /// Connections that say nothing occupy a descriptor each, for a few seconds, and libzmq burns a core while none is left.
 /// The usual limit of 1,024 is soon reached; this is one that still bounds their memory, at 60 MiB.
-const DESCRIPTORS: u64 = 4096;
+const DESCRIPTORS: rlim_t = 4096;
 
 fn make_room() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

@@ -41,16 +41,18 @@ impl fmt::Display for Bytes {
 }
 
 /// Where this user's programs keep what outlives them: systemd's `StateDirectory=`, or else as the XDG Base Directory
-/// Specification has it. None: there is no such place, because the user has no home.
+/// Specification has it, or a service's own user's home, which is its state. None: there is no such place, because the user has
+/// no home.
 #[must_use]
 pub fn state_dir() -> Option<PathBuf> {
     let whole = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // A unit may have several, with colons between them.
     let systemd = std::env::var("STATE_DIRECTORY").ok();
     let systemd = systemd.and_then(|all| all.split(':').next().map(PathBuf::from)).filter(|path| path.is_absolute());
-    systemd
-        .or_else(|| whole("XDG_STATE_HOME").map(|dir| dir.join("watchpost")))
-        .or_else(|| whole("HOME").map(|home| home.join(".local/state/watchpost")))
+    systemd.or_else(|| whole("XDG_STATE_HOME").map(|dir| dir.join("watchpost"))).or_else(|| {
+        let home = whole("HOME")?;
+        Some(if home.starts_with("/var/lib") { home } else { home.join(".local/state/watchpost") })
+    })
 }
 
 #[cfg(test)]

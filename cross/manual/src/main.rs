@@ -1,0 +1,21 @@
+//! Writes watchpost's man pages and shell completions into a directory, from what its command line is made of.
+
+#[path = "../../../src/cli.rs"]
+#[allow(dead_code, reason = "what is said is not carried out here")]
+mod cli;
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate_to};
+
+fn main() -> std::io::Result<()> {
+    let dir = PathBuf::from(std::env::args_os().nth(1).expect("the directory to write into"));
+    std::fs::create_dir_all(&dir)?;
+    // Pages about help about a command would be many and say nothing.
+    let mut command = cli::Cli::command().disable_help_subcommand(true);
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        generate_to(shell, &mut command, "watchpost", &dir)?;
+    }
+    clap_mangen::generate_to(command, &dir)
+}

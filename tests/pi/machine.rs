@@ -1,0 +1,174 @@
+//! The Pi: QEMU, told what to plug in by its own protocol (QMP), and asked everything else by ssh.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::board::Board;
+use crate::eventually;
+
+pub struct Machine {
+    dir: PathBuf,
+    ssh_port: u16,
+    qemu: Child,
+}
+
+/// A port that nobody has, for QEMU to take.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
+
+impl Machine {
+    /// Begins with a disk as it was made.
+    pub fn start(dir: &Path, boards: &[Board]) -> Machine {
+        let copied =
+            Command::new("cp").arg("--sparse=always").arg(dir.join("disk.ext4")).arg(dir.join("used.ext4")).status();
+        assert!(copied.expect("cp").success());
+        let ssh_port = free_port();
+        let qemu = power_on(dir, boards, ssh_port);
+        let machine = Machine { dir: dir.to_owned(), ssh_port, qemu };
+        machine.is_reachable();
+        machine
+    }
+
+    #[track_caller]
+    pub fn is_reachable(&self) {
+        eventually("a login on the Pi", || self.ask("true", "").status.success().then_some(()));
+    }
+
+    /// Runs a command there as the user pi.
+    pub fn ask(&self, command: &str, input: &str) -> Output {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-q", "-p", &self.ssh_port.to_string(), "-i"]).arg(self.dir.join("key")).args(self.options());
+        let mut ssh = ssh
+            .args(["pi@127.0.0.1", command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ssh");
+        // Who needs no input may have ended.
+        let _ = ssh.stdin.take().expect("piped").write_all(input.as_bytes());
+        ssh.wait_with_output().expect("ssh")
+    }
+
+    /// As [`Machine::ask`], of what has to succeed: gives what it prints.
+    #[track_caller]
+    pub fn sh(&self, command: &str) -> String {
+        self.sh_with(command, "")
+    }
+
+    #[track_caller]
+    pub fn sh_with(&self, command: &str, input: &str) -> String {
+        let Output { status, stdout, stderr } = self.ask(command, input);
+        let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "`{command}` on the Pi: {status}\n{out}{err}\n{}", self.log());
+        out.into_owned()
+    }
+
+    /// What the services said last.
+    pub fn log(&self) -> String {
+        let journal = self.ask("sudo journalctl --no-pager --lines 40 --unit 'watchpost*'", "");
+        String::from_utf8_lossy(&journal.stdout).into_owned()
+    }
+
+    pub fn copy_to(&self, file: &Path) {
+        let mut scp = Command::new("scp");
+        scp.args(["-q", "-P", &self.ssh_port.to_string(), "-i"]).arg(self.dir.join("key")).args(self.options());
+        assert!(scp.arg(file).arg("pi@127.0.0.1:").status().expect("scp").success());
+    }
+
+    /// One connection serves all commands: an emulated machine takes seconds for each.
+    fn options(&self) -> Vec<String> {
+        let path = format!("ControlPath={}", self.dir.join("ssh.sock").display());
+        let options = [
+            "ControlMaster=auto",
+            "ControlPersist=60",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "ConnectTimeout=5",
+            "ServerAliveInterval=5",
+            &path,
+        ];
+        options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]).collect()
+    }
+
+    /// Takes its power away, and gives it again.
+    pub fn cut_and_start(&mut self, boards: &mut [Board]) {
+        self.qemu.kill().expect("it runs");
+        self.qemu.wait().expect("it is ours");
+        self.hang_up();
+        self.qemu = power_on(&self.dir, boards, self.ssh_port);
+        self.is_reachable();
+        boards.iter_mut().for_each(Board::connect);
+    }
+
+    /// Forgets the connection to a machine that has ended.
+    pub fn hang_up(&self) {
+        let _ = self.ask_ssh_to_exit();
+        let _ = fs::remove_file(self.dir.join("ssh.sock"));
+    }
+
+    fn ask_ssh_to_exit(&self) -> std::io::Result<Output> {
+        let mut ssh = Command::new("ssh");
+        ssh.args(self.options()).args(["-O", "exit", "pi@127.0.0.1"]).output()
+    }
+
+    pub fn unplug(&self, board: &Board) {
+        self.command(&json!({ "execute": "device_del", "arguments": { "id": board.name } }));
+    }
+
+    pub fn plug_in(&self, board: &Board) {
+        let mut fields: serde_json::Map<String, Value> = board
+            .device()
+            .split(',')
+            .filter_map(|field| field.split_once('='))
+            .map(|(key, value)| (key.to_owned(), if value == "on" { json!(true) } else { json!(value) }))
+            .collect();
+        fields.insert("driver".into(), json!("usb-serial"));
+        self.command(&json!({ "execute": "device_add", "arguments": fields }));
+    }
+
+    fn command(&self, command: &Value) {
+        let mut socket = UnixStream::connect(self.dir.join("qmp.sock")).expect("QEMU's socket");
+        let mut lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
+        for command in [&json!({ "execute": "qmp_capabilities" }), command] {
+            writeln!(socket, "{command}").expect("QEMU listens");
+            let answers =
+                lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"));
+            let answer = answers.into_iter().find(|answer| answer.get("return").or(answer.get("error")).is_some());
+            assert!(answer.as_ref().is_some_and(|answer| answer.get("return").is_some()), "{command}: {answer:?}");
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.hang_up();
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+fn power_on(dir: &Path, boards: &[Board], ssh_port: u16) -> Child {
+    let path = |name: &str| dir.join(name).display().to_string();
+    let console = fs::File::create(dir.join("console.log")).expect("a log");
+    let mut qemu = Command::new("qemu-system-aarch64");
+    qemu.args(["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-nographic", "-nodefaults"])
+        .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet"])
+        .args(["-kernel", &path("kernel"), "-initrd", &path("initrd")])
+        .args(["-drive", &format!("file={},format=raw,if=virtio", path("used.ext4"))])
+        .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22")])
+        .args(["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "qemu-xhci"])
+        .args(["-qmp", &format!("unix:{},server=on,wait=off", path("qmp.sock"))]);
+    for board in boards {
+        let wire = format!("socket,id=wire-{},path={},server=on,wait=off", board.name, board.socket.display());
+        qemu.args(["-chardev", &wire, "-device", &board.device()]);
+    }
+    qemu.stdin(Stdio::null()).stdout(console.try_clone().expect("a log")).stderr(console).spawn().expect("QEMU")
+}
