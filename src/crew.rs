@@ -65,6 +65,9 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
         while !leaving.is_empty() {
             let (id, output) = self.tasks.join_next_with_id().await.expect("each of them has its task")?;
             let Some(place) = leaving.iter().position(|member| member.id == id) else {
+                if self.shutdown.is_cancelled() {
+                    continue;
+                }
                 return Err(self.ended_by_itself());
             };
             ended.push((leaving.swap_remove(place).hold, output));

@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::fs::{self, File};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -140,6 +141,8 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("blocking")
+        // Longer than from one look at the machine to the next.
+        .thread_keep_alive(Duration::from_mins(1))
         .build()
         .context("cannot start")?;
     let result = runtime.block_on(async {
@@ -167,17 +170,19 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
 
 /// Reads the configuration again at each SIGHUP, for whoever goes on with it.
 ///
-/// A terminal that is closed sends the same signal: then everything ends, as its user would expect.
+/// A terminal that is closed sends the same signal: then everything ends, as its user would expect, who has not said `nohup`.
 fn reloads<T: Send + 'static>(
     read: impl Fn() -> T + Send + 'static,
     shutdown: &CancellationToken,
 ) -> Result<mpsc::Receiver<T>> {
+    // Before the signal is taken, when nobody ignores it any more.
+    let at_terminal = has_terminal() && !ignores_hangups();
     let mut hangups = signal(SignalKind::hangup())?;
     let (reloads, taken) = mpsc::channel(1);
-    let (shutdown, at_terminal) = (shutdown.clone(), std::io::stderr().is_terminal());
+    let shutdown = shutdown.clone();
     tokio::spawn(async move {
         while let Some(Some(())) = shutdown.run_until_cancelled(hangups.recv()).await {
-            if at_terminal && !std::io::stderr().is_terminal() {
+            if at_terminal && !has_terminal() {
                 shutdown.cancel();
             } else if reloads.send(read()).await.is_err() {
                 break;
@@ -185,6 +190,18 @@ fn reloads<T: Send + 'static>(
         }
     });
     Ok(taken)
+}
+
+/// Wherever input and output go.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// As proc(5) has it: a bit for each signal, from 1 on.
+fn ignores_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).is_some_and(|bits| bits & 1 == 1)
 }
 
 /// Lines for a person, or for journald, which has its own clock.

@@ -12,7 +12,7 @@ use crate::wire::Settings;
 pub struct Demand {
     /// How it is set.
     pub settings: Settings,
-    /// The links that take its frames now, by their place in the configuration.
+    /// The links that take its frames now, by their numbers.
     takers: BTreeSet<usize>,
     /// The links that want just one.
     snapshots: BTreeSet<usize>,

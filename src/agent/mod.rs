@@ -193,7 +193,7 @@ impl Agent {
                     match read {
                         Err(error) => error!("the new configuration is not taken, all goes on as before: {error}"),
                         Ok(config) if self.begins_anew_with(&config) => {
-                            info!("the new configuration has another name or spool: all begins anew");
+                            info!("the new configuration has another name, or needs another spool: all begins anew");
                             return Ok(Some(config));
                         }
                         Ok(config) => self.reload(config).await?,
@@ -271,7 +271,7 @@ impl Agent {
 
 /// There is a spool to be kept: links of some patterns and formats have nobody who could acknowledge anything.
 fn keeps(config: &config::Agent) -> bool {
-    config.links.iter().any(Outlet::is_acknowledged)
+    config.spool.is_some() && config.links.iter().any(Outlet::is_acknowledged)
 }
 
 fn no_parts(agent: &Name, boot: &Name) -> Status {

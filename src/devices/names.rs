@@ -11,6 +11,8 @@ pub(super) struct Names {
     pub(super) node: PathBuf,
     by_id: Vec<PathBuf>,
     by_path: Vec<PathBuf>,
+    /// As short as watchpost's own rule for udev makes them (config/udev), for devices on USB.
+    by_socket: Vec<PathBuf>,
     /// The Pi's own links, right below `/dev`.
     aliases: Vec<PathBuf>,
     /// Devices with the same have the same by-id name.
@@ -23,21 +25,22 @@ impl Names {
     pub(super) fn of(roots: &Roots, kind: &str, node: &str, identity: Option<String>) -> Names {
         let links = |names| links(&roots.dev.join(kind).join(names), node);
         let (by_id, by_path) = (links("by-id"), links("by-path"));
+        let by_socket = self::links(&roots.dev.join("watchpost"), node);
         let aliases = ALIASES.iter().map(|alias| roots.dev.join(alias)).filter(|link| leads_to(link, node)).collect();
-        Names { node: roots.dev.join(node), by_id, by_path, aliases, identity, by_id_is_shared: false }
+        Names { node: roots.dev.join(node), by_id, by_path, by_socket, aliases, identity, by_id_is_shared: false }
     }
 
-    /// Those to be relied on, the best first: by-id follows the device to another socket, by-path stays with the socket,
-    /// and the node is whatever was free. Leaves out a by-id link that leads to one of several, the last that came.
+    /// Those to be relied on, the best first: by-id follows the device to another socket, others stay with the socket, and the
+    /// node is whatever was free. Leaves out a by-id link that leads to one of several, the last that came.
     pub(super) fn best_first(&self) -> Vec<&Path> {
         let by_id = if self.by_id_is_shared { &[] } else { &*self.by_id };
-        let all = by_id.iter().chain(&self.aliases).chain(&self.by_path).chain([&self.node]);
+        let all = by_id.iter().chain(&self.aliases).chain(&self.by_socket).chain(&self.by_path).chain([&self.node]);
         all.map(PathBuf::as_path).collect()
     }
 
     /// Whether `path` leads to this device.
     pub(super) fn include(&self, path: &Path) -> bool {
-        let mut links = self.by_id.iter().chain(&self.by_path);
+        let mut links = self.by_id.iter().chain(&self.by_path).chain(&self.by_socket);
         path == self.node || links.any(|link| link == path) || path.canonicalize().is_ok_and(|path| path == self.node)
     }
 }
@@ -98,7 +101,9 @@ fn warn_of_group(what: &str, group: &[&Names]) -> Warning {
     };
     let link = group.iter().find_map(|names| names.by_id.first()?.file_name());
     let name = link.map_or("a by-id name".to_owned(), |link| format!("the name {}", link.to_string_lossy()));
-    let advice = if group.iter().all(|names| !names.by_path.is_empty()) {
+    let advice = if group.iter().all(|names| !names.by_socket.is_empty()) {
+        "use the names below /dev/watchpost, which stay with the sockets"
+    } else if group.iter().all(|names| !names.by_path.is_empty()) {
         "use the by-path names, which stay with the sockets"
     } else {
         "without by-path names from udev nothing tells them apart for good"

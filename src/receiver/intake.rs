@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::commands::Desk;
 use super::complaint::Complaint;
 use super::counts::LinkCounts;
-use super::history::{Ack, Feed};
+use super::history::{Ack, Feed, Unkept};
 use super::recorder;
 use super::replies::Replies;
 use super::wall::Wall;
@@ -82,7 +82,7 @@ impl Intake {
                         came.others.log(&Named(&link), &others(link.next_peer()));
                     }
                 }
-                ack = next_ack(&mut self.history) => self.acknowledge(&mut link, ack, &mut came)?,
+                ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
                 Some(order) = self.desk.next() => Replies::pass_on(&mut link, order)?,
                 parts = link.receive() => if let Some(parts) = parts? {
                     self.take(&mut link, &parts, &mut came)?;
@@ -119,7 +119,7 @@ impl Intake {
                     }
                     Err(_) => break,
                 },
-                ack = next_ack(&mut self.history) => self.acknowledge(link, ack, came)?,
+                ack = next_ack(&mut self.history) => Replies::acknowledge(link, ack)?,
             }
         }
         let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
@@ -129,15 +129,20 @@ impl Intake {
         Ok(())
     }
 
-    fn acknowledge(&mut self, link: &mut Link, ack: Option<Ack>, came: &mut Came) -> Result<()> {
-        if let Some(ack) = ack {
-            return Replies::acknowledge(link, ack);
+    /// Hands readings to the history.
+    fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, came: &mut Came) {
+        let (Some(history), Message::Readings(readings)) = (&self.history, message) else { return };
+        match history.offer(readings, came.replies.speaks().then_some(peer)) {
+            Ok(()) => {}
+            Err(Unkept::NoRoom) => {
+                came.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
+            }
+            // It should not have: agents are no longer told that anybody keeps what they send.
+            Err(Unkept::Ended) => {
+                self.history = None;
+                came.replies.keep_no_more();
+            }
         }
-        // The history has ended, though it should not have: there is nothing to be heard of it any more, and agents are not
-        // told that anybody keeps what they send.
-        self.history = None;
-        came.replies.keep_no_more();
-        Ok(())
     }
 
     fn take(&mut self, link: &mut Link, parts: &[Bytes], came: &mut Came) -> Result<()> {
@@ -158,11 +163,7 @@ impl Intake {
                         came.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
                     }
                 }
-                if let (Some(history), Message::Readings(readings)) = (&self.history, &message)
-                    && !history.offer(readings, came.replies.speaks().then_some(&peer))
-                {
-                    came.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
-                }
+                self.keep(link, &peer, &message, came);
                 came.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
@@ -240,9 +241,13 @@ impl Display for Named<'_> {
 }
 
 /// What is kept, when there is news of it.
-async fn next_ack(history: &mut Option<Feed>) -> Option<Ack> {
+async fn next_ack(history: &mut Option<Feed>) -> Ack {
     match history {
-        Some(history) => history.acks.recv().await,
+        // It has its own end of it, too, so that there always is a next one.
+        Some(history) => match history.acks.recv().await {
+            Some(ack) => ack,
+            None => pending().await,
+        },
         None => pending().await,
     }
 }

@@ -127,7 +127,7 @@ impl Receiver {
     /// # Errors
     /// When a socket fails, or files cannot be written.
     pub async fn run(self, also: Also, reloads: Reloads, shutdown: CancellationToken) -> Result<Tally> {
-        let mut said = Said { reloads, manager: Manager::of_environment(), shutdown: &shutdown };
+        let mut said = Said { reloads, manager: Manager::of_environment(), shutdown: &shutdown, refused: false };
         let mut came = Tally::default();
         let mut receiver = self;
         loop {
@@ -139,6 +139,7 @@ impl Receiver {
                 End::Anew(config) => match Receiver::open(*config).await {
                     Ok(receiver) => receiver,
                     Err(error) => {
+                        said.refused = true;
                         error!("the new configuration cannot be used, and the one before is: {error:#}");
                         Receiver::open(before).await?
                     }
@@ -196,7 +197,7 @@ impl Receiver {
         tokio::join!(
             async {
                 if let Ok(history) = history {
-                    history.end().await;
+                    history.end(said.patience_with_disks(&end)).await;
                 }
             },
             async {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Error, Result};
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Reloads;
+use super::history::WRITTEN;
 use super::links::Links;
 use super::summary::summary;
 use super::web::Site;
@@ -18,11 +19,26 @@ use crate::service::Manager;
 /// How often the service manager hears how it goes.
 const OFTEN: Duration = Duration::from_secs(1);
 
+/// A disk that takes longer hangs.
+const CLOSED: Duration = Duration::from_secs(30);
+
 /// What is said to the receiver while it runs, and by it to the service manager.
 pub(super) struct Said<'a> {
     pub(super) reloads: Reloads,
     pub(super) manager: Manager,
     pub(super) shutdown: &'a CancellationToken,
+    /// The last configuration was not taken.
+    pub(super) refused: bool,
+}
+
+impl Said<'_> {
+    /// How long the end waits for a disk. Before all begins anew its file has to be closed, or nobody else could have it.
+    pub(super) async fn patience_with_disks(&self, end: &End) {
+        if matches!(end, End::Anew(_)) {
+            let _ = self.shutdown.run_until_cancelled(sleep(CLOSED)).await;
+        }
+        sleep(WRITTEN).await;
+    }
 }
 
 /// Why it has ended.
@@ -43,7 +59,6 @@ pub(super) async fn watch_over(
     followers: &mut JoinSet<Result<()>>,
     said: &mut Said<'_>,
 ) -> End {
-    let mut refused = false;
     let mut often = interval(OFTEN);
     loop {
         tokio::select! {
@@ -61,7 +76,7 @@ pub(super) async fn watch_over(
             (output, error) = links.crew.ended() => return End::Failed(output.and_then(Result::err).unwrap_or(error)),
             Some(read) = said.reloads.recv() => {
                 said.manager.reloading();
-                refused = read.is_err();
+                said.refused = read.is_err();
                 match read {
                     Err(error) => error!("the new configuration is not taken, all goes on as before: {error}"),
                     Ok(new) if !new.is_but_for_links(&config) => {
@@ -77,7 +92,7 @@ pub(super) async fn watch_over(
             _ = often.tick() => {}
         }
         said.manager.ready();
-        said.manager.status(summary(site, page, refused));
+        said.manager.status(summary(site, page, said.refused));
         said.manager.alive(links.lives());
     }
 }

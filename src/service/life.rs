@@ -61,9 +61,8 @@ impl Life {
                 self.hear();
                 false
             }
-            Some(_) => true,
-            // It has just ended, and whoever waits for it knows.
-            None => false,
+            // What ended without a word has failed.
+            Some(_) | None => true,
         }
     }
 

@@ -168,6 +168,7 @@ impl Machine {
     /// A link below /dev to a node, as udev makes it.
     fn link(&self, link: &str, node: &str) {
         let up = "../".repeat(Path::new(link).components().count() - 1);
+        fs::create_dir_all(self.dev().join(link).parent().expect("a directory")).expect("a temporary directory");
         symlink(format!("{up}{node}"), self.dev().join(link)).expect("a link");
     }
 
@@ -279,6 +280,13 @@ fn ports_that_share_a_name_are_warned_about() {
     let warning = ambiguous("serial/by-id/usb-1a86_USB_Serial-if00-port0").expect("a warning");
     assert_eq!(warning.remedy, "use the by-path names, which stay with the sockets");
     assert_eq!(ambiguous("serial/by-path/1-1.4"), None);
+    for (node, socket) in [("ttyUSB0", "1-1.2"), ("ttyUSB1", "1-1.3"), ("ttyUSB2", "1-1.4")] {
+        machine.link(&format!("watchpost/board-{socket}"), node);
+    }
+    let said = machine.described();
+    let names = "port   = \"/dev/watchpost/board-1-1.4\"\n    also     /dev/serial/by-path/1-1.4\n";
+    assert!(said.contains(names), "the package's rule for udev makes them shorter: {said}");
+    assert!(said.contains("use the names below /dev/watchpost, which stay with the sockets"), "{said}");
 }
 
 #[test]

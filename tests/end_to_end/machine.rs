@@ -180,8 +180,9 @@ async fn an_agent_that_says_nothing_of_its_machine_is_shown_without() {
     let status = json!({
         "type": "status", "v": 1, "agent": "shed", "boot": "b1", "cameras": [], "ports": [], "links": [], "readings": [reading]
     });
-    agent.socket.send_multipart(["status/shed", &status.to_string()], 0).expect("the receiver takes it");
     let browser = Browser::open(&bench, &receiver.page).await;
+    // Not before: the agent would be silent when a slow browser is there.
+    agent.socket.send_multipart(["status/shed", &status.to_string()], 0).expect("the receiver takes it");
     browser.reads("#health[data-tone=good]", &["Everything is live"]).await;
     let line = "return document.querySelector('.agent-machine').childElementCount";
     assert_eq!(browser.run(line, &[]).await, 0);

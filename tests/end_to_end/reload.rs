@@ -1,4 +1,4 @@
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -49,6 +49,10 @@ fn a_camera_joins_and_leaves_while_another_loses_no_frame() {
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &config(&[YARD, DOOR], &[&pair(&peer)]));
     unbroken(&peer, "door", "a frame of the camera that is new", is_frame_of("yard"));
+    let status = peer.hears("both of them up", |message| {
+        message["cameras"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|camera| camera["up"] == true))
+    });
+    assert_eq!(status["cameras"][1]["counts"]["opened"], 1, "{status}");
     unbroken(&peer, "door", "a status with both", |message| names(&message["cameras"]) == ["yard", "door"]);
     bench.reload(&agent, &config(&[DOOR], &[&pair(&peer)]));
     unbroken(&peer, "door", "a status without it", |message| names(&message["cameras"]) == ["door"]);
@@ -211,15 +215,15 @@ fn a_terminal_that_is_closed_ends_the_agent() {
     let screen = std::fs::File::options().read(true).write(true).open(path).expect("a terminal");
     let file = bench.path("agent.toml");
     std::fs::write(&file, config(&[DOOR], &[&pair(&peer)])).expect("a temporary file");
-    let mut command: Command = bench.watchpost("run");
-    let child = command.arg("--config").arg(&file).stdin(Stdio::null()).stderr(screen).spawn().expect("it starts");
-    let mut agent = Program::of(child);
+    // As at a prompt, with what it says going elsewhere.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", env!("CARGO_BIN_EXE_watchpost"), "run", "--config"]).arg(&file).stdin(screen);
+    let mut agent = Program::start_at(&mut command);
     drop(command);
     peer.hears("a frame", is_frame_of("door"));
     std::fs::write(&file, config(&[DOOR, YARD], &[&pair(&peer)])).expect("a temporary file");
     agent.signal(Signal::SIGHUP);
     peer.hears("a frame, as long as the terminal is there", is_frame_of("yard"));
     drop(terminal);
-    agent.signal(Signal::SIGHUP);
     assert!(agent.wait().success(), "it ends as by Ctrl-C");
 }

@@ -1,9 +1,8 @@
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Bench, Manager, Program, Receiver, eventually, free_port, http};
+use crate::harness::{Bench, GIVEN_UP, Held, Manager, Program, Receiver, WATCHDOG, eventually, free_port, http};
 
 fn bound(port: u16, more: &str) -> String {
     format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"\n{more}")
@@ -60,7 +59,7 @@ fn a_link_joins_and_leaves_while_another_loses_no_frame() {
 }
 
 #[test]
-fn a_file_that_is_wrong_changes_nothing_and_one_that_cannot_be_used_neither() {
+fn a_file_that_is_wrong_changes_nothing_and_with_one_that_cannot_be_used_all_goes_on_as_before() {
     let (bench, port, taken) = (Bench::new(), free_port(), std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
     let good = bound(port, "[web]\nlisten = \"127.0.0.1:0\"\n");
     let receiver = bench.receiver_of(&good);
@@ -94,7 +93,7 @@ fn with_another_page_all_begins_anew_and_the_history_goes_on() {
 fn the_manager_is_told_how_it_goes_and_that_it_lives() {
     let (bench, port) = (Bench::new(), free_port());
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-    let manager = Manager::of(&bench, &mut command, Some(Duration::from_secs(4)));
+    let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let config = bound(port, "[web]\nlisten = \"127.0.0.1:0\"\n");
     let mut receiver = bench.receiver_by(command, &config);
     manager.hears("READY=1");
@@ -102,9 +101,15 @@ fn the_manager_is_told_how_it_goes_and_that_it_lives() {
     let agent = agent(&bench, "shed", port);
     manager.hears(&format!("STATUS=1 agents heard; the page is at http://{}/", receiver.page));
     bench.reload_receiver(&receiver, "nonsense");
+    manager.hears("RELOADING=1");
+    manager.hears("READY=1");
     manager.hears("the last configuration was not taken, see the log");
     drop(agent);
     manager.hears("STATUS=0 agents heard, 1 silent");
+    let held = Held::of(&receiver.program, "history");
+    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    drop(held);
     manager.hears("WATCHDOG=1");
     let (status, _) = receiver.program.terminate();
     assert!(status.success(), "{status}");

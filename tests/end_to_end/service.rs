@@ -1,18 +1,6 @@
-use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
-
-use crate::harness::{Bench, Board, Manager, Peer, Program, eventually};
-
-/// As a unit's `WatchdogSec=`.
-const WATCHDOG: Duration = Duration::from_secs(4);
-
-/// A thread is given up after four beats, of which there is one in five seconds, and a wait for the next.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+use crate::harness::{Bench, Board, GIVEN_UP, Held, Manager, Peer, WATCHDOG};
 
 fn watchpost() -> Command {
     Command::new(env!("CARGO_BIN_EXE_watchpost"))
@@ -60,31 +48,6 @@ fn what_has_not_begun_is_told_before_ready_and_a_link_without_anybody_holds_noth
     let _agent = bench.agent_of(command, config);
     let said = manager.hears("READY=1").join(" ");
     assert!(said.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{said}");
-}
-
-/// Holds up a thread of a program, by its name, while this is there.
-struct Held(Pid);
-
-impl Held {
-    fn of(program: &Program, name: &str) -> Held {
-        let tasks = format!("/proc/{}/task", program.id());
-        let thread = eventually(&format!("a thread {name}"), || {
-            let mut tasks = fs::read_dir(&tasks).expect("it runs").map(|task| task.expect("a thread").path());
-            tasks.find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name))
-        });
-        let thread = thread.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a number");
-        let thread = Pid::from_raw(thread);
-        ptrace::seize(thread, ptrace::Options::empty()).expect("a thread of a child's");
-        ptrace::interrupt(thread).expect("it is ours");
-        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stands");
-        Held(thread)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        ptrace::detach(self.0, None).expect("it stands");
-    }
 }
 
 #[test]

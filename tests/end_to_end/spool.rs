@@ -1,5 +1,16 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use watchpost::agent::health::{Kind, Part};
+use watchpost::agent::spool::Spool;
+use watchpost::clock::Stamp;
+use watchpost::config;
+use watchpost::name::Name;
+use watchpost::quantity::Quantity;
+use watchpost::reading::State;
 
 use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
 use crate::harness::{Bench, Board, eventually, free_port};
@@ -273,4 +284,33 @@ fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
     waits_for(&bench, 1);
     board.say("n-3");
     waits_for(&bench, 2);
+}
+
+/// The disk is told of links twice a second, and what it does not know of is not for that given up.
+#[test]
+fn a_link_that_leaves_before_the_disk_has_heard_of_it_is_kept_for() {
+    let bench = Bench::new();
+    let config = config::Spool { path: bench.path("spool.sqlite"), max_size: config::Bytes(256_000_000), keep: None };
+    let (state, boot) = (Arc::<State>::default(), Name::nearest("b1"));
+    let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::default());
+    let mut spool = Spool::new(&boot, &state, health.clone());
+    let stays = spool.keep_for("tcp://stays");
+    let (feed, _) = state.follow();
+    spool.begin(&config).expect("a thread");
+    eventually("an open file", || health.status().up.then_some(()));
+    spool.keep_for("tcp://leaves").leave();
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let quantity = Arc::new(Quantity { name: "t".into(), unit: "".into(), listed: true });
+    state.record(&Name::nearest("air"), Duration::from_secs(10), Stamp::now(), &mut vec![(quantity, 21.5)]);
+    let end = CancellationToken::new();
+    end.cancel();
+    runtime.block_on(spool.follow(feed, end));
+    assert_eq!(stays.ack(&boot, 1, 1), Some((1, 1)));
+    eventually("a row for the one that has left", || (health.status().counts["readings on disk"] == 1).then_some(()));
+    let back = spool.keep_for("tcp://leaves");
+    back.live_from(2);
+    let page = runtime.block_on(back.ask()).expect("the spool runs");
+    assert_eq!(page.numbers(), Some((1, 1)));
+    runtime.block_on(spool.end());
 }

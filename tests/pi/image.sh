@@ -16,6 +16,7 @@ mmdebstrap --quiet --variant=extract --arch=arm64 --include='?essential' --inclu
     --extract-hook="\"$here/../../cross/database.sh\" \"\$1\" ''" \
     --extract-hook="\"$here/furnish.sh\" \"\$1\" \"$dir/key.pub\"" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-    bookworm "$dir/root.tar" "deb http://deb.debian.org/debian bookworm main"
+    --setup-hook='sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"' \
+    bookworm "$dir/root.tar"
 # Files belong to whom they belong to, and nobody has to be root for it.
 fakeroot "$here/disk.sh" "$dir"

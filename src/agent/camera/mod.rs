@@ -203,10 +203,11 @@ impl Camera {
         };
         if !is_over {
             *hung = Some(thread);
-        } else if thread.join().is_err() {
-            return End::Failed(anyhow!("its thread panicked"));
+            return end;
         }
-        end
+        let ended = thread.join();
+        self.life.end();
+        if ended.is_err() { End::Failed(anyhow!("its thread panicked")) } else { end }
     }
 
     fn is_missing(&self) -> bool {

@@ -147,7 +147,10 @@ impl Papers {
                 self.open_ledger(link.clone());
             }
         }
-        self.are_on_disk(known);
+        // It may be another file than before, from which nobody was given up.
+        for ledger in self.ledgers.values_mut() {
+            ledger.is_on_disk = known.contains(&ledger.link);
+        }
         for (link, start, first, last) in acked {
             let ledger = self.ledgers.values_mut().find(|ledger| ledger.link == *link);
             if let (Some(ledger), Some(start)) = (ledger, starts.get(start)) {

@@ -105,8 +105,10 @@ impl Spool {
             written: BTreeMap::new(),
         };
         let (end, ended) = oneshot::channel();
+        let life = self.life.clone();
         let run = move || {
             keeper.run();
+            life.end();
             drop(end);
         };
         let handle = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;

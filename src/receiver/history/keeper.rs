@@ -1,19 +1,19 @@
 //! The history's thread: gathers what comes, writes it in groups, and bears with disks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::Came;
 use super::book::Book;
 use super::expiry::Expiry;
 use super::state::State;
-use super::{Acks, Came};
 use crate::config::Period;
 use crate::receiver::complaint::Complaint;
 use crate::service::{BEAT, Life};
@@ -32,7 +32,6 @@ pub(super) struct Keeper {
     came: Receiver<Came>,
     /// Where what the group takes is given back.
     room: Arc<AtomicUsize>,
-    acks: Acks,
     book: Option<Book>,
     group: Vec<Came>,
     /// When the group is written.
@@ -47,9 +46,10 @@ pub(super) struct Keeper {
 }
 
 impl Drop for Keeper {
-    /// Links hear that there is nothing more to be heard.
     fn drop(&mut self) {
-        *self.acks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if std::thread::panicking() {
+            self.state.fails("its thread has failed".to_owned());
+        }
     }
 }
 
@@ -59,14 +59,13 @@ impl Keeper {
         keep: Period,
         came: Receiver<Came>,
         room: Arc<AtomicUsize>,
-        acks: Acks,
         state: Arc<State>,
         life: Life,
     ) -> Keeper {
         let (failures, refusals) = (Complaint::default(), Complaint::default());
         let (book, group, due, failing) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Keeper { path, came, room, acks, book, group, due, failing, failures, refusals, expiry, state, life }
+        Keeper { path, came, room, book, group, due, failing, failures, refusals, expiry, state, life }
     }
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
@@ -174,13 +173,11 @@ impl Keeper {
         let Some(book) = &mut self.book else { return Ok(()) };
         while !self.group.is_empty() {
             let written = book.keep(&self.group)?;
-            if let Some(links) = &mut *self.acks.lock().unwrap_or_else(PoisonError::into_inner) {
-                for ack in written.acks {
-                    // What does not fit is acknowledged when the agent sends it again.
-                    if let Some(Err(TrySendError::Closed(gone))) = links.get(&ack.link).map(|link| link.try_send(ack)) {
-                        links.remove(&gone.link);
-                    }
-                }
+            let peers = self.group[..written.messages].iter().filter_map(|came| came.from.as_ref());
+            let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.told)).collect();
+            for ack in written.acks {
+                // What does not fit is acknowledged when the agent sends it again.
+                let _ = links.get(&ack.link).map(|link| link.try_send(ack));
             }
             let size = self.group.drain(..written.messages).map(|came| came.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);

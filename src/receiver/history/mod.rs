@@ -17,11 +17,10 @@ mod known;
 mod reader;
 mod state;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -58,21 +57,17 @@ const OPENED: Duration = Duration::from_secs(5);
 
 /// At the end, so long is waited for a disk that is slow: the receiver ends within two seconds, of which links have one. What
 /// is not written then was not acknowledged.
-const WRITTEN: Duration = Duration::from_millis(700);
+pub(super) const WRITTEN: Duration = Duration::from_millis(700);
 
 /// A history, and the thread that writes it.
 pub struct History {
     came: SyncSender<Came>,
     room: Arc<AtomicUsize>,
-    acks: Acks,
     links: AtomicUsize,
     reader: Reader,
     life: Life,
     thread: JoinHandle<()>,
 }
-
-/// Where each link hears what is there, by its number; with none, the history has ended.
-type Acks = Arc<Mutex<Option<BTreeMap<usize, mpsc::Sender<Ack>>>>>;
 
 /// What one link gives to the history, and hears from it.
 pub struct Feed {
@@ -80,8 +75,19 @@ pub struct Feed {
     came: SyncSender<Came>,
     /// Bytes for which there still is [`ROOM`].
     room: Arc<AtomicUsize>,
-    /// What is there now, for this link's agents; it ends with the history.
+    /// What is there now, for this link's agents.
     pub acks: mpsc::Receiver<Ack>,
+    /// Where that is said.
+    told: mpsc::Sender<Ack>,
+}
+
+/// Why readings are not kept.
+#[derive(Debug)]
+pub enum Unkept {
+    /// They come faster than they are written.
+    NoRoom,
+    /// The history has ended.
+    Ended,
 }
 
 /// Readings as they came.
@@ -97,6 +103,8 @@ struct Came {
 
 struct Peer {
     link: usize,
+    /// Its link's [`Feed`] hears it.
+    told: mpsc::Sender<Ack>,
     name: Bytes,
 }
 
@@ -109,20 +117,23 @@ impl History {
     pub async fn open(path: PathBuf, keep: Period) -> Result<History, Trouble> {
         let (came, taken) = sync_channel(MESSAGES);
         let room = Arc::new(AtomicUsize::new(ROOM));
-        let acks: Acks = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let life = Life::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(State::default());
-        let (shared, told_to) = (Arc::clone(&room), Arc::clone(&acks));
-        let keeper = Keeper::new(path.clone(), keep, taken, shared, told_to, Arc::clone(&state), life.clone());
-        let thread = Builder::new().name("history".to_owned()).spawn(move || keeper.run(told))?;
+        let keeper = Keeper::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), life.clone());
+        let ending = life.clone();
+        let run = move || {
+            keeper.run(told);
+            ending.end();
+        };
+        let thread = Builder::new().name("history".to_owned()).spawn(run)?;
         match timeout(OPENED, opened).await {
             Ok(Ok(Err(trouble))) => return Err(trouble),
             Ok(_) => {}
             Err(_) => info!("history: {} is large and still being looked at", path.display()),
         }
         let (links, reader) = (AtomicUsize::new(0), Reader::new(path, state));
-        Ok(History { came, room, acks, links, reader, life, thread })
+        Ok(History { came, room, links, reader, life, thread })
     }
 
     /// For whoever wants to know what is in it.
@@ -134,12 +145,9 @@ impl History {
     /// What one more link needs.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        let (sender, acks) = mpsc::channel(ACKS);
+        let (told, acks) = mpsc::channel(ACKS);
         let link = self.links.fetch_add(1, Ordering::Relaxed);
-        if let Some(links) = &mut *self.acks.lock().unwrap_or_else(PoisonError::into_inner) {
-            links.insert(link, sender);
-        }
-        Feed { link, came: self.came.clone(), room: Arc::clone(&self.room), acks }
+        Feed { link, came: self.came.clone(), room: Arc::clone(&self.room), acks, told }
     }
 
     /// Its thread's.
@@ -148,35 +156,42 @@ impl History {
         &self.life
     }
 
-    /// Waits until all is written of links that have ended.
-    pub async fn end(self) {
+    /// Waits until all is written of links that have ended, and the file is closed, but not for longer than `limit`.
+    pub async fn end(self, limit: impl Future<Output = ()>) {
         drop(self.came);
-        match timeout(WRITTEN, spawn_blocking(|| self.thread.join())).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(_) => warn!("history: its thread failed"),
-            Err(_) => warn!("history: left behind, the disk takes too long"),
+        tokio::select! {
+            ended = spawn_blocking(|| self.thread.join()) => {
+                if !matches!(ended, Ok(Ok(()))) {
+                    warn!("history: its thread failed");
+                }
+            }
+            () = limit => warn!("history: left behind, the disk takes too long"),
         }
     }
 }
 
 impl Feed {
-    /// Hands readings over, to be acknowledged to `peer` if that one listens. False: there is no room, and they are not kept.
-    #[must_use]
-    pub fn offer(&self, readings: &Readings, peer: Option<&Bytes>) -> bool {
+    /// Hands readings over, to be acknowledged to `peer` if that one listens.
+    ///
+    /// # Errors
+    /// When they are not kept.
+    pub fn offer(&self, readings: &Readings, peer: Option<&Bytes>) -> Result<(), Unkept> {
         let size = size(readings);
         if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size)).is_err() {
-            return false;
+            return Err(Unkept::NoRoom);
         }
-        let from = peer.map(|name| Peer { link: self.link, name: name.clone() });
+        let from = peer.map(|name| Peer { link: self.link, told: self.told.clone(), name: name.clone() });
         let came = Came { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
-        let taken = self.came.try_send(came).is_ok();
-        if !taken {
+        self.came.try_send(came).map_err(|refused| {
             self.room.fetch_add(size, Ordering::Relaxed);
-        }
-        taken
+            match refused {
+                TrySendError::Full(_) => Unkept::NoRoom,
+                TrySendError::Disconnected(_) => Unkept::Ended,
+            }
+        })
     }
 
-    /// No more comes from this link; what is there is still told.
+    /// No more comes from this link; what is still to be written is told, and then there is an end.
     #[must_use]
     pub fn finish(self) -> mpsc::Receiver<Ack> {
         self.acks

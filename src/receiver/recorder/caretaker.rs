@@ -130,6 +130,7 @@ impl Caretaker {
             }
         }
         self.finish(false);
+        life.end();
     }
 
     fn finish(&mut self, sync: bool) {

@@ -104,6 +104,7 @@ impl Keeper {
         for name in names {
             self.close(&name);
         }
+        life.end();
     }
 
     /// Makes sure that no other receiver has the directory, whose unfinished files are not to be finished.

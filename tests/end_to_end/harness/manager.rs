@@ -1,10 +1,21 @@
 //! A service manager, as systemd is one to the services that tell it how they are (`sd_notify(3)`).
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Bench, PATIENCE};
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use super::{Bench, PATIENCE, Program, eventually};
+
+/// As a unit's `WatchdogSec=`.
+pub const WATCHDOG: Duration = Duration::from_secs(4);
+
+/// A thread is given up after four beats, of which there is one in five seconds, and a wait for the next.
+pub const GIVEN_UP: Duration = Duration::from_secs(30);
 
 pub struct Manager(UnixDatagram);
 
@@ -52,5 +63,30 @@ impl Manager {
             }
         }
         fed - start
+    }
+}
+
+/// Holds up a thread of a program, by its name, while this is there.
+pub struct Held(Pid);
+
+impl Held {
+    pub fn of(program: &Program, name: &str) -> Held {
+        let tasks = format!("/proc/{}/task", program.id());
+        let thread = eventually(&format!("a thread {name}"), || {
+            let mut tasks = fs::read_dir(&tasks).expect("it runs").map(|task| task.expect("a thread").path());
+            tasks.find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name))
+        });
+        let thread = thread.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a number");
+        let thread = Pid::from_raw(thread);
+        ptrace::seize(thread, ptrace::Options::empty()).expect("a thread of a child's");
+        ptrace::interrupt(thread).expect("it is ours");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stands");
+        Held(thread)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        ptrace::detach(self.0, None).expect("it stands");
     }
 }

@@ -33,7 +33,7 @@ pub use film::FILM;
 pub use film::film;
 pub use kept::kept;
 pub use keys::Shows;
-pub use manager::Manager;
+pub use manager::{GIVEN_UP, Held, Manager, WATCHDOG};
 pub use pi::Pi;
 pub use program::{Program, peer};
 pub use sender::Sender;

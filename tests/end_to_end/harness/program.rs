@@ -23,16 +23,16 @@ type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Program {
     pub fn start(command: &mut Command) -> Program {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program::start_at(command.stdin(Stdio::null()))
+    }
+
+    /// With the input that the command has.
+    pub fn start_at(command: &mut Command) -> Program {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let out = collect(child.stdout.take().expect("piped"));
         let log = collect(child.stderr.take().expect("piped"));
         Program { child, out, log }
-    }
-
-    /// One whose output goes elsewhere.
-    pub fn of(child: Child) -> Program {
-        Program { child, out: Lines::default(), log: Lines::default() }
     }
 
     /// Its process.
@@ -94,8 +94,11 @@ impl Program {
         fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
     }
 
+    /// How many threads it has, without those that wait for files, of whom there are some more or fewer now and then.
     pub fn threads(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs").count()
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.trim_end() != "blocking").count()
     }
 
     /// The processes that it has started and not yet waited for.
