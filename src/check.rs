@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Error;
 use nix::unistd::{AccessFlags, access};
@@ -216,8 +216,11 @@ fn end(end: &End) -> String {
     }
 }
 
-/// Whom a link's keys let in, if it lets in anyone; or all that is wrong with them.
-fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
+/// Whom a link's keys let in, if it lets in anyone.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
     let own = KeyPair::read(curve.secret_key_file());
     let others = match (curve, &own) {
         (Curve::Server { allowed_keys_dir, .. }, _) => Allowed::open(allowed_keys_dir).map(|allowed| {
@@ -241,16 +244,25 @@ fn is_in(file: &Path, dir: &Path) -> bool {
 
 /// Whether a file can be kept at this path, or files in it if it is a directory's: what is not there of it will be made.
 fn directory(path: &Path, is_directory: bool) -> Result<&'static str, String> {
-    let there = path.ancestors().skip(usize::from(!is_directory)).find(|path| path.exists()).unwrap_or(Path::new("/"));
-    if !there.is_dir() {
-        return Err(format!("{} cannot be: {} is not a directory", path.display(), there.display()));
-    }
-    let may_write = access(there, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    let there = nearest(path, is_directory)?;
+    let may_write = access(&there, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
     Ok(match (may_write, path.exists()) {
         (true, true) => "there",
         (true, false) => "it will be made",
         (false, _) => "this user may not write there",
     })
+}
+
+/// The directory in which a file is made, or files if it is a directory's path: the nearest of those that are there.
+///
+/// # Errors
+/// When what is there is no directory.
+pub fn nearest(path: &Path, is_directory: bool) -> Result<PathBuf, String> {
+    let there = path.ancestors().skip(usize::from(!is_directory)).find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(format!("{} cannot be: {} is not a directory", path.display(), there.display()));
+    }
+    Ok(there.to_owned())
 }
 
 /// Looks without opening: opening a port resets many boards.

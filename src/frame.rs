@@ -1,6 +1,6 @@
 //! Frames: pictures as pixels and as JPEG, and the slots that keep the newest of each camera.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -49,66 +49,65 @@ pub struct Jpeg {
 /// A JPEG of more bytes is no frame: as base64 it would be more than a link takes.
 pub const LARGEST_JPEG: usize = 6 * 1024 * 1024 - 1024;
 
-/// The newest JPEG of each camera, in the order of the configuration. A new one replaces an old one whether or not
-/// anyone has taken it.
-pub type Newest = Vec<Option<Arc<Jpeg>>>;
+/// Rings for all who follow when a camera of an agent has a newer frame.
+#[derive(Debug, Default)]
+pub struct Bell(watch::Sender<()>);
 
-/// The slots of an agent's cameras.
-#[derive(Debug)]
-pub struct Slots(watch::Sender<Newest>);
-
-impl Slots {
-    /// Empty ones for so many cameras.
+impl Bell {
+    /// An empty slot that rings it.
     #[must_use]
-    pub fn new(cameras: usize) -> Slots {
-        Slots(watch::Sender::new(vec![None; cameras]))
+    pub fn slot(&self) -> Slot {
+        Slot { newest: Arc::default(), bell: self.0.clone() }
     }
 
-    /// The slot of one camera, by its place in the configuration.
+    /// Every ring from now on; those that were not waited for are one.
     #[must_use]
-    pub fn of(&self, camera: usize) -> Slot {
-        Slot { camera, newest: self.0.clone() }
-    }
-
-    /// The newest frames of all cameras, from now on.
-    #[must_use]
-    pub fn follow(&self) -> watch::Receiver<Newest> {
+    pub fn follow(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }
 }
 
-/// Puts frames of one camera into its slot.
+/// The newest frame of one camera: a new one replaces an old one whether or not anyone has taken it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Slot {
-    camera: usize,
-    newest: watch::Sender<Newest>,
+    newest: Arc<Mutex<Option<Arc<Jpeg>>>>,
+    bell: watch::Sender<()>,
 }
 
 impl Slot {
     /// Replaces the camera's newest frame and wakes whoever follows, unless the capture that it is of was given up: its
     /// camera may have been cleared since.
     pub fn put(&self, jpeg: Jpeg, is_given_up: impl FnOnce() -> bool) {
-        let jpeg = Some(Arc::new(jpeg));
-        // The old one is dropped outside the lock.
-        let mut old = None;
-        self.newest.send_if_modified(|newest| {
-            if is_given_up() {
-                return false;
-            }
-            old = std::mem::replace(&mut newest[self.camera], jpeg);
-            true
-        });
+        let jpeg = Arc::new(jpeg);
+        let mut newest = self.newest();
+        if is_given_up() {
+            return;
+        }
+        let old = newest.replace(jpeg);
+        drop(newest);
+        self.bell.send_replace(());
         drop(old);
     }
 
     /// Takes away the camera's newest frame: there is nothing new of it, and what comes late must not have an old one.
     pub fn clear(&self) {
-        let mut old = None;
-        // Nobody need know.
-        self.newest.send_if_modified(|newest| {
-            old = newest[self.camera].take();
-            false
-        });
+        let old = self.newest().take();
         drop(old);
+    }
+
+    /// There is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.newest().is_none()
+    }
+
+    /// The newest, if it comes after this one.
+    #[must_use]
+    pub fn after(&self, seq: u64) -> Option<Arc<Jpeg>> {
+        self.newest().as_ref().filter(|jpeg| jpeg.seq > seq).map(Arc::clone)
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<Arc<Jpeg>>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,10 @@
 //!
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
+//! - [`machine`]: how the machine is that this runs on: power, heat, memory, disk, clock. Knows no agent.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
+//! - [`service`]: what the service manager is told, and whether threads still move. Knows no part of either end.
+//! - `crew`: workers of one kind, each for a table of the configuration. Knows no table and no work.
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
@@ -38,6 +41,7 @@
 //! - [`receiver`]: links in, the wall, the page, the history and recordings out. Never names the agent.
 //! - [`check`]: what a configuration means on this machine.
 //! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
+//! - [`doctor`]: what would keep this machine from doing what is configured, with the remedy.
 //! - [`keygen`]: makes a key pair, or tokens, and says where they belong.
 //! - [`demo`]: both ends in one process, with a simulated board.
 //!
@@ -60,7 +64,10 @@
 
 pub mod name;
 pub mod clock;
+pub mod machine;
 pub mod quantity;
+pub mod service;
+mod crew;
 pub mod ranges;
 pub mod key;
 pub mod config;
@@ -77,5 +84,6 @@ pub mod agent;
 pub mod receiver;
 pub mod check;
 pub mod devices;
+pub mod doctor;
 pub mod keygen;
 pub mod demo;

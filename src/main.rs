@@ -11,10 +11,12 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
 use watchpost::devices::{Devices, Roots};
+use watchpost::doctor::{self, Findings};
 use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
 use watchpost::{check, clock, config, demo, keygen};
@@ -38,13 +40,19 @@ fn run(cli: Cli) -> Result<()> {
     log_to_stderr(cli.verbose);
     match cli.command {
         Command::Run { config } => {
-            let config = config::agent(&config)?;
-            until_signal(async |shutdown| agent::run(config, shutdown).await.map(drop))
+            let file = config;
+            let config = config::agent(&file)?;
+            until_signal(async |shutdown| {
+                let reloads = reloads(move || config::agent(&file), &shutdown)?;
+                agent::run(config, reloads, shutdown).await.map(drop)
+            })
         }
         Command::Receive { config, json, save } => {
-            let config = receiver_config(config.as_deref())?;
+            let file = config;
+            let config = receiver_config(file.as_deref())?;
             until_signal(async |shutdown| {
-                Receiver::open(config).await?.run(Also { json, save }, shutdown).await.map(drop)
+                let reloads = reloads(move || receiver_config(file.as_deref()), &shutdown)?;
+                Receiver::open(config).await?.run(Also { json, save }, reloads, shutdown).await.map(drop)
             })
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),
@@ -73,8 +81,20 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Clock => until_signal(async |shutdown| Ok(clock::tell(shutdown).await?)),
+        Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),
         Command::Devices { config } => devices(config.as_deref()),
     }
+}
+
+/// What takes long is told when it is known.
+async fn doctor(file: &Path, shutdown: CancellationToken) -> Result<()> {
+    let config = config::either(file)?;
+    let mut tell = print;
+    let mut findings = Findings::new(&mut tell);
+    let examined = shutdown.run_until_cancelled(doctor::examine(&config, file, &mut findings)).await;
+    ensure!(examined.is_some(), "ended before all was looked at");
+    ensure!(findings.errors == 0, "this machine cannot do what {} asks for, see each `error:` above", file.display());
+    Ok(())
 }
 
 /// The list comes first: it helps to repair the file.
@@ -93,10 +113,10 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn receiver_config(file: Option<&Path>) -> Result<config::Receiver> {
+fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Error> {
     let usual = Path::new(RECEIVER_FILE);
     match file.or_else(|| usual.exists().then_some(usual)) {
-        Some(file) => Ok(config::receiver(file)?),
+        Some(file) => config::receiver(file),
         None => Ok(config::Receiver::default()),
     }
 }
@@ -143,6 +163,28 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
     // Someone's standard output that takes nothing must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Reads the configuration again at each SIGHUP, for whoever goes on with it.
+///
+/// A terminal that is closed sends the same signal: then everything ends, as its user would expect.
+fn reloads<T: Send + 'static>(
+    read: impl Fn() -> T + Send + 'static,
+    shutdown: &CancellationToken,
+) -> Result<mpsc::Receiver<T>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let (reloads, taken) = mpsc::channel(1);
+    let (shutdown, at_terminal) = (shutdown.clone(), std::io::stderr().is_terminal());
+    tokio::spawn(async move {
+        while let Some(Some(())) = shutdown.run_until_cancelled(hangups.recv()).await {
+            if at_terminal && !std::io::stderr().is_terminal() {
+                shutdown.cancel();
+            } else if reloads.send(read()).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(taken)
 }
 
 /// Lines for a person, or for journald, which has its own clock.

@@ -144,6 +144,11 @@ impl State {
         newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
+    /// Forgets what a port said: there is no such port any more, or it says other things.
+    pub fn forget(&self, port: &Name) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).ports.remove(port);
+    }
+
     /// Every reading from now on, and the number of the last before.
     #[must_use]
     pub fn follow(&self) -> (broadcast::Receiver<Arc<Batch>>, u64) {

@@ -158,6 +158,12 @@ impl Part {
         }
     }
 
+    /// It is up, or down with a cause, or at rest.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.now().cause != STARTING
+    }
+
     /// It is about to work, or to be down with a cause.
     pub fn start(&self) {
         self.turn(&mut self.now(), State::Down, STARTING);
@@ -200,10 +206,10 @@ impl Part {
         }
     }
 
-    /// Camera, port or link.
+    /// What it is called.
     #[must_use]
-    pub fn is(&self, kind: Kind) -> bool {
-        self.0.kind == kind
+    pub fn name(&self) -> &Name {
+        &self.0.name
     }
 
     /// As the log calls it.

@@ -3,224 +3,297 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which a status is made each second and when there is news.
+//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news. Those of a kind are a crew,
+//! of whom some end and some begin when the configuration changes (`follow.rs`).
 
 pub mod camera;
 pub mod demand;
 pub mod encode;
+mod follow;
 pub mod health;
 pub mod line;
+pub mod machine;
 pub mod publish;
 pub mod serial;
 pub mod spool;
+mod summary;
 pub mod transform;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use anyhow::Result;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
-use crate::config::{self, OutPattern, Outlet};
-use crate::frame::Slots;
+use crate::config::{self, Outlet};
+use crate::crew::Crew;
+use crate::frame::Bell;
 use crate::name::Name;
 use crate::reading::State;
+use crate::service::{Life, Manager};
 use crate::wire::{self, PartStatus, Status, Tally};
-use camera::Camera;
-use demand::SharedDemand;
+use follow::Changed;
 use health::{Kind, Part};
-use publish::{Backlog, Gathered, Publisher};
-use serial::Port;
-use spool::Spool;
+use machine::Watched;
+use publish::{View, Views};
+use spool::{Shelf, Spool};
+use summary::summary;
 
 /// How often a status is made; sooner when a part is otherwise than before, but never sooner than this after the last:
 /// what comes together is said together.
 const STATUS: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs the agent until the shutdown; gives what each link has sent.
+/// What takes longer to begin is not waited for with the word that all has begun.
+const BEGINNING: Duration = Duration::from_secs(10);
+
+/// Configurations to go on with, or what is wrong with the file.
+pub type Reloads = mpsc::Receiver<Result<config::Agent, config::Error>>;
+
+/// Runs the agent until the shutdown; gives what its links have sent.
+///
+/// A new configuration that comes meanwhile is taken: what it says anew begins, what it no longer says ends, and what did
+/// not change is not interrupted. With another name, spool, or no link that has a spool where there was one, all begins anew.
 ///
 /// # Errors
 /// When a part ends that should never end, or a thread cannot be started.
-pub async fn run(config: config::Agent, shutdown: CancellationToken) -> Result<Vec<Tally>> {
-    let agent = Agent::new(config);
-    info!("agent {} started, boot {}", agent.config.name, agent.boot);
-    let sources = shutdown.child_token();
-    let links_end = CancellationToken::new();
-    let spool = agent.spool()?;
-    let mut links = JoinSet::new();
-    for publisher in agent.publishers(spool.as_ref()) {
-        links.spawn(publisher.run(links_end.clone()));
+pub async fn run(config: config::Agent, mut reloads: Reloads, shutdown: CancellationToken) -> Result<Tally> {
+    let mut sent = Tally::default();
+    let mut next = Some(config);
+    let mut manager = Manager::of_environment();
+    while let Some(config) = next {
+        let mut agent = Agent::start(config, &shutdown).await?;
+        let ended = agent.watch(&mut reloads, &mut manager, &shutdown).await;
+        if shutdown.is_cancelled() {
+            manager.stopping();
+        }
+        sent.merge(agent.end().await?);
+        next = ended?;
     }
-    let spooled = CancellationToken::new();
-    let spooling = spool.as_ref().map(|spool| tokio::spawn(spool.follow(agent.state.follow().0, spooled.clone())));
-    let mut ports = JoinSet::new();
-    for (port, health) in agent.config.serial.iter().zip(agent.health_of(Kind::Port)) {
-        let port = Port {
-            config: port.clone(),
-            quantities: agent.config.quantities.clone(),
-            state: Arc::clone(&agent.state),
-            health: health.clone(),
-        };
-        ports.spawn(port.run(sources.clone()));
-    }
-    let mut cameras = JoinSet::new();
-    for camera in agent.cameras() {
-        cameras.spawn(camera.run(sources.clone()));
-    }
-    let watched = agent.watch(&mut cameras, &mut ports, &mut links, spool.as_ref(), &shutdown).await;
-
-    // Sources first, links last: what was captured until now is still sent.
-    sources.cancel();
-    ports.join_all().await;
-    cameras.join_all().await;
-    spooled.cancel();
-    if let Some(spooling) = spooling {
-        spooling.await?;
-    }
-    links_end.cancel();
-    let sent = links.join_all().await;
-    if let Some(spool) = spool {
-        spool.end().await;
-    }
-    watched.map(|()| sent)
+    Ok(sent)
 }
 
 struct Agent {
     config: config::Agent,
     boot: Name,
     state: Arc<State>,
-    slots: Slots,
-    demands: Vec<SharedDemand>,
-    health: Vec<Part>,
+    bell: Bell,
     news: Arc<Notify>,
+    machine: Watched,
+    /// Who look at the machine.
+    lookouts: JoinSet<()>,
     status: watch::Sender<Arc<Status>>,
+    cameras: Crew<config::Camera, CameraWorker, ()>,
+    /// What a board says is read as the configuration says of quantities.
+    ports: Crew<(config::Serial, Vec<config::Quantity>), Part, ()>,
+    /// Without their cameras, which come and go while a link goes on.
+    links: Crew<Outlet, LinkWorker, Tally>,
+    spool: Option<(Spool, Part)>,
+    spooling: Option<JoinHandle<()>>,
+    spooled: CancellationToken,
+    /// The frames of each camera so far, by name: one that begins anew counts on.
+    frames: BTreeMap<Name, Arc<AtomicU64>>,
+    /// So many links there were.
+    last_link: usize,
+    /// What was sent by links that there are no more.
+    sent: Tally,
+    /// When it started, or took a new configuration.
+    begun: Instant,
+    /// The last configuration was not taken.
+    refused: bool,
+}
+
+/// What the agent has of a camera's worker.
+struct CameraWorker {
+    health: Part,
+    view: Arc<View>,
+    /// Its thread's.
+    life: Life,
+}
+
+/// What the agent has of a link's.
+struct LinkWorker {
+    health: Part,
+    views: watch::Sender<Views>,
+    shelf: Option<Shelf>,
 }
 
 impl Agent {
-    fn new(config: config::Agent) -> Agent {
+    async fn start(config: config::Agent, shutdown: &CancellationToken) -> Result<Agent> {
         let boot = Name::random();
-        let news = Arc::default();
-        let part = |kind, name, source| Part::new(kind, name, source, &news);
-        let cameras = config.cameras.iter().map(|c| part(Kind::Camera, c.name.clone(), c.source.to_string()));
-        let ports = config.serial.iter().map(|s| part(Kind::Port, s.name.clone(), s.port.display().to_string()));
-        let links = config.links.iter().enumerate().map(|(index, l)| {
-            let name = format!("{:?}-{}", l.pattern, index + 1).to_lowercase();
-            part(Kind::Link, Name::nearest(&name), format!("{}{}", l.end.address(), l.secrecy()))
+        let (state, news) = (Arc::<State>::default(), Arc::default());
+        let spool = config.spool.as_ref().filter(|_| keeps(&config)).map(|spool| {
+            let health = Part::new(Kind::Spool, Name::nearest("spool"), spool.path.display().to_string(), &news);
+            (Spool::new(&boot, &state, health.clone()), health)
         });
-        let spool = config.spool.iter().filter(|_| config.links.iter().any(Outlet::is_acknowledged));
-        let spool = spool.map(|spool| part(Kind::Spool, Name::nearest("spool"), spool.path.display().to_string()));
-        let health: Vec<Part> = cameras.chain(ports).chain(links).chain(spool).collect();
-        let slots = Slots::new(config.cameras.len());
-        let demands: Vec<SharedDemand> = config.cameras.iter().map(SharedDemand::new).collect();
-        let status = watch::Sender::new(Arc::new(status(&config.name, &boot, &health, &demands)));
-        Agent { config, boot, state: Arc::default(), slots, demands, health, news, status }
-    }
-
-    fn health_of(&self, kind: Kind) -> impl Iterator<Item = &Part> {
-        self.health.iter().filter(move |part| part.is(kind))
-    }
-
-    /// The spool, if there is to be one: links of some patterns and formats have nobody who could acknowledge anything.
-    fn spool(&self) -> Result<Option<Spool>> {
-        let (Some(config), Some(health)) = (&self.config.spool, self.health_of(Kind::Spool).next()) else {
-            return Ok(None);
-        };
-        let kept = self.config.links.iter().filter(|link| link.is_acknowledged());
-        let links = kept.map(|link| link.end.address().to_string()).collect();
-        Spool::start(config, links, &self.boot, &self.state, health.clone()).map(Some)
-    }
-
-    fn publishers(&self, spool: Option<&Spool>) -> impl Iterator<Item = Publisher> {
-        let mut kept = 0;
-        self.config.links.iter().zip(self.health_of(Kind::Link)).enumerate().map(move |(number, (outlet, health))| {
-            // A pub link begins with its first subscriber.
-            let heard = (outlet.pattern != OutPattern::Pub).then_some(0);
-            let kept_by = spool.filter(|_| outlet.is_acknowledged());
-            let ours = kept_by.map(|spool| {
-                kept += 1;
-                spool.shelf(kept - 1)
-            });
-            let (feed, _) = self.state.follow();
-            Publisher {
-                number,
-                agent: self.config.name.clone(),
-                boot: self.boot.clone(),
-                outlet: outlet.clone(),
-                cameras: self.config.cameras.clone(),
-                demands: self.demands.clone(),
-                state: Arc::clone(&self.state),
-                readings: Gathered::new(feed, heard, health.clone(), ours.clone()),
-                backlog: ours.map(Backlog::new),
-                newest: self.slots.follow(),
-                status: self.status.subscribe(),
-                health: health.clone(),
-            }
-        })
-    }
-
-    fn cameras(&self) -> impl Iterator<Item = Camera> {
-        let cameras = self.config.cameras.iter().zip(self.health_of(Kind::Camera)).enumerate();
-        cameras.map(|(place, (config, health))| Camera {
+        let sources = shutdown.child_token();
+        let machine = Watched::default();
+        let mut agent = Agent {
+            lookouts: machine.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
+            machine,
+            bell: Bell::default(),
+            news,
+            status: watch::Sender::new(Arc::new(no_parts(&config.name, &boot))),
+            boot,
+            cameras: Crew::of("camera", sources.clone()),
+            ports: Crew::of("port", sources),
+            links: Crew::of("link", CancellationToken::new()),
+            spool,
+            spooling: None,
+            spooled: CancellationToken::new(),
+            frames: BTreeMap::new(),
+            last_link: 0,
+            sent: Tally::default(),
+            begun: Instant::now(),
+            refused: false,
             config: config.clone(),
-            slot: self.slots.of(place),
-            health: health.clone(),
-            demand: self.demands[place].follow(),
-        })
+            state,
+        };
+        info!("agent {} started, boot {}", agent.config.name, agent.boot);
+        let feed = agent.state.follow().0;
+        agent.follow(config).await?;
+        if let (Some((spool, _)), Some(config)) = (&mut agent.spool, &agent.config.spool) {
+            spool.begin(config)?;
+            agent.spooling = Some(tokio::spawn(spool.follow(feed, agent.spooled.clone())));
+        }
+        agent.tell();
+        Ok(agent)
     }
 
-    /// Makes a status each second, and when there is news, until the shutdown; fails when a worker ends before.
+    /// Makes a status each second, and when there is news, and takes new configurations, until the shutdown or until a
+    /// configuration comes with which all begins anew; fails when a worker ends before.
     async fn watch(
-        &self,
-        cameras: &mut JoinSet<()>,
-        ports: &mut JoinSet<()>,
-        links: &mut JoinSet<Tally>,
-        spool: Option<&Spool>,
+        &mut self,
+        reloads: &mut Reloads,
+        manager: &mut Manager,
         shutdown: &CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<Option<config::Agent>> {
         let mut seconds = interval(STATUS);
         let mut made = Instant::now();
         loop {
             tokio::select! {
                 // First, because the shutdown ends workers too.
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return Ok(None),
                 _ = seconds.tick() => self.state.clock.look(),
-                () = self.news_since(made) => {}
-                Some(ended) = cameras.join_next() => bail!("a camera's task ended: {ended:?}"),
-                Some(ended) = ports.join_next() => bail!("a port's task ended: {ended:?}"),
-                Some(ended) = links.join_next() => bail!("a link's task ended: {ended:?}"),
+                () = news_since(made, &self.news) => {}
+                (_, error) = self.cameras.ended() => return Err(error),
+                (_, error) = self.ports.ended() => return Err(error),
+                (_, error) = self.links.ended() => return Err(error),
+                Some(read) = reloads.recv() => {
+                    manager.reloading();
+                    self.begun = Instant::now();
+                    self.refused = read.is_err();
+                    match read {
+                        Err(error) => error!("the new configuration is not taken, all goes on as before: {error}"),
+                        Ok(config) if self.begins_anew_with(&config) => {
+                            info!("the new configuration has another name or spool: all begins anew");
+                            return Ok(Some(config));
+                        }
+                        Ok(config) => self.reload(config).await?,
+                    }
+                }
             }
             made = Instant::now();
-            if let Some(spool) = spool {
-                spool.report();
-            }
-            self.status.send_replace(Arc::new(status(&self.config.name, &self.boot, &self.health, &self.demands)));
+            self.tell();
+            self.tell_manager(manager);
         }
     }
 
-    /// Waits for news that the last status, `made` then, may not have.
-    async fn news_since(&self, made: Instant) {
-        sleep_until(made + PAUSE).await;
-        self.news.notified().await;
+    fn tell_manager(&self, manager: &mut Manager) {
+        let parts = self.cameras.holds().map(|camera| &camera.health).chain(self.ports.holds());
+        let mut parts = parts.chain(self.links.holds().map(|link| &link.health));
+        if parts.all(Part::has_begun) || self.begun.elapsed() > BEGINNING {
+            manager.ready();
+        }
+        let refused = if self.refused { "; the last configuration was not taken, see the log" } else { "" };
+        manager.status(format!("{}{refused}", summary(&self.status.borrow())));
+        let spool = self.spool.iter().map(|(spool, _)| spool.life());
+        manager.alive(self.cameras.holds().map(|camera| &camera.life).chain(spool));
+    }
+
+    fn begins_anew_with(&self, config: &config::Agent) -> bool {
+        config.name != self.config.name || config.spool != self.config.spool || keeps(config) != keeps(&self.config)
+    }
+
+    async fn reload(&mut self, config: config::Agent) -> Result<()> {
+        let Changed { ended, begun, stayed } = self.follow(config).await?;
+        info!("the new configuration is taken; parts that ended: {ended}, began: {begun}, went on: {stayed}");
+        if let Some((spool, _)) = &self.spool {
+            spool.warn_of_strays();
+        }
+        Ok(())
+    }
+
+    /// Has all know how it is now.
+    fn tell(&self) {
+        if let Some((spool, _)) = &self.spool {
+            spool.report();
+        }
+        self.status.send_replace(Arc::new(self.status()));
+    }
+
+    fn status(&self) -> Status {
+        let cameras = self.cameras.holds();
+        Status {
+            cameras: cameras.map(|CameraWorker { health, view, .. }| camera_status(health, view)).collect(),
+            ports: self.ports.holds().map(Part::status).collect(),
+            links: self.links.holds().map(|link| link.health.status()).collect(),
+            spool: self.spool.as_ref().map(|(_, health)| health.status()),
+            machine: self.machine.status().map(Box::new),
+            ..no_parts(&self.config.name, &self.boot)
+        }
+    }
+
+    /// Ends everything; gives what was sent.
+    async fn end(mut self) -> Result<Tally> {
+        // As in `follow`.
+        self.cameras.end().await;
+        self.ports.end().await;
+        self.lookouts.shutdown().await;
+        self.spooled.cancel();
+        if let Some(spooling) = self.spooling {
+            spooling.await?;
+        }
+        self.links.end().await.into_iter().for_each(|sent| self.sent.merge(sent));
+        if let Some((spool, _)) = self.spool {
+            spool.end().await;
+        }
+        Ok(self.sent)
     }
 }
 
-fn status(agent: &Name, boot: &Name, health: &[Part], demands: &[SharedDemand]) -> Status {
-    let of = |kind| health.iter().filter(move |part| part.is(kind)).map(Part::status);
-    let cameras = of(Kind::Camera).zip(demands);
+/// There is a spool to be kept: links of some patterns and formats have nobody who could acknowledge anything.
+fn keeps(config: &config::Agent) -> bool {
+    config.links.iter().any(Outlet::is_acknowledged)
+}
+
+fn no_parts(agent: &Name, boot: &Name) -> Status {
     Status {
         v: wire::VERSION,
         agent: agent.clone(),
         boot: boot.clone(),
-        cameras: cameras.map(|(part, demand)| PartStatus { settings: Some(demand.settings()), ..part }).collect(),
-        ports: of(Kind::Port).collect(),
-        links: of(Kind::Link).collect(),
-        spool: of(Kind::Spool).next(),
+        cameras: Vec::new(),
+        ports: Vec::new(),
+        links: Vec::new(),
+        spool: None,
+        machine: None,
         readings: Vec::new(),
     }
+}
+
+fn camera_status(health: &Part, view: &View) -> PartStatus {
+    PartStatus { settings: Some(view.demand.settings()), ..health.status() }
+}
+
+/// Waits for news that the last status, `made` then, may not have.
+async fn news_since(made: Instant, news: &Notify) {
+    sleep_until(made + PAUSE).await;
+    news.notified().await;
 }

@@ -33,9 +33,15 @@ impl Address {
     /// Whether nothing sent there leaves this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        let Some(rest) = self.0.strip_prefix("tcp://") else { return true };
-        let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host).trim_matches(['[', ']']);
+        let Some((host, _)) = self.host_and_port() else { return true };
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Of a TCP endpoint the host, without brackets, and the port; `*` is any.
+    #[must_use]
+    pub fn host_and_port(&self) -> Option<(&str, &str)> {
+        let (host, port) = self.0.strip_prefix("tcp://")?.rsplit_once(':')?;
+        Some((host.trim_matches(['[', ']']), port))
     }
 
     /// Any free port of this machine, for a bound end that nobody else needs to find.

@@ -18,7 +18,7 @@ use crate::name::Name;
 use crate::quantity::{is_label, known};
 
 /// What an agent is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
     /// What it is called; the host's name when the file says nothing.
     pub name: Name,
@@ -35,7 +35,7 @@ pub struct Agent {
 }
 
 /// One board on a serial port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serial {
     /// What the port is called; the last part of its path when the file says nothing.
     pub name: Name,

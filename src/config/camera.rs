@@ -10,7 +10,7 @@ use super::view::{Crop, Flip, Rotate};
 use crate::name::Name;
 
 /// One camera of an agent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
     /// What it is called in topics, logs and on the page.

@@ -39,7 +39,7 @@ impl fmt::Display for Format {
 }
 
 /// A link of the agent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlet {
     /// ZeroMQ socket pattern.
     pub pattern: OutPattern,
@@ -76,7 +76,7 @@ pub enum OutPattern {
 }
 
 /// A link of the receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Inlet {
     /// ZeroMQ socket pattern.
     pub pattern: InPattern,

@@ -9,7 +9,7 @@ use super::error::Fault;
 use crate::quantity::{LONGEST_UNIT, is_label, known, usual_unit};
 
 /// A quantity as its user knows it. What is not said is as it would be without the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
     /// Its name.
     pub name: String,

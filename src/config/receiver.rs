@@ -16,7 +16,7 @@ use super::storage::state_dir;
 use super::web::Web;
 
 /// What a receiver is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Receiver {
     /// Where messages come from.
     pub links: Vec<Inlet>,
@@ -28,8 +28,16 @@ pub struct Receiver {
     pub record: Option<Record>,
 }
 
+impl Receiver {
+    /// Whether nothing but links differs.
+    #[must_use]
+    pub fn is_but_for_links(&self, other: &Receiver) -> bool {
+        (&self.web, &self.history, &self.record) == (&other.web, &other.history, &other.record)
+    }
+}
+
 /// The `[history]` table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The file, by its whole path; none: in this user's usual place.
     pub path: Option<PathBuf>,

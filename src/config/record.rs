@@ -14,7 +14,7 @@ use super::storage::{Bytes, state_dir};
 use crate::name::Name;
 
 /// Where, and how much.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// The directory, by its whole path; none: in this user's usual place.
     pub dir: Option<PathBuf>,

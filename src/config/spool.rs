@@ -11,7 +11,7 @@ use super::period::Period;
 use super::storage::{Bytes, state_dir};
 
 /// Where, and how much.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
     /// The file.
     pub path: PathBuf,

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::error::Fault;
 
 /// The page, and who may see it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
     /// Where the page is served; on this machine only, unless there is a token.

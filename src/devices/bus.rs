@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::Warning;
 use super::cameras::{Camera, fps_in_figures};
 use crate::agent::camera::offer::Settled;
 use crate::config::{self, Source};
@@ -26,16 +27,29 @@ struct User<'a> {
 pub(super) fn judge(found: &[Camera], wished: &[config::Camera], file: &Path) -> String {
     let mut text = format!("Cameras of {}\n\n", file.display());
     let width = wished.iter().map(|wish| wish.name.chars().count()).max().unwrap_or(0);
-    let mut buses: BTreeMap<String, Vec<User>> = BTreeMap::new();
     for wish in wished {
         let camera = camera_of(found, wish);
         let settled = camera.and_then(|camera| camera.offer.as_ref().ok()?.settled(wish));
         writeln!(text, "  {:<width$}  {}", &*wish.name, describe(wish, camera, settled)).expect("a String takes all");
+    }
+    text + &buses(found, wished).iter().map(|(bus, users)| judge_bus(bus, users)).collect::<String>()
+}
+
+/// What the cameras ask too much of their buses.
+pub(super) fn crowded(found: &[Camera], wished: &[config::Camera]) -> Vec<Warning> {
+    buses(found, wished).iter().flat_map(|(bus, users)| warnings(bus, users)).collect()
+}
+
+fn buses<'a>(found: &[Camera], wished: &'a [config::Camera]) -> BTreeMap<String, Vec<User<'a>>> {
+    let mut buses: BTreeMap<String, Vec<User>> = BTreeMap::new();
+    for wish in wished {
+        let camera = camera_of(found, wish);
+        let settled = camera.and_then(|camera| camera.offer.as_ref().ok()?.settled(wish));
         if let Some((bus, settled)) = camera.and_then(Camera::bus).zip(settled) {
             buses.entry(bus).or_default().push(User { name: &wish.name, needs: needs(settled) });
         }
     }
-    text + &buses.iter().map(|(bus, users)| judge_bus(bus, users)).collect::<String>()
+    buses
 }
 
 fn camera_of<'a>(found: &'a [Camera], wish: &config::Camera) -> Option<&'a Camera> {
@@ -73,35 +87,44 @@ fn in_mb(bytes: f64) -> f64 {
 }
 
 fn judge_bus(bus: &str, users: &[User]) -> String {
+    let warnings: String = warnings(bus, users).iter().map(Warning::to_string).collect();
+    match users {
+        [_, _, ..] if !is_too_much(users) => warnings + &note(bus, users.iter().map(|user| user.name)),
+        _ => warnings,
+    }
+}
+
+/// What those need together that send no JPEGs.
+fn raw_sum(users: &[User]) -> f64 {
+    users.iter().filter_map(|user| user.needs).sum()
+}
+
+fn is_too_much(users: &[User]) -> bool {
+    users.iter().filter(|user| user.needs.is_some()).count() > 1 && raw_sum(users) > OF_BUS
+}
+
+fn warnings(bus: &str, users: &[User]) -> Vec<Warning> {
     let raw: Vec<(&str, f64)> = users.iter().filter_map(|user| Some((user.name, user.needs?))).collect();
-    let sum: f64 = raw.iter().map(|(_, needs)| needs).sum();
     let too_large = raw.iter().filter(|(_, needs)| *needs > OF_CAMERA);
-    let of_each: String = too_large.map(|(name, needs)| warn_of_one(name, *needs)).collect();
-    let of_all = match users {
-        _ if raw.len() > 1 && sum > OF_BUS => warn_of_all(bus, raw.iter().map(|(name, _)| *name), sum),
-        [_, _, ..] => note(bus, users.iter().map(|user| user.name)),
-        _ => String::new(),
-    };
-    of_each + &of_all
+    let of_each = too_large.map(|(name, needs)| warn_of_one(name, *needs));
+    let of_all = is_too_much(users).then(|| warn_of_all(bus, raw.iter().map(|(name, _)| *name), raw_sum(users)));
+    of_each.chain(of_all).collect()
 }
 
-fn warn_of_one(name: &str, needs: f64) -> String {
-    format!(
-        "\n  warning: {name} needs {} MB/s, and one camera can have at most {} of a USB 2 bus:\n           \
-         choose a smaller size or fewer frames a second\n",
-        in_mb(needs),
-        in_mb(OF_CAMERA)
-    )
+fn warn_of_one(name: &str, needs: f64) -> Warning {
+    let (needs, most) = (in_mb(needs), in_mb(OF_CAMERA));
+    Warning {
+        what: format!("{name} needs {needs} MB/s, and one camera can have at most {most} of a USB 2 bus"),
+        remedy: "choose a smaller size or fewer frames a second".to_owned(),
+    }
 }
 
-fn warn_of_all<'a>(bus: &str, names: impl Iterator<Item = &'a str>, sum: f64) -> String {
-    format!(
-        "\n  warning: {} need {} MB/s of {bus}, which carries at most {}:\n           \
-         choose smaller sizes or fewer frames a second, or plug one into another bus\n",
-        list(names),
-        in_mb(sum),
-        in_mb(OF_BUS)
-    )
+fn warn_of_all<'a>(bus: &str, names: impl Iterator<Item = &'a str>, sum: f64) -> Warning {
+    let (names, needs, most) = (list(names), in_mb(sum), in_mb(OF_BUS));
+    Warning {
+        what: format!("{names} need {needs} MB/s of {bus}, which carries at most {most}"),
+        remedy: "choose smaller sizes or fewer frames a second, or plug one into another bus".to_owned(),
+    }
 }
 
 fn note<'a>(bus: &str, names: impl Iterator<Item = &'a str>) -> String {

@@ -9,7 +9,7 @@ mod names;
 mod ports;
 mod usb;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::config;
@@ -49,6 +49,35 @@ impl Devices {
     #[must_use]
     pub fn judge(&self, config: &config::Agent, file: &Path) -> String {
         bus::judge(&self.cameras, &config.cameras, file)
+    }
+
+    /// What the cameras of a configuration ask too much of their USB buses.
+    #[must_use]
+    pub fn crowded(&self, config: &config::Agent) -> Vec<Warning> {
+        bus::crowded(&self.cameras, &config.cameras)
+    }
+
+    /// That this by-id name is one of several cameras or ports, and leads to one of them, if it is.
+    #[must_use]
+    pub fn ambiguous(&self, path: &Path) -> Option<Warning> {
+        let cameras = names::ambiguous("cameras", self.cameras.iter().map(|camera| &camera.names), path);
+        cameras.or_else(|| ports::ambiguous(&self.ports, path))
+    }
+}
+
+/// What will go wrong with devices, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// In words.
+    pub what: String,
+    /// To be done.
+    pub remedy: String,
+}
+
+impl fmt::Display for Warning {
+    /// A paragraph of a list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n  warning: {}:\n           {}", self.what, self.remedy)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Roots;
+use super::{Roots, Warning};
 
 #[derive(Debug)]
 pub(super) struct Names {
@@ -73,14 +73,24 @@ pub(super) fn compare<'a>(all: impl Iterator<Item = &'a mut Names>) {
 
 /// What to do about by-id names that several have; `what` they are.
 pub(super) fn warn<'a>(what: &str, all: impl Iterator<Item = &'a Names>) -> String {
+    warnings(what, all).iter().map(|(_, warning)| warning.to_string()).collect()
+}
+
+/// The same, of the group that `path` is the by-id name of.
+pub(super) fn ambiguous<'a>(what: &str, all: impl Iterator<Item = &'a Names>, path: &Path) -> Option<Warning> {
+    let is_of = |names: &&Names| names.by_id.iter().any(|link| link == path);
+    warnings(what, all).into_iter().find(|(group, _)| group.iter().any(is_of)).map(|(_, warning)| warning)
+}
+
+fn warnings<'a>(what: &str, all: impl Iterator<Item = &'a Names>) -> Vec<(Vec<&'a Names>, Warning)> {
     let mut groups: BTreeMap<&str, Vec<&Names>> = BTreeMap::new();
     for names in all.filter(|names| names.by_id_is_shared) {
         groups.entry(names.identity.as_deref().unwrap_or_default()).or_default().push(names);
     }
-    groups.values().map(|group| warn_of_group(what, group)).collect()
+    groups.into_values().map(|group| (group.clone(), warn_of_group(what, &group))).collect()
 }
 
-fn warn_of_group(what: &str, group: &[&Names]) -> String {
+fn warn_of_group(what: &str, group: &[&Names]) -> Warning {
     let count = match group.len() {
         2 => "two".to_owned(),
         3 => "three".to_owned(),
@@ -93,5 +103,5 @@ fn warn_of_group(what: &str, group: &[&Names]) -> String {
     } else {
         "without by-path names from udev nothing tells them apart for good"
     };
-    format!("\n  warning: {count} {what} share {name}:\n           {advice}\n")
+    Warning { what: format!("{count} {what} share {name}"), remedy: advice.to_owned() }
 }

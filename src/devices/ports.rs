@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::names::{self, ALIASES, Names};
 use super::usb::{self, Usb};
-use super::{Roots, line, name_lines, no_permission};
+use super::{Roots, Warning, line, name_lines, no_permission};
 
 /// What the nodes begin with: adapters, boards that are USB devices themselves, and the Pi's own.
 const KINDS: [&str; 3] = ["ttyUSB", "ttyACM", "ttyAMA"];
@@ -79,4 +79,8 @@ pub(super) fn describe(ports: &[Port]) -> String {
         }
     }
     text + &names::warn("ports", ports.iter().map(|port| &port.names))
+}
+
+pub(super) fn ambiguous(ports: &[Port], path: &Path) -> Option<Warning> {
+    names::ambiguous("ports", ports.iter().map(|port| &port.names), path)
 }

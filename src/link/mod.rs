@@ -12,6 +12,7 @@
 mod connections;
 mod gate;
 mod monitor;
+mod pattern;
 mod peers;
 mod polled;
 mod refusal;
@@ -25,28 +26,12 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use nix::sys::socket::{SockaddrStorage, getpeername};
 
+pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
 use crate::config::{Address, Curve, End};
 use peers::Peers;
 use polled::Polled;
-
-/// The socket patterns in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// One peer, both directions.
-    Pair,
-    /// Sends to all subscribers.
-    Pub,
-    /// Receives everything.
-    Sub,
-    /// One of many peers of a ROUTER, both directions.
-    Dealer,
-    /// Any number of DEALERs: each message begins with a part that names the peer.
-    Router,
-    /// One peer that answers each message before it gets the next.
-    Req,
-}
 
 /// Messages that wait for a peer: few, because a waiting frame grows old, but with fewer libzmq tells of each one that it
 /// took, and each time wakes the link's task; where new ones are dropped when it is full, on PUB a burst of all cameras and
@@ -177,6 +162,12 @@ impl Link {
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.peers.trouble.as_deref()
+    }
+
+    /// So many have shaken hands with this end and are still there.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.connections.peers()
     }
 
     /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.

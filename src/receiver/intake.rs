@@ -42,8 +42,6 @@ const FAIR: u32 = 32;
 pub struct Intake {
     /// Its table in the configuration.
     pub inlet: Inlet,
-    /// Its socket.
-    pub link: Link,
     /// What is known.
     pub wall: watch::Sender<Wall>,
     /// Who wants each message's header as a line.
@@ -59,11 +57,11 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Receives until the shutdown, then what is still on its way; gives the count of what came.
+    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what came.
     ///
     /// # Errors
     /// When the socket fails.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<Tally> {
+    pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Tally> {
         let mut came = Came {
             tally: Tally::default(),
             replies: Replies::of(&self.inlet, self.history.is_some()),
@@ -78,24 +76,24 @@ impl Intake {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
-                    came.replies.greet(&mut self.link)?;
+                    came.replies.greet(&mut link)?;
                     self.wall.send_if_modified(Wall::forget);
-                    if self.link.leaves_others_alone() {
-                        came.others.log(&Named(&self.link), &others(self.link.next_peer()));
+                    if link.leaves_others_alone() {
+                        came.others.log(&Named(&link), &others(link.next_peer()));
                     }
                 }
-                ack = next_ack(&mut self.history) => self.acknowledge(ack, &mut came)?,
-                Some(order) = self.desk.next() => Replies::pass_on(&mut self.link, order)?,
-                parts = self.link.receive() => if let Some(parts) = parts? {
-                    self.take(&parts, &mut came)?;
+                ack = next_ack(&mut self.history) => self.acknowledge(&mut link, ack, &mut came)?,
+                Some(order) = self.desk.next() => Replies::pass_on(&mut link, order)?,
+                parts = link.receive() => if let Some(parts) = parts? {
+                    self.take(&mut link, &parts, &mut came)?;
                 } else {
-                    let opening = self.link.opening();
-                    self.link.close().await;
+                    let opening = link.opening();
+                    link.close().await;
                     self.counts.closed(true);
-                    let Some(link) = shutdown.run_until_cancelled(opened(opening)).await else {
+                    let Some(reopened) = shutdown.run_until_cancelled(opened(opening)).await else {
                         return Ok(came.tally);
                     };
-                    self.link = link;
+                    link = reopened;
                     self.counts.closed(false);
                 },
             }
@@ -104,36 +102,36 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
-        self.finish(&mut came).await?;
-        self.link.close().await;
+        self.finish(&mut link, &mut came).await?;
+        link.close().await;
         Ok(came.tally)
     }
 
     /// Takes what is on its way, and says what of it is kept.
-    async fn finish(&mut self, came: &mut Came) -> Result<()> {
+    async fn finish(&mut self, link: &mut Link, came: &mut Came) -> Result<()> {
         let end = Instant::now() + LAST;
         while Instant::now() < end {
             tokio::select! {
-                parts = timeout(QUIET, self.link.receive()) => match parts {
+                parts = timeout(QUIET, link.receive()) => match parts {
                     Ok(parts) => {
                         let Some(parts) = parts? else { break };
-                        self.take(&parts, came)?;
+                        self.take(link, &parts, came)?;
                     }
                     Err(_) => break,
                 },
-                ack = next_ack(&mut self.history) => self.acknowledge(ack, came)?,
+                ack = next_ack(&mut self.history) => self.acknowledge(link, ack, came)?,
             }
         }
         let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
         while let Ok(Some(ack)) = timeout_at(end, acks.recv()).await {
-            Replies::acknowledge(&mut self.link, ack)?;
+            Replies::acknowledge(link, ack)?;
         }
         Ok(())
     }
 
-    fn acknowledge(&mut self, ack: Option<Ack>, came: &mut Came) -> Result<()> {
+    fn acknowledge(&mut self, link: &mut Link, ack: Option<Ack>, came: &mut Came) -> Result<()> {
         if let Some(ack) = ack {
-            return Replies::acknowledge(&mut self.link, ack);
+            return Replies::acknowledge(link, ack);
         }
         // The history has ended, though it should not have: there is nothing to be heard of it any more, and agents are not
         // told that anybody keeps what they send.
@@ -142,7 +140,7 @@ impl Intake {
         Ok(())
     }
 
-    fn take(&mut self, parts: &[Bytes], came: &mut Came) -> Result<()> {
+    fn take(&mut self, link: &mut Link, parts: &[Bytes], came: &mut Came) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
@@ -157,16 +155,15 @@ impl Intake {
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        came.dropped.log(&Named(&self.link), &"a line was dropped, standard output is not read");
+                        came.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
                     }
                 }
                 if let (Some(history), Message::Readings(readings)) = (&self.history, &message)
                     && !history.offer(readings, came.replies.speaks().then_some(&peer))
                 {
-                    came.unkept
-                        .log(&Named(&self.link), &"readings are not kept: they come faster than they are written");
+                    came.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
                 }
-                came.replies.answer(&mut self.link, &peer, &message)?;
+                came.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
                 if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
@@ -176,7 +173,7 @@ impl Intake {
             Err(error) => {
                 self.counts.malformed(&error);
                 came.malformed.log(
-                    &Named(&self.link),
+                    &Named(link),
                     &format_args!(
                         "malformed message ({error}); this link's format is {}, is the agent's the same?",
                         self.inlet.format
@@ -211,7 +208,7 @@ pub fn on_refusal(address: String) -> OnRefusal {
 }
 
 /// A link once more, which may not be had at once: a key that is being changed, no descriptors.
-async fn opened(opening: Opening) -> Link {
+pub(super) async fn opened(opening: Opening) -> Link {
     let mut trouble = Complaint::default();
     let who = format!("link {}", opening.end.address());
     loop {

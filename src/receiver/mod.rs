@@ -1,6 +1,6 @@
 //! The receiver: links in, the wall, and the page that shows it.
 //!
-//! A task a link (`intake.rs`) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
+//! A task a link (`intake.rs`; `links.rs` is all of them) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
 //! time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
 //! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
 //! need not send them again (`replies.rs`). Frames are recorded (`recorder/`). What viewers want of cameras goes back to the
@@ -11,11 +11,14 @@ mod complaint;
 pub mod counts;
 pub mod history;
 pub mod intake;
+mod links;
 pub mod port;
 pub mod recorder;
 mod replies;
 pub mod save;
+mod summary;
 pub mod wall;
+mod watch_over;
 pub mod web;
 
 use std::io::Write as _;
@@ -31,17 +34,19 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::config::{self, InPattern, Inlet};
-use crate::link::{Link, Opening, Pattern};
+use crate::config::{self, Inlet};
+use crate::crew::Crew;
+use crate::link::{Link, Opening};
+use crate::service::Manager;
 use crate::wire::Tally;
 use commands::Commands;
-use counts::LinkCounts;
 use history::History;
-use intake::Intake;
+use links::Links;
 use recorder::Recorder;
 use wall::Wall;
+use watch_over::{End, Said, watch_over};
 use web::{Access, Site};
 
 /// Lines that wait for whoever reads them; more are dropped and counted.
@@ -59,8 +64,12 @@ pub struct Also {
     pub save: Option<PathBuf>,
 }
 
+/// Configurations to go on with, or what is wrong with the file.
+pub type Reloads = mpsc::Receiver<Result<config::Receiver, config::Error>>;
+
 /// A receiver whose links and page are open.
 pub struct Receiver {
+    config: config::Receiver,
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
     access: Access,
@@ -76,15 +85,8 @@ impl Receiver {
     /// When an address cannot be had, or the file that the history is to be in.
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
-        for inlet in config.links {
-            let pattern = match inlet.pattern {
-                InPattern::Pair => Pattern::Pair,
-                InPattern::Sub => Pattern::Sub,
-                InPattern::Router => Pattern::Router,
-            };
-            let refused = intake::on_refusal(inlet.end.address().to_string());
-            let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-            let link = Opening { pattern, end, curve, refused }.open()?;
+        for inlet in config.links.clone() {
+            let link = opening(&inlet).open()?;
             info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }
@@ -96,11 +98,11 @@ impl Receiver {
             )
         })?;
         let history = match &config.history {
-            Some(history) => open_history(history, links.len()).await?,
+            Some(history) => open_history(history).await?,
             None => Err(String::new()),
         };
         let recorder = config.record.as_ref().map_or(Ok(None), open_recorder)?;
-        Ok(Receiver { links, page, access, history, recorder })
+        Ok(Receiver { config, links, page, access, history, recorder })
     }
 
     /// Where the page is.
@@ -119,70 +121,78 @@ impl Receiver {
 
     /// Receives until the shutdown; gives the count of what came.
     ///
+    /// A new configuration that comes meanwhile is taken: links begin and end while others go on. With another page, history
+    /// or recorder all begins anew; when that cannot be, with the configuration of before.
+    ///
     /// # Errors
     /// When a socket fails, or files cannot be written.
-    pub async fn run(mut self, also: Also, shutdown: CancellationToken) -> Result<Tally> {
-        info!("the page is at http://{}/, {}", self.page()?, self.access);
+    pub async fn run(self, also: Also, reloads: Reloads, shutdown: CancellationToken) -> Result<Tally> {
+        let mut said = Said { reloads, manager: Manager::of_environment(), shutdown: &shutdown };
+        let mut came = Tally::default();
+        let mut receiver = self;
+        loop {
+            let before = receiver.config.clone();
+            let end = receiver.serve(&also, &mut said, &mut came).await;
+            receiver = match end {
+                End::Shutdown => return Ok(came),
+                End::Failed(error) => return Err(error),
+                End::Anew(config) => match Receiver::open(*config).await {
+                    Ok(receiver) => receiver,
+                    Err(error) => {
+                        error!("the new configuration cannot be used, and the one before is: {error:#}");
+                        Receiver::open(before).await?
+                    }
+                },
+            };
+        }
+    }
+
+    /// Receives until it is told to end, or can no longer; adds what came.
+    async fn serve(self, also: &Also, said: &mut Said<'_>, came: &mut Tally) -> End {
+        let page = self.page.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
+        info!("the page is at http://{page}/, {}", self.access);
         let wall = watch::Sender::new(Wall::default());
-        let mut tasks = JoinSet::new();
-        let followers_end = CancellationToken::new();
-        let mut followers = JoinSet::new();
-        let counts: Vec<_> = self.links.iter().map(|(_, link)| LinkCounts::of(link.address())).collect();
+        let (counts, counted) = watch::channel(Vec::new());
+        let (headers, printed) = also.json.then(|| mpsc::channel(LINES)).unzip();
         let site = Site {
             wall: wall.subscribe(),
             access: Arc::new(self.access),
             commands: Commands::default(),
             history: self.history.as_ref().map(History::reader).map_err(Clone::clone),
             library: self.recorder.as_ref().map(Recorder::library),
-            links: counts.clone().into(),
+            links: counted,
             viewers: TaskTracker::new(),
-            shutdown: followers_end.clone(),
+            shutdown: CancellationToken::new(),
         };
-        let commands = site.commands.clone();
-        followers.spawn(web::serve(self.page, site));
-        if let Some(recorder) = &self.recorder {
-            followers.spawn(recorder.captions().follow(wall.subscribe(), followers_end.clone()));
-        }
-        if let Some(dir) = also.save {
-            followers.spawn(save::run(dir, wall.subscribe(), followers_end.clone()));
-        }
-        let lines = also.json.then(|| {
-            let (lines, printed) = mpsc::channel(LINES);
-            followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
-            lines
-        });
-        let mut feeds = self.history.iter_mut().flat_map(History::feeds).collect::<Vec<_>>().into_iter();
-        for ((inlet, link), counts) in self.links.into_iter().zip(counts) {
-            let (wall, lines, history, desk) = (wall.clone(), lines.clone(), feeds.next(), commands.desk());
-            let recorder = self.recorder.as_ref().map(Recorder::feed);
-            let intake = Intake { inlet, link, wall, lines, history, recorder, desk, counts };
-            tasks.spawn(intake.run(shutdown.clone()));
-        }
-        drop(lines);
-
-        let mut came = Tally::default();
-        let mut failed = None;
-        loop {
-            tokio::select! {
-                // Followers end before only when they fail or nobody reads their lines; then the receiver ends.
-                Some(ended) = followers.join_next() => {
-                    failed = failed.or(ended?.err());
-                    shutdown.cancel();
-                }
-                ended = tasks.join_next() => match ended {
-                    Some(Ok(Ok(tally))) => came.merge(tally),
-                    // The others end as they should, and what came over them is kept.
-                    Some(Ok(Err(error))) => {
-                        failed = failed.or(Some(error));
-                        shutdown.cancel();
-                    }
-                    Some(Err(error)) => return Err(error.into()),
-                    None => break,
-                },
-            }
-        }
-        followers_end.cancel();
         let (history, recorder) = (self.history, self.recorder);
+        let mut followers = JoinSet::new();
+        followers.spawn(web::serve(self.page, site.clone()));
+        if let Some(recorder) = &recorder {
+            followers.spawn(recorder.captions().follow(site.wall.clone(), site.shutdown.clone()));
+        }
+        if let Some(dir) = also.save.clone() {
+            followers.spawn(save::run(dir, site.wall.clone(), site.shutdown.clone()));
+        }
+        if let Some(printed) = printed {
+            followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
+        }
+        let mut links = Links {
+            crew: Crew::of("link", said.shutdown.child_token()),
+            counts,
+            wall,
+            headers,
+            history: history.as_ref().ok(),
+            recorder: recorder.as_ref(),
+            commands: site.commands.clone(),
+        };
+        links.begin(self.links);
+        let end = watch_over(self.config, &site, &page, &mut links, &mut followers, said).await;
+
+        // Links first: what is on its way is still taken.
+        let (tallies, failed): (Vec<_>, Vec<_>) = links.crew.end().await.into_iter().partition(Result::is_ok);
+        tallies.into_iter().flatten().for_each(|tally| came.merge(tally));
+        drop(links);
+        site.shutdown.cancel();
         tokio::join!(
             async {
                 if let Ok(history) = history {
@@ -195,23 +205,34 @@ impl Receiver {
                 }
             },
         );
+        let mut failed = failed.into_iter().find_map(Result::err);
         // Lines that nobody takes would keep their printer for ever.
         while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
-            failed = failed.or(ended?.err());
+            failed = failed.or(ended.map_or_else(|error| Some(error.into()), Result::err));
         }
-        failed.map_or(Ok(came), Err)
+        match (end, failed) {
+            (End::Shutdown | End::Anew(_), Some(error)) => End::Failed(error),
+            (end, _) => end,
+        }
     }
+}
+
+/// How a link is opened.
+fn opening(inlet: &Inlet) -> Opening {
+    let refused = intake::on_refusal(inlet.end.address().to_string());
+    let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
+    Opening { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
 /// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once. Gives why there
 /// is none.
-async fn open_history(config: &config::History, links: usize) -> Result<Result<History, String>> {
+async fn open_history(config: &config::History) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home; [history] path = … says where";
         warn!("history: no reading is kept, because {cause}");
         return Ok(Err(cause.to_owned()));
     };
-    let trouble = match History::open(file.clone(), config.keep, links).await {
+    let trouble = match History::open(file.clone(), config.keep).await {
         Ok(history) => return Ok(Ok(history)),
         Err(trouble) => format!("{} cannot be used ({trouble})", file.display()),
     };

@@ -178,6 +178,10 @@ impl Wall {
                     readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
                 });
                 agent.read(readings);
+                // A camera may be gone, too; what came in a format without names has its name from here.
+                agent.cameras.retain(|name, camera| {
+                    camera.shown.header.boot.is_none() || status.cameras.iter().any(|part| part.name == *name)
+                });
                 agent.note(status);
                 true
             }
@@ -253,6 +257,7 @@ impl Agent {
 
     fn note(&mut self, status: Status) {
         let now = Instant::now();
+        self.ports.retain(|name, _| status.ports.iter().any(|part| part.name == *name));
         for part in &status.ports {
             if self.ports.len() < MOST_PORTS || self.ports.contains_key(&part.name) {
                 self.ports.entry(part.name.clone()).or_default().note(part, now);

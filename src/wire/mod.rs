@@ -23,6 +23,7 @@ pub use tally::Tally;
 
 use crate::clock::{Stamp, WallClock};
 use crate::config::{Fps, Quality};
+use crate::machine::Machine;
 use crate::name::Name;
 use crate::{frame, reading};
 
@@ -249,6 +250,9 @@ pub struct Status {
     /// Where it keeps readings, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spool: Option<PartStatus>,
+    /// The machine that it runs on. Agents before this was thought of say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Box<Machine>>,
     /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
     pub readings: Vec<Reading>,
 }

@@ -274,6 +274,11 @@ fn ports_that_share_a_name_are_warned_about() {
     let said = machine.described();
     assert!(said.contains("port   = \"/dev/serial/by-path/1-1.4\"\n    also     /dev/ttyUSB2\n"), "{said}");
     assert!(said.contains("warning: three ports share the name usb-1a86_USB_Serial-if00-port0:"), "{said}");
+    let found = Devices::find(&Roots { dev: machine.dev(), sys: machine.0.path("sys") });
+    let ambiguous = |link: &str| found.ambiguous(&machine.dev().join(link));
+    let warning = ambiguous("serial/by-id/usb-1a86_USB_Serial-if00-port0").expect("a warning");
+    assert_eq!(warning.remedy, "use the by-path names, which stay with the sockets");
+    assert_eq!(ambiguous("serial/by-path/1-1.4"), None);
 }
 
 #[test]

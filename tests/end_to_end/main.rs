@@ -15,6 +15,8 @@ mod curve;
 mod demo;
 /// What is plugged in is listed by its stable names.
 mod devices;
+/// What would keep a machine from its job is found before it does.
+mod doctor;
 /// How a USB camera fares: at another number, with another format, without bandwidth, hanging, broken.
 mod faults;
 /// The four-camera example with films for cameras, and programs in other languages for receivers.
@@ -38,6 +40,8 @@ mod history_year;
 mod history_faults;
 /// Peers that are not there, go and come back.
 mod links;
+/// How the machine is that an agent runs on.
+mod machine;
 /// What is left of readings when programs are killed.
 mod kills;
 /// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
@@ -65,6 +69,12 @@ mod page_history;
 mod page_wall;
 /// What README and PROTOCOL promise in code.
 mod readme;
+/// Another configuration for an agent that runs.
+mod reload;
+/// Another configuration for a receiver that runs, and what systemd is told of one.
+mod reload_receiver;
+/// What systemd is told, and what it is not told when a thread stands still.
+mod service;
 /// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.
 #[cfg(feature = "opencv")]
 mod video;

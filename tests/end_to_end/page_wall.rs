@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Bench, Board, Browser, PATIENCE, Program, Receiver, eventually, film};
+use crate::harness::{Bench, Board, Browser, PATIENCE, Pi, Program, Receiver, eventually, film};
 
 fn router(bench: &Bench) -> Receiver {
     let dir = bench.path("recordings");
@@ -25,6 +25,8 @@ fn tile(camera: &str, state: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_agents_and_six_cameras_are_live_and_one_that_is_unplugged_says_so_and_comes_back() {
     let (bench, of_shed, of_barn) = (Bench::new(), Bench::new(), Bench::new());
+    // All is well with both.
+    let _machines = [Pi::new(&of_shed), Pi::new(&of_barn)];
     let receiver = router(&bench);
     let (film, _) = film(&of_shed, "film", 20);
     of_shed.plug_camera(0, &film);
@@ -74,6 +76,7 @@ async fn a_reading_that_grows_old_is_shown_as_stale() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_is_enlarged_saved_and_switched_by_pointer_and_by_keys() {
     let bench = Bench::new();
+    let _machine = Pi::new(&bench);
     let receiver = router(&bench);
     let cameras = "camera = [{ name = \"door\", source = \"pattern\" }, { name = \"yard\", source = \"pattern\" }]";
     let _agent = agent(&bench, "shed", &receiver, cameras);

@@ -175,7 +175,7 @@ fn a_program_that_is_not_there_or_not_the_right_one_is_named_so_until_it_is() {
     let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, FILM));
     let place = bench.dir.path().display();
     let missing =
-        format!("needs watchpost-video, which is not in {place}: install it beside watchpost, from one full build");
+        format!("needs watchpost-video, which is not in {place}; install it beside watchpost, from one full build");
     is_told(&receiver, &missing);
     let check = || {
         let mut check = Command::new(&installed.watchpost);

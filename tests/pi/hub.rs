@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
@@ -42,13 +40,6 @@ impl Hub {
     pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         self.receiver.forget();
         self.receiver.says_json(what, matches)
-    }
-
-    /// Whether there is such a message among those of the next second.
-    pub fn hears_soon(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
-        self.receiver.forget();
-        sleep(Duration::from_secs(1));
-        self.receiver.said_json(matches)
     }
 
     #[track_caller]

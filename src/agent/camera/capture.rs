@@ -18,6 +18,7 @@ use crate::agent::encode::Encoded;
 use crate::agent::health::Part;
 use crate::config;
 use crate::frame::{Jpeg, Slot};
+use crate::service::Life;
 
 /// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
 const OPENING: Duration = Duration::from_secs(8);
@@ -47,6 +48,8 @@ pub(super) struct Capture {
     pub(super) frames: Arc<AtomicU64>,
     /// The source gave a picture.
     pub(super) worked: Arc<AtomicBool>,
+    /// Heard of once it has.
+    pub(super) life: Life,
 }
 
 impl Capture {
@@ -67,6 +70,9 @@ impl Capture {
         let mut finish = Finish::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
             self.pulse.beat(LIVING);
+            if self.worked.load(Ordering::Relaxed) {
+                self.life.beat();
+            }
             let (wanted, wish) = {
                 let demand = self.demand.borrow();
                 (demand.is_wanted(), Wish { fps: demand.settings.fps, quality: demand.settings.quality })

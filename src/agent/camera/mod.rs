@@ -36,6 +36,7 @@ use super::demand::Demand;
 use super::health::Part;
 use crate::config;
 use crate::frame::Slot;
+use crate::service::Life;
 use capture::{Capture, LIVING, opening};
 use pulse::Pulse;
 
@@ -71,6 +72,10 @@ pub struct Camera {
     pub health: Part,
     /// What is asked of it.
     pub demand: watch::Receiver<Demand>,
+    /// Its frames so far.
+    pub frames: Arc<AtomicU64>,
+    /// Of its thread, as long as one gives frames: with one that never did, nothing would be better after a new start.
+    pub life: Life,
 }
 
 /// How a capture ended.
@@ -86,7 +91,6 @@ enum End {
 impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let frames = Arc::new(AtomicU64::new(0));
         let (mut wait, mut hung) = (Duration::ZERO, None);
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
             // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
@@ -96,7 +100,7 @@ impl Camera {
                 continue;
             }
             let worked = Arc::new(AtomicBool::new(false));
-            let end = self.capture(&frames, &worked, &mut hung, &shutdown).await;
+            let end = self.capture(&worked, &mut hung, &shutdown).await;
             // What it saw last is old from now on.
             self.slot.clear();
             match end {
@@ -163,7 +167,6 @@ impl Camera {
 
     async fn capture(
         &mut self,
-        frames: &Arc<AtomicU64>,
         worked: &Arc<AtomicBool>,
         hung: &mut Option<JoinHandle<()>>,
         shutdown: &CancellationToken,
@@ -175,7 +178,8 @@ impl Camera {
             demand: self.demand.clone(),
             pulse: Arc::new(Pulse::new(opening(&self.config.source))),
             stop: shutdown.child_token(),
-            frames: Arc::clone(frames),
+            frames: Arc::clone(&self.frames),
+            life: self.life.clone(),
             worked: Arc::clone(worked),
         };
         let (stop, pulse) = (capture.stop.clone(), Arc::clone(&capture.pulse));
@@ -224,8 +228,10 @@ fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)>
     let (end, ended) = oneshot::channel();
     let name = format!("camera-{}", capture.config.name);
     let run = move || {
+        let how = capture.run();
+        capture.life.end();
         // Nobody hears what a thread says that was given up.
-        let _ = end.send(capture.run());
+        let _ = end.send(how);
     };
     Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
 }
@@ -268,27 +274,31 @@ mod tests {
     use super::*;
     use crate::agent::demand::SharedDemand;
     use crate::agent::health::Kind;
-    use crate::frame::Slots;
+    use crate::frame::Bell;
 
     #[tokio::test]
     async fn a_camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
-        let (slots, control) = (Slots::new(1), SharedDemand::new(&config));
+        let (bell, control) = (Bell::default(), SharedDemand::new(&config));
+        let slot = bell.slot();
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
-        let camera = Camera { config, slot: slots.of(0), health: health.clone(), demand };
+        let frames = Arc::default();
+        let life = Life::of(String::new());
+        let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, life };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
-        let mut newest = slots.follow();
+        let mut rings = bell.follow();
         control.take(0, true);
         for _ in 0..2 {
-            newest.wait_for(|newest| newest[0].is_some()).await.expect("a frame");
+            rings.changed().await.expect("a frame");
             assert!(health.status().up);
             assert!(control.set(Some(false), None, None));
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(newest.borrow_and_update()[0].is_none(), "the last frame is old");
+            assert!(slot.is_empty(), "the last frame is old");
+            rings.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }
         shutdown.cancel();

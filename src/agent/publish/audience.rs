@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::flow::Flow;
+use super::flow::{Flow, Unseen};
 use crate::agent::health::Part;
-use crate::config::{Camera, Format, OutPattern, Outlet};
+use crate::config::{Format, OutPattern, Outlet};
 use crate::link::Link;
-use crate::name::Name;
-use crate::wire::{Control, Malformed, frame_topic};
+use crate::wire::{Control, Malformed};
 
 /// Topics that are remembered; with more, every camera's frames are prepared.
 const MOST_TOPICS: usize = 256;
@@ -23,8 +22,6 @@ pub(super) struct Audience {
     format: Format,
     /// A receiver of watchpost's says something over it.
     answers: bool,
-    /// Of each camera, what its frames are published under, if they go over this link.
-    cameras: Vec<Option<String>>,
     /// What a pub link's subscribers want topics to begin with. While there is none, nothing is prepared for it.
     topics: BTreeSet<Bytes>,
     /// Another link's peer was there, and not long ago.
@@ -55,13 +52,11 @@ pub(super) enum Heard {
 
 impl Audience {
     /// Nobody yet.
-    pub(super) fn of(outlet: &Outlet, agent: &Name, cameras: &[Camera]) -> Audience {
-        let topic = |camera: &Camera| outlet.cameras.contains(&camera.name).then(|| frame_topic(agent, &camera.name));
+    pub(super) fn of(outlet: &Outlet) -> Audience {
         Audience {
             pattern: outlet.pattern,
             format: outlet.format,
             answers: outlet.is_acknowledged(),
-            cameras: cameras.iter().map(topic).collect(),
             topics: BTreeSet::new(),
             connected: false,
             since: None,
@@ -69,7 +64,7 @@ impl Audience {
             asked: None,
             is_gone: false,
             ended: 0,
-            flow: Flow::of(cameras.len()),
+            flow: Flow::default(),
         }
     }
 
@@ -131,9 +126,9 @@ impl Audience {
         }
     }
 
-    /// It has seen the camera's frames up to this one.
-    pub(super) fn has_seen(&mut self, camera: usize, seq: u64) {
-        self.flow.seen(camera, seq);
+    /// It has seen some of a camera's frames.
+    pub(super) fn has_seen(&mut self) {
+        self.flow.heard();
     }
 
     /// A message is off to it.
@@ -143,24 +138,13 @@ impl Audience {
         }
     }
 
-    /// A frame is.
-    pub(super) fn frame_was_sent(&mut self, camera: usize, seq: u64) {
-        self.flow.sent(camera, seq);
-    }
-
     /// There is sense in preparing something: a pub link takes everything, even while nobody subscribes.
     pub(super) fn is_there(&self) -> bool {
         self.pattern != OutPattern::Pub || !self.topics.is_empty()
     }
 
-    /// The camera goes over this link.
-    pub(super) fn may_have(&self, camera: usize) -> bool {
-        self.cameras.get(camera).is_some_and(Option::is_some)
-    }
-
-    /// It takes the camera's frames.
-    pub(super) fn takes(&self, camera: usize) -> bool {
-        let Some(Some(topic)) = self.cameras.get(camera) else { return false };
+    /// It takes the frames of a camera that are published under this topic.
+    pub(super) fn takes(&self, topic: &str) -> bool {
         match (self.pattern, self.format) {
             (OutPattern::Pair | OutPattern::Dealer | OutPattern::Req, _) => self.connected,
             (OutPattern::Pub, Format::Watchpost) => {
@@ -173,7 +157,7 @@ impl Audience {
     }
 
     /// It takes another frame of the camera now.
-    pub(super) fn is_open_for(&self, camera: usize) -> bool {
+    pub(super) fn is_open_for(&self, camera: &Unseen) -> bool {
         self.flow.is_open(camera)
     }
 

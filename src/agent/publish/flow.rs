@@ -15,8 +15,6 @@ const SILENT: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Flow {
     peer: Option<Peer>,
-    /// Of each camera, what was sent last and not seen yet.
-    unseen: Vec<VecDeque<u64>>,
 }
 
 struct Peer {
@@ -24,40 +22,30 @@ struct Peer {
     heard: Instant,
 }
 
-impl Flow {
-    pub(super) fn of(cameras: usize) -> Flow {
-        Flow { peer: None, unseen: vec![VecDeque::new(); cameras] }
-    }
+/// Of one camera, what was sent last and not seen yet.
+#[derive(Default)]
+pub(super) struct Unseen(VecDeque<u64>);
 
-    /// Who is there from now on is somebody else, and what was on its way is lost.
+impl Flow {
+    /// Who is there from now on is somebody else.
     pub(super) fn begin_anew(&mut self) {
-        *self = Flow::of(self.unseen.len());
+        *self = Flow::default();
     }
 
     pub(super) fn hello(&mut self, window: u32) {
         self.peer = Some(Peer { window: (window as usize).min(MOST), heard: Instant::now() });
     }
 
-    /// A frame of the camera is off. What was sent before a hello counts, too.
-    pub(super) fn sent(&mut self, camera: usize, seq: u64) {
-        let unseen = &mut self.unseen[camera];
-        if unseen.len() == MOST {
-            unseen.pop_front();
-        }
-        unseen.push_back(seq);
-    }
-
-    /// The camera's frames up to this one are with the receiver, or past.
-    pub(super) fn seen(&mut self, camera: usize, seq: u64) {
-        self.unseen[camera].retain(|sent| *sent > seq);
+    /// The receiver says that it has seen something.
+    pub(super) fn heard(&mut self) {
         if let Some(peer) = &mut self.peer {
             peer.heard = Instant::now();
         }
     }
 
-    /// Whether the receiver takes another frame of the camera.
-    pub(super) fn is_open(&self, camera: usize) -> bool {
-        self.peer.as_ref().is_none_or(|peer| self.unseen[camera].len() < peer.window)
+    /// Whether the receiver takes another frame of a camera.
+    pub(super) fn is_open(&self, camera: &Unseen) -> bool {
+        self.peer.as_ref().is_none_or(|peer| camera.0.len() < peer.window)
     }
 
     /// It has said hello.
@@ -71,14 +59,34 @@ impl Flow {
     }
 }
 
+impl Unseen {
+    /// A frame is off. What was sent before a hello counts, too.
+    pub(super) fn sent(&mut self, seq: u64) {
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(seq);
+    }
+
+    /// The frames up to this one are with the receiver, or past.
+    pub(super) fn seen(&mut self, seq: u64) {
+        self.0.retain(|sent| *sent > seq);
+    }
+
+    /// What was on its way is lost.
+    pub(super) fn begin_anew(&mut self) {
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Sends what it may of frames from 1 on, and gives the last.
-    fn fill(flow: &mut Flow, next: &mut u64) -> u64 {
-        while flow.is_open(0) && *next < 100 {
-            flow.sent(0, *next);
+    fn fill(flow: &Flow, camera: &mut Unseen, next: &mut u64) -> u64 {
+        while flow.is_open(camera) && *next < 100 {
+            camera.sent(*next);
             *next += 1;
         }
         *next - 1
@@ -87,31 +95,29 @@ mod tests {
     #[test]
     fn a_receiver_that_says_hello_is_never_further_behind_than_its_window() {
         for window in 1..=4 {
-            let (mut flow, mut next) = (Flow::of(2), 1);
+            let (mut flow, mut camera, mut next) = (Flow::default(), Unseen::default(), 1);
             flow.hello(window);
-            assert_eq!(fill(&mut flow, &mut next), u64::from(window));
-            assert!(flow.is_open(1), "each camera has its own");
+            assert_eq!(fill(&flow, &mut camera, &mut next), u64::from(window));
+            assert!(flow.is_open(&Unseen::default()), "each camera has its own");
             for _ in 0..2 {
-                flow.seen(0, 1);
+                camera.seen(1);
                 flow.hello(window);
             }
-            assert_eq!(fill(&mut flow, &mut next), u64::from(window) + 1, "what is said twice counts once");
-            flow.seen(0, 90);
-            assert_eq!(fill(&mut flow, &mut next), 2 * u64::from(window) + 1);
+            assert_eq!(fill(&flow, &mut camera, &mut next), u64::from(window) + 1, "what is said twice counts once");
+            camera.seen(90);
+            assert_eq!(fill(&flow, &mut camera, &mut next), 2 * u64::from(window) + 1);
             flow.begin_anew();
-            assert_eq!(fill(&mut flow, &mut next), 99, "whoever comes next may never say hello");
+            assert_eq!(fill(&flow, &mut camera, &mut next), 99, "whoever comes next may never say hello");
         }
     }
 
     #[test]
     fn what_was_sent_before_the_hello_counts() {
-        let mut flow = Flow::of(1);
-        for seq in 1..=50 {
-            flow.sent(0, seq);
-        }
+        let (mut flow, mut camera) = (Flow::default(), Unseen::default());
+        (1..=50).for_each(|seq| camera.sent(seq));
         flow.hello(u32::MAX);
-        assert!(!flow.is_open(0));
-        flow.seen(0, 35);
-        assert!(flow.is_open(0));
+        assert!(!flow.is_open(&camera));
+        camera.seen(35);
+        assert!(flow.is_open(&camera));
     }
 }

@@ -36,7 +36,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// All of the feed from `heard` on.
+    /// All of the feed, in which the number `heard` came last.
     #[must_use]
     pub fn new(
         feed: broadcast::Receiver<Arc<Batch>>,
@@ -44,6 +44,9 @@ impl Gathered {
         health: Part,
         shelf: Option<Shelf>,
     ) -> Gathered {
+        if let (Some(shelf), Some(heard)) = (&shelf, heard) {
+            shelf.live_from(heard + 1);
+        }
         Gathered { feed, batches: Vec::new(), length: 0, due: Instant::now(), heard, health, shelf, missed: false }
     }
 

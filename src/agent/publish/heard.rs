@@ -1,7 +1,6 @@
 //! What the other side of a link says, and what is done about it.
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use tracing::info;
 
 use super::audience::Heard;
@@ -27,8 +26,7 @@ impl Publisher {
     /// Does what a receiver asks for, as far as it concerns a camera of this link.
     fn obey(&mut self, control: Control, pending: &mut Pending) {
         let place = |name: &Name| {
-            let place = self.cameras.iter().position(|camera| camera.name == *name);
-            let place = place.filter(|camera| pending.audience.may_have(*camera));
+            let place = pending.lanes.iter().position(|lane| lane.view.name == *name);
             if place.is_none() {
                 self.health.count("unknown cameras of the receiver", 1);
                 self.health.remark("unknown camera", || {
@@ -39,20 +37,20 @@ impl Publisher {
         };
         match control {
             Control::Seen { camera, boot, seq } if boot == self.boot => {
+                pending.audience.has_seen();
                 if let Some(camera) = place(&camera) {
-                    pending.audience.has_seen(camera, seq);
+                    pending.lanes[camera].unseen.seen(seq);
                 }
             }
             Control::Set { camera, on, fps, quality } => {
-                if place(&camera).is_some_and(|camera| self.demands[camera].set(on, fps, quality)) {
+                if place(&camera).is_some_and(|camera| pending.lanes[camera].view.demand.set(on, fps, quality)) {
                     info!("camera {camera}: set by the receiver at {}", self.outlet.end.address());
                     self.health.has_news();
                 }
             }
             Control::Snapshot { camera } => {
                 if let Some(camera) = place(&camera) {
-                    pending.snapshots[camera] = Some(Instant::now());
-                    self.demands[camera].take_one(self.number, true);
+                    pending.lanes[camera].begin_snapshot(self.number);
                 }
             }
             // What another start of this agent has sent.

@@ -2,8 +2,9 @@
 //!
 //! While it takes nothing, nothing is prepared and nothing waits but the newest frame in its slot and the readings in
 //! their bounded feed: sensors, cameras and other links never notice.
+//!
+//! Pictures are in `frames.rs`, each camera's way in `lane.rs`, what the spool has in `spooled.rs`.
 
-//! Pictures are in `frames.rs`, what the spool has in `spooled.rs`.
 mod audience;
 mod backlog;
 mod card;
@@ -12,6 +13,7 @@ mod flow;
 mod frames;
 mod gather;
 mod heard;
+mod lane;
 mod no_signal;
 mod spooled;
 
@@ -27,17 +29,16 @@ use tracing::{info, warn};
 
 pub use backlog::Backlog;
 pub use gather::Gathered;
+pub use lane::{View, Views};
 
-use super::demand::SharedDemand;
 use super::health::Part;
-use crate::config::{self, End, Format, OutPattern, Outlet};
-use crate::frame::Newest;
-use crate::link::{Events, LARGEST_PART, Link, Opening, Pattern, Refusal};
+use crate::config::{End, Format, OutPattern, Outlet};
+use crate::link::{Events, LARGEST_PART, Link, Opening, Refusal};
 use crate::name::Name;
 use crate::reading::State;
 use crate::wire::{Message, Status, Tally, encode};
 use audience::Audience;
-use no_signal::NoSignal;
+use lane::Lane;
 use spooled::more;
 
 /// The wait between tries to open the socket.
@@ -48,7 +49,7 @@ const FAIR: u32 = 32;
 
 /// A link's worker.
 pub struct Publisher {
-    /// Its place in the configuration.
+    /// No other link's, as long as the agent runs.
     pub number: usize,
     /// The agent's name.
     pub agent: Name,
@@ -56,18 +57,16 @@ pub struct Publisher {
     pub boot: Name,
     /// Its table in the configuration.
     pub outlet: Outlet,
-    /// All cameras, as the slots have them.
-    pub cameras: Vec<config::Camera>,
-    /// What is asked of each of them.
-    pub demands: Vec<SharedDemand>,
+    /// The cameras whose frames go over it.
+    pub views: watch::Receiver<Views>,
     /// Current readings.
     pub state: Arc<State>,
     /// Every reading.
     pub readings: Gathered,
     /// Those that the receiver lacks, if the spool keeps for this link.
     pub backlog: Option<Backlog>,
-    /// Every camera's newest frame.
-    pub newest: watch::Receiver<Newest>,
+    /// Rings when a camera has a newer frame.
+    pub frames: watch::Receiver<()>,
     /// How the agent is.
     pub status: watch::Receiver<Arc<Status>>,
     /// Where it reports.
@@ -81,18 +80,12 @@ const LAST: Duration = Duration::from_millis(300);
 struct Pending {
     /// A new status has not been sent yet.
     status: bool,
-    /// Of each camera, the last frame that was sent.
-    sent: Vec<u64>,
-    /// Of each camera, what is sent while it is down.
-    no_signal: Vec<NoSignal>,
+    /// Of each camera.
+    lanes: Vec<Lane>,
     /// The camera whose turn it is.
     turn: usize,
     tally: Tally,
     audience: Audience,
-    /// The cameras of which it has been said that their frames are taken.
-    takes: Vec<bool>,
-    /// Since when it waits for one frame of each camera.
-    snapshots: Vec<Option<Instant>>,
     /// After a page of the backlog a frame has its turn.
     page_was_last: bool,
 }
@@ -102,15 +95,13 @@ impl Publisher {
     pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
         let mut pending = Pending {
             status: true,
-            sent: vec![0; self.cameras.len()],
-            no_signal: self.cameras.iter().map(|camera| NoSignal::new(camera.expected_size())).collect(),
+            lanes: Vec::new(),
             turn: 0,
-            audience: Audience::of(&self.outlet, &self.agent, &self.cameras),
-            takes: vec![false; self.cameras.len()],
-            snapshots: vec![None; self.cameras.len()],
+            audience: Audience::of(&self.outlet),
             page_was_last: false,
             tally: Tally::default(),
         };
+        self.follow_cameras(&mut pending);
         while let Err(error) = self.run_once(&shutdown, &mut pending).await {
             self.health.down(&format!("{error:#}"));
             tokio::select! {
@@ -127,14 +118,15 @@ impl Publisher {
             health.count("connections refused", 1);
             health.remark(&refusal.who, || refusal.text.clone());
         });
-        let Outlet { pattern: kind, end, curve, .. } = self.outlet.clone();
-        let mut link = Opening { pattern: pattern(kind), end, curve, refused }.open()?;
+        let Outlet { pattern, end, curve, .. } = self.outlet.clone();
+        let mut link = Opening { pattern: pattern.into(), end, curve, refused }.open()?;
         if matches!(self.outlet.end, End::Bind(_)) {
             info!("bound at {}", link.address());
         }
         loop {
             let result = self.serve(&mut link, shutdown, pending).await;
             pending.audience.leave();
+            pending.nothing_was_seen();
             self.begin_anew();
             self.demand(pending);
             let opening = link.opening();
@@ -153,6 +145,7 @@ impl Publisher {
             // Whoever is there now knows nothing of this agent yet.
             if pending.audience.ended(link.ended()) {
                 pending.status = true;
+                pending.nothing_was_seen();
                 self.begin_anew();
             }
             if link.is_deaf()? {
@@ -204,7 +197,8 @@ impl Publisher {
                 changed = link.changed() => changed?,
                 () = self.readings.ready(), if writable => {}
                 () = more(self.backlog.as_mut()), if writable => {}
-                _ = self.newest.changed(), if writable => {}
+                _ = self.frames.changed(), if writable => {}
+                _ = self.views.changed() => self.follow_cameras(pending),
                 _ = self.status.changed() => pending.status = true,
             }
         }
@@ -239,8 +233,8 @@ impl Publisher {
             pending.status = !self.send(link, &message, pending)?;
             return Ok(!pending.status);
         }
-        if let Some(camera) = self.next_down(pending) {
-            return self.send_no_signal(link, camera, pending);
+        if let Some(down) = self.next_down(pending) {
+            return self.send_no_signal(link, down, pending);
         }
         // In turns, so that neither holds up the other.
         let page_first = !std::mem::take(&mut pending.page_was_last);
@@ -275,15 +269,13 @@ impl Publisher {
     }
 }
 
-fn may_send(events: Events, pending: &Pending) -> bool {
-    events.writable && pending.audience.is_there()
+impl Pending {
+    /// Whoever is there now has seen none of the frames that were on their way.
+    fn nothing_was_seen(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.unseen.begin_anew());
+    }
 }
 
-fn pattern(pattern: OutPattern) -> Pattern {
-    match pattern {
-        OutPattern::Pair => Pattern::Pair,
-        OutPattern::Pub => Pattern::Pub,
-        OutPattern::Dealer => Pattern::Dealer,
-        OutPattern::Req => Pattern::Req,
-    }
+fn may_send(events: Events, pending: &Pending) -> bool {
+    events.writable && pending.audience.is_there()
 }

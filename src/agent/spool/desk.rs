@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::ledger::{Ledger, Place};
 use super::row::{Row, Start};
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::reading::Batch;
+use crate::service::BEAT;
 
 /// From its arrival to the disk a batch takes at most a second, of which this is for waiting: whatever is acknowledged
 /// before need not be written, and what comes together is written together.
@@ -44,8 +46,9 @@ pub(super) struct Papers {
     waiting_readings: u64,
     /// The last number of this start.
     last_seq: u64,
-    /// Of each link that is to have everything, by its place among them; first those of the configuration.
-    pub(super) ledgers: Vec<Ledger>,
+    /// Of each link that is to have everything, by a number that is no other link's, now or later.
+    pub(super) ledgers: BTreeMap<usize, Ledger>,
+    next_link: usize,
     /// Earlier starts of which there is something on the disk.
     pub(super) earlier: Vec<Name>,
     asked: Vec<Asked>,
@@ -57,26 +60,6 @@ pub(super) struct Papers {
     pub(super) lost: u64,
     end: bool,
 }
-
-/// What one link's receiver has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
-    /// The link's address.
-    pub(super) link: String,
-    /// By start, for good.
-    pub(super) acked: BTreeMap<Name, Ranges>,
-    /// On its way, or about to be.
-    claimed: BTreeMap<Name, Ranges>,
-    /// From this number of this start on, readings come to the link by themselves.
-    live_from: u64,
-    /// Grows when what was on its way is lost.
-    epoch: u64,
-    /// What comes before was looked at, and nothing of it given back since.
-    pub(super) looked: Place,
-}
-
-/// A place among the rows on the disk: a start's number, and a reading's.
-pub(super) type Place = (i64, u64);
 
 /// A link wants to have more.
 #[derive(Debug)]
@@ -95,45 +78,10 @@ pub struct Page {
     pub(super) rows: Vec<Row>,
 }
 
-impl Ledger {
-    pub(super) fn of(link: String) -> Ledger {
-        Ledger { link, ..Ledger::default() }
-    }
-
-    fn has(&self, boot: &Name, first: u64, last: u64) -> bool {
-        self.acked.get(boot).is_some_and(|acked| acked.has(first, last))
-    }
-
-    /// What it has of a start.
-    pub(super) fn of_start(&self, start: &Start) -> Ranges {
-        self.acked.get(&start.boot).cloned().unwrap_or_default()
-    }
-
-    /// Whether a batch of this start is the link's to have from the spool; later ones come by themselves.
-    pub(super) fn is_past(&self, seq: u64) -> bool {
-        seq < self.live_from
-    }
-
-    /// Where the range ends that these are in, if they are all acknowledged or claimed.
-    pub(super) fn taken(&self, boot: &Name, first: u64, last: u64) -> Option<u64> {
-        let end = |taken: &BTreeMap<Name, Ranges>| taken.get(boot)?.around(first).map(|(_, end)| end);
-        end(&self.acked).filter(|end| last <= *end).or_else(|| end(&self.claimed).filter(|end| last <= *end))
-    }
-
-    pub(super) fn claim(&mut self, boot: &Name, first: u64, last: u64) {
-        if !self.claimed.contains_key(boot) {
-            self.claimed.insert(boot.clone(), Ranges::default());
-        }
-        if let Some(claimed) = self.claimed.get_mut(boot) {
-            claimed.insert(first, last);
-        }
-    }
-}
-
 impl Papers {
     /// What every link has of a start.
     pub(super) fn acked_by_all(&self, boot: &Name) -> Ranges {
-        let mut of_each = self.ledgers.iter().map(|ledger| ledger.acked.get(boot).cloned().unwrap_or_default());
+        let mut of_each = self.ledgers.values().map(|ledger| ledger.acked.get(boot).cloned().unwrap_or_default());
         let first = of_each.next().unwrap_or_default();
         of_each.fold(first, |common, acked| common.common(&acked))
     }
@@ -150,7 +98,7 @@ impl Papers {
     pub(super) fn let_go(&mut self, boot: &Name, written: u64) {
         while let Some((_, batch)) = self.waiting.front() {
             let (first, last) = (batch.seq, batch.last_seq());
-            if last > written && !self.ledgers.iter().all(|ledger| ledger.has(boot, first, last)) {
+            if last > written && !self.ledgers.values().all(|ledger| ledger.has(boot, first, last)) {
                 break;
             }
             self.drop_front();
@@ -159,52 +107,74 @@ impl Papers {
 
     /// What may be had from memory by a link now, in order.
     pub(super) fn in_memory_for<'a>(&'a self, boot: &'a Name, link: usize) -> impl Iterator<Item = &'a Arc<Batch>> {
-        let ledger = &self.ledgers[link];
+        let ledger = &self.ledgers[&link];
         let waiting = self.waiting.iter().map(|(_, batch)| batch);
         waiting
             .take_while(|batch| ledger.is_past(batch.seq))
             .filter(|batch| ledger.taken(boot, batch.seq, batch.last_seq()).is_none())
     }
 
-    /// Takes in for which links the disk keeps, and what they have; gives those that it does not know yet.
-    pub(super) fn know(
-        &mut self,
-        known: &[String],
-        acked: &[(String, i64, u64, u64)],
-        starts: &BTreeMap<i64, Start>,
-    ) -> Vec<String> {
-        let new = self.ledgers.iter().map(|ledger| ledger.link.clone()).filter(|link| !known.contains(link)).collect();
+    /// A new link's, of whose receiver nothing is known.
+    fn open_ledger(&mut self, link: String) -> usize {
+        let number = self.next_link;
+        self.next_link += 1;
+        self.ledgers.insert(number, Ledger { link, ..Ledger::default() });
+        number
+    }
+
+    pub(super) fn ledger(&mut self, link: usize) -> &mut Ledger {
+        self.ledgers.get_mut(&link).expect("a link that is in use has its ledger")
+    }
+
+    /// Links that are kept for and not among those of which the disk knows.
+    pub(super) fn unknown_to(&self, known: &[String]) -> Vec<String> {
+        let kept = self.ledgers.values().filter(|ledger| ledger.is_configured || !ledger.is_on_disk);
+        kept.map(|ledger| ledger.link.clone()).filter(|link| !known.contains(link)).collect()
+    }
+
+    /// The disk knows of these.
+    pub(super) fn are_on_disk(&mut self, links: &[String]) {
+        for ledger in self.ledgers.values_mut() {
+            ledger.is_on_disk |= links.contains(&ledger.link);
+        }
+    }
+
+    /// Takes in for which links the disk keeps, and what they have.
+    pub(super) fn know(&mut self, known: &[String], acked: &[(String, i64, u64, u64)], starts: &BTreeMap<i64, Start>) {
         for link in known {
-            if self.ledgers.iter().all(|ledger| ledger.link != *link) {
-                warn!("spool: keeps for {link}, which no [[link]] has; `watchpost spool --forget {link}` ends that");
-                self.ledgers.push(Ledger::of(link.clone()));
+            if self.ledgers.values().all(|ledger| ledger.link != *link) {
+                warn_of_stray(link);
+                self.open_ledger(link.clone());
             }
         }
+        self.are_on_disk(known);
         for (link, start, first, last) in acked {
-            let ledger = self.ledgers.iter_mut().find(|ledger| ledger.link == *link);
+            let ledger = self.ledgers.values_mut().find(|ledger| ledger.link == *link);
             if let (Some(ledger), Some(start)) = (ledger, starts.get(start)) {
                 ledger.acked.entry(start.boot.clone()).or_default().insert(*first, *last);
             }
         }
-        new
     }
 
-    /// Lets go of links that are neither among the first, which are configured, nor kept for on the disk any more; true when
-    /// there was one.
-    pub(super) fn keep_only_for(&mut self, links: &[String], configured: usize) -> bool {
+    /// Lets go of links that are neither configured nor kept for on the disk any more; true when there was one.
+    pub(super) fn keep_only_for(&mut self, links: &[String]) -> bool {
         let before = self.ledgers.len();
-        let mut place = 0..;
-        self.ledgers.retain(|ledger| place.next() < Some(configured) || links.contains(&ledger.link));
+        self.ledgers.retain(|_, ledger| ledger.is_configured || !ledger.is_on_disk || links.contains(&ledger.link));
         let is_fewer = self.ledgers.len() < before;
         if is_fewer {
-            self.to_forget.get_or_insert_with(Instant::now);
+            self.has_changed();
         }
         is_fewer
     }
 
+    /// The disk is to be looked after, when it has its turn.
+    fn has_changed(&mut self) {
+        self.to_forget.get_or_insert_with(Instant::now);
+    }
+
     /// All links are given from the beginning what they lack: the rows on the disk are others.
     pub(super) fn look_anew(&mut self) {
-        for ledger in &mut self.ledgers {
+        for ledger in self.ledgers.values_mut() {
             ledger.looked = Place::default();
         }
     }
@@ -215,7 +185,7 @@ impl Papers {
     }
 
     pub(super) fn is_of_now(&self, link: usize, epoch: u64) -> bool {
-        self.ledgers[link].epoch == epoch
+        self.ledgers[&link].epoch == epoch
     }
 }
 
@@ -227,13 +197,14 @@ pub(super) struct Work {
 }
 
 impl Desk {
-    pub(super) fn new(boot: Name, links: Vec<String>) -> Desk {
+    pub(super) fn new(boot: Name) -> Desk {
         let papers = Papers {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             waiting_readings: 0,
             last_seq: 0,
-            ledgers: links.into_iter().map(Ledger::of).collect(),
+            ledgers: BTreeMap::new(),
+            next_link: 0,
             earlier: Vec::new(),
             asked: Vec::new(),
             to_forget: None,
@@ -246,6 +217,31 @@ impl Desk {
 
     pub(super) fn papers(&self) -> MutexGuard<'_, Papers> {
         self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps for a link that is in the configuration from now on; gives its number.
+    pub(super) fn keep_for(&self, link: &str) -> usize {
+        let mut papers = self.papers();
+        let left = papers.ledgers.iter().find(|(_, ledger)| !ledger.is_configured && ledger.link == link);
+        let known = left.map(|(number, _)| *number);
+        let number = known.unwrap_or_else(|| papers.open_ledger(link.to_owned()));
+        papers.ledger(number).is_configured = true;
+        papers.ledger(number).begin_anew();
+        papers.has_changed();
+        self.bell.notify_one();
+        number
+    }
+
+    /// A link is not in the configuration any more; it is kept for until somebody gives it up.
+    pub(super) fn leave(&self, link: usize) {
+        self.papers().ledger(link).is_configured = false;
+    }
+
+    /// Says which links are kept for and in no configuration.
+    pub(super) fn warn_of_strays(&self) {
+        let papers = self.papers();
+        let strays = papers.ledgers.values().filter(|ledger| !ledger.is_configured);
+        strays.for_each(|ledger| warn_of_stray(&ledger.link));
     }
 
     /// A batch came.
@@ -268,14 +264,15 @@ impl Desk {
 
     /// A batch is on its way to a link's receiver, because it came just now.
     pub(super) fn claim_live(&self, link: usize, first: u64, last: u64) {
-        let ledger = &mut self.papers().ledgers[link];
+        let mut papers = self.papers();
+        let ledger = papers.ledger(link);
         ledger.claim(&self.boot, first, last);
         ledger.live_from = last + 1;
     }
 
     /// Batches come to a link by themselves from now on from this number on.
     pub(super) fn live_from(&self, link: usize, seq: u64) {
-        self.papers().ledgers[link].live_from = seq;
+        self.papers().ledger(link).live_from = seq;
     }
 
     /// A link's receiver has these; gives the whole range that it has around them.
@@ -290,17 +287,17 @@ impl Desk {
         if last < first {
             return None;
         }
-        let acked = papers.ledgers[link].acked.entry(boot.clone()).or_default();
+        let acked = papers.ledger(link).acked.entry(boot.clone()).or_default();
         if acked.pieces() < MOST_PIECES || acked.around(first.saturating_sub(1)).is_some() {
             acked.insert(first, last);
         }
         let around = acked.around(first);
-        if let Some(claimed) = papers.ledgers[link].claimed.get_mut(boot) {
+        if let Some(claimed) = papers.ledger(link).claimed.get_mut(boot) {
             claimed.remove(first, last);
         }
         papers.let_go(&self.boot, 0);
         if papers.is_on_disk && papers.to_forget.is_none() {
-            papers.to_forget = Some(Instant::now());
+            papers.has_changed();
             self.bell.notify_one();
         }
         around
@@ -308,7 +305,8 @@ impl Desk {
 
     /// These were not acknowledged in time; they may be had again.
     pub(super) fn give_back(&self, boot: &Name, link: usize, first: u64, last: u64) {
-        let ledger = &mut self.papers().ledgers[link];
+        let mut papers = self.papers();
+        let ledger = papers.ledger(link);
         if let Some(claimed) = ledger.claimed.get_mut(boot) {
             claimed.remove(first, last);
         }
@@ -317,17 +315,14 @@ impl Desk {
 
     /// What was on its way to a link's receiver may be lost.
     pub(super) fn begin_anew(&self, link: usize) {
-        let ledger = &mut self.papers().ledgers[link];
-        ledger.claimed.clear();
-        ledger.epoch += 1;
-        ledger.looked = Place::default();
+        self.papers().ledger(link).begin_anew();
     }
 
     /// Asks for more.
     pub(super) fn ask(&self, link: usize) -> oneshot::Receiver<Page> {
         let (reply, page) = oneshot::channel();
         let mut papers = self.papers();
-        let epoch = papers.ledgers[link].epoch;
+        let epoch = papers.ledgers[&link].epoch;
         papers.asked.push(Asked { link, epoch, reply });
         self.bell.notify_one();
         page
@@ -339,14 +334,14 @@ impl Desk {
     }
 
     /// A link that it keeps for and that is not configured any more may have been given up meanwhile.
-    pub(super) fn look_after_given_up(&self, configured: usize) {
-        self.has_changes(|papers| papers.ledgers.len() > configured);
+    pub(super) fn look_after_given_up(&self) {
+        self.has_changes(|papers| papers.ledgers.values().any(|ledger| !ledger.is_configured));
     }
 
     fn has_changes(&self, are_there: impl Fn(&Papers) -> bool) {
         let mut papers = self.papers();
         if are_there(&papers) && papers.to_forget.is_none() {
-            papers.to_forget = Some(Instant::now());
+            papers.has_changed();
             self.bell.notify_one();
         }
     }
@@ -358,7 +353,7 @@ impl Desk {
     }
 
     /// Waits for something to do, of which nothing goes to the disk before `not_before`. `opens`: the disk is to be opened
-    /// then, whether there is something for it or not.
+    /// then, whether there is something for it or not. Now and then there is nothing to do, so that whoever waits shows life.
     pub(super) fn wait(&self, not_before: Instant, opens: bool) -> Work {
         let mut papers = self.papers();
         loop {
@@ -368,10 +363,12 @@ impl Desk {
             if commit || papers.end || !papers.asked.is_empty() {
                 return Work { asked: std::mem::take(&mut papers.asked), commit, end: papers.end };
             }
-            papers = match due {
-                Some(due) => self.bell.wait_timeout(papers, due - now).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.bell.wait(papers).unwrap_or_else(PoisonError::into_inner),
-            };
+            let wait = due.map_or(BEAT, |due| due - now).min(BEAT);
+            let (waited, time) = self.bell.wait_timeout(papers, wait).unwrap_or_else(PoisonError::into_inner);
+            if wait == BEAT && time.timed_out() {
+                return Work { asked: Vec::new(), commit: false, end: false };
+            }
+            papers = waited;
         }
     }
 }
@@ -385,6 +382,10 @@ impl Papers {
         }
         oldest.into_iter().chain(self.to_forget).min().map(|since| since + COMMIT)
     }
+}
+
+fn warn_of_stray(link: &str) {
+    warn!("spool: keeps for {link}, which no [[link]] has; `watchpost spool --forget {link}` ends that");
 }
 
 /// About so much memory a batch takes.

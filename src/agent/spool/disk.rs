@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, Row as SqlRow, TransactionBehavior, params};
 
 use super::change::Change;
-use super::desk::Place;
+use super::ledger::Place;
 use super::row::{Row, Start};
 use crate::name::Name;
 use crate::store::{Kind, Store, Trouble};

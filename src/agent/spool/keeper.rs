@@ -14,6 +14,7 @@ use super::row::{Row, Start};
 use crate::agent::health::Part;
 use crate::ranges::Ranges;
 use crate::reading::{Batch, State};
+use crate::service::Life;
 use crate::store::Trouble;
 
 /// The waits after the disk did not take something. To open a file all of it is looked at.
@@ -37,9 +38,8 @@ pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
     pub(super) state: Arc<State>,
     pub(super) health: Part,
+    pub(super) life: Life,
     pub(super) path: PathBuf,
-    /// So many links are in the configuration.
-    pub(super) configured: usize,
     /// Bytes.
     pub(super) max_size: u64,
     pub(super) keep: Option<Duration>,
@@ -62,6 +62,7 @@ impl Keeper {
     pub(super) fn run(mut self) {
         let mut not_before = Instant::now();
         loop {
+            self.life.beat();
             if self.disk.is_none() && Instant::now() >= not_before {
                 // It is well again when it has taken what waits, not before.
                 let opened = self.open().and_then(|()| self.commit());
@@ -130,10 +131,8 @@ impl Keeper {
         }
         self.starts = disk.starts()?.into_iter().collect();
         let (known, acked) = (disk.links()?, disk.acked()?);
-        let new = self.desk.papers().know(&known, &acked, &self.starts);
-        if !new.is_empty() {
-            disk.commit(|change| new.iter().try_for_each(|link| change.keep_for(link)))?;
-        }
+        self.desk.papers().know(&known, &acked, &self.starts);
+        self.keep_for_new_links(&mut disk, &known)?;
         self.written.clear();
         let boots = self.starts.values().map(|start| start.boot.clone());
         let mut papers = self.desk.papers();
@@ -150,15 +149,33 @@ impl Keeper {
         Ok(())
     }
 
-    /// Writes what waits and is not acknowledged by all, and forgets what is.
+    /// Has it on the disk which links are kept for, besides those that are `known` there.
+    fn keep_for_new_links(&self, disk: &mut Disk, known: &[String]) -> Result<(), Trouble> {
+        let new = self.desk.papers().unknown_to(known);
+        if new.is_empty() {
+            return Ok(());
+        }
+        disk.commit(|change| new.iter().try_for_each(|link| change.keep_for(link)))?;
+        self.desk.papers().are_on_disk(&new);
+        Ok(())
+    }
+
+    /// Brings the disk up to date, if it is there.
     fn commit(&mut self) -> Result<(), Trouble> {
-        let Some(disk) = &mut self.disk else { return Ok(()) };
+        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+        let done = self.commit_to(&mut disk);
+        self.disk = Some(disk);
+        done
+    }
+
+    /// Writes what waits and is not acknowledged by all, and forgets what is.
+    fn commit_to(&mut self, disk: &mut Disk) -> Result<(), Trouble> {
         let links = disk.links()?;
-        if self.desk.papers().keep_only_for(&links, self.configured) {
+        if self.desk.papers().keep_only_for(&links) {
             info!("spool: nothing more is kept for a link that was given up");
         }
+        self.keep_for_new_links(disk, &links)?;
         let plan = self.plan();
-        let Some(disk) = &mut self.disk else { return Ok(()) };
         if plan.is_idle() {
             self.desk.papers().let_go(&self.desk.boot, plan.last);
             return Ok(());
@@ -196,7 +213,7 @@ impl Keeper {
             papers.look_anew();
         }
         papers.earlier.retain(|boot| !done.gone.contains(boot));
-        for ledger in &mut papers.ledgers {
+        for ledger in papers.ledgers.values_mut() {
             ledger.acked.retain(|boot, _| *boot == self.desk.boot || !done.gone.contains(boot));
         }
     }
@@ -257,13 +274,17 @@ impl Keeper {
 
     /// What each link has of a start, if the disk does not know it yet. With one link, what it has is what is not there.
     fn news_of(&self, papers: &Papers, number: i64, start: &Start) -> Vec<(String, Ranges)> {
-        let several = papers.ledgers.iter().filter(|_| papers.ledgers.len() > 1);
+        let several = papers.ledgers.values().filter(|_| papers.ledgers.len() > 1);
         let acked = several.map(|ledger| (ledger.link.clone(), ledger.of_start(start)));
         acked.filter(|(link, acked)| self.written.get(&(link.clone(), number)) != Some(acked)).collect()
     }
 
     /// Gives a link what it lacks next; nothing, when it lacks nothing.
     fn give(&mut self, asked: Asked) -> Result<(), Trouble> {
+        // It may have left, and been given up.
+        if !self.desk.papers().ledgers.contains_key(&asked.link) {
+            return Ok(());
+        }
         let (page, trouble) = match self.disk_page(asked.link, asked.epoch) {
             Ok(Some(page)) => (page, Ok(())),
             Ok(None) => (self.memory_page(asked.link, asked.epoch), Ok(())),
@@ -282,13 +303,13 @@ impl Keeper {
     fn disk_page(&self, link: usize, epoch: u64) -> Result<Option<Page>, Trouble> {
         let Some(disk) = &self.disk else { return Ok(None) };
         loop {
-            let looked = self.desk.papers().ledgers[link].looked;
+            let looked = self.desk.papers().ledgers[&link].looked;
             let Some((number, found)) = disk.rows(looked, CHUNK)? else { return Ok(None) };
             let mut papers = self.desk.papers();
             if !papers.is_of_now(link, epoch) {
                 return Ok(None);
             }
-            let ledger = &mut papers.ledgers[link];
+            let ledger = papers.ledger(link);
             if ledger.looked != looked {
                 // Something was given back meanwhile.
                 continue;
@@ -343,7 +364,7 @@ impl Keeper {
             rows.clear();
         }
         for row in &rows {
-            papers.ledgers[link].claim(boot, row.seq, row.last_seq());
+            papers.ledger(link).claim(boot, row.seq, row.last_seq());
         }
         drop(papers);
         let start = Start { boot: boot.clone(), machine: self.machine.clone(), zero_us: None };

@@ -5,7 +5,7 @@
 //! when it has nothing newer to send (`publish/backlog.rs`), until it is acknowledged; then it is forgotten.
 //!
 //! `desk.rs` is what the feed, the links and the thread (`keeper.rs`, with what a commit is to do in `plan.rs`) have between
-//! them. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it, `recovery.rs` how it is opened whatever
+//! them, with a `ledger.rs` of each link. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it, `recovery.rs` how it is opened whatever
 //! is the matter with it, `row.rs` a batch as it is kept. `list.rs` is for `watchpost spool`.
 
 mod change;
@@ -13,6 +13,7 @@ mod checksum;
 mod desk;
 mod disk;
 mod keeper;
+mod ledger;
 mod list;
 mod plan;
 mod recovery;
@@ -35,6 +36,7 @@ use super::health::Part;
 use crate::config;
 use crate::name::Name;
 use crate::reading::{Batch, State};
+use crate::service::Life;
 use crate::wire;
 pub use desk::Page;
 pub use list::{forget, list};
@@ -48,36 +50,50 @@ const LAST: Duration = Duration::from_secs(1);
 /// The spool, as an agent starts and ends it.
 pub struct Spool {
     desk: Arc<Desk>,
-    ended: oneshot::Receiver<()>,
-    thread: JoinHandle<()>,
+    thread: Option<Thread>,
     health: Part,
+    life: Life,
     state: Arc<State>,
     /// The clock was right when it was last looked at.
     was_right: AtomicBool,
-    /// So many links are in the configuration.
-    configured: usize,
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Spool {
-    /// Begins to keep for links, which are called by their addresses, what is measured in this start of the agent, `boot`.
+    /// Of this start of the agent, `boot`, with no links yet.
+    #[must_use]
+    pub fn new(boot: &Name, state: &Arc<State>, health: Part) -> Spool {
+        let desk = Arc::new(Desk::new(boot.clone()));
+        let life = Life::of("the spool's thread".to_owned());
+        Spool { desk, thread: None, health, life, state: Arc::clone(state), was_right: AtomicBool::new(false) }
+    }
+
+    /// Keeps for a link, which is called by its address, from now on.
+    #[must_use]
+    pub fn keep_for(&self, link: &str) -> Shelf {
+        Shelf { desk: Arc::clone(&self.desk), link: self.desk.keep_for(link) }
+    }
+
+    /// Says which links are kept for and in no configuration.
+    pub fn warn_of_strays(&self) {
+        self.desk.warn_of_strays();
+    }
+
+    /// Begins to write down what is not acknowledged, when it has been told of the links that are in the configuration.
     ///
     /// # Errors
     /// When its thread cannot be started. The disk is none of them: it is tried for as long as the agent runs.
-    pub fn start(
-        config: &config::Spool,
-        links: Vec<String>,
-        boot: &Name,
-        state: &Arc<State>,
-        health: Part,
-    ) -> Result<Spool> {
-        let configured = links.len();
-        let desk = Arc::new(Desk::new(boot.clone(), links));
+    pub fn begin(&mut self, config: &config::Spool) -> Result<()> {
         let keeper = Keeper {
-            desk: Arc::clone(&desk),
-            state: Arc::clone(state),
-            health: health.clone(),
+            desk: Arc::clone(&self.desk),
+            state: Arc::clone(&self.state),
+            health: self.health.clone(),
+            life: self.life.clone(),
             path: config.path.clone(),
-            configured,
             max_size: config.max_size.0,
             keep: config.keep.map(|keep| keep.0),
             machine: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
@@ -93,22 +109,15 @@ impl Spool {
             keeper.run();
             drop(end);
         };
-        let thread = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
-        Ok(Spool {
-            desk,
-            ended,
-            thread,
-            health,
-            state: Arc::clone(state),
-            was_right: AtomicBool::new(false),
-            configured,
-        })
+        let handle = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
+        self.thread = Some(Thread { handle, ended });
+        Ok(())
     }
 
-    /// The end of a link, by its place among those that it keeps for.
+    /// Its thread's.
     #[must_use]
-    pub fn shelf(&self, link: usize) -> Shelf {
-        Shelf { desk: Arc::clone(&self.desk), link }
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// Says how much there is in memory, and has what is on the disk dated when the clock is right for the first time.
@@ -117,7 +126,7 @@ impl Spool {
         if is_right && !self.was_right.swap(true, Ordering::Relaxed) {
             self.desk.date();
         }
-        self.desk.look_after_given_up(self.configured);
+        self.desk.look_after_given_up();
         let mut papers = self.desk.papers();
         self.health.gauge("readings in memory", papers.waiting_readings());
         self.health.count(keeper::NO_ROOM, std::mem::take(&mut papers.lost));
@@ -147,12 +156,13 @@ impl Spool {
     /// Writes what is left, unless the disk hangs.
     pub async fn end(self) {
         self.desk.end();
-        if timeout(LAST, self.ended).await.is_err() {
+        let Some(thread) = self.thread else { return };
+        if timeout(LAST, thread.ended).await.is_err() {
             warn!("spool: the disk hangs; what waits in memory is lost");
             return;
         }
         // It has said that it is at its end.
-        let _ = self.thread.join();
+        let _ = thread.handle.join();
     }
 }
 
@@ -164,6 +174,12 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// The link is not in the configuration any more. Its receiver gets nothing more over it, and nothing that it lacks is
+    /// given up.
+    pub fn leave(&self) {
+        self.desk.leave(self.link);
+    }
+
     /// These are on their way to the receiver, as they came.
     pub fn claim(&self, first: u64, last: u64) {
         self.desk.claim_live(self.link, first, last);

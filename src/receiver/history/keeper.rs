@@ -1,21 +1,22 @@
 //! The history's thread: gathers what comes, writes it in groups, and bears with disks.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::Came;
 use super::book::Book;
 use super::expiry::Expiry;
-use super::known::Ack;
 use super::state::State;
+use super::{Acks, Came};
 use crate::config::Period;
 use crate::receiver::complaint::Complaint;
+use crate::service::{BEAT, Life};
 use crate::store::Trouble;
 
 /// Readings wait so long for others: an SD card lives by what it is not told to write. A backlog does not wait, because the
@@ -31,8 +32,7 @@ pub(super) struct Keeper {
     came: Receiver<Came>,
     /// Where what the group takes is given back.
     room: Arc<AtomicUsize>,
-    /// By link.
-    acks: Vec<mpsc::Sender<Ack>>,
+    acks: Acks,
     book: Option<Book>,
     group: Vec<Came>,
     /// When the group is written.
@@ -43,6 +43,14 @@ pub(super) struct Keeper {
     refusals: Complaint,
     expiry: Expiry,
     state: Arc<State>,
+    life: Life,
+}
+
+impl Drop for Keeper {
+    /// Links hear that there is nothing more to be heard.
+    fn drop(&mut self) {
+        *self.acks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Keeper {
@@ -51,13 +59,14 @@ impl Keeper {
         keep: Period,
         came: Receiver<Came>,
         room: Arc<AtomicUsize>,
-        acks: Vec<mpsc::Sender<Ack>>,
+        acks: Acks,
         state: Arc<State>,
+        life: Life,
     ) -> Keeper {
         let (failures, refusals) = (Complaint::default(), Complaint::default());
         let (book, group, due, failing) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Keeper { path, came, room, acks, book, group, due, failing, failures, refusals, expiry, state }
+        Keeper { path, came, room, acks, book, group, due, failing, failures, refusals, expiry, state, life }
     }
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
@@ -110,9 +119,11 @@ impl Keeper {
     /// Takes what comes until the group is due; false when no more will.
     fn gather(&mut self) -> bool {
         loop {
+            self.life.beat();
             let next = self.due.unwrap_or(self.expiry.due());
-            match self.came.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            match self.came.recv_timeout(next.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(came) => self.add(came),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < next => {}
                 // Nothing has come and nothing waits to be written.
                 Err(RecvTimeoutError::Timeout) if self.due.is_none() => self.expire(),
                 Err(RecvTimeoutError::Timeout) => return true,
@@ -163,9 +174,13 @@ impl Keeper {
         let Some(book) = &mut self.book else { return Ok(()) };
         while !self.group.is_empty() {
             let written = book.keep(&self.group)?;
-            for ack in written.acks {
-                // What does not fit is acknowledged when the agent sends it again.
-                let _ = self.acks[ack.link].try_send(ack);
+            if let Some(links) = &mut *self.acks.lock().unwrap_or_else(PoisonError::into_inner) {
+                for ack in written.acks {
+                    // What does not fit is acknowledged when the agent sends it again.
+                    if let Some(Err(TrySendError::Closed(gone))) = links.get(&ack.link).map(|link| link.try_send(ack)) {
+                        links.remove(&gone.link);
+                    }
+                }
             }
             let size = self.group.drain(..written.messages).map(|came| came.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);

@@ -17,10 +17,11 @@ mod known;
 mod reader;
 mod state;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub use reader::{NotRead, Reader, Series};
 use crate::clock::Stamp;
 use crate::config::Period;
 use crate::name::Name;
+use crate::service::Life;
 use crate::store::Trouble;
 use crate::wire::{Batch, Readings, Value};
 use keeper::Keeper;
@@ -60,10 +62,17 @@ const WRITTEN: Duration = Duration::from_millis(700);
 
 /// A history, and the thread that writes it.
 pub struct History {
-    feeds: Vec<Feed>,
+    came: SyncSender<Came>,
+    room: Arc<AtomicUsize>,
+    acks: Acks,
+    links: AtomicUsize,
     reader: Reader,
+    life: Life,
     thread: JoinHandle<()>,
 }
+
+/// Where each link hears what is there, by its number; with none, the history has ended.
+type Acks = Arc<Mutex<Option<BTreeMap<usize, mpsc::Sender<Ack>>>>>;
 
 /// What one link gives to the history, and hears from it.
 pub struct Feed {
@@ -92,29 +101,28 @@ struct Peer {
 }
 
 impl History {
-    /// Opens the file, for so many links; readings that are older than `keep` go. A disk that is full or fails is no error: it is tried again until it is well.
+    /// Opens the file; readings that are older than `keep` go. A disk that is full or fails is no error: it is tried again until
+    /// it is well.
     ///
     /// # Errors
     /// When the file is another receiver's or a newer one's, or may not be used.
-    pub async fn open(path: PathBuf, keep: Period, links: usize) -> Result<History, Trouble> {
+    pub async fn open(path: PathBuf, keep: Period) -> Result<History, Trouble> {
         let (came, taken) = sync_channel(MESSAGES);
         let room = Arc::new(AtomicUsize::new(ROOM));
-        let (mut feeds, mut acks) = (Vec::new(), Vec::new());
-        for link in 0..links {
-            let (sender, receiver) = mpsc::channel(ACKS);
-            acks.push(sender);
-            feeds.push(Feed { link, came: came.clone(), room: Arc::clone(&room), acks: receiver });
-        }
+        let acks: Acks = Arc::new(Mutex::new(Some(BTreeMap::new())));
+        let life = Life::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(State::default());
-        let keeper = Keeper::new(path.clone(), keep, taken, room, acks, Arc::clone(&state));
+        let (shared, told_to) = (Arc::clone(&room), Arc::clone(&acks));
+        let keeper = Keeper::new(path.clone(), keep, taken, shared, told_to, Arc::clone(&state), life.clone());
         let thread = Builder::new().name("history".to_owned()).spawn(move || keeper.run(told))?;
         match timeout(OPENED, opened).await {
             Ok(Ok(Err(trouble))) => return Err(trouble),
             Ok(_) => {}
             Err(_) => info!("history: {} is large and still being looked at", path.display()),
         }
-        Ok(History { feeds, reader: Reader::new(path, state), thread })
+        let (links, reader) = (AtomicUsize::new(0), Reader::new(path, state));
+        Ok(History { came, room, acks, links, reader, life, thread })
     }
 
     /// For whoever wants to know what is in it.
@@ -123,14 +131,26 @@ impl History {
         self.reader.clone()
     }
 
-    /// What each link needs, in their order; the history ends when they are gone.
-    pub fn feeds(&mut self) -> impl Iterator<Item = Feed> {
-        std::mem::take(&mut self.feeds).into_iter()
+    /// What one more link needs.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        let (sender, acks) = mpsc::channel(ACKS);
+        let link = self.links.fetch_add(1, Ordering::Relaxed);
+        if let Some(links) = &mut *self.acks.lock().unwrap_or_else(PoisonError::into_inner) {
+            links.insert(link, sender);
+        }
+        Feed { link, came: self.came.clone(), room: Arc::clone(&self.room), acks }
     }
 
-    /// Waits until all is written.
+    /// Its thread's.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Waits until all is written of links that have ended.
     pub async fn end(self) {
-        drop(self.feeds);
+        drop(self.came);
         match timeout(WRITTEN, spawn_blocking(|| self.thread.join())).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => warn!("history: its thread failed"),

@@ -19,6 +19,7 @@ use crate::clock::{Stamp, WallClock};
 use crate::config::Record;
 use crate::name::Name;
 use crate::receiver::complaint::Complaint;
+use crate::service::Life;
 use crate::store::Trouble;
 
 /// How often old files are looked for, and files that could not be finished are tried again.
@@ -101,10 +102,11 @@ impl Caretaker {
     }
 
     /// Works until the tasks end.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, life: &Life) {
         self.look();
         let mut ours = false;
         loop {
+            life.beat();
             match self.tasks.recv_timeout(OFTEN) {
                 Ok(Task::Begin(left)) => {
                     ours = true;

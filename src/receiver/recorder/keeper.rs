@@ -17,6 +17,7 @@ use super::queue::{Came, Queue};
 use super::segment::dir_of;
 use crate::config::Record;
 use crate::receiver::complaint::Complaint;
+use crate::service::Life;
 use crate::store::Trouble;
 
 /// The wait between tries on a disk that fails.
@@ -80,10 +81,11 @@ impl Keeper {
     }
 
     /// Records what comes until no more does.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, life: &Life) {
         self.claim();
         let mut came = Vec::new();
         loop {
+            life.beat();
             let more = self.queue.gather(self.due(), &mut came);
             if self.lock.is_none() && self.again.is_none_or(|at| at <= Instant::now()) {
                 self.claim();

@@ -41,6 +41,7 @@ pub use range::Range;
 
 use super::wall::Shown;
 use crate::config::Record;
+use crate::service::Life;
 use caretaker::Caretaker;
 use keeper::Keeper;
 use queue::Queue;
@@ -55,6 +56,7 @@ pub struct Recorder {
     captions: Captions,
     keeper: JoinHandle<()>,
     caretaker: JoinHandle<()>,
+    lives: [Life; 2],
 }
 
 /// Where links hand frames over.
@@ -76,12 +78,19 @@ impl Recorder {
         library.set_state("");
         let captions = Captions::default();
         let (tasks, taken) = channel();
+        let lives = ["the recorder's thread", "the recordings' caretaker"].map(|what| Life::of(what.to_owned()));
+        let [life, caretakers_life] = lives.clone();
         let caretaker = Caretaker::new(config.clone(), dir.clone(), Arc::clone(&library), Arc::clone(&queue), taken);
-        let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run())?;
+        let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run(&caretakers_life))?;
         let keeper =
             Keeper::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
-        let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run())?;
-        Ok(Recorder { queue, library, captions, keeper, caretaker })
+        let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run(&life))?;
+        Ok(Recorder { queue, library, captions, keeper, caretaker, lives })
+    }
+
+    /// Its threads'.
+    pub fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.lives.iter()
     }
 
     /// What a link needs.

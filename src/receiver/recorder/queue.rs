@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Stamp;
 use crate::receiver::wall::Shown;
+use crate::service::BEAT;
 
 /// Bytes of frames that are in memory until they are written.
 const ROOM: usize = 32 * 1024 * 1024;
@@ -83,7 +84,8 @@ impl Queue {
         }
     }
 
-    /// Waits for a group, or until `due`, and puts it into `came`. False: no more will come.
+    /// Waits for a group, or until `due`, and puts it into `came`; not so long that nobody would know whether the thread lives.
+    /// False: no more will come.
     pub(super) fn gather(&self, due: Option<Instant>, came: &mut Vec<Came>) -> bool {
         let mut waiting = self.waiting();
         loop {
@@ -95,10 +97,12 @@ impl Queue {
                 (waiting.bytes, waiting.since) = (0, None);
                 return !waiting.ended;
             }
-            waiting = match until {
-                Some(until) => self.news.wait_timeout(waiting, until - now).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.news.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-            };
+            let wait = until.map_or(BEAT, |until| until - now).min(BEAT);
+            let (waited, time) = self.news.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner);
+            if wait == BEAT && time.timed_out() {
+                return true;
+            }
+            waiting = waited;
         }
     }
 

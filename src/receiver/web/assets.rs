@@ -7,7 +7,7 @@ use axum::routing::get;
 
 use super::Site;
 
-const FILES: [(&str, &str); 42] = [
+const FILES: [(&str, &str); 43] = [
     ("/", include_str!("page/index.html")),
     ("/chart.css", include_str!("page/chart.css")),
     ("/history.css", include_str!("page/history.css")),
@@ -34,6 +34,7 @@ const FILES: [(&str, &str); 42] = [
     ("/lines.js", include_str!("page/lines.js")),
     ("/link.js", include_str!("page/link.js")),
     ("/login.css", include_str!("page/login.css")),
+    ("/machine.js", include_str!("page/machine.js")),
     ("/moments.js", include_str!("page/moments.js")),
     ("/page.js", include_str!("page/page.js")),
     ("/play.js", include_str!("page/play.js")),

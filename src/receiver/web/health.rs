@@ -23,9 +23,10 @@ async fn health(State(site): State<Site>) -> Response {
 }
 
 /// What keeps the receiver from its work, without names or addresses.
-fn causes(site: &Site) -> Vec<String> {
-    let closed = site.links.iter().filter(|link| link.now().closed).count();
-    let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", site.links.len()));
+pub(in crate::receiver) fn causes(site: &Site) -> Vec<String> {
+    let links = site.links.borrow().clone();
+    let closed = links.iter().filter(|link| link.now().closed).count();
+    let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", links.len()));
     let cause = site.history.as_ref().map_or_else(Clone::clone, Reader::cause);
     let history = !cause.is_empty();
     let recorder = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());

@@ -41,6 +41,7 @@ use super::recorder::Library;
 use super::wall::Wall;
 pub use access::Access;
 use answer::Refusal;
+pub(super) use health::causes;
 
 /// What each request's task has.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ pub struct Site {
     /// What was recorded; none: nothing is.
     pub library: Option<Arc<Library>>,
     /// What came over each link.
-    pub links: Arc<[LinkCounts]>,
+    pub links: watch::Receiver<Vec<LinkCounts>>,
     /// Viewers, of whom none is forgotten at the end.
     pub viewers: TaskTracker,
     /// The end.

@@ -79,7 +79,7 @@ fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     json!({
         "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
         "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
-        "readings": readings,
+        "machine": status.and_then(|status| status.machine.as_ref()), "readings": readings,
     })
 }
 

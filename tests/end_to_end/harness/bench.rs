@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{Board, Program, eventually};
+use super::{Board, Program, eventually, pi};
 
 /// A directory for one test, with everything it needs.
 pub struct Bench {
@@ -57,6 +58,18 @@ impl Bench {
         self.agent_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), config)
     }
 
+    /// Gives a running agent another configuration, and tells it.
+    pub fn reload(&self, agent: &Program, config: &str) {
+        self.write("agent.toml", config);
+        agent.signal(Signal::SIGHUP);
+    }
+
+    /// The same of a receiver.
+    pub fn reload_receiver(&self, receiver: &Receiver, config: &str) {
+        self.write("receiver.toml", config);
+        receiver.program.signal(Signal::SIGHUP);
+    }
+
     /// The same of a program that stands elsewhere, or with options.
     pub fn agent_of(&self, mut watchpost: Command, config: &str) -> Program {
         let config = self.write("agent.toml", config);
@@ -74,10 +87,16 @@ impl Bench {
         self.with_cameras(&mut command).output().expect("it starts")
     }
 
-    /// The command on the bench's virtual cameras, if it has any.
+    /// The command on the bench's machine and with its virtual cameras, if it has any.
     pub fn with_cameras<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let mut libraries: Vec<&Path> = pi::preload(self, command).into_iter().collect();
         if self.path("cameras").exists() {
-            command.env("LD_PRELOAD", virtual_camera()).env("VCAM_DIR", self.path("cameras"));
+            command.env("VCAM_DIR", self.path("cameras"));
+            libraries.push(virtual_camera());
+        }
+        if !libraries.is_empty() {
+            let libraries: Vec<_> = libraries.iter().map(|library| library.display().to_string()).collect();
+            command.env("LD_PRELOAD", libraries.join(":"));
         }
         command
     }

@@ -29,8 +29,9 @@ pub fn kept(path: &Path, link: &str) -> Kept {
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::new(Notify::new()));
     let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000), keep: None };
     let boot = Name::nearest("another");
-    let spool = Spool::start(&config, vec![link.to_owned()], &boot, &Arc::default(), health.clone()).expect("a thread");
-    let shelf = spool.shelf(0);
+    let mut spool = Spool::new(&boot, &Arc::default(), health.clone());
+    let shelf = spool.keep_for(link);
+    spool.begin(&config).expect("a thread");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     // A disk that is not there is waited for.
     let ask = || runtime.block_on(async { timeout(TWICE, shelf.ask()).await });

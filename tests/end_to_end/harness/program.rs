@@ -30,6 +30,11 @@ impl Program {
         Program { child, out, log }
     }
 
+    /// One whose output goes elsewhere.
+    pub fn of(child: Child) -> Program {
+        Program { child, out: Lines::default(), log: Lines::default() }
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

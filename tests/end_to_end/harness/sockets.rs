@@ -14,9 +14,14 @@ pub fn free_port() -> u16 {
 
 /// The bound end of a pair, which waits no longer than anyone should for a message, and its address.
 pub fn pair() -> (zmq::Socket, String) {
+    pair_at("tcp://127.0.0.1:*")
+}
+
+fn pair_at(address: &str) -> (zmq::Socket, String) {
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
     socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
-    socket.bind("tcp://127.0.0.1:*").expect("a port");
+    socket.set_sndtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    socket.bind(address).expect("a port");
     let address = socket.get_last_endpoint().expect("an address").expect("as text");
     (socket, address)
 }
@@ -33,6 +38,14 @@ impl Peer {
         Peer { socket, address }
     }
 
+    /// One that was started anew.
+    pub fn again(self) -> Peer {
+        let Peer { socket, address } = self;
+        drop(socket);
+        let (socket, address) = pair_at(&address);
+        Peer { socket, address }
+    }
+
     /// The header of the next message.
     #[track_caller]
     pub fn next(&self) -> Value {
@@ -42,7 +55,7 @@ impl Peer {
 
     /// The next message that matches.
     #[track_caller]
-    pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+    pub fn hears(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let header = self.next();

@@ -45,11 +45,19 @@ pub fn is_installed() -> Result<()> {
     program::find().map(drop)
 }
 
+/// Whether that program is there, and the film is, as far as its address tells. Waits for an answer, for seconds perhaps.
+///
+/// # Errors
+/// What there is instead, and what to do about it.
+pub fn is_usable(film: &config::Film) -> Result<()> {
+    is_installed()?;
+    reach::is_there(film)
+}
+
 impl Film {
     /// Begins to open it.
     pub(super) fn open(film: &config::Film, camera: &Camera, health: Part) -> Result<Film> {
-        is_installed()?;
-        reach::is_there(film)?;
+        is_usable(film)?;
         let source = film.text();
         if source.len() > LONGEST_TEXT {
             bail!("is longer than {LONGEST_TEXT} bytes");

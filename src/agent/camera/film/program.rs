@@ -34,7 +34,7 @@ pub(super) fn find() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot look beside watchpost")?.with_file_name(NAME);
     if !program.is_file() {
         let place = program.parent().unwrap_or(&program).display();
-        bail!("needs {NAME}, which is not in {place}: install it beside watchpost, from one full build");
+        bail!("needs {NAME}, which is not in {place}; install it beside watchpost, from one full build");
     }
     Ok(program)
 }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod kept;
+mod machines;
 mod text;
 
 use axum::Router;
@@ -20,6 +21,7 @@ pub(super) fn routes() -> Router<Site> {
 async fn metrics(State(site): State<Site>) -> Response {
     let mut text = Text::default();
     agents::write(&site.wall.borrow(), &mut text);
+    machines::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
     kept::write(&site, &mut text);
     page(&site, &mut text);
@@ -28,7 +30,8 @@ async fn metrics(State(site): State<Site>) -> Response {
 
 /// The receiver's links.
 fn links(site: &Site, text: &mut Text) {
-    let links: Vec<_> = site.links.iter().map(|link| (&*link.address, link.now())).collect();
+    let counts = site.links.borrow().clone();
+    let links: Vec<_> = counts.iter().map(|link| (&*link.address, link.now())).collect();
     let up = links.iter().map(|(link, counts)| ([("link", *link)], f64::from(!counts.closed)));
     text.family("link_up", Kind::Gauge, "Whether the receiver's link is open.", up);
     let messages = links.iter().flat_map(|(link, counts)| {

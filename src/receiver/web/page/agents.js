@@ -1,7 +1,8 @@
-// When each agent was heard, and how its ports are: in one line, or as a table below.
+// When each agent was heard, how its machine is, and how its ports are: in one line, or as a table below.
 
 import { byId, clone, placeAt, setData, setText } from "./dom.js";
 import { connected } from "./link.js";
+import { renderMachine } from "./machine.js";
 import { renderPort } from "./ports.js";
 import { heardMs, isSilent, portsInRows, wall } from "./wall.js";
 import { duration, exactly } from "./words.js";
@@ -36,6 +37,7 @@ export function renderAgent(agent, at) {
   setText(row.parts["agent-words"], silent ? `silent for ${heard}` : `heard ${heard} ago`);
   setData(row.root, "ports", portsInRows(agent) ? "rows" : "inline");
   setText(row.parts["agent-ways"], known ? waysWords(agent).join(", ") : "");
+  renderMachine(row.parts["agent-machine"], known ? agent.machine : null);
   while (row.ports.length > agent.ports.length) row.ports.pop().root.remove();
   while (row.ports.length < agent.ports.length) addPort(row);
   agent.ports.forEach((port, index) => renderPort(row.ports[index], agent, port, known, at));

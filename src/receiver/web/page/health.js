@@ -2,6 +2,7 @@
 
 import { byId, clone, setData, setText } from "./dom.js";
 import { connected, lostMs } from "./link.js";
+import { machineProblems } from "./machine.js";
 import { isFlooding } from "./ports.js";
 import { cards, isStale, readingAge } from "./readings.js";
 import { frameAge, isOff, tileState, tiles } from "./tiles.js";
@@ -60,6 +61,7 @@ function problems(at) {
     ...silent.map((agent) => say("bad", `${agent.name}: silent`, heardMs(agent, at))),
     ...[...tiles.values()].filter((tile) => !quiet.has(tile.agent)).map((tile) => tileProblem(tile, at)),
     ...heard.flatMap((agent) => ways(agent, at)),
+    ...heard.flatMap(({ name, machine }) => machineProblems(machine).map(([tone, words]) => say(tone, `${name}: ${words}`))),
     ...ports.map(({ agent, port }) => portProblem(agent, port, at)),
     ...[...cards.values()].filter((card) => !explained(card)).map((card) => cardProblem(card, at)),
   ];

@@ -1,0 +1,111 @@
+//! What a configuration says is done, at the start and when it changes: what it says anew begins, what it no longer says
+//! ends, and what did not change is not interrupted.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::watch;
+
+use super::camera::Camera;
+use super::health::{Kind, Part};
+use super::publish::{Backlog, Gathered, Publisher, View, Views};
+use super::serial::Port;
+use super::spool::Shelf;
+use super::{Agent, CameraWorker, LinkWorker};
+use crate::config::{self, OutPattern, Outlet};
+use crate::name::Name;
+use crate::service::Life;
+
+/// How many parts ended, began and went on with a new configuration.
+pub(super) struct Changed {
+    pub(super) ended: usize,
+    pub(super) begun: usize,
+    pub(super) stayed: usize,
+}
+
+impl Agent {
+    /// Does what a configuration says: what it says anew begins, what it no longer says ends, all else goes on.
+    pub(super) async fn follow(&mut self, config: config::Agent) -> Result<Changed> {
+        let ports: Vec<_> = config.serial.iter().map(|port| (port.clone(), config.quantities.clone())).collect();
+        let links: Vec<_> = config.links.iter().map(|link| Outlet { cameras: Vec::new(), ..link.clone() }).collect();
+
+        // Sources first, links last: what was captured until now is still sent. And devices are free for others.
+        let old_cameras = self.cameras.keep(&config.cameras).await?;
+        let old_ports = self.ports.keep(&ports).await?;
+        let old_links = self.links.keep(&links).await?;
+        let ended = old_cameras.ended.len() + old_ports.ended.len() + old_links.ended.len();
+        let stayed = self.cameras.holds().count() + self.ports.holds().count() + self.links.holds().count();
+        let begun = old_cameras.new.len() + old_ports.new.len() + old_links.new.len();
+        old_ports.ended.iter().for_each(|(port, ())| self.state.forget(port.name()));
+        for (link, sent) in old_links.ended {
+            self.sent.merge(sent);
+            link.shelf.iter().for_each(Shelf::leave);
+        }
+
+        old_links.new.into_iter().for_each(|link| self.start_link(link, &config));
+        old_cameras.new.into_iter().for_each(|camera| self.start_camera(camera));
+        old_ports.new.into_iter().for_each(|port| self.start_port(port));
+        self.cameras.arrange(&config.cameras);
+        self.ports.arrange(&ports);
+        self.links.arrange(&links);
+        for (link, outlet) in self.links.holds().zip(&config.links) {
+            let views = self.cameras.holds().map(|camera| &camera.view);
+            link.views.send_replace(views.filter(|view| outlet.cameras.contains(&view.name)).cloned().collect());
+        }
+        self.config = config;
+        Ok(Changed { ended, begun, stayed })
+    }
+
+    fn start_camera(&mut self, config: config::Camera) {
+        let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &self.news);
+        let view = Arc::new(View::of(&config, self.bell.slot()));
+        let camera = Camera {
+            config: config.clone(),
+            slot: view.slot.clone(),
+            health: health.clone(),
+            demand: view.demand.follow(),
+            frames: Arc::clone(self.frames.entry(config.name.clone()).or_default()),
+            life: Life::of(format!("the thread of camera {}", config.name)),
+        };
+        let life = camera.life.clone();
+        self.cameras.start(config, CameraWorker { health, view, life }, |stop| camera.run(stop));
+    }
+
+    fn start_port(&mut self, (config, quantities): (config::Serial, Vec<config::Quantity>)) {
+        let health = Part::new(Kind::Port, config.name.clone(), config.port.display().to_string(), &self.news);
+        let port = Port {
+            config: config.clone(),
+            quantities: quantities.clone(),
+            state: Arc::clone(&self.state),
+            health: health.clone(),
+        };
+        self.ports.start((config, quantities), health, |stop| port.run(stop));
+    }
+
+    fn start_link(&mut self, outlet: Outlet, config: &config::Agent) {
+        self.last_link += 1;
+        let name = Name::nearest(&format!("{:?}-{}", outlet.pattern, self.last_link).to_lowercase());
+        let address = outlet.end.address().to_string();
+        let health = Part::new(Kind::Link, name, format!("{address}{}", outlet.secrecy()), &self.news);
+        let keeper = self.spool.as_ref().filter(|_| outlet.is_acknowledged());
+        let kept = keeper.map(|(spool, _)| spool.keep_for(&address));
+        let (feed, last) = self.state.follow();
+        // A pub link begins with its first subscriber.
+        let heard = (outlet.pattern != OutPattern::Pub).then_some(last);
+        let (views, followed) = watch::channel(Views::default());
+        let publisher = Publisher {
+            number: self.last_link,
+            agent: config.name.clone(),
+            boot: self.boot.clone(),
+            outlet: outlet.clone(),
+            views: followed,
+            state: Arc::clone(&self.state),
+            readings: Gathered::new(feed, heard, health.clone(), kept.clone()),
+            backlog: kept.clone().map(Backlog::new),
+            frames: self.bell.follow(),
+            status: self.status.subscribe(),
+            health: health.clone(),
+        };
+        self.links.start(outlet, LinkWorker { health, views, shelf: kept }, |stop| publisher.run(stop));
+    }
+}

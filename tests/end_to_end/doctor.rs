@@ -1,0 +1,226 @@
+use std::fs;
+use std::net::TcpListener;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bench, Board, Pi};
+
+/// What the command says of a configuration, and whether it is content.
+fn asked(bench: &Bench, config: &str) -> (String, bool) {
+    let file = bench.path("asked.toml");
+    fs::write(&file, config).expect("a temporary file");
+    let Output { status, stdout, stderr } =
+        bench.with_cameras(bench.watchpost("doctor").arg("--config").arg(file)).output().expect("it starts");
+    let said = String::from_utf8(stdout).expect("text");
+    let complaint = String::from_utf8_lossy(&stderr);
+    assert_eq!(said.contains("\nerror:"), !status.success(), "{status}: {said}{complaint}");
+    assert_eq!(complaint.contains("this machine cannot do what"), !status.success(), "{complaint}");
+    for (line, next) in said.lines().zip(said.lines().skip(1).chain([""])) {
+        let has_remedy = next.starts_with("         ") && !next.trim().is_empty();
+        assert_eq!(line.starts_with("warning:") || line.starts_with("error:"), has_remedy, "{line:?} in {said}");
+    }
+    (said, status.success())
+}
+
+/// The finding with these words, and its remedy.
+#[track_caller]
+fn finding<'a>(said: &'a str, kind: &str, words: &str) -> &'a str {
+    let lines: Vec<&str> = said.lines().collect();
+    let place = lines.iter().position(|line| line.starts_with(kind) && line.contains(words));
+    let place = place.unwrap_or_else(|| panic!("no {kind} with {words:?} in\n{said}"));
+    lines.get(place + 1).copied().unwrap_or_default().trim()
+}
+
+const CAMERA: &str = "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n";
+const BOUND: &str = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n";
+
+#[test]
+fn where_nothing_is_wrong_all_is_ok() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    bench.allow("pi");
+    let server = bench.server("hub");
+    let receiver = bench.receiver(&format!("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"\n{server}"));
+    let board = Board::new();
+    bench.plug_camera_of(40, "MJPG 640x480 30 film");
+    let (port, link) = (board.path.display(), &receiver.link);
+    let config = format!(
+        "name = \"shed\"\n[[serial]]\nname = \"gas\"\nport = \"{port}\"\n\
+         [[camera]]\nname = \"yard\"\nsource = \"/dev/video40\"\n{CAMERA}\
+         [[link]]\npattern = \"dealer\"\nconnect = \"{link}\"\n{}",
+        bench.client("pi", "hub")
+    );
+    let (said, is_content) = asked(&bench, &config);
+    assert!(is_content && said.lines().all(|line| line.starts_with("ok       ")), "{said}");
+    for words in [
+        "agent shed, for ",
+        &format!("port gas: {port}"),
+        "camera yard: /dev/video40",
+        "camera door: a test picture",
+        "spool.sqlite, 21.0 of 32.0 GB are free",
+        &format!("link {link}: the other end is there, encrypted"),
+        "the power supply is strong enough",
+        "the processor has 48 °C",
+        "the clock is synchronised",
+    ] {
+        finding(&said, "ok", words);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_to_do() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let file = bench.path("file");
+    fs::write(&file, "").expect("a temporary file");
+    let config = format!(
+        "[[serial]]\nport = \"/dev/serial/by-id/none\"\n[[serial]]\nname = \"file\"\nport = \"{}\"\n\
+         [[camera]]\nname = \"yard\"\nsource = \"/dev/video41\"\n\
+         [[camera]]\nname = \"film\"\nsource = \"http://127.0.0.1:{port}/\"\n{CAMERA}\
+         [[link]]\npattern = \"pair\"\nconnect = \"tcp://127.0.0.1:{port}\"\n\
+         [[link]]\npattern = \"pair\"\nconnect = \"tcp://nowhere.invalid:5559\"\nplaintext = true\n\
+         [[link]]\npattern = \"pair\"\nconnect = \"ipc://{}\"\n\
+         [spool]\npath = \"{}/spool.sqlite\"\n",
+        file.display(),
+        bench.path("socket").display(),
+        file.display(),
+    );
+    let (said, is_content) = asked(&bench, &config);
+    assert!(!is_content, "{said}");
+    assert!(finding(&said, "error:", "port none: /dev/serial/by-id/none is not there").contains("watchpost devices"));
+    finding(&said, "error:", "is no device");
+    finding(&said, "error:", "camera yard: /dev/video41 is not there");
+    finding(&said, "error:", "camera film: http://127.0.0.1:");
+    let remedy = finding(&said, "error:", &format!("link tcp://127.0.0.1:{port}: nobody listens there"));
+    assert!(remedy.contains("running"), "{remedy}");
+    finding(&said, "error:", "link tcp://nowhere.invalid:5559: nowhere.invalid has no address");
+    finding(&said, "error:", "socket: nobody is there");
+    finding(&said, "error:", "is not a directory");
+}
+
+#[test]
+fn keys_that_do_not_fit_are_told_before_the_agent_runs() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    bench.allow("pi");
+    let server = bench.server("hub");
+    let receiver = bench.receiver(&format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{server}"));
+    let link = |keys: &str| {
+        let (said, is_content) =
+            asked(&bench, &format!("{CAMERA}[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n{keys}", receiver.link));
+        assert!(!is_content, "{said}");
+        said
+    };
+    let remedy = |words, said: &str| finding(said, "error:", words).to_owned();
+    let stranger = remedy("the other end breaks off the handshake", &link(&bench.client("stranger", "hub")));
+    assert!(stranger.contains("allowed_keys_dir"), "{stranger}");
+    let other = remedy("breaks off the handshake", &link(&bench.client("pi", "other")));
+    assert!(other.contains("`server_key`"), "{other}");
+    let plain = remedy("breaks off the handshake of ZeroMQ", &link(""));
+    assert!(plain.contains("curve table"), "{plain}");
+    fs::remove_file(bench.key("pi", "key_secret")).expect("a key");
+    let missing = format!(
+        "curve = {{ secret_key_file = \"{}\", server_key = \"{}\" }}",
+        bench.path("keys/pi.key_secret").display(),
+        bench.key("hub", "key").display()
+    );
+    let said = link(&missing);
+    remedy("pi.key_secret", &said);
+    assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
+}
+
+#[test]
+fn a_machine_that_is_unwell_can_do_its_job_until_its_disk_is_full() {
+    let bench = Bench::new();
+    let pi = Pi::new(&bench);
+    pi.has("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
+    pi.has("sys/class/thermal/thermal_zone0/temp", "83000\n");
+    pi.has("dev/vcio_gencmd", "throttled=0x40004\n");
+    pi.has("disk", "32000 640\n");
+    pi.lacks("synchronised");
+    let config = format!("{CAMERA}{BOUND}");
+    let (said, is_content) = asked(&bench, &config);
+    assert!(is_content, "{said}");
+    assert!(finding(&said, "warning:", "the power supply is too weak").contains("power supply of the Pi's maker"));
+    assert!(finding(&said, "warning:", "the processor has 83 °C").contains("fan"));
+    finding(&said, "warning:", "the processor is throttled");
+    assert!(finding(&said, "warning:", "the disk is 98 % full, 0.6 of 32.0 GB are free").contains("make room"));
+    let clock = finding(&said, "warning:", "the clock is not synchronised");
+    assert!(clock.contains("timedatectl") || clock.contains("apt install systemd-timesyncd"), "{clock}");
+
+    pi.has("dev/vcio_gencmd", "throttled=0x50000\n");
+    pi.has("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
+    pi.has("disk", "32000 0\n");
+    let (said, _) = asked(&bench, &config);
+    finding(&said, "warning:", "the power supply was too weak at some time since");
+    finding(&said, "warning:", "the processor was throttled at some time since");
+    finding(&said, "error:", "the disk is full");
+
+    pi.has("hang", "");
+    let begun = Instant::now();
+    let (said, _) = asked(&bench, &config);
+    finding(&said, "error:", "the disk gave no answer for 3 s");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn cameras_that_do_not_fit_on_their_bus_are_told() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    let cameras = (40..43).map(|node| {
+        bench.plug_camera_of(node, "YUYV 640x480 30 film");
+        format!("[[camera]]\nname = \"c{node}\"\nsource = \"/dev/video{node}\"\nfps = 30\n")
+    });
+    let (said, is_content) = asked(&bench, &format!("{}{BOUND}", cameras.collect::<String>()));
+    assert!(is_content, "{said}");
+    let remedy = finding(&said, "warning:", "c40, c41 and c42 need 55.3 MB/s of USB bus 0000:01:00.0");
+    assert!(remedy.contains("choose smaller sizes"), "{remedy}");
+}
+
+#[test]
+fn what_a_receiver_cannot_have_is_named_with_what_to_do() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let file = bench.path("file");
+    fs::write(&file, "").expect("a temporary file");
+    let config = format!(
+        "[[link]]\npattern = \"router\"\nbind = \"tcp://192.0.2.7:5559\"\nplaintext = true\n\
+         [[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"\n\
+         [web]\nlisten = \"127.0.0.1:0\"\n[history]\npath = \"{}/history.sqlite\"\n[record]\ndir = \"{}\"\n",
+        file.display(),
+        bench.path("recordings").display(),
+    );
+    let (said, is_content) = asked(&bench, &config);
+    assert!(!is_content, "{said}");
+    let remedy = finding(&said, "error:", "link tcp://192.0.2.7:5559: 192.0.2.7 is no address of this machine");
+    assert!(remedy.contains("ip address"), "{remedy}");
+    finding(&said, "ok", &format!("link tcp://127.0.0.1:{port}: in use, by watchpost itself if it runs"));
+    finding(&said, "ok", "page http://127.0.0.1:0/: free");
+    finding(&said, "error:", "history: ");
+    finding(&said, "ok", "recordings, 21.0 of 32.0 GB are free");
+    assert!(!bench.path("recordings").exists(), "it was made");
+}
+
+#[test]
+fn a_program_that_does_not_speak_zeromq_is_no_peer() {
+    let bench = Bench::new();
+    let _machine = Pi::new(&bench);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let link = format!("[[link]]\npattern = \"pair\"\nconnect = \"tcp://127.0.0.1:{port}\"\n");
+    let (said, is_content) = asked(&bench, &format!("{CAMERA}{link}"));
+    assert!(!is_content, "{said}");
+    finding(&said, "error:", &format!("link tcp://127.0.0.1:{port}: "));
+}
+
+#[test]
+fn a_wrong_configuration_is_explained_as_ever() {
+    let bench = Bench::new();
+    fs::write(bench.path("wrong.toml"), "nmae = \"x\"").expect("a temporary file");
+    let output = bench.watchpost("doctor").arg("--config").arg(bench.path("wrong.toml")).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `name`?"), "{output:?}");
+}

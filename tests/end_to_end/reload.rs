@@ -1,0 +1,225 @@
+use std::process::{Command, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Bench, Board, Peer, Program, eventually, free_port, readings, subscriber};
+
+const DOOR: &str = r#"{ name = "door", source = "pattern", size = "320x240", fps = 5 }"#;
+const YARD: &str = r#"{ name = "yard", source = "pattern", size = "320x240", fps = 20 }"#;
+
+fn pair(peer: &Peer) -> String {
+    format!(r#"{{ pattern = "pair", connect = "{}" }}"#, peer.address)
+}
+
+fn config(cameras: &[&str], links: &[&str]) -> String {
+    format!("name = 'shed'\ncamera = [{}]\nlink = [{}]\n", cameras.join(", "), links.join(", "))
+}
+
+fn is_frame_of(camera: &'static str) -> impl Fn(&Value) -> bool {
+    move |message| message["type"] == "frame" && message["camera"] == camera
+}
+
+fn names(parts: &Value) -> Vec<&str> {
+    parts.as_array().map_or_else(Vec::new, |parts| parts.iter().filter_map(|part| part["name"].as_str()).collect())
+}
+
+/// All frames of the camera until the end that is waited for, which must have come in the order of their numbers, without
+/// a gap, from one start of the agent.
+#[track_caller]
+fn unbroken(peer: &Peer, camera: &'static str, what: &str, mut is_end: impl FnMut(&Value) -> bool) {
+    let first = peer.hears("a first frame", is_frame_of(camera));
+    let mut seq = first["seq"].as_u64().expect("a number");
+    peer.hears(what, |message| {
+        if is_frame_of(camera)(message) {
+            seq += 1;
+            assert_eq!(message["seq"], seq, "the frame after {}", seq - 1);
+            assert_eq!(message["boot"], first["boot"], "one start");
+        }
+        is_end(message)
+    });
+}
+
+#[test]
+fn a_camera_joins_and_leaves_while_another_loses_no_frame() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
+    peer.hears("a frame", is_frame_of("door"));
+    bench.reload(&agent, &config(&[YARD, DOOR], &[&pair(&peer)]));
+    unbroken(&peer, "door", "a frame of the camera that is new", is_frame_of("yard"));
+    unbroken(&peer, "door", "a status with both", |message| names(&message["cameras"]) == ["yard", "door"]);
+    bench.reload(&agent, &config(&[DOOR], &[&pair(&peer)]));
+    unbroken(&peer, "door", "a status without it", |message| names(&message["cameras"]) == ["door"]);
+    for _ in 0..10 {
+        let frame = peer.hears("frames", |message| message["type"] == "frame");
+        assert_eq!(frame["camera"], "door", "what is no longer in the file is no longer sent");
+    }
+    agent.logs("the new configuration is taken; parts that ended: 1, began: 0, went on: 2", "");
+}
+
+#[test]
+fn a_camera_with_other_settings_begins_anew_and_counts_on() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
+    let before = peer.hears("some frames", |message| is_frame_of("door")(message) && message["seq"] == 3);
+    bench.reload(&agent, &config(&[&DOOR.replace("320x240", "160x120")], &[&pair(&peer)]));
+    let after = peer.hears("a frame of the new size", |message| message["width"] == 160);
+    assert_eq!(after["boot"], before["boot"]);
+    assert!(after["seq"].as_u64() > Some(3), "a number that was there is another frame's: {after}");
+}
+
+#[test]
+fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let good = config(&[DOOR], &[&pair(&peer)]);
+    let agent = bench.agent(&good);
+    peer.hears("a frame", is_frame_of("door"));
+    bench.reload(&agent, &good.replace("camera =", "camrea ="));
+    let said = agent.logs("the new configuration is not taken, all goes on as before: ", "");
+    assert!(said.contains("agent.toml, line 2") && said.contains("camrea"), "{said}");
+    let mut frames = 0;
+    unbroken(&peer, "door", "frames after it", |message| {
+        frames += u32::from(is_frame_of("door")(message));
+        frames > 10
+    });
+    bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer)]));
+    peer.hears("a frame, once it is right", is_frame_of("yard"));
+}
+
+#[test]
+fn a_port_is_read_in_another_way_while_the_other_stays_open() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let (mut air, mut gas) = (Board::new(), Board::new());
+    let ports = |fields: &str| {
+        let serial = format!(
+            r#"serial = [{{ name = "air", port = "{}", fields = {fields} }}, {{ name = "gas", port = "{}" }}]"#,
+            air.path.display(),
+            gas.path.display()
+        );
+        format!("{}{serial}\n", config(&[], &[&pair(&peer)]))
+    };
+    let (before, after) = (ports(r#"["soil"]"#), ports(r#"["leaf"]"#));
+    let agent = bench.agent(&before);
+    peer.hears("both ports open", |message| {
+        let opened = |port: usize| message["ports"][port]["counts"]["opened"] == 1;
+        opened(0) && opened(1)
+    });
+    air.say("a-1");
+    gas.say("mq2-300");
+    let quantities = |message: &Value| -> Vec<String> {
+        let current = message["readings"].as_array().expect("a status has them").iter();
+        current.map(|reading| reading["quantity"].as_str().expect("a name").to_owned()).collect()
+    };
+    let is_status = |message: &Value| message["type"] == "status";
+    peer.hears("both readings", |message| is_status(message) && quantities(message) == ["soil", "mq2"]);
+    bench.reload(&agent, &after);
+    peer.hears("the other's alone", |message| is_status(message) && quantities(message) == ["mq2"]);
+    peer.hears("the port open again", |message| message["ports"][0]["counts"]["opened"] == 1);
+    air.say("a-2");
+    let status = peer.hears("both", |message| is_status(message) && quantities(message) == ["leaf", "mq2"]);
+    assert_eq!(status["ports"][1]["counts"]["opened"], 1, "the other port was left alone");
+}
+
+/// Says that it keeps what it gets, and that it has it.
+fn acknowledges(peer: &Peer, value: f64) -> Value {
+    peer.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
+    let message = peer.hears("the reading", |message| {
+        message["type"] == "readings" && readings(message).any(|reading| reading["value"] == value)
+    });
+    for batch in message["batches"].as_array().expect("batches") {
+        let first = batch["seq"].as_u64().expect("a number");
+        let last = first + batch["values"].as_array().map_or(0, Vec::len) as u64 - 1;
+        peer.says(&json!({ "type": "ack", "boot": message["boot"], "first": first, "seq": last }));
+    }
+    message
+}
+
+#[test]
+fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_interrupted() {
+    let (bench, one, two, mut board) = (Bench::new(), Peer::new(), Peer::new(), Board::new());
+    let both = format!(r#"serial = [{{ port = "{}", fields = ["soil"] }}]"#, board.path.display());
+    let first = format!("{}{both}\n", config(&[], &[&pair(&one)]));
+    let both = format!("{}{both}\n", config(&[], &[&pair(&two), &pair(&one)]));
+    let agent = bench.agent(&first);
+    one.hears("an open port", |message| message["ports"][0]["counts"]["opened"] == 1);
+    let mut say = |value: f64| board.say(&format!("a-{value}"));
+    say(1.0);
+    let boot = acknowledges(&one, 1.0)["boot"].clone();
+
+    bench.reload(&agent, &both);
+    two.hears("a status", |message| message["links"].as_array().is_some_and(|links| links.len() == 2));
+    say(2.0);
+    acknowledges(&one, 2.0);
+    acknowledges(&two, 2.0);
+    bench.reload(&agent, &first);
+    agent.logs(&format!("spool: keeps for {}, which no [[link]] has", two.address), "");
+    say(3.0);
+    acknowledges(&one, 3.0);
+    let two = two.again();
+    bench.reload(&agent, &both);
+    // Of the time in which there was no such link.
+    assert_eq!(acknowledges(&two, 3.0)["boot"], boot);
+    say(4.0);
+    acknowledges(&two, 4.0);
+    let status = one.hears("a status", |message| {
+        message["type"] == "status" && message["links"][1]["counts"]["readings sent"] == 4
+    });
+    assert_eq!(status["boot"], boot);
+    assert_eq!(status["links"][1]["cause"], "connected");
+}
+
+#[test]
+fn a_link_that_is_new_has_frames_and_one_that_is_changed_is_opened_anew() {
+    let (bench, peer, port) = (Bench::new(), Peer::new(), free_port());
+    let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
+    peer.hears("a frame", is_frame_of("door"));
+    let bound = format!(r#"{{ pattern = "pub", bind = "tcp://127.0.0.1:{port}" }}"#);
+    bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer), &bound]));
+    for camera in ["door", "yard"] {
+        let topic = format!("frame/shed/{camera}");
+        subscriber(port, &[&topic]).recv_multipart(0).expect("a frame");
+    }
+    let json = bound.replace("pattern", "format = \"json\", pattern");
+    bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer), &json]));
+    eventually("a message in the other format", || {
+        let parts = subscriber(port, &[""]).recv_multipart(0).expect("a message");
+        (parts.len() == 1).then_some(())
+    });
+}
+
+#[test]
+fn with_another_name_all_begins_anew() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let before = config(&[DOOR], &[&pair(&peer)]);
+    let agent = bench.agent(&before);
+    let shed = peer.hears("a frame", is_frame_of("door"));
+    bench.reload(&agent, &before.replace("shed", "barn"));
+    let barn =
+        peer.hears("a frame of the other name", |message| is_frame_of("door")(message) && message["agent"] == "barn");
+    assert_ne!(shed["boot"], barn["boot"]);
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_the_agent() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+    grantpt(&terminal).expect("a pseudo-terminal");
+    unlockpt(&terminal).expect("a pseudo-terminal");
+    let path = ptsname_r(&terminal).expect("a pseudo-terminal's name");
+    let screen = std::fs::File::options().read(true).write(true).open(path).expect("a terminal");
+    let file = bench.path("agent.toml");
+    std::fs::write(&file, config(&[DOOR], &[&pair(&peer)])).expect("a temporary file");
+    let mut command: Command = bench.watchpost("run");
+    let child = command.arg("--config").arg(&file).stdin(Stdio::null()).stderr(screen).spawn().expect("it starts");
+    let mut agent = Program::of(child);
+    drop(command);
+    peer.hears("a frame", is_frame_of("door"));
+    std::fs::write(&file, config(&[DOOR, YARD], &[&pair(&peer)])).expect("a temporary file");
+    agent.signal(Signal::SIGHUP);
+    peer.hears("a frame, as long as the terminal is there", is_frame_of("yard"));
+    drop(terminal);
+    agent.signal(Signal::SIGHUP);
+    assert!(agent.wait().success(), "it ends as by Ctrl-C");
+}
