@@ -24,10 +24,10 @@ impl Hub {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("a directory");
         let (port, page) = (free_port(), free_port());
-        let history = dir.join("history.sqlite");
+        let history = dir.join("history.sqlite").display().to_string();
         let config = format!(
             "link = [{{ pattern = \"pair\", bind = \"tcp://127.0.0.1:{port}\" }}]\n\
-             web = {{ listen = \"127.0.0.1:{page}\" }}\nhistory = {{ path = {history:?} }}\n"
+             web = {{ listen = \"127.0.0.1:{page}\" }}\nhistory = {{ path = \"{history}\" }}\n"
         );
         fs::write(dir.join("receiver.toml"), config).expect("a file");
         let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
