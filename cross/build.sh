@@ -72,7 +72,7 @@ rm -f "$out"/*.deb
 # dpkg-shlibdeps, which cargo-deb asks what the programs depend on, is led to the Pi's libraries. The release's number makes its
 # package older than the next release's, so that it is replaced when the Pi goes there.
 # shellcheck disable=SC2086 # as above
-PATH="$PWD/cross/tools:$PATH" LD_LIBRARY_PATH="$sysroot/lib/$triplet:$libraries" DPKG_ADMINDIR="$sysroot/var/lib/dpkg" \
+PATH="$PWD/cross/tools:$PATH" LD_LIBRARY_PATH="$libraries:$sysroot/lib/$triplet" DPKG_ADMINDIR="$sysroot/var/lib/dpkg" \
     cargo deb --quiet --no-build --no-strip --target "$target" --output "$out/" \
     --deb-revision "1~deb$release" $variant
 programs=watchpost; [ -n "$lean" ] || programs="watchpost watchpost-video"

@@ -13,6 +13,8 @@ if [ ! -e "$dir/complete" ]; then
         --setup-hook='sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"' \
         --extract-hook="\"$PWD/cross/database.sh\" \"\$1\" \"$dir\"" \
         "$suite" "$dir"
+    # Since Debian 13 packages leave /lib to base-files, which is not among them.
+    [ -e "$dir/lib" ] || ln -s usr/lib "$dir/lib"
     # A link to /lib would lead to this machine's, and where that has none, the linker would take what is for static programs.
     find "$dir" -lname '/*' | while read -r link; do ln -sfn "$dir$(readlink "$link")" "$link"; done
     touch "$dir/complete"

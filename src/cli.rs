@@ -73,15 +73,15 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS")]
         forget: Option<String>,
     },
-    /// Tell the services whether the clock is synchronised, because they may not ask: watchpost-clock.service runs it.
-    #[command(hide = true)]
-    Clock,
     /// Say what would keep this machine from doing the configured job, and what to do about it.
     Doctor {
         /// The agent's or the receiver's configuration.
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
+    /// Tell the services whether the clock is synchronised, because they may not ask: watchpost-clock.service runs it.
+    #[command(hide = true)]
+    Clock,
     /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
     Devices {
         /// The agent's configuration, whose cameras are to fit on their USB buses [default:

@@ -15,27 +15,16 @@ pub fn everything_arrives(scene: &mut Scene) {
 
 /// There is no other clock in this machine's reach, so the kernel is told by hand.
 pub fn the_clock_is_told(scene: &mut Scene) {
-    let Scene { pi, boards: [one, _], hub } = scene;
-    let mut says = |value: u32, is_synchronised: bool| {
-        let arrives = |m: &serde_json::Value| {
-            m["batches"].as_array().is_some_and(|batches| {
-                batches.iter().any(|batch| {
-                    batch["synchronised"].as_bool().unwrap_or(true) == is_synchronised
-                        && batch["values"][0]["value"] == f64::from(value)
-                })
-            })
-        };
-        // The flag follows within a second, and the agent looks once a second.
-        eventually("the readings' clock", || {
-            one.says(&format!("clock-{value}"));
-            hub.hears_soon(arrives)
-        });
+    let Scene { pi, hub, .. } = scene;
+    let is_synchronised = |wanted: bool| {
+        let what = format!("the clock is synchronised: {wanted}");
+        hub.hears(&what, |m| m["type"] == "status" && m["machine"]["synchronised"] == wanted);
     };
-    says(1, false);
+    is_synchronised(false);
     pi.sh("sudo adjtimex --status 0 --esterror 0 --maxerror 0");
-    says(2, true);
+    is_synchronised(true);
     pi.sh("sudo adjtimex --status 64");
-    says(3, false);
+    is_synchronised(false);
 }
 
 pub fn a_board_is_plugged_in_again(scene: &mut Scene) {
@@ -51,22 +40,30 @@ pub fn a_board_is_plugged_in_again(scene: &mut Scene) {
     });
 }
 
+/// It is opened anew, and soon: whether it was down in between is not looked at.
 pub fn a_camera_is_disconnected(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
-    pi.sh("v4l2-ctl --device /dev/video0 --set-ctrl disconnect=1");
-    hub.hears_state("cameras", "door", false);
-    hub.hears_frame("window");
-    hub.hears_state("cameras", "door", true);
+    let opened = |message: &serde_json::Value| {
+        let door =
+            message["cameras"].as_array()?.iter().find(|camera| camera["name"] == "door" && camera["up"] == true)?;
+        door["counts"]["opened"].as_u64()
+    };
+    let before = opened(&hub.hears("door is up", |m| opened(m).is_some()));
+    pi.sh("sudo v4l2-ctl --device /dev/video0 --set-ctrl disconnect=1");
+    hub.hears("door is opened anew", |m| opened(m) > before);
     hub.hears_frame("door");
+    hub.hears_frame("window");
 }
 
 /// vivid's other buttons: frames that it calls broken, and calls that fail.
 pub fn a_camera_fails(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
-    for button in ["inject_vidioc_dqbuf_error", "inject_v4l2_buf_flag_error", "inject_fatal_streaming_error"] {
-        let known = pi.sh("v4l2-ctl --device /dev/video1 --list-ctrls");
-        assert!(known.contains(button), "{button} is none of\n{known}");
-        pi.sh(&format!("v4l2-ctl --device /dev/video1 --set-ctrl {button}=1"));
+    let known = pi.sh("sudo v4l2-ctl --device /dev/video1 --list-ctrls");
+    // The third one waits for the fourth, after which the camera is opened anew.
+    for call in ["v4l2_buf_flag", "vidioc_qbuf", "vidioc_streamon", "fatal_streaming"] {
+        let button = format!("inject_{call}_error");
+        assert!(known.contains(&button), "{button} is none of\n{known}");
+        pi.sh(&format!("sudo v4l2-ctl --device /dev/video1 --set-ctrl {button}=1"));
         hub.hears_frame("door");
         hub.hears_frame("window");
     }
@@ -86,4 +83,51 @@ pub fn the_agent_is_killed_often(scene: &mut Scene) {
         pi.sh("sudo systemctl kill --signal KILL watchpost; until systemctl --quiet is-active watchpost; do sleep 0.1; done");
     }
     hub.hears_frame("door");
+}
+
+/// One thread of many stands still: its system calls wait for a tracer that is itself stopped.
+pub fn a_thread_is_stuck(scene: &mut Scene) {
+    let Scene { pi, hub, .. } = scene;
+    let drop_in = "/etc/systemd/system/watchpost.service.d/soon.conf";
+    pi.sh_with(&format!("sudo install -D /dev/stdin {drop_in}"), "[Service]\nWatchdogSec=5\n");
+    let before = hub.hears_frame("door")["boot"].clone();
+    pi.sh("sudo systemctl daemon-reload && sudo systemctl restart watchpost");
+    let boot = hub.hears("a frame", |m| m["type"] == "frame" && m["boot"] != before)["boot"].clone();
+    pi.sh("pid=$(systemctl show --property MainPID --value watchpost)
+        thread=$(grep --files-with-matches spool /proc/$pid/task/*/comm | head -n 1 | cut -d / -f 5)
+        sudo strace -o /dev/null -p $thread </dev/null >/dev/null 2>&1 &
+        sleep 5; sudo pkill -STOP -x strace");
+    eventually("the watchdog's word", || pi.log().contains("Watchdog timeout").then_some(()));
+    // A process does not end either before its tracer lets it.
+    pi.sh("sudo pkill -KILL -x strace");
+    hub.hears("a frame of the next start", |m| m["type"] == "frame" && m["boot"] != boot);
+    pi.sh(&format!("sudo rm {drop_in} && sudo systemctl daemon-reload && sudo systemctl restart watchpost"));
+}
+
+pub fn a_camera_is_added(scene: &mut Scene) {
+    let Scene { pi, hub, .. } = scene;
+    let of_door = |message: &serde_json::Value| {
+        let door =
+            message["cameras"].as_array()?.iter().find(|camera| camera["name"] == "door" && camera["up"] == true)?;
+        Some((message["boot"].clone(), door["counts"]["opened"].clone()))
+    };
+    let status = || hub.hears("door is up", |m| m["type"] == "status" && of_door(m).is_some());
+    let before = of_door(&status());
+    pi.sh_with(
+        "sudo tee --append /etc/watchpost/watchpost.toml >/dev/null && sudo systemctl reload watchpost",
+        "[[camera]]\nname = \"test\"\nsource = \"pattern\"\nsize = \"320x240\"\nfps = 2\n",
+    );
+    hub.hears_frame("test");
+    assert_eq!(of_door(&status()), before, "it was opened anew");
+}
+
+/// The old one runs on.
+pub fn a_broken_file_is_refused(scene: &mut Scene) {
+    let Scene { pi, hub, .. } = scene;
+    let boot = hub.hears_frame("door")["boot"].clone();
+    pi.sh("sudo cp -p /etc/watchpost/watchpost.toml /tmp/good.toml");
+    pi.sh("echo nonsense | sudo tee --append /etc/watchpost/watchpost.toml; sudo systemctl reload watchpost");
+    eventually("the mistake in the log", || pi.log().contains("nonsense").then_some(()));
+    pi.sh("sudo cp -p /tmp/good.toml /etc/watchpost/watchpost.toml");
+    assert_eq!(hub.hears_frame("door")["boot"], boot);
 }

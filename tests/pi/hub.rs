@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
@@ -26,10 +24,10 @@ impl Hub {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("a directory");
         let (port, page) = (free_port(), free_port());
-        let history = dir.join("history.sqlite");
+        let history = dir.join("history.sqlite").display().to_string();
         let config = format!(
             "link = [{{ pattern = \"pair\", bind = \"tcp://127.0.0.1:{port}\" }}]\n\
-             web = {{ listen = \"127.0.0.1:{page}\" }}\nhistory = {{ path = {history:?} }}\n"
+             web = {{ listen = \"127.0.0.1:{page}\" }}\nhistory = {{ path = \"{history}\" }}\n"
         );
         fs::write(dir.join("receiver.toml"), config).expect("a file");
         let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
@@ -42,13 +40,6 @@ impl Hub {
     pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         self.receiver.forget();
         self.receiver.says_json(what, matches)
-    }
-
-    /// Whether there is such a message among those of the next second.
-    pub fn hears_soon(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
-        self.receiver.forget();
-        sleep(Duration::from_secs(1));
-        self.receiver.said_json(matches)
     }
 
     #[track_caller]

@@ -6,7 +6,7 @@
 # initrd, and key, to log in with. Nothing is emulated: packages are taken apart and entered as installed.
 set -eu
 dir=$1
-base=systemd,systemd-sysv,udev,dbus,apt,sudo,passwd,login,openssh-server,iproute2,procps,kmod,v4l-utils,adjtimex
+base=systemd,systemd-sysv,udev,dbus,apt,sudo,passwd,login,openssh-server,iproute2,procps,kmod,v4l-utils,adjtimex,strace
 here=$(dirname "$(realpath "$0")")
 
 mkdir -p "$dir"

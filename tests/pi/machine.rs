@@ -158,14 +158,29 @@ impl Drop for Machine {
 fn power_on(dir: &Path, boards: &[Board], ssh_port: u16) -> Child {
     let path = |name: &str| dir.join(name).display().to_string();
     let console = fs::File::create(dir.join("console.log")).expect("a log");
-    let mut qemu = Command::new("qemu-system-aarch64");
-    qemu.args(["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-nographic", "-nodefaults"])
-        .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet"])
-        .args(["-kernel", &path("kernel"), "-initrd", &path("initrd")])
-        .args(["-drive", &format!("file={},format=raw,if=virtio", path("used.ext4"))])
-        .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22")])
-        .args(["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "qemu-xhci"])
-        .args(["-qmp", &format!("unix:{},server=on,wait=off", path("qmp.sock"))]);
+    // It ends with this program, however that ends: another one could not use the disk.
+    let mut qemu = Command::new("setpriv");
+    qemu.args([
+        "--pdeathsig",
+        "KILL",
+        "qemu-system-aarch64",
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a72",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+        "-nographic",
+    ])
+    .arg("-nodefaults")
+    .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet"])
+    .args(["-kernel", &path("kernel"), "-initrd", &path("initrd")])
+    .args(["-drive", &format!("file={},format=raw,if=virtio", path("used.ext4"))])
+    .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22")])
+    .args(["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "qemu-xhci"])
+    .args(["-qmp", &format!("unix:{},server=on,wait=off", path("qmp.sock"))]);
     for board in boards {
         let wire = format!("socket,id=wire-{},path={},server=on,wait=off", board.name, board.socket.display());
         qemu.args(["-chardev", &wire, "-device", &board.device()]);

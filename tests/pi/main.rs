@@ -25,7 +25,7 @@ use hub::Hub;
 use machine::Machine;
 
 /// The longest that anything may take on an emulated machine; it starts in half a minute.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Looks until there is something to be found.
 #[track_caller]
@@ -47,6 +47,8 @@ struct Scene {
     hub: Hub,
 }
 
+type Step = fn(&mut Scene);
+
 fn main() {
     let Some(dir) = std::env::args().nth(1).map(PathBuf::from) else {
         println!("needs a disk: script/test-pi makes it");
@@ -56,7 +58,7 @@ fn main() {
     let boards = ["one", "two"].map(|name| Board::new(&dir, name));
     let pi = step("the Pi starts", || Machine::start(&dir, &boards));
     let mut scene = Scene { pi, boards, hub };
-    let steps: [(&str, fn(&mut Scene)); 13] = [
+    let steps: [(&str, Step); 16] = [
         ("README's lines install, configure and start it", readme::followed),
         ("frames of two cameras and readings of two boards arrive", faults::everything_arrives),
         ("the clock's state is known, though the service may not ask", faults::the_clock_is_told),
@@ -65,6 +67,9 @@ fn main() {
         ("a camera with broken buffers and failing calls comes back", faults::a_camera_fails),
         ("an agent that is killed is started again", faults::the_agent_is_killed),
         ("an agent that ends again and again is started again", faults::the_agent_is_killed_often),
+        ("a stuck thread gets the agent started anew", faults::a_thread_is_stuck),
+        ("a reload adds a camera and interrupts no other", faults::a_camera_is_added),
+        ("a broken file changes nothing", faults::a_broken_file_is_refused),
         ("an upgrade starts it anew and leaves the configuration", package::upgraded),
         ("after a reboot it runs by itself", power::rebooted),
         ("a power cut with 1,000 readings on their way loses none", power::cut),

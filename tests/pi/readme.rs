@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::Scene;
+use crate::{Board, Scene};
 
 /// The lines that README has for the Pi itself.
 fn lines() -> impl Iterator<Item = &'static str> {
@@ -14,12 +14,19 @@ fn lines() -> impl Iterator<Item = &'static str> {
 
 pub fn followed(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
-    boards.iter_mut().for_each(crate::Board::connect);
+    boards.iter_mut().for_each(Board::connect);
     pi.copy_to(&package());
-    let ports: String = boards
-        .iter()
-        .map(|board| format!("[[serial]]\nname = {:?}\nport = {:?}\n", board.name, board.port()))
-        .collect();
+    let port = |board: &Board| {
+        format!(
+            "[[serial]]
+name = {:?}
+port = {:?}
+",
+            board.name,
+            board.port()
+        )
+    };
+    let ports = port(&boards[0]) + &port(&boards[1]);
     let config = format!(
         "name = \"shed\"\n{ports}\
          [[camera]]\nname = \"door\"\nsource = \"/dev/video0\"\nsize = \"320x180\"\nfps = 5\n\
@@ -35,7 +42,7 @@ pub fn followed(scene: &mut Scene) {
         };
         let said = pi.sh_with(&command, input);
         if line.ends_with("watchpost devices") {
-            boards.iter().for_each(|board| assert!(said.contains(&board.port()), "{said}"));
+            assert!(boards.iter().all(|board| said.contains(&board.port())), "{said}");
         }
         if line.starts_with("systemctl status") {
             assert!(said.contains("active (running)"), "{said}");

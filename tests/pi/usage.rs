@@ -29,7 +29,9 @@ pub fn measured(scene: &mut Scene) {
         );
         looks.push(memory);
         for _ in 0..seconds / LOOKS {
-            boards.iter_mut().for_each(|board| board.says("t-25-h-60"));
+            for board in &mut *boards {
+                board.says("t-25-h-60");
+            }
             sleep(Duration::from_secs(1));
         }
     }
