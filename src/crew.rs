@@ -70,7 +70,8 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
                 }
                 return Err(self.ended_by_itself());
             };
-            ended.push((leaving.swap_remove(place).hold, output));
+            let Member { table, hold, .. } = leaving.swap_remove(place);
+            ended.push(Ended { table, hold, output });
         }
         Ok(Kept { new, ended })
     }
@@ -110,6 +111,13 @@ impl<Table: PartialEq, Hold, Output: Send + 'static> Crew<Table, Hold, Output> {
 pub(crate) struct Kept<Table, Hold, Output> {
     /// Tables that nobody works for yet.
     pub(crate) new: Vec<Table>,
-    /// What there was of those that ended, and what they gave.
-    pub(crate) ended: Vec<(Hold, Output)>,
+    /// Those that ended.
+    pub(crate) ended: Vec<Ended<Table, Hold, Output>>,
+}
+
+/// One that ended, and what it gave.
+pub(crate) struct Ended<Table, Hold, Output> {
+    pub(crate) table: Table,
+    pub(crate) hold: Hold,
+    pub(crate) output: Output,
 }

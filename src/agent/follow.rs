@@ -15,12 +15,12 @@ use super::{Agent, CameraWorker, LinkWorker};
 use crate::config::{self, OutPattern, Outlet};
 use crate::name::Name;
 use crate::service::Life;
+use crate::wire::Settings;
 
-/// How many parts ended, began and went on with a new configuration.
+/// The parts that ended and began with a new configuration.
 pub(super) struct Changed {
-    pub(super) ended: usize,
-    pub(super) begun: usize,
-    pub(super) stayed: usize,
+    pub(super) ended: Vec<String>,
+    pub(super) begun: Vec<String>,
 }
 
 impl Agent {
@@ -33,18 +33,29 @@ impl Agent {
         let old_cameras = self.cameras.keep(&config.cameras).await?;
         let old_ports = self.ports.keep(&ports).await?;
         let old_links = self.links.keep(&links).await?;
-        let ended = old_cameras.ended.len() + old_ports.ended.len() + old_links.ended.len();
-        let stayed = self.cameras.holds().count() + self.ports.holds().count() + self.links.holds().count();
-        let begun = old_cameras.new.len() + old_ports.new.len() + old_links.new.len();
-        old_ports.ended.iter().for_each(|(port, ())| self.state.forget(port.name()));
-        for (link, sent) in old_links.ended {
-            self.sent.merge(sent);
-            link.shelf.iter().for_each(Shelf::leave);
+        let ended = old_cameras.ended.iter().map(|camera| camera.hold.health.title());
+        let ended = ended.chain(old_ports.ended.iter().map(|port| port.hold.title()));
+        let ended = ended.chain(old_links.ended.iter().map(|link| link.hold.health.title())).collect();
+        for port in &old_ports.ended {
+            self.state.forget(port.hold.name());
+        }
+        for link in old_links.ended {
+            self.sent.merge(link.output);
+            link.hold.shelf.iter().for_each(Shelf::leave);
         }
 
-        old_links.new.into_iter().for_each(|link| self.start_link(link, &config));
-        old_cameras.new.into_iter().for_each(|camera| self.start_camera(camera));
-        old_ports.new.into_iter().for_each(|port| self.start_port(port));
+        let mut begun = Vec::new();
+        for link in old_links.new {
+            begun.push(self.start_link(link, &config).title());
+        }
+        for camera in old_cameras.new {
+            let before = old_cameras.ended.iter().find(|before| before.table.name == camera.name);
+            let as_set = before.map(|before| (&before.table, before.hold.view.demand.settings()));
+            begun.push(self.start_camera(camera, as_set).title());
+        }
+        for port in old_ports.new {
+            begun.push(self.start_port(port).title());
+        }
         self.cameras.arrange(&config.cameras);
         self.ports.arrange(&ports);
         self.links.arrange(&links);
@@ -53,12 +64,20 @@ impl Agent {
             link.views.send_replace(views.filter(|view| outlet.cameras.contains(&view.name)).cloned().collect());
         }
         self.config = config;
-        Ok(Changed { ended, begun, stayed })
+        Ok(Changed { ended, begun })
     }
 
-    fn start_camera(&mut self, config: config::Camera) {
+    /// What a receiver has set of it stays so, as far as the file says what it said `before`.
+    fn start_camera(&mut self, config: config::Camera, before: Option<(&config::Camera, Settings)>) -> Part {
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &self.news);
         let view = Arc::new(View::of(&config, self.bell.slot()));
+        if let Some((before, set)) = before {
+            let on = (before.on == config.on).then_some(set.on);
+            let fps = (before.fps == config.fps).then_some(set.fps);
+            let quality = (before.quality == config.quality).then_some(set.quality);
+            // It may be so already.
+            let _ = view.demand.set(on, fps, quality);
+        }
         let camera = Camera {
             config: config.clone(),
             slot: view.slot.clone(),
@@ -68,10 +87,11 @@ impl Agent {
             life: Life::of(format!("the thread of camera {}", config.name)),
         };
         let life = camera.life.clone();
-        self.cameras.start(config, CameraWorker { health, view, life }, |stop| camera.run(stop));
+        self.cameras.start(config, CameraWorker { health: health.clone(), view, life }, |stop| camera.run(stop));
+        health
     }
 
-    fn start_port(&mut self, (config, quantities): (config::Serial, Vec<config::Quantity>)) {
+    fn start_port(&mut self, (config, quantities): (config::Serial, Vec<config::Quantity>)) -> Part {
         let health = Part::new(Kind::Port, config.name.clone(), config.port.display().to_string(), &self.news);
         let port = Port {
             config: config.clone(),
@@ -79,10 +99,11 @@ impl Agent {
             state: Arc::clone(&self.state),
             health: health.clone(),
         };
-        self.ports.start((config, quantities), health, |stop| port.run(stop));
+        self.ports.start((config, quantities), health.clone(), |stop| port.run(stop));
+        health
     }
 
-    fn start_link(&mut self, outlet: Outlet, config: &config::Agent) {
+    fn start_link(&mut self, outlet: Outlet, config: &config::Agent) -> Part {
         self.last_link += 1;
         let name = Name::nearest(&format!("{:?}-{}", outlet.pattern, self.last_link).to_lowercase());
         let address = outlet.end.address().to_string();
@@ -106,6 +127,8 @@ impl Agent {
             status: self.status.subscribe(),
             health: health.clone(),
         };
-        self.links.start(outlet, LinkWorker { health, views, shelf: kept }, |stop| publisher.run(stop));
+        let worker = LinkWorker { health: health.clone(), views, shelf: kept };
+        self.links.start(outlet, worker, |stop| publisher.run(stop));
+        health
     }
 }

@@ -213,7 +213,8 @@ impl Part {
     }
 
     /// As the log calls it.
-    fn title(&self) -> String {
+    #[must_use]
+    pub fn title(&self) -> String {
         let kind = match self.0.kind {
             Kind::Camera => "camera",
             Kind::Port => "port",

@@ -223,8 +223,9 @@ impl Agent {
     }
 
     async fn reload(&mut self, config: config::Agent) -> Result<()> {
-        let Changed { ended, begun, stayed } = self.follow(config).await?;
-        info!("the new configuration is taken; parts that ended: {ended}, began: {begun}, went on: {stayed}");
+        let Changed { ended, begun } = self.follow(config).await?;
+        let list = |parts: Vec<String>| if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+        info!("the new configuration is taken; ended: {}; begun: {}; all else goes on", list(ended), list(begun));
         if let Some((spool, _)) = &self.spool {
             spool.warn_of_strays();
         }

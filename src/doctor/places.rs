@@ -37,12 +37,23 @@ pub(super) async fn examine(what: &str, path: &Path, is_directory: bool, users: 
             "is its device plugged in, its server there? `findmnt` lists what is mounted, `sudo dmesg` says more";
         return findings.error(&format!("{what}: the disk gave no answer for {} s", ANSWER.as_secs()), remedy);
     };
+    if !is_directory && path.is_dir() {
+        return findings.error(&format!("{what} is a directory"), "write the path of a file in it");
+    }
     match nearest {
         Err(error) => return findings.error_of(&what, &format!("{error}; write another path, or move that away")),
         // It is enough that the service's user may: what is its own others need not reach.
         Ok(dir) if !users.iter().any(|user| user.may(Use::MakeFiles, &dir)) => {
             let user = users.last().map_or("", |user| &user.name);
-            let remedy = format!("sudo install -d -o {user} {}", parent(path, is_directory).display());
+            let wanted = parent(path, is_directory);
+            // What belongs to others must not be given away.
+            let remedy = if wanted.exists() {
+                format!(
+                    "write a path in a directory of its own: `sudo install -d -o {user} /var/lib/watchpost` makes one"
+                )
+            } else {
+                format!("sudo install -d -o {user} {}", wanted.display())
+            };
             return findings.error(&format!("{what}: {user} may not write in {}", dir.display()), &remedy);
         }
         Ok(_) => {}

@@ -67,7 +67,7 @@ async fn examine_film(what: &str, film: &Film, users: &[Who], findings: &mut Fin
     }
     let wanted = film.clone();
     match timeout(FILM, spawn_blocking(move || film::is_usable(&wanted))).await {
-        Ok(Ok(Ok(()))) => findings.ok(what),
+        Ok(Ok(Ok(()))) => findings.ok(&format!("{what}; no picture is asked for here")),
         Ok(Ok(Err(error))) => findings.error_of(what, &format!("{error:#}")),
         Ok(Err(_)) | Err(_) => findings.error_of(what, "no name server had an answer; is the network there?"),
     }

@@ -61,7 +61,7 @@ impl Links<'_> {
         self.tell();
         info!("the new configuration is taken; links that ended: {gone}, began: {begun}");
         // What came over a link that is gone counts no more; the page's own count is of what is there.
-        ended.into_iter().try_for_each(|(_, came)| came.map(drop))
+        ended.into_iter().try_for_each(|link| link.output.map(drop))
     }
 
     /// The threads that they hand things to.

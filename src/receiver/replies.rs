@@ -95,6 +95,10 @@ impl Replies {
         }
         let known = self.peers.entry(peer.clone()).or_insert_with(Peer::new);
         known.heard = Instant::now();
+        if let Message::Status(status) = message {
+            // A camera that is gone is not spoken of.
+            known.seen.retain(|name, _| status.cameras.iter().any(|camera| camera.name == *name));
+        }
         if let Message::Frame(header, _) = message
             && let Some(boot) = header.boot.clone()
         {

@@ -60,7 +60,7 @@ fn a_camera_joins_and_leaves_while_another_loses_no_frame() {
         let frame = peer.hears("frames", |message| message["type"] == "frame");
         assert_eq!(frame["camera"], "door", "what is no longer in the file is no longer sent");
     }
-    agent.logs("the new configuration is taken; parts that ended: 1, began: 0, went on: 2", "");
+    agent.logs("the new configuration is taken; ended: camera yard (pattern); begun: nothing; all else goes on", "");
 }
 
 #[test]
@@ -72,6 +72,27 @@ fn a_camera_with_other_settings_begins_anew_and_counts_on() {
     let after = peer.hears("a frame of the new size", |message| message["width"] == 160);
     assert_eq!(after["boot"], before["boot"]);
     assert!(after["seq"].as_u64() > Some(3), "a number that was there is another frame's: {after}");
+}
+
+#[test]
+fn a_camera_that_was_switched_off_from_afar_stays_off_with_other_settings_unless_the_file_says_on() {
+    let (bench, peer) = (Bench::new(), Peer::new());
+    let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
+    peer.hears("a frame", is_frame_of("door"));
+    peer.says(&json!({ "type": "set", "v": 1, "camera": "door", "on": false }));
+    peer.hears("it is off", |message| message["cameras"][0]["settings"]["on"] == false);
+    let smaller = DOOR.replace("320x240", "160x120");
+    bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
+    agent.logs("ended: camera door (pattern); begun: camera door (pattern)", "");
+    let status = peer.hears("a status of the next one", |message| {
+        message["type"] == "status" && message["cameras"][0]["for_ms"].as_u64() < Some(900)
+    });
+    assert_eq!(status["cameras"][0]["settings"]["on"], false, "{status}");
+    let off = smaller.replace("fps = 5", "fps = 4, on = false");
+    bench.reload(&agent, &config(&[&off], &[&pair(&peer)]));
+    peer.hears("what the file says", |message| message["cameras"][0]["settings"]["fps"] == 4.0);
+    bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
+    peer.hears("a frame, once the file says so", is_frame_of("door"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Publisher {
             if place.is_none() {
                 self.health.count("unknown cameras of the receiver", 1);
                 self.health.remark("unknown camera", || {
-                    format!("the receiver speaks of a camera {name:?}, which this link does not have")
+                    format!("the receiver speaks of a camera {name}, which this link does not have")
                 });
             }
             place
@@ -38,8 +38,9 @@ impl Publisher {
         match control {
             Control::Seen { camera, boot, seq } if boot == self.boot => {
                 pending.audience.has_seen();
-                if let Some(camera) = place(&camera) {
-                    pending.lanes[camera].unseen.seen(seq);
+                // One that is gone is still spoken of by whoever has not heard that.
+                if let Some(lane) = pending.lanes.iter_mut().find(|lane| lane.view.name == camera) {
+                    lane.unseen.seen(seq);
                 }
             }
             Control::Set { camera, on, fps, quality } => {
