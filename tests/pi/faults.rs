@@ -38,6 +38,9 @@ pub fn a_board_is_plugged_in_again(scene: &mut Scene) {
         one.says("plug-2");
         (hub.kept("plug").0 == 2).then_some(())
     });
+    // The package's rule for udev names what is plugged in from then on after its socket.
+    let named = pi.sh("for name in /dev/watchpost/board-*; do readlink -f $name; done");
+    assert!(named.starts_with("/dev/ttyUSB"), "{named}");
 }
 
 /// It is opened anew, and soon: whether it was down in between is not looked at.
