@@ -48,12 +48,6 @@ impl Manager {
         }
     }
 
-    /// It has been said.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.is_ready
-    }
-
     /// A new configuration is taken in; all has begun when [`Manager::ready`] is said again.
     pub fn reloading(&mut self) {
         self.is_ready = false;

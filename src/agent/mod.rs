@@ -3,8 +3,8 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news. Those of a kind are a crew,
-//! of whom some end and some begin when the configuration changes (`follow.rs`).
+//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news.
+//! Those of a kind are a crew, of whom some end and some begin when the configuration changes (`follow.rs`).
 
 pub mod camera;
 pub mod demand;
@@ -59,7 +59,8 @@ pub type Reloads = mpsc::Receiver<Result<config::Agent, config::Error>>;
 /// Runs the agent until the shutdown; gives what its links have sent.
 ///
 /// A new configuration that comes meanwhile is taken: what it says anew begins, what it no longer says ends, and what did
-/// not change is not interrupted. With another name, spool, or no link that has a spool where there was one, all begins anew.
+/// not change is not interrupted. With another name or spool, or with the first link that needs a spool or without the last,
+/// all begins anew.
 ///
 /// # Errors
 /// When a part ends that should never end, or a thread cannot be started.

@@ -14,7 +14,8 @@ const TIME_SERVICES: [&str; 5] = [
     "/usr/sbin/ntpsec",
 ];
 
-const POWER: &str = "use the power supply of the Pi's maker and a short cable; a USB hub with a supply of its own for what is plugged in";
+const POWER: &str = "use the power supply of the Pi's maker and a short cable; a USB hub with a supply of its own for what is \
+                     plugged in";
 
 pub(super) fn examine(roots: &Roots, findings: &mut Findings<'_>) {
     let machine = Machine::look(roots);

@@ -1,7 +1,7 @@
 //! The receiver: links in, the wall, and the page that shows it.
 //!
-//! A task a link (`intake.rs`; `links.rs` is all of them) puts what comes onto the wall (`wall.rs`, with what statuses tell of a serial port over
-//! time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
+//! A task a link (`intake.rs`; `links.rs` is all of them) puts what comes onto the wall (`wall.rs`, with what statuses tell
+//! of a serial port over time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
 //! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
 //! need not send them again (`replies.rs`). Frames are recorded (`recorder/`). What viewers want of cameras goes back to the
 //! agents (`commands.rs`).

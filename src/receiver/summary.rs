@@ -12,9 +12,9 @@ pub(super) fn summary(site: &Site, page: &str, refused: bool) -> String {
     let wall = site.wall.borrow();
     let heard = wall.agents.values().filter(|agent| agent.heard.elapsed() < SILENT).count();
     let silent = wall.agents.len() - heard;
-    let silent = if silent > 0 { format!(", {silent} silent") } else { String::new() };
+    let silent = if silent > 0 { format!(", silent: {silent}") } else { String::new() };
     drop(wall);
-    let mut line = format!("{heard} agents heard{silent}; the page is at http://{page}/");
+    let mut line = format!("agents heard: {heard}{silent}; the page is at http://{page}/");
     let refused = refused.then(|| "the last configuration was not taken, see the log".to_owned());
     for cause in causes(site).into_iter().chain(refused) {
         line = format!("{line}; {cause}");

@@ -5,8 +5,8 @@
 //! when it has nothing newer to send (`publish/backlog.rs`), until it is acknowledged; then it is forgotten.
 //!
 //! `desk.rs` is what the feed, the links and the thread (`keeper.rs`, with what a commit is to do in `plan.rs`) have between
-//! them, with a `ledger.rs` of each link. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it, `recovery.rs` how it is opened whatever
-//! is the matter with it, `row.rs` a batch as it is kept. `list.rs` is for `watchpost spool`.
+//! them, with a `ledger.rs` of each link. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it,
+//! `recovery.rs` how it is opened whatever is the matter with it, `row.rs` a batch as it is kept. `list.rs` is for `watchpost spool`.
 
 mod change;
 mod checksum;
