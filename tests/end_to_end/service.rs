@@ -1,4 +1,5 @@
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::{Bench, Board, GIVEN_UP, Held, Manager, Peer, WATCHDOG};
 
@@ -63,6 +64,24 @@ fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
     agent.logs("the spool's thread has not moved for 20s: the service manager may start all anew", "");
     drop(held);
     manager.hears("WATCHDOG=1");
+}
+
+/// What is acknowledged before it is due for the disk leaves the spool nothing to do.
+#[test]
+fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_once() {
+    let (bench, board) = (Bench::new(), Board::new());
+    let receiver = bench.pair_receiver();
+    let config = format!(
+        "serial = [{{ name = \"air\", port = {:?} }}]\nlink = [{{ pattern = \"pair\", connect = {:?} }}]",
+        board.path, receiver.link
+    );
+    let mut command = watchpost();
+    let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
+    let agent = bench.agent_of(command, &config);
+    let _talker = board.says_always("t-25\n", Duration::from_millis(100));
+    receiver.program.says_json("readings", |message| message["type"] == "readings");
+    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
+    assert!(fed + WATCHDOG > GIVEN_UP, "fed for {fed:?}: {}", agent.log());
 }
 
 #[test]

@@ -356,22 +356,20 @@ impl Desk {
     }
 
     /// Waits for something to do, of which nothing goes to the disk before `not_before`. `opens`: the disk is to be opened
-    /// then, whether there is something for it or not. Now and then there is nothing to do, so that whoever waits shows life.
+    /// then, whether there is something for it or not. After a beat there may be nothing to do: whoever waits is to show life,
+    /// also where readings come all the time and are acknowledged before they are due.
     pub(super) fn wait(&self, not_before: Instant, opens: bool) -> Work {
+        let beat = Instant::now() + BEAT;
         let mut papers = self.papers();
         loop {
             let now = Instant::now();
             let due = if opens { Some(not_before) } else { papers.due().map(|due| due.max(not_before)) };
             let commit = due.is_some_and(|due| due <= now);
-            if commit || papers.end || !papers.asked.is_empty() {
+            if commit || papers.end || !papers.asked.is_empty() || beat <= now {
                 return Work { asked: std::mem::take(&mut papers.asked), commit, end: papers.end };
             }
-            let wait = due.map_or(BEAT, |due| due - now).min(BEAT);
-            let (waited, time) = self.bell.wait_timeout(papers, wait).unwrap_or_else(PoisonError::into_inner);
-            if wait == BEAT && time.timed_out() {
-                return Work { asked: Vec::new(), commit: false, end: false };
-            }
-            papers = waited;
+            let until = due.map_or(beat, |due| due.min(beat));
+            papers = self.bell.wait_timeout(papers, until - now).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
