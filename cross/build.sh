@@ -5,7 +5,7 @@
 #   cross/build.sh armv7             for 32-bit Raspberry Pi OS, on a Pi 2 or later
 #     --lean                         without watchpost-video, so without OpenCV: neither films nor network cameras
 #     --suite trixie                 for Raspberry Pi OS 13 instead of 12 (bookworm)
-#     --test                         runs the library's unit tests instead, by an emulator of the Pi's processor (script/setup pi)
+#     --test                         runs the library's unit tests instead, by an emulator of the Pi's processor
 #
 # The programs and the package are left in target/cross/watchpost-bookworm-arm64/ or the like, and what they need on the Pi is
 # printed. Safe to run twice: what is there already is used again.
@@ -13,7 +13,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set/{s/^# \{0,1\}//p}' cross/build.sh >&2; exit 2; }
-lean= arch= suite=bookworm test=
+lean= arch= suite=bookworm test= scope=cross
 while [ $# -gt 0 ]; do
     case "$1" in
         aarch64) arch=arm64 triplet=aarch64-linux-gnu target=aarch64-unknown-linux-gnu
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
         armv7) arch=armhf triplet=arm-linux-gnueabihf target=armv7-unknown-linux-gnueabihf
             emulator=qemu-arm-static ;;
         --lean) lean=-lean ;;
-        --test) test=yes ;;
+        --test) test=yes scope=pi ;;
         --suite) suite=${2:-}; shift ;;
         *) usage ;;
     esac
@@ -34,7 +34,7 @@ case "$suite" in
     *) usage ;;
 esac
 
-script/setup cross
+script/setup "$scope"
 PATH="$HOME/.cargo/bin:$PATH"
 rustup target add "$target"
 
@@ -44,6 +44,8 @@ packages=libc6-dev,$libstdcxx,libzmq3-dev
 sysroot=$PWD/target/cross/$suite-$arch$lean
 cross/sysroot.sh "$suite" "$arch" "$packages" "$sysroot"
 
+# Flags for this machine's own programs would take the place of those below.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 variable=$(echo "$target" | tr a-z- A-Z_)
 libraries=$sysroot/usr/lib/$triplet
 export "CARGO_TARGET_${variable}_LINKER=$triplet-gcc"

@@ -8,6 +8,7 @@ suite=$1 arch=$2 packages=$3 dir=$4
 if [ ! -e "$dir/complete" ]; then
     echo "== unpacking $suite's libraries for $arch into $dir" >&2
     rm -rf "$dir"
+    mkdir -p "$(dirname "$dir")"
     # The release alone, without its updates: what is linked with its first libraries runs with all later ones.
     mmdebstrap --quiet --variant=extract --arch="$arch" --include="$packages" \
         --setup-hook='sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"' \
