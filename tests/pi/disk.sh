@@ -29,6 +29,8 @@ chmod +x "$early/init"
 (cd "$early" && find . | cpio --quiet -o -H newc | gzip -1) >"$dir/initrd"
 
 rm -rf "$early" "$root/boot" "$root/usr/share/locale" "$root/usr/share/doc" "$root/usr/share/man"
-rm -f "$dir/disk.ext4"
-mke2fs -q -t ext4 -d "$root" "$dir/disk.ext4" 2G
+rm -f "$dir/disk.new"
+mke2fs -q -t ext4 -d "$root" "$dir/disk.new" 2G
 rm -rf "$root" "$dir/root.tar"
+# There is one only when it is whole.
+mv "$dir/disk.new" "$dir/disk.ext4"

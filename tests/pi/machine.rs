@@ -1,11 +1,12 @@
 //! The Pi: QEMU, told what to plug in by its own protocol (QMP), and asked everything else by ssh.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -36,9 +37,15 @@ impl Machine {
         machine
     }
 
+    /// ssh alone would be patient with a connection that QEMU accepts before anybody listens on the Pi.
     #[track_caller]
     pub fn is_reachable(&self) {
-        eventually("a login on the Pi", || self.ask("true", "").status.success().then_some(()));
+        eventually("a greeting of the Pi's sshd", || {
+            let mut connection = TcpStream::connect(("127.0.0.1", self.ssh_port)).ok()?;
+            connection.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+            connection.read_exact(&mut [0; 4]).ok()
+        });
+        self.sh("true");
     }
 
     /// Runs a command there as the user pi.
@@ -177,7 +184,7 @@ fn power_on(dir: &Path, boards: &[Board], ssh_port: u16) -> Child {
     .arg("-nodefaults")
     .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet"])
     .args(["-kernel", &path("kernel"), "-initrd", &path("initrd")])
-    .args(["-drive", &format!("file={},format=raw,if=virtio", path("used.ext4"))])
+    .args(["-drive", &format!("file={},format=raw,if=virtio,cache=unsafe", path("used.ext4"))])
     .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22")])
     .args(["-device", "virtio-net-pci,netdev=net,romfile=", "-device", "qemu-xhci"])
     .args(["-qmp", &format!("unix:{},server=on,wait=off", path("qmp.sock"))]);

@@ -58,18 +58,19 @@ fn main() {
     let boards = ["one", "two"].map(|name| Board::new(&dir, name));
     let pi = step("the Pi starts", || Machine::start(&dir, &boards));
     let mut scene = Scene { pi, boards, hub };
-    let steps: [(&str, Step); 16] = [
+    let steps: [(&str, Step); 17] = [
         ("README's lines install, configure and start it", readme::followed),
+        ("and the receiver's, with keys and a token", readme::followed_for_the_receiver),
         ("frames of two cameras and readings of two boards arrive", faults::everything_arrives),
         ("the clock's state is known, though the service may not ask", faults::the_clock_is_told),
         ("a board that is unplugged is down, and comes back", faults::a_board_is_plugged_in_again),
         ("a camera that is disconnected comes back", faults::a_camera_is_disconnected),
         ("a camera with broken buffers and failing calls comes back", faults::a_camera_fails),
         ("an agent that is killed is started again", faults::the_agent_is_killed),
-        ("an agent that ends again and again is started again", faults::the_agent_is_killed_often),
-        ("a stuck thread gets the agent started anew", faults::a_thread_is_stuck),
         ("a reload adds a camera and interrupts no other", faults::a_camera_is_added),
         ("a broken file changes nothing", faults::a_broken_file_is_refused),
+        ("a stuck thread gets the agent started anew", faults::a_thread_is_stuck),
+        ("an agent that ends again and again is started again", faults::the_agent_is_killed_often),
         ("an upgrade starts it anew and leaves the configuration", package::upgraded),
         ("after a reboot it runs by itself", power::rebooted),
         ("a power cut with 1,000 readings on their way loses none", power::cut),

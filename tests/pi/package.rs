@@ -15,9 +15,9 @@ pub fn upgraded(scene: &mut Scene) {
 
 pub fn removed(scene: &mut Scene) {
     let Scene { pi, .. } = scene;
-    pi.sh("sudo apt-get remove --yes watchpost-lean");
+    pi.sh("sudo dpkg --remove watchpost-lean");
     pi.sh("! systemctl --quiet is-active watchpost && ! pgrep -x watchpost");
     pi.sh("sudo test -s /etc/watchpost/watchpost.toml -a -s /var/lib/watchpost/spool.sqlite");
-    pi.sh("sudo apt-get purge --yes watchpost-lean");
+    pi.sh("sudo apt purge --yes watchpost-lean");
     pi.sh("! sudo test -e /etc/watchpost && ! sudo test -e /var/lib/watchpost");
 }

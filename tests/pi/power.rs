@@ -29,8 +29,8 @@ pub fn cut(scene: &mut Scene) {
     hub.sleeps();
     for n in 1..=1000 {
         boards[n % 2].says(&format!("way-{n}"));
-        // As fast as a board at 9600 baud is with lines so short.
-        sleep(Duration::from_millis(8));
+        // As fast as two boards at 9600 baud are with lines so short.
+        sleep(Duration::from_millis(4));
     }
     eventually("the readings are on the Pi's disk", || spool().contains("1000 readings wait for").then_some(()));
     pi.cut_and_start(boards);

@@ -5,12 +5,18 @@ use std::path::PathBuf;
 
 use crate::{Board, Scene};
 
-/// The lines that README has for the Pi itself.
-fn lines() -> impl Iterator<Item = &'static str> {
+/// The lines of a block of README's section, without what it says of them.
+fn lines(block: usize) -> impl Iterator<Item = &'static str> {
     let section = include_str!("../../README.md").split_once("### On a Raspberry Pi\n").expect("the section").1;
-    let block = section.split("```sh\n").nth(3).expect("its third block").split_once("```").expect("its end").0;
+    let block = section.split("```sh\n").nth(block).expect("the block").split_once("```").expect("its end").0;
     block.lines().map(|line| line.split_once("  #").map_or(line, |(command, _)| command).trim_end())
 }
+
+/// What is done on the Pi itself.
+const ON_THE_PI: usize = 3;
+
+/// Keys and tokens, and how they come to the other end.
+const KEYS: usize = 4;
 
 pub fn followed(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
@@ -34,7 +40,7 @@ port = {:?}
          [[link]]\npattern = \"pair\"\nconnect = \"tcp://10.0.2.2:{}\"\nplaintext = true\n",
         hub.port
     );
-    for line in lines() {
+    for line in lines(ON_THE_PI) {
         // What a person does with an editor, and what apt asks.
         let (command, input) = match line.strip_prefix("sudo nano ") {
             Some(file) => (format!("sudo tee {file} >/dev/null"), config.as_str()),
@@ -48,6 +54,27 @@ port = {:?}
             assert!(said.contains("active (running)"), "{said}");
         }
     }
+}
+
+/// The other service, with keys of its own, and a page for those elsewhere who know its token.
+pub fn followed_for_the_receiver(scene: &mut Scene) {
+    let Scene { pi, .. } = scene;
+    lines(KEYS).filter(|line| !line.contains("ssh")).for_each(|line| drop(pi.sh(line)));
+    let config = "/etc/watchpost/receiver.toml";
+    pi.sh_with(
+        &format!("sudo tee {config} >/dev/null"),
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:5559\"\n\
+         [link.curve]\nsecret_key_file = \"/etc/watchpost/keys/shed.key_secret\"\n\
+         allowed_keys_dir = \"/etc/watchpost/allowed\"\n\
+         [web]\nlisten = \"0.0.0.0:8080\"\ntoken_file = \"/etc/watchpost/keys/web.token\"\n\
+         [history]\n[record]\n",
+    );
+    pi.sh(&format!("sudo -u watchpost watchpost check --config {config}"));
+    pi.sh("sudo systemctl enable --now watchpost-receiver");
+    let said = pi.sh("systemctl status watchpost-receiver");
+    assert!(said.contains("active (running)") && said.contains("the page is at http://"), "{said}");
+    pi.sh(&format!("sudo watchpost doctor --config {config}"));
+    pi.sh("sudo systemctl disable --now watchpost-receiver");
 }
 
 /// The package that cross/build.sh has left.
