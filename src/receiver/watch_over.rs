@@ -1,6 +1,6 @@
 //! What goes on beside receiving: the service manager hears how it goes, and new configurations are taken.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use tokio::task::JoinSet;
@@ -32,10 +32,13 @@ pub(super) struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// How long the end waits for a disk. Before all begins anew its file has to be closed, or nobody else could have it.
-    pub(super) async fn patience_with_disks(&self, end: &End) {
-        if matches!(end, End::Anew(_)) {
-            let _ = self.shutdown.run_until_cancelled(sleep(CLOSED)).await;
+    /// How long the end waits for a disk. Before all begins anew its file has to be closed, or nobody else could have it;
+    /// whose threads are ending is nobody to be missed meanwhile.
+    pub(super) async fn patience_with_disks(&mut self, end: &End) {
+        let patience = Instant::now() + CLOSED;
+        while matches!(end, End::Anew(_)) && Instant::now() < patience && !self.shutdown.is_cancelled() {
+            self.manager.alive(std::iter::empty());
+            let _ = self.shutdown.run_until_cancelled(sleep(OFTEN)).await;
         }
         sleep(WRITTEN).await;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::unistd::gettid;
 
 /// A thread that is to be heard of again and again. Cheap to clone.
@@ -33,7 +34,7 @@ impl Life {
     /// The thread that calls this lives, and says so again soon.
     pub fn beat(&self) {
         self.0.thread.store(gettid().as_raw(), Ordering::Relaxed);
-        self.hear();
+        self.0.heard.store(self.now(), Ordering::Relaxed);
     }
 
     /// It says nothing more, and need not.
@@ -56,23 +57,24 @@ impl Life {
         if heard == NOT_WAITED_FOR || self.0.start.elapsed() < Duration::from_millis(heard) + limit {
             return false;
         }
-        match state_of(self.0.thread.load(Ordering::Relaxed)) {
-            Some('R' | 'D') => {
-                self.hear();
-                false
-            }
-            // What ended without a word has failed.
-            Some(_) | None => true,
+        let is_busy = is_busy(self.0.thread.load(Ordering::Relaxed));
+        if is_busy {
+            // Unless it has spoken meanwhile: its end would be taken back.
+            let _ = self.0.heard.compare_exchange(heard, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         }
+        !is_busy
     }
 
-    fn hear(&self) {
-        self.0.heard.store(self.0.start.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+    fn now(&self) -> u64 {
+        self.0.start.elapsed().as_millis() as u64 + 1
     }
 }
 
-/// As proc(5) has it: the third field, behind the name in parentheses.
-fn state_of(thread: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
+/// It computes, or is held up by the kernel. What ended without a word has failed; what cannot be asked for is no worse for it.
+fn is_busy(thread: i32) -> bool {
+    match fs::read_to_string(format!("/proc/self/task/{thread}/stat")) {
+        // As proc(5) has it: the third field, behind the name in parentheses.
+        Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(['R', 'D'])),
+        Err(error) => !matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ESRCH)),
+    }
 }

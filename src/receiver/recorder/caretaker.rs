@@ -71,6 +71,8 @@ pub(super) struct Caretaker {
     library: Arc<Library>,
     queue: Arc<Queue>,
     tasks: Receiver<Task>,
+    /// Heard of with each file: some file systems let their callers sleep.
+    life: Life,
     clock: WallClock,
     /// Not finished yet.
     closed: Vec<Closed>,
@@ -94,19 +96,20 @@ impl Caretaker {
         library: Arc<Library>,
         queue: Arc<Queue>,
         tasks: Receiver<Task>,
+        life: Life,
     ) -> Caretaker {
         let removals = ["keep", "max_size", "disk over 90 % full", "too many files"].map(|cause| (cause, None));
         let (clock, failures) = (WallClock::default(), Complaint::default());
         let (closed, stuck, disk_due) = (Vec::new(), Stuck::new(), None);
-        Caretaker { config, dir, library, queue, tasks, clock, closed, failures, removals, stuck, disk_due }
+        Caretaker { config, dir, library, queue, tasks, life, clock, closed, failures, removals, stuck, disk_due }
     }
 
     /// Works until the tasks end.
-    pub(super) fn run(mut self, life: &Life) {
+    pub(super) fn run(mut self) {
         self.look();
         let mut ours = false;
         loop {
-            life.beat();
+            self.life.beat();
             match self.tasks.recv_timeout(OFTEN) {
                 Ok(Task::Begin(left)) => {
                     ours = true;
@@ -130,7 +133,7 @@ impl Caretaker {
             }
         }
         self.finish(false);
-        life.end();
+        self.life.end();
     }
 
     fn finish(&mut self, sync: bool) {
@@ -166,6 +169,7 @@ impl Caretaker {
     /// Takes the files that are finished into the catalogue.
     fn look(&mut self) {
         for (camera, path, times) in files(&self.dir) {
+            self.life.beat();
             let Some(duration_ms) = times.duration_ms else { continue };
             // What is gone meanwhile is no loss.
             let Ok(bytes) = fs::metadata(path).map(|file| on_disk(file.len())) else { continue };
@@ -175,6 +179,7 @@ impl Caretaker {
 
     /// Sees to a file that was left unfinished.
     fn take_in(&mut self, camera: &Camera, path: &Path, start_us: i64) -> io::Result<()> {
+        self.life.beat();
         let file = File::options().read(true).write(true).open(path)?;
         match scan(&file)? {
             Some(whole) if !whole.marks.is_empty() => {
@@ -232,6 +237,7 @@ impl Caretaker {
     fn remove_while(&mut self, cause: usize, future_us: i64, is_too_much: impl Fn(usize, u64, i64) -> bool) {
         let mut removed = 0;
         loop {
+            self.life.beat();
             let (files, bytes) = self.library.size();
             let oldest = self.library.catalogue().oldest(future_us, &self.stuck);
             let Some((camera, times, end_us)) = oldest else { break };

@@ -80,8 +80,15 @@ impl Recorder {
         let (tasks, taken) = channel();
         let lives = ["the recorder's thread", "the recordings' caretaker"].map(|what| Life::of(what.to_owned()));
         let [life, caretakers_life] = lives.clone();
-        let caretaker = Caretaker::new(config.clone(), dir.clone(), Arc::clone(&library), Arc::clone(&queue), taken);
-        let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run(&caretakers_life))?;
+        let caretaker = Caretaker::new(
+            config.clone(),
+            dir.clone(),
+            Arc::clone(&library),
+            Arc::clone(&queue),
+            taken,
+            caretakers_life,
+        );
+        let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run())?;
         let keeper =
             Keeper::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
         let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run(&life))?;
