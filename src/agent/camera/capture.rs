@@ -24,8 +24,11 @@ use crate::service::Life;
 const OPENING: Duration = Duration::from_secs(8);
 const FILM_OPENING: Duration = Duration::from_secs(30);
 
-/// A capture shows that it lives before each wait for a frame and before it encodes one.
+/// A capture shows that it lives before each wait for a frame.
 pub(super) const LIVING: Duration = Duration::from_millis(1_500);
+
+/// And before it encodes one, which takes longer the larger it is, and the more else a small machine has to do.
+const ENCODING: Duration = Duration::from_secs(8);
 
 /// How long a source may take to be opened.
 pub(super) fn opening(source: &config::Source) -> Duration {
@@ -99,7 +102,7 @@ impl Capture {
                 }
                 Next::Taken(captured, picture) => (captured, picture),
             };
-            self.pulse.beat(LIVING);
+            self.pulse.beat(ENCODING);
             let Some(Encoded { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;

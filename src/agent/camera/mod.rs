@@ -103,13 +103,15 @@ impl Camera {
             let end = self.capture(&worked, &mut hung, &shutdown).await;
             // What it saw last is old from now on.
             self.slot.clear();
+            let hangs = matches!(end, End::Hangs);
             match end {
                 End::Stopped => continue,
                 End::Failed(error) => self.health.down(&format!("{error:#}")),
                 End::Hangs => self.health.down("hangs in its driver or stream"),
             }
-            // What worked, and what is merely not plugged in, is looked for at the quickest.
-            let quick = worked.load(Ordering::Relaxed) || self.is_missing();
+            // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that made its
+            // thread hang, on a server that is gone, would hang, too.
+            let quick = worked.load(Ordering::Relaxed) || !hangs && self.is_missing();
             let is_film = matches!(self.config.source, config::Source::Film(_));
             wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
             let _ = shutdown.run_until_cancelled(sleep(wait)).await;
