@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use nix::sys::socket::{SockaddrStorage, getpeername};
+use tokio::time::timeout;
 
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
@@ -63,6 +64,9 @@ const SILENCE: c_int = 3_000;
 const RECONNECT: i32 = 100;
 const RECONNECT_MOST: i32 = 2_000;
 const LINGER: i32 = 300;
+
+/// So long a link is waited for at its end.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Milliseconds. Left to itself the kernel asks less and less often while a network is cut, and would find out late that
 /// it is healed.
@@ -253,12 +257,13 @@ impl Link {
         }
     }
 
-    /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up.
+    /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up. A name that libzmq looks
+    /// up at the time, of a server that does not answer, is left behind: it can be neither interrupted nor waited for.
     pub async fn close(self) {
         let context = self.context.clone();
         drop(self);
         // Only a panic of the closing could fail here, and there is nobody left to tell.
-        let _ = tokio::task::spawn_blocking(move || drop(context)).await;
+        let _ = timeout(CLOSING, tokio::task::spawn_blocking(move || drop(context))).await;
     }
 
     /// Waits until something may have changed: a message came, a peer takes more, came, went or was refused.
