@@ -23,6 +23,7 @@ pub fn the_clock_is_told(scene: &mut Scene) {
     is_synchronised(false);
     pi.sh("sudo adjtimex --status 0 --esterror 0 --maxerror 0");
     is_synchronised(true);
+    // As it was; that this is seen, too, is for the tests by themselves to show.
     pi.sh("sudo adjtimex --status 64");
 }
 
@@ -120,8 +121,9 @@ pub fn a_thread_is_stuck(scene: &mut Scene) {
     pi.sh("pid=$(systemctl show --property MainPID --value watchpost)
         thread=$(grep --files-with-matches spool /proc/$pid/task/*/comm | head -n 1 | cut -d / -f 5)
         sudo strace -o /dev/null -p $thread </dev/null >/dev/null 2>&1 &
-        while grep --quiet 'TracerPid:[[:space:]]*0' /proc/$pid/task/$thread/status; do :; done
-        sudo pkill -STOP -x strace");
+        for _ in {1..200}; do
+            grep --quiet 'TracerPid:[[:space:]]*0' /proc/$pid/task/$thread/status || exec sudo pkill -STOP -x strace
+        done; false");
     eventually("the watchdog's word", || pi.log().contains("Watchdog timeout").then_some(()));
     // A process does not end either before its tracer lets it.
     pi.sh("sudo pkill -KILL -x strace");
@@ -133,8 +135,11 @@ pub fn the_agent_is_killed_often(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     pi.sh("restarts() { systemctl show --property NRestarts --value watchpost; }
         last=$(($(restarts) + 3))
-        while [ $(restarts) -lt $last ]; do sudo pkill -KILL -x watchpost || :; done");
+        for _ in {1..100}; do
+            [ $(restarts) -lt $last ] || exit 0
+            sudo systemctl kill --signal KILL watchpost || :
+        done; false");
     hub.hears_frame("door");
-    // With the upgrade, which comes next, that ends.
+    // With the upgrade, which comes next and has systemd read its files anew, that ends.
     pi.sh(&format!("sudo rm {IMPATIENT}"));
 }

@@ -10,7 +10,10 @@ base=systemd,systemd-sysv,udev,dbus,apt,sudo,passwd,login,openssh-server,iproute
 here=$(dirname "$(realpath "$0")")
 
 mkdir -p "$dir"
-rm -f "$dir/key" "$dir/key.pub"
+# One at a time: another one may go on of a run that was given up.
+exec 9>"$dir/lock"
+flock 9
+rm -f "$dir/disk.ext4" "$dir/key" "$dir/key.pub"
 ssh-keygen -q -t ed25519 -N '' -f "$dir/key"
 mmdebstrap --quiet --variant=extract --arch=arm64 --include='?essential' --include="$base,linux-image-arm64,busybox-static" \
     --extract-hook="\"$here/../../cross/database.sh\" \"\$1\" ''" \

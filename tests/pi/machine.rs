@@ -40,12 +40,14 @@ impl Machine {
     /// ssh alone would be patient with a connection that QEMU accepts before anybody listens on the Pi.
     #[track_caller]
     pub fn is_reachable(&self) {
+        let mut patience = Duration::ZERO;
         eventually("a greeting of the Pi's sshd", || {
+            patience += Duration::from_secs(1);
             let mut connection = TcpStream::connect(("127.0.0.1", self.ssh_port)).ok()?;
-            connection.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+            connection.set_read_timeout(Some(patience)).ok()?;
             connection.read_exact(&mut [0; 4]).ok()
         });
-        self.sh("true");
+        eventually("a login on the Pi", || self.ask("true", "").status.success().then_some(()));
     }
 
     /// Runs a command there as the user pi.
@@ -182,7 +184,7 @@ fn power_on(dir: &Path, boards: &[Board], ssh_port: u16) -> Child {
         "-nographic",
     ])
     .arg("-nodefaults")
-    .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet"])
+    .args(["-serial", "stdio", "-append", "console=ttyAMA0 quiet transparent_hugepage=never"])
     .args(["-kernel", &path("kernel"), "-initrd", &path("initrd")])
     .args(["-drive", &format!("file={},format=raw,if=virtio,cache=unsafe", path("used.ext4"))])
     .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22")])

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::{Board, Scene};
+use crate::{Board, Scene, eventually};
 
 /// The lines of a block of README's section, without what it says of them.
 fn lines(block: usize) -> impl Iterator<Item = &'static str> {
@@ -71,8 +71,10 @@ pub fn followed_for_the_receiver(scene: &mut Scene) {
     );
     pi.sh(&format!("sudo -u watchpost watchpost check --config {config}"));
     pi.sh("sudo systemctl enable --now watchpost-receiver");
-    let said = pi.sh("systemctl status watchpost-receiver");
-    assert!(said.contains("active (running)") && said.contains("the page is at http://"), "{said}");
+    eventually("where the page is", || {
+        let said = pi.sh("systemctl status watchpost-receiver");
+        (said.contains("active (running)") && said.contains("the page is at http://")).then_some(())
+    });
     pi.sh(&format!("sudo watchpost doctor --config {config}"));
     pi.sh("sudo systemctl disable --now watchpost-receiver");
 }
