@@ -29,8 +29,8 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$arch" ] || usage
 case "$suite" in
-    bookworm) release=12 libstdcxx=libstdc++-12-dev ;;
-    trixie) release=13 libstdcxx=libstdc++-14-dev ;;
+    bookworm) release=12 gcc=12 ;;
+    trixie) release=13 gcc=14 ;;
     *) usage ;;
 esac
 
@@ -39,7 +39,7 @@ PATH="$HOME/.cargo/bin:$PATH"
 rustup target add "$target"
 
 # What the program is linked with, as it is on the Pi.
-packages=libc6-dev,$libstdcxx,libzmq3-dev
+packages=libc6-dev,libstdc++-$gcc-dev,libzmq3-dev
 [ -n "$lean" ] || packages=$packages,libopencv-dev
 sysroot=$PWD/target/cross/$suite-$arch$lean
 cross/sysroot.sh "$suite" "$arch" "$packages" "$sysroot"
@@ -50,8 +50,11 @@ variable=$(echo "$target" | tr a-z- A-Z_)
 libraries=$sysroot/usr/lib/$triplet
 export "CARGO_TARGET_${variable}_LINKER=$triplet-gcc"
 # Libraries find each other below blas and lapack, too, where Debian's alternatives would lead.
-export "CARGO_TARGET_${variable}_RUSTFLAGS=-C link-arg=--sysroot=$sysroot
+flags="-C link-arg=--sysroot=$sysroot
     -C link-arg=-Wl,-rpath-link,$libraries:$sysroot/lib/$triplet:$libraries/blas:$libraries/lapack"
+# OpenCV may be made for a newer libstdc++ than this machine's compiler brings.
+[ -n "$lean" ] || flags="$flags -C link-arg=-L$sysroot/usr/lib/gcc/$triplet/$gcc"
+export "CARGO_TARGET_${variable}_RUSTFLAGS=$flags"
 export "CFLAGS_$(echo "$target" | tr - _)=--sysroot=$sysroot" "CXXFLAGS_$(echo "$target" | tr - _)=--sysroot=$sysroot"
 export PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_SYSROOT_DIR="$sysroot"
 export PKG_CONFIG_LIBDIR="$libraries/pkgconfig:$sysroot/usr/share/pkgconfig"

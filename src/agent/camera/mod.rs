@@ -109,8 +109,8 @@ impl Camera {
                 End::Failed(error) => self.health.down(&format!("{error:#}")),
                 End::Hangs => self.health.down("hangs in its driver or stream"),
             }
-            // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that made its
-            // thread hang, on a server that is gone, would hang, too.
+            // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that
+            // made its thread hang, on a server that is gone, would hang, too.
             let quick = worked.load(Ordering::Relaxed) || !hangs && self.is_missing();
             let is_film = matches!(self.config.source, config::Source::Film(_));
             wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
