@@ -1,3 +1,4 @@
+use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::{Bench, Board, film};
@@ -30,4 +31,27 @@ fn sigterm_ends_agent_and_receiver_within_two_seconds_with_all_threads_joined() 
         assert!(took < Duration::from_secs(2), "{name}: {took:?}");
         assert!(!program.log().contains("left behind") && !program.log().contains("panicked"), "{}", program.log());
     }
+}
+
+/// libzmq's thread does it, and cannot be interrupted.
+#[test]
+fn an_agent_ends_in_time_while_the_name_of_its_receiver_is_looked_up() {
+    let bench = Bench::new();
+    // What never says where the name server is, in a namespace of its own, takes longer than one that does not answer.
+    let silent = bench.path("resolv.conf");
+    assert!(Command::new("mkfifo").arg(&silent).status().expect("mkfifo").success());
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(silent).arg(env!("CARGO_BIN_EXE_watchpost"));
+    let mut agent = bench.agent_of(
+        command,
+        r#"
+        camera = [{ name = "test", source = "pattern" }]
+        link = [{ pattern = "pair", connect = "tcp://watchpost.invalid:5559", plaintext = true }]
+        "#,
+    );
+    agent.logs("nobody there who takes anything", "");
+    let (status, took) = agent.terminate();
+    assert!(status.success(), "{status}\n{}", agent.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
