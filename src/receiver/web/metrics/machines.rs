@@ -1,11 +1,11 @@
 //! What agents say of the machines that they run on.
 
 use super::{Kind, Text};
-use crate::machine::{Machine, Room};
+use crate::host::{HostStatus, Room};
 use crate::receiver::wall::Wall;
 
 /// What a sample is taken from; none where the machine does not say so.
-type Figure = fn(&Machine) -> Option<f64>;
+type Figure = fn(&HostStatus) -> Option<f64>;
 
 /// What has a number for each agent, or none.
 const FIGURES: [(&str, &str, Figure); 11] = [
