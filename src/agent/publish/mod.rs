@@ -115,7 +115,7 @@ impl Publisher {
     async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let health = self.health.clone();
         let refused = Arc::new(move |refusal: &Refusal| {
-            health.count("connections refused", 1);
+            health.count("connections_refused", 1);
             health.remark(&refusal.who, || refusal.text.clone());
         });
         let Outlet { pattern, end, curve, .. } = self.outlet.clone();
@@ -248,7 +248,7 @@ impl Publisher {
     fn send(&self, link: &mut Link, message: &Message, pending: &mut Pending) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
         if parts.iter().any(|part| part.len() > MAX_PART_BYTES) {
-            self.health.count("too large to send", 1);
+            self.health.count("messages_too_large", 1);
             return Ok(true);
         }
         let sent = link.try_send(&parts)?;
@@ -257,11 +257,11 @@ impl Publisher {
             pending.audience.was_sent();
             match message {
                 Message::Frame(header, _) if header.no_signal.is_some() => {
-                    self.health.count("no-signal pictures sent", 1);
+                    self.health.count("placeholders_sent", 1);
                 }
-                Message::Frame(..) => self.health.count("frames sent", 1),
-                Message::Readings(all) if all.backlog => self.health.count("readings sent late", all.count()),
-                Message::Readings(all) => self.health.count("readings sent", all.count()),
+                Message::Frame(..) => self.health.count("frames_sent", 1),
+                Message::Readings(all) if all.backlog => self.health.count("backlog_readings_sent", all.count()),
+                Message::Readings(all) => self.health.count("readings_sent", all.count()),
                 Message::Status(_) => {}
             }
         }

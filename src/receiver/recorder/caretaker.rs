@@ -98,7 +98,7 @@ impl Caretaker {
         tasks: Receiver<Task>,
         heartbeat: Heartbeat,
     ) -> Caretaker {
-        let removals = ["keep", "max_size", "disk over 90 % full", "too many files"].map(|cause| (cause, None));
+        let removals = ["keep", "max_size", "disk_full", "too_many_files"].map(|cause| (cause, None));
         let (clock, failures) = (WallClock::default(), LogThrottle::default());
         let (closed, stuck, disk_due) = (Vec::new(), Stuck::new(), None);
         Caretaker { config, dir, library, queue, tasks, heartbeat, clock, closed, failures, removals, stuck, disk_due }
@@ -279,7 +279,7 @@ impl Caretaker {
         };
         if logged.is_none_or(|at| at.elapsed() > LOG) {
             *logged = Some(Instant::now());
-            info!("recorder: the oldest files are removed ({name}; {count} so far)");
+            info!("recorder: deleting the oldest files ({}; {count} so far)", name.replace('_', " "));
         }
     }
 }
