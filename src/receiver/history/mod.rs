@@ -60,7 +60,7 @@ const OPENED: Duration = Duration::from_secs(5);
 
 /// At the end, so long is waited for a disk that is slow: the receiver ends within two seconds, of which links have one. What
 /// is not written then was not acknowledged.
-pub(super) const WRITTEN: Duration = Duration::from_millis(700);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// A history, and the thread that writes it.
 pub struct History {
