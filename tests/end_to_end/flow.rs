@@ -298,7 +298,7 @@ fn who_waits_beside_a_pairs_peer_is_taken_in_when_that_one_is_gone() {
     receiver.program.forget();
     receiver.program.says_json("the first", |message| message["agent"] == "first");
     assert_eq!(receiver.program.said_json(|message| message["agent"] == "second"), None);
-    receiver.program.logs("another agent, at 127.0.0.1, waits", "");
+    receiver.program.logs("another agent at 127.0.0.1 is waiting", "");
     second.1.logs("connected, not answered: a script, or a receiver that has another agent", "");
     drop(first);
     receiver.program.says_json("the second", |message| message["agent"] == "second");

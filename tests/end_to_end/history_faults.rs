@@ -38,7 +38,7 @@ fn while_a_disk_fails_nothing_is_acknowledged_that_is_not_there_and_soon_afterwa
         let fault = Fault::new(&receiver.program, inject);
         agent.sends(true, &[batch(11, 20)]);
         agent.sends(false, &[batch(21, 30)]);
-        receiver.program.logs("history: no reading is kept in ", "; tried again each second");
+        receiver.program.logs("history: readings cannot be stored in ", "; retrying every second");
         receiver.program.says_json("it runs on", |message| message["batches"][0]["seq"] == 21);
         // Three seconds of hellos without an ack; what is sent again is not there because it was sent.
         for _ in 0..3 {
@@ -49,7 +49,7 @@ fn while_a_disk_fails_nothing_is_acknowledged_that_is_not_there_and_soon_afterwa
         let mended = Instant::now();
         agent.is_told(1, 30);
         assert!(mended.elapsed() < Duration::from_secs(5), "{inject}: {:?}", mended.elapsed());
-        receiver.program.logs("history: keeping again", "");
+        receiver.program.logs("history: storing readings in ", "");
         assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30));
     }
 }
@@ -92,7 +92,7 @@ fn a_file_that_is_damaged_or_taken_away_is_followed_by_a_new_one() {
     agent.sends(true, &[batch(11, 20)]);
     agent.is_told(11, 20);
     assert_eq!(numbers(&path, "shed", "b1"), (11..=20).collect::<Vec<_>>());
-    receiver.program.logs("history.sqlite was no use (", "history.sqlite.damaged-2");
+    receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-2");
     assert!(aside(2).exists());
     fs::remove_file(&path).expect("a history");
     agent.sends(false, &[batch(21, 30)]);
@@ -102,7 +102,7 @@ fn a_file_that_is_damaged_or_taken_away_is_followed_by_a_new_one() {
     drop(receiver);
     Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE series")).expect("a history");
     let receiver = bench.pair_receiver();
-    receiver.program.logs("history.sqlite was no use (", "history.sqlite.damaged-3");
+    receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-3");
     let agent = Agent::on(&receiver);
     agent.sends(true, &[batch(31, 40)]);
     agent.is_told(31, 40);

@@ -66,7 +66,7 @@ impl Year {
         receiver.program.terminate();
         fill(bench, days, from_us);
         let receiver = start(bench);
-        receiver.program.logs("history: readings are kept in ", "");
+        receiver.program.logs("history: storing readings in ", "");
         let (status, told) = get_json(&receiver.page, "/api/series");
         assert_eq!(status, 200, "{told}");
         let all = told["series"].as_array().expect("a list").iter();

@@ -99,13 +99,13 @@ fn the_manager_is_told_how_it_goes_and_that_it_lives() {
     manager.hears("READY=1");
     manager.hears("WATCHDOG=1");
     let agent = agent(&bench, "shed", port);
-    manager.hears(&format!("STATUS=agents heard: 1; the page is at http://{}/", receiver.page));
+    manager.hears(&format!("STATUS=agents connected: 1; page at http://{}/", receiver.page));
     bench.reload_receiver(&receiver, "nonsense");
     manager.hears("RELOADING=1");
     manager.hears("READY=1");
-    manager.hears("the last configuration was not taken, see the log");
+    manager.hears("the last configuration was rejected, see the log");
     drop(agent);
-    manager.hears("STATUS=agents heard: 0, silent: 1");
+    manager.hears("STATUS=agents connected: 0, silent: 1");
     let held = Held::of(&receiver.program, "history");
     let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
     assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
