@@ -49,7 +49,7 @@ fn while_a_disk_fails_nothing_is_acknowledged_that_is_not_there_and_soon_afterwa
         let mended = Instant::now();
         agent.is_told(1, 30);
         assert!(mended.elapsed() < Duration::from_secs(5), "{inject}: {:?}", mended.elapsed());
-        receiver.program.logs("history: storing readings in ", "");
+        receiver.program.logs("history: storing readings in ", " again, after ");
         assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30));
     }
 }
