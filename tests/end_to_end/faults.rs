@@ -223,7 +223,7 @@ fn frames_buffered_while_suspended_are_not_sent_as_new() {
     std::thread::sleep(SUSPENSION);
     agent.signal(Signal::SIGCONT);
     peer.hears("a count of frames that were too old", |message| {
-        message["cameras"][0]["counts"]["too old"].as_u64() > Some(0)
+        message["cameras"][0]["counts"]["frames_too_old"].as_u64() > Some(0)
     });
     assert!(sees(&peer, "usb")["age_us"].as_u64() < Some(1_000_000));
 }

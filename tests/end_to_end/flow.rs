@@ -107,7 +107,7 @@ fn duplicate_and_unrelated_control_messages_are_harmless() {
     }
     peer.socket.send_multipart(["{}", "{}"], 0).expect("the message is sent");
     peer.hears("the count of malformed messages", |message| {
-        message["links"][0]["counts"]["malformed messages of the receiver"] == 6
+        message["links"][0]["counts"]["malformed_control_messages"] == 6
     });
     assert_eq!(next_within_a_second(&peer, 1), None, "a frame without a valid confirmation");
     for _ in 0..3 {
@@ -159,7 +159,7 @@ fn remote_camera_settings_show_in_status() {
     peer.says(&json!({ "type": "set", "camera": "door", "quality": 101 }));
     peer.says(&json!({ "type": "set", "camera": "dor", "on": true }));
     peer.hears("a count of unknown cameras", |message| {
-        message["type"] == "status" && message["links"][0]["counts"]["unknown cameras of the receiver"] == 1
+        message["type"] == "status" && message["links"][0]["counts"]["unknown_cameras_requested"] == 1
     });
     peer.says(&json!({ "type": "set", "camera": "door", "on": true, "quality": 20 }));
     settings("on", |door| door["up"] == true && door["settings"] == json!({ "on": true, "fps": 5.0, "quality": 20 }));

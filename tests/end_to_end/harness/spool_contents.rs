@@ -60,6 +60,6 @@ impl SpoolContents {
     /// The number of files set aside because they were damaged or incomplete.
     pub fn set_aside(&self) -> u64 {
         let count = |key: &str| self.status.counts.get(key).copied().unwrap_or_default();
-        count("damaged files set aside") + count("incomplete writes set aside")
+        count("damaged_files") + count("incomplete_writes")
     }
 }
