@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, Browser, Receiver, now_us};
+use crate::harness::{Bench, Browser, FakeAgent, Receiver, now_us};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -42,7 +42,7 @@ async fn under_cursor(browser: &Browser) -> (String, String) {
 async fn a_chart_shows_the_value_under_the_cursor_and_gaps_as_gaps() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(false, &an_hour());
     let browser = Browser::open(&bench, &receiver.page).await;
     // The card leads to its chart, as soon as the history knows the series.
@@ -100,7 +100,7 @@ async fn a_chart_shows_the_value_under_the_cursor_and_gaps_as_gaps() {
 /// A browser with the chart of what `an_hour` sends.
 async fn charted(bench: &Bench) -> (Receiver, Browser) {
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(false, &an_hour());
     let browser = Browser::open(bench, &receiver.page).await;
     browser.click("a[data-reading='shed/climate/minute'][href]").await;

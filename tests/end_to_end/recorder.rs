@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::played::{output, pictures, times};
+use crate::harness::ffmpeg::{frame_times, output, pictures};
 use crate::harness::recordings::{files, frames_in, frames_of, is_finished, jpegs, recording};
 use crate::harness::{Bench, Sender, eventually, now_us};
 
@@ -20,7 +20,7 @@ fn every_frame_is_in_the_file_byte_for_byte_with_its_time() {
     let files = files(&bench, "door");
     assert!(files.len() == 1 && is_finished(&files[0]), "{files:?}\n{}", receiver.program.log());
     assert_eq!(pictures(&files[0]), jpegs.concat().repeat(10));
-    let came = times(&files[0]);
+    let came = frame_times(&files[0]);
     assert_eq!(came.len(), sent.len());
     for (came, sent) in came.iter().zip(&sent) {
         assert!(came.abs_diff(*sent) < 1_000, "{came} is not {sent}");
@@ -76,7 +76,7 @@ fn another_size_start_or_clock_begins_another_file() {
     (60..80).for_each(|number| send(number, -86_400_000_000, "b2"));
     eventually("four files", || (files(&bench, "door").len() == 4).then_some(()));
     receiver.program.terminate();
-    let all: Vec<i64> = files(&bench, "door").iter().flat_map(|file| times(file)).collect();
+    let all: Vec<i64> = files(&bench, "door").iter().flat_map(|file| frame_times(file)).collect();
     assert_eq!(all.len(), 80);
     for (number, came) in (0..).zip(&all) {
         // The two clocks of one that is wrong are compared with what the way takes.
@@ -97,7 +97,7 @@ fn only_what_is_wanted_is_recorded_at_the_rate_that_is_wanted() {
     sender.sends_all(&jpegs, 100);
     eventually("frames", || (frames_in(&bench) > 15).then_some(()));
     receiver.program.terminate();
-    let intervals: Vec<i64> = times(&files(&bench, "door")[0]).windows(2).map(|two| two[1] - two[0]).collect();
+    let intervals: Vec<i64> = frame_times(&files(&bench, "door")[0]).windows(2).map(|two| two[1] - two[0]).collect();
     assert!((18..=20).contains(&intervals.len()), "{intervals:?}");
     assert!(intervals.iter().all(|interval| (120_000..=280_000).contains(interval)), "{intervals:?}");
     assert!(!bench.path("recordings/shed/yard").exists());
@@ -114,7 +114,7 @@ fn at_a_low_rate_a_file_goes_on_between_frames() {
     receiver.program.terminate();
     let files = files(&bench, "door");
     assert_eq!(files.len(), 1, "{files:?}");
-    let intervals: Vec<i64> = times(&files[0]).windows(2).map(|two| two[1] - two[0]).collect();
+    let intervals: Vec<i64> = frame_times(&files[0]).windows(2).map(|two| two[1] - two[0]).collect();
     assert!(intervals.len() >= 3 && intervals.iter().all(|us| us.abs_diff(4_000_000) < 1_500_000), "{intervals:?}");
 }
 

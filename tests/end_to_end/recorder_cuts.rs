@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::played::pictures;
+use crate::harness::ffmpeg::pictures;
 use crate::harness::recordings::{files, frames_in, is_finished, jpegs, recording};
 use crate::harness::{Bench, Sender, eventually, now_us};
 

@@ -182,7 +182,7 @@ fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_in
     agent.logs(&format!("spool: keeps for {}, which no [[link]] has", two.address), "");
     say(3.0);
     acknowledges(&one, 3.0);
-    let two = two.again();
+    let two = two.restart();
     bench.reload(&agent, &both);
     // Of the time in which there was no such link.
     assert_eq!(acknowledges(&two, 3.0)["boot"], boot);

@@ -2,7 +2,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Bench, GIVEN_UP, Held, Manager, Program, Receiver, WATCHDOG, eventually, free_port, http};
+use crate::harness::{
+    Bench, Manager, Program, Receiver, STALL_LIMIT, SuspendedThread, WATCHDOG, eventually, free_port, http,
+};
 
 fn bound(port: u16, more: &str) -> String {
     format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"\n{more}")
@@ -106,9 +108,9 @@ fn the_manager_is_told_how_it_goes_and_that_it_lives() {
     manager.hears("the last configuration was rejected, see the log");
     drop(agent);
     manager.hears("STATUS=agents connected: 0, silent: 1");
-    let held = Held::of(&receiver.program, "history");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    let held = SuspendedThread::of(&receiver.program, "history");
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     drop(held);
     manager.hears("WATCHDOG=1");
     let (status, _) = receiver.program.terminate();

@@ -1,7 +1,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Bench, Board, GIVEN_UP, Held, Manager, Peer, WATCHDOG};
+use crate::harness::{Bench, Board, Manager, Peer, STALL_LIMIT, SuspendedThread, WATCHDOG};
 
 fn watchpost() -> Command {
     Command::new(env!("CARGO_BIN_EXE_watchpost"))
@@ -58,9 +58,9 @@ fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config(&peer, "pattern", "/dev/none"));
     manager.hears("WATCHDOG=1");
-    let held = Held::of(&agent, "spool");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    let held = SuspendedThread::of(&agent, "spool");
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     agent.logs("the spool's thread has not moved for 20s: the service manager may start all anew", "");
     drop(held);
     manager.hears("WATCHDOG=1");
@@ -78,10 +78,10 @@ fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config);
-    let _talker = board.says_always("t-25\n", Duration::from_millis(100));
+    let _talker = board.repeats("t-25\n", Duration::from_millis(100));
     receiver.program.says_json("readings", |message| message["type"] == "readings");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed + WATCHDOG > GIVEN_UP, "fed for {fed:?}: {}", agent.log());
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed + WATCHDOG > STALL_LIMIT, "fed for {fed:?}: {}", agent.log());
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn the_watchdog_is_fed_until_the_thread_of_a_camera_that_worked_stands_still() {
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config(&peer, "pattern", "/dev/none"));
     peer.hears("a frame", |message| message["type"] == "frame" && message["seq"].as_u64() > Some(2));
-    let _held = Held::of(&agent, "camera-door");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    let _held = SuspendedThread::of(&agent, "camera-door");
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     agent.logs("the thread of camera door has not moved", "");
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::harness::hub::{Hub, hello, spooling_of, take, waits_for};
-use crate::harness::{Bench, Board, Program, faulty, heal, kept};
+use crate::harness::{Bench, Board, Program, faulty, read_spool, repair};
 
 /// From the end of a fault to everything on the disk.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -59,13 +59,13 @@ impl Lab {
     /// The disk works again: within time everything is on it, and is there after the agent was killed.
     #[track_caller]
     fn heals(mut self) {
-        let healed = heal(&self.agent);
+        let healed = repair(&self.agent);
         waits_for(&self.bench, self.last);
         assert!(healed.elapsed() < RECOVERY, "after {:?}", healed.elapsed());
         self.says_that_the_spool(true, "open");
         self.agent.kill();
         let mut times = BTreeMap::new();
-        for (_, batch) in kept(&spool(&self.bench, ""), &self.hub.address).batches {
+        for (_, batch) in read_spool(&spool(&self.bench, ""), &self.hub.address).batches {
             *times.entry(batch.values[0].value as u64).or_default() += 1;
         }
         assert_eq!(times, (1..=self.last).map(|number| (number, 1)).collect());

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::hub::{Hub, ack, hello, seq, spooling_config};
-use crate::harness::{Bench, Board, PATIENCE, kept};
+use crate::harness::{Bench, Board, PATIENCE, read_spool};
 use disk::{CALLS, Call, calls, files_at};
 
 /// Readings a second.
@@ -106,7 +106,7 @@ pub fn story(length: Duration, young: f64) -> Story {
     let mut all: Vec<Call> = logs(bench.dir.path()).iter().flat_map(|log| calls(log, directory.path())).collect();
     all.sort_by(|one, other| one.start.total_cmp(&other.start));
     // What has not come yet was measured, too.
-    for (boot, batch) in kept(&directory.path().join("spool.sqlite"), &hub.address).batches {
+    for (boot, batch) in read_spool(&directory.path().join("spool.sqlite"), &hub.address).batches {
         for (number, value) in (batch.seq..).zip(&batch.values) {
             let reading = || Reading { value: value.value, captured_us: batch.captured_at_us, acked: None };
             readings.entry((boot.to_string(), number)).or_insert_with(reading);
@@ -240,7 +240,7 @@ fn moment(story: &Story, rng: &mut Rng) -> f64 {
 }
 
 fn judge(story: &Story, cut: f64, directory: &Path, found: &Mutex<Found>) -> Result<(), String> {
-    let kept = kept(&directory.join("spool.sqlite"), &story.link);
+    let kept = read_spool(&directory.join("spool.sqlite"), &story.link);
     if !kept.status.up {
         return Err(kept.status.cause);
     }

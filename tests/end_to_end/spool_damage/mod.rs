@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use sample::{AHEAD, Files, NAME, PAGE, Sample, memory, sample};
 
 use crate::harness::hub::{Hub, acknowledge, readings_in, spooling, spooling_of, take, value, waits_for};
-use crate::harness::{Bench, Board, faulty, kept};
+use crate::harness::{Bench, Board, faulty, read_spool};
 
 /// Each so-manieth byte is changed, and each so-manieth length tried, so that it takes seconds. A prime: the places in pages
 /// and frames are all had. `WATCHPOST_EVERY=1` has all, in minutes: `WATCHPOST_EVERY=1 cargo test --release spool_damage`.
@@ -23,7 +23,7 @@ fn every() -> usize {
 /// came of it is sound. Without a file aside these are `wanted` rows, with one `sound` or more. Gives what is otherwise.
 fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, sound: usize) -> Result<(), String> {
     let path = damaged.write(directory);
-    let first = kept(&path, &sample.link);
+    let first = read_spool(&path, &sample.link);
     if !first.status.up {
         return Err(first.status.cause);
     }
@@ -46,7 +46,7 @@ fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, soun
     if is_aside != names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")) {
         return Err("a word, and nothing aside".to_owned());
     }
-    let second = kept(&path, &sample.link);
+    let second = read_spool(&path, &sample.link);
     if second.batches == first.batches && second.set_aside() == 0 {
         Ok(())
     } else {
@@ -219,7 +219,7 @@ fn what_there_was_no_room_for_is_taken_over_when_there_is() {
     let mut agent = spooling_of(full, &bench, &board, &hub, "");
     agent.logs("the disk is full; readings wait in memory", "");
     agent.kill();
-    let kept = kept(&directory.join(NAME), &sample.link);
+    let kept = read_spool(&directory.join(NAME), &sample.link);
     assert!(kept.status.up && kept.batches.len() >= sound, "{} of {sound}: {:?}", kept.batches.len(), kept.status);
     assert_eq!(kept.set_aside(), 1);
 }
@@ -250,7 +250,7 @@ fn a_file_that_was_being_moved_when_the_machine_stopped_is_whole() {
     let directory = memory();
     let path = sample.files.write(directory.path());
     fs::rename(&path, directory.path().join(format!("{NAME}.old"))).expect("a file");
-    let kept = kept(&path, &sample.link);
+    let kept = read_spool(&path, &sample.link);
     assert_eq!((kept.set_aside(), kept.batches.len()), (0, sample.batches.len()));
 }
 
@@ -273,7 +273,7 @@ fn rows_of_a_start_whose_name_is_damaged_have_another() {
     Connection::open(&path)
         .and_then(|file| file.execute("UPDATE starts SET boot = 'x' WHERE id = 1", []))
         .expect("a row");
-    let kept = kept(&path, &sample.link);
+    let kept = read_spool(&path, &sample.link);
     assert_eq!((kept.set_aside(), kept.batches.len()), (1, sample.batches.len()));
     assert!(kept.batches.iter().all(|batch| sample.has_measured(batch) && *batch.0 != *"x"));
 }

@@ -12,7 +12,7 @@ use watchpost::name::Name;
 use watchpost::wire::Batch;
 
 use crate::harness::hub::{Hub, spooling, waits_for};
-use crate::harness::{Bench, Board, Program, kept};
+use crate::harness::{Bench, Board, Program, read_spool};
 
 /// Of the file, and of what was written ahead of it.
 #[derive(Clone)]
@@ -99,7 +99,7 @@ impl Sample {
         let files = self.files.committed(ahead);
         let known = self.rows_by_ahead.lock().unwrap().get(&files.ahead.len()).copied();
         known.unwrap_or_else(|| {
-            let rows = kept(&files.write(directory), &self.link).batches.len();
+            let rows = read_spool(&files.write(directory), &self.link).batches.len();
             self.rows_by_ahead.lock().unwrap().insert(files.ahead.len(), rows);
             rows
         })
@@ -129,7 +129,7 @@ pub(super) fn sample(ends: impl Fn(&mut Program)) -> Sample {
     ends(&mut agent);
     let files = Files::read(&bench.path("state/watchpost"));
     let directory = memory();
-    let kept = kept(&files.write(directory.path()), &hub.address);
+    let kept = read_spool(&files.write(directory.path()), &hub.address);
     assert_eq!(kept.batches.iter().map(|(_, batch)| batch.values.len()).sum::<usize>(), 320);
     assert_eq!(kept.set_aside(), 0);
     Sample { files, link: hub.address, batches: kept.batches, rows_by_ahead: Mutex::default() }

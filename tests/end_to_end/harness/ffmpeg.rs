@@ -1,4 +1,4 @@
-//! What ffmpeg and ffprobe read in a recording.
+//! Reads recordings with ffmpeg and ffprobe.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,20 +12,20 @@ pub fn output(program: &str, arguments: &[&str], file: &Path, more: &[&str]) -> 
     output.stdout
 }
 
-/// All pictures of a file, one behind the other, as ffmpeg reads them.
+/// The pictures of a file, concatenated, as ffmpeg reads them.
 pub fn pictures(file: &Path) -> Vec<u8> {
     output("ffmpeg", &["-v", "fatal", "-i"], file, &["-map", "0:v", "-c", "copy", "-f", "mjpeg", "-"])
 }
 
-/// When each frame was taken, as ffprobe has it: from the file's date and the frame's time.
-pub fn times(file: &Path) -> Vec<i64> {
-    let wanted = "packet=pts_time:format_tags=creation_time";
-    let told =
-        output("ffprobe", &["-v", "error", "-select_streams", "v", "-show_entries", wanted, "-of", "json"], file, &[]);
-    let told: Value = serde_json::from_slice(&told).expect("JSON");
-    let date = told["format"]["tags"]["creation_time"].as_str().expect("a date");
+/// The capture time of each frame in microseconds since 1970: the file's date plus the frame's time, from ffprobe.
+pub fn frame_times(file: &Path) -> Vec<i64> {
+    let entries = "packet=pts_time:format_tags=creation_time";
+    let probed =
+        output("ffprobe", &["-v", "error", "-select_streams", "v", "-show_entries", entries, "-of", "json"], file, &[]);
+    let probed: Value = serde_json::from_slice(&probed).expect("JSON");
+    let date = probed["format"]["tags"]["creation_time"].as_str().expect("a date");
     let date: jiff::Timestamp = date.parse().expect("a date");
-    let packets = told["packets"].as_array().expect("packets").iter();
+    let packets = probed["packets"].as_array().expect("packets").iter();
     let seconds = packets.map(|packet| packet["pts_time"].as_str().expect("a time").parse::<f64>().expect("a time"));
     seconds.map(|seconds| date.as_microsecond() + (seconds * 1e6).round() as i64).collect()
 }
