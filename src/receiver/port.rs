@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// A port after a status a second, each with as many lines as `lines` says of the second.
+    /// Returns a port after one status per second, with line counts from `lines`.
     fn port(seconds: u64, lines: impl Fn(u64) -> u64) -> Port {
         let mut port = Port::default();
         for second in 0..=seconds {
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_told_from_the_second_news_on() {
+    fn rate_is_known_from_the_second_change_on() {
         assert_eq!(port(1, |second| second * 4).lines_per_s(), None);
         assert_rate(&port(2, |second| second * 4), 4.0);
         assert_rate(&port(2, |second| second * 98_304), 98_304.0);
     }
 
     #[test]
-    fn a_board_that_speaks_every_ten_seconds_has_the_same_rate_in_each_of_them() {
+    fn rate_of_a_slow_board_is_steady() {
         for seconds in 100..120 {
             assert_rate(&port(seconds, |second| second / 10), 0.1);
             assert_rate(&port(seconds, |second| second / 10 * 5), 0.5);
@@ -142,19 +142,19 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_becomes_faster_or_silent_is_soon_said_to_be() {
+    fn rate_follows_faster_and_silent_boards() {
         assert_rate(&port(64, |second| second + second.saturating_sub(60) * 1_999), 2_000.0);
         let stopped = port(70, |second| second.min(10));
         assert!(stopped.lines_per_s().is_some_and(|rate| rate < 0.2), "{stopped:?}");
     }
 
     #[test]
-    fn a_flood_that_is_over_is_soon_forgotten() {
+    fn rate_recovers_soon_after_a_flood() {
         assert_rate(&port(80, |second| second.min(60) * 2_000 + second.saturating_sub(60)), 1.0);
     }
 
     #[test]
-    fn what_was_before_an_unplugging_is_not_in_the_rate() {
+    fn rate_restarts_when_the_board_is_unplugged() {
         let mut port = port(60, |second| second * 50);
         port.note(&status(false, 0, &[("lines", 3_000)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
@@ -162,13 +162,13 @@ mod tests {
             port.note(&status(true, second, &[("lines", 3_000 + second * 2)]), Instant::now());
         }
         assert_rate(&port, 2.0);
-        // Down and up again between two statuses.
+        // The port was down and up again between two statuses.
         port.note(&status(true, 0, &[("lines", 3_020)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
     }
 
     #[test]
-    fn a_status_that_comes_twice_is_no_news() {
+    fn repeated_status_does_not_change_the_rate() {
         let mut port = Port::default();
         for second in 0..5 {
             for _ in 0..2 {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_lately_only_when_their_number_grew_and_a_cut_line_is_none() {
+    fn refusals_are_recent_only_if_their_count_grew() {
         let mut port = Port::default();
         for (cause, lately) in [("garbled line", false), ("cut line", false), ("lines", false), ("not a number", true)]
         {

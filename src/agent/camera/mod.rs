@@ -280,7 +280,7 @@ mod tests {
     use crate::frame::Bell;
 
     #[tokio::test]
-    async fn a_camera_is_switched_off_and_on() {
+    async fn camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
         let (bell, control) = (Bell::default(), SharedDemand::new(&config));
@@ -300,7 +300,7 @@ mod tests {
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(slot.is_empty(), "the last frame is old");
+            assert!(slot.is_empty(), "an old frame is still there");
             rings.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_is_tried_again_after_half_a_second_and_longer_and_longer_until_it_works() {
+    fn camera_retry_delay_doubles_until_it_works() {
         let mut wait = Duration::ZERO;
         let waits = [false, false, false, false, false, false, false, false, true, false].map(|quick| {
             wait = longer(wait, quick, LONGEST_WAIT);

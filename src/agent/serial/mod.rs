@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_tried_again_after_longer_and_longer_until_it_works() {
+    fn port_retry_delay_grows_until_it_works() {
         let mut wait = Duration::ZERO;
         let waits = [false, false, false, false, false, false, false, true, false].map(|quick| {
             wait = longer(wait, quick);

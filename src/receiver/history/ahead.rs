@@ -65,7 +65,7 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// Dates of what was captured each 20 ms by a clock that is a day behind, and came so much later than its age says.
+    /// Dates readings captured every 20 ms by a clock a day behind, which arrive `delays` later than their age says.
     fn dates(ahead: &mut Ahead, begins_us: i64, delays: &[i64]) -> Vec<i64> {
         let captured = (begins_us..).step_by(20_000).zip(delays);
         let date = |(captured, delay): (i64, &i64)| {
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn the_least_delay_counts_and_order_is_kept() {
+    fn smallest_delay_counts_and_order_is_kept() {
         let mut ahead = Ahead::default();
         assert_eq!(dates(&mut ahead, 0, &[250_000, 40_000, 5_000, 300_000]), [250_000, 230_000, 210_000, 190_000]);
         assert_eq!(dates(&mut ahead, SECOND, &[60_000, 2 * SECOND, 5_000]), [5_000; 3]);
     }
 
     #[test]
-    fn a_message_that_waited_long_is_no_clock_that_was_set() {
+    fn delayed_message_is_not_a_clock_step() {
         let mut ahead = Ahead::default();
         assert_eq!(dates(&mut ahead, 0, &[1_000]), [1_000]);
         let waited: Vec<i64> = (0..100).map(|place| 2 * SECOND - 20_000 * place).collect();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_believed_after_a_while_and_one_set_forward_at_once() {
+    fn backward_step_is_accepted_late_and_forward_step_at_once() {
         let mut ahead = Ahead::default();
         dates(&mut ahead, 2 * 3600 * SECOND, &[1_000]);
         let hour = 3600 * SECOND;
