@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
-use watchpost::devices::{Devices, Roots};
-use watchpost::doctor::{self, Findings};
+use watchpost::cmd::devices::{Devices, Roots};
+use watchpost::cmd::doctor::{self, Findings};
+use watchpost::cmd::{check, demo, keygen};
 use watchpost::name::Name;
 use watchpost::receiver::{Also, Receiver};
-use watchpost::{check, clock, config, demo, keygen};
+use watchpost::{clock, config};
 
 use cli::{AGENT_FILE, Cli, Command};
 

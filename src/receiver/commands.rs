@@ -3,13 +3,14 @@
 //! Each link that agents listen on notes which of them it hears (`Desk`), and is given what is for them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::Control;
 
@@ -96,7 +97,7 @@ impl Commands {
     }
 
     fn ways(&self) -> MutexGuard<'_, HashMap<Name, Way>> {
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ways)
     }
 }
 

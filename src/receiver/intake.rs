@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::pending;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,15 +15,16 @@ use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Desk;
-use super::complaint::Complaint;
-use super::counts::LinkCounts;
 use super::history::{Ack, Feed, Unkept};
+use super::link_stats::LinkStats;
+use super::log_throttle::LogThrottle;
 use super::recorder;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, OnRefusal, Opening, Refusal};
-use crate::wire::{Message, Tally, decode};
+use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
+use crate::lock::lock;
+use crate::wire::{Message, Totals, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
 const QUIET: Duration = Duration::from_millis(200);
@@ -53,7 +54,7 @@ pub struct Intake {
     /// What viewers want of its agents.
     pub desk: Desk,
     /// What came.
-    pub counts: LinkCounts,
+    pub counts: LinkStats,
 }
 
 impl Intake {
@@ -61,14 +62,14 @@ impl Intake {
     ///
     /// # Errors
     /// When the socket fails.
-    pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Tally> {
+    pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Totals> {
         let mut came = Came {
-            tally: Tally::default(),
+            totals: Totals::default(),
             replies: Replies::of(&self.inlet, self.history.is_some()),
-            malformed: Complaint::default(),
-            dropped: Complaint::default(),
-            others: Complaint::default(),
-            unkept: Complaint::default(),
+            malformed: LogThrottle::default(),
+            dropped: LogThrottle::default(),
+            others: LogThrottle::default(),
+            unkept: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
         let mut hellos = interval(HELLO);
@@ -78,7 +79,7 @@ impl Intake {
                 _ = hellos.tick() => {
                     came.replies.greet(&mut link)?;
                     self.wall.send_if_modified(Wall::forget);
-                    if link.leaves_others_alone() {
+                    if link.has_waiting_peer() {
                         came.others.log(&Named(&link), &others(link.next_peer()));
                     }
                 }
@@ -87,11 +88,11 @@ impl Intake {
                 parts = link.receive() => if let Some(parts) = parts? {
                     self.take(&mut link, &parts, &mut came)?;
                 } else {
-                    let opening = link.opening();
+                    let options = link.options();
                     link.close().await;
                     self.counts.closed(true);
-                    let Some(reopened) = shutdown.run_until_cancelled(opened(opening)).await else {
-                        return Ok(came.tally);
+                    let Some(reopened) = shutdown.run_until_cancelled(opened(options)).await else {
+                        return Ok(came.totals);
                     };
                     link = reopened;
                     self.counts.closed(false);
@@ -104,7 +105,7 @@ impl Intake {
         }
         self.finish(&mut link, &mut came).await?;
         link.close().await;
-        Ok(came.tally)
+        Ok(came.totals)
     }
 
     /// Takes what is on its way, and says what of it is kept.
@@ -152,7 +153,7 @@ impl Intake {
         };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
-                came.tally.add(&message);
+                came.totals.add(&message);
                 self.counts.message(&message);
                 if came.replies.speaks() {
                     self.desk.heard(message.agent(), &peer);
@@ -198,9 +199,9 @@ const MOST_REFUSED: usize = 64;
 /// Logs who does not come in over a link.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let refused = Mutex::new(BTreeMap::<String, Complaint>::new());
+    let refused = Mutex::new(BTreeMap::<String, LogThrottle>::new());
     Arc::new(move |refusal: &Refusal| {
-        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = lock(&refused);
         if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
             refused.clear();
         }
@@ -209,11 +210,11 @@ pub fn on_refusal(address: String) -> OnRefusal {
 }
 
 /// A link once more, which may not be had at once: a key that is being changed, no descriptors.
-pub(super) async fn opened(opening: Opening) -> Link {
-    let mut trouble = Complaint::default();
-    let who = format!("link {}", opening.end.address());
+pub(super) async fn opened(options: LinkOptions) -> Link {
+    let mut trouble = LogThrottle::default();
+    let who = format!("link {}", options.end.address());
     loop {
-        match opening.clone().open() {
+        match options.clone().open() {
             Ok(link) => return link,
             Err(error) => trouble.log(&who, &format_args!("{error:#}")),
         }
@@ -223,12 +224,12 @@ pub(super) async fn opened(opening: Opening) -> Link {
 
 /// What came over a link.
 struct Came {
-    tally: Tally,
+    totals: Totals,
     replies: Replies,
-    malformed: Complaint,
-    dropped: Complaint,
-    others: Complaint,
-    unkept: Complaint,
+    malformed: LogThrottle,
+    dropped: LogThrottle,
+    others: LogThrottle,
+    unkept: LogThrottle,
 }
 
 /// What is said of a link begins with this.

@@ -7,8 +7,8 @@
 //! agents (`commands.rs`).
 
 pub mod commands;
-mod complaint;
-pub mod counts;
+mod log_throttle;
+pub mod link_stats;
 pub mod history;
 pub mod intake;
 mod links;
@@ -37,10 +37,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Inlet};
-use crate::crew::Crew;
-use crate::link::{Link, Opening};
+use crate::link::{Link, LinkOptions};
 use crate::service::Manager;
-use crate::wire::Tally;
+use crate::wire::Totals;
+use crate::workers::WorkerSet;
 use commands::Commands;
 use history::History;
 use links::Links;
@@ -86,7 +86,7 @@ impl Receiver {
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
         for inlet in config.links.clone() {
-            let link = opening(&inlet).open()?;
+            let link = options(&inlet).open()?;
             info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }
@@ -126,9 +126,9 @@ impl Receiver {
     ///
     /// # Errors
     /// When a socket fails, or files cannot be written.
-    pub async fn run(self, also: Also, reloads: Reloads, shutdown: CancellationToken) -> Result<Tally> {
+    pub async fn run(self, also: Also, reloads: Reloads, shutdown: CancellationToken) -> Result<Totals> {
         let mut said = Said { reloads, manager: Manager::of_environment(), shutdown: &shutdown, refused: false };
-        let mut came = Tally::default();
+        let mut came = Totals::default();
         let mut receiver = self;
         loop {
             let before = receiver.config.clone();
@@ -149,7 +149,7 @@ impl Receiver {
     }
 
     /// Receives until it is told to end, or can no longer; adds what came.
-    async fn serve(self, also: &Also, said: &mut Said<'_>, came: &mut Tally) -> End {
+    async fn serve(self, also: &Also, said: &mut Said<'_>, came: &mut Totals) -> End {
         let page = self.page.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
         info!("the page is at http://{page}/, {}", self.access);
         let wall = watch::Sender::new(Wall::default());
@@ -178,7 +178,7 @@ impl Receiver {
             followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
         }
         let mut links = Links {
-            crew: Crew::of("link", said.shutdown.child_token()),
+            workers: WorkerSet::new("link", said.shutdown.child_token()),
             counts,
             wall,
             headers,
@@ -190,8 +190,8 @@ impl Receiver {
         let end = watch_over(self.config, &site, &page, &mut links, &mut followers, said).await;
 
         // Links first: what is on its way is still taken.
-        let (tallies, failed): (Vec<_>, Vec<_>) = links.crew.end().await.into_iter().partition(Result::is_ok);
-        tallies.into_iter().flatten().for_each(|tally| came.merge(tally));
+        let (totals, failed): (Vec<_>, Vec<_>) = links.workers.end().await.into_iter().partition(Result::is_ok);
+        totals.into_iter().flatten().for_each(|totals| came.merge(totals));
         drop(links);
         site.shutdown.cancel();
         tokio::join!(
@@ -219,10 +219,10 @@ impl Receiver {
 }
 
 /// How a link is opened.
-fn opening(inlet: &Inlet) -> Opening {
+fn options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    Opening { pattern: inlet.pattern.into(), end, curve, refused }
+    LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
 /// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once. Gives why there

@@ -76,7 +76,7 @@ pub(super) async fn watch_over(
                 Ok(Err(error)) => End::Failed(error),
                 Err(error) => End::Failed(error.into()),
             },
-            (output, error) = links.crew.ended() => return End::Failed(output.and_then(Result::err).unwrap_or(error)),
+            (output, error) = links.workers.ended() => return End::Failed(output.and_then(Result::err).unwrap_or(error)),
             Some(read) = said.reloads.recv() => {
                 said.manager.reloading();
                 said.refused = read.is_err();
@@ -96,6 +96,6 @@ pub(super) async fn watch_over(
         }
         said.manager.ready();
         said.manager.status(summary(site, page, said.refused));
-        said.manager.alive(links.lives());
+        said.manager.alive(links.heartbeats());
     }
 }

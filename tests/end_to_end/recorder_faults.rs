@@ -34,13 +34,13 @@ fn oldest_files_are_deleted_while_recording_continues() {
     // Older than `keep`.
     let long_ago = now_us() - 2 * 3_600_000_000;
     (0..100).for_each(|number| sender.sends(&jpegs[0], long_ago + number * 40_000));
-    receiver.program.logs("the oldest files are removed (keep;", "");
+    receiver.program.logs("deleting the oldest files (keep;", "");
     eventually("expired files deleted", || files(&bench, "door").is_empty().then_some(()));
     let mut sent = Vec::new();
     let size = || files(&bench, "door").iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
     let enough = 5_000_000 / jpegs[0].len();
     sent.extend(sender.sends_all(&jpegs, enough));
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     eventually("the size below max_size", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
     let newest = sent.last().expect("frames");
     let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
@@ -56,7 +56,7 @@ fn files_dated_in_the_future_are_deleted_first() {
     let ahead = finished_file(&bench, now_us() + 10_000 * HOUR_US, 600_000);
     let present = [2, 1].map(|hours| finished_file(&bench, now_us() - hours * HOUR_US, 300_000));
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(!ahead.exists() && present.iter().all(|file| file.exists()));
 }
 
@@ -69,10 +69,10 @@ fn unsynchronised_clock_expires_nothing() {
     clock.set(3 * 366 * 86_400, false, "first");
     let receiver = recording_by(clock.watchpost(), &bench, "keep = \"1h\"\nmax_size = \"1 MB\"");
     // The recorder applies `keep` before `max_size`.
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(old.exists() && !large.exists());
     clock.set(0, true, "first");
-    receiver.program.logs("the oldest files are removed (keep;", "");
+    receiver.program.logs("deleting the oldest files (keep;", "");
     assert!(!old.exists());
 }
 
@@ -87,7 +87,7 @@ fn files_on_a_disk_mounted_late_are_found_and_expired() {
     let files = [3, 2, 1].map(|hours| finished_file(&other, now_us() - hours * HOUR_US, 400_000));
     fs::remove_file(&dir).expect("the file exists");
     copy(&other.path("recordings"), &dir);
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
     assert_eq!(names.map(|file| file.exists()), [false, true, true]);
     let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
@@ -118,7 +118,7 @@ fn undeletable_file_does_not_protect_others() {
     fs::create_dir(&stuck).expect("a temporary directory");
     let mut sender = Sender::new(&receiver.link, "door");
     sender.sends_all(&jpegs, 500_000 / jpegs[0].len());
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(stuck.exists() && !next.exists());
     assert!(receiver.program.log().contains("cannot be removed: "));
 }

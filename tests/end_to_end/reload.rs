@@ -189,7 +189,7 @@ fn returning_link_gets_all_readings_and_others_stay_up() {
     say(4.0);
     acknowledge(&two, 4.0);
     let status = one.hears("a status", |message| {
-        message["type"] == "status" && message["links"][1]["counts"]["readings sent"] == 4
+        message["type"] == "status" && message["links"][1]["counts"]["readings_sent"] == 4
     });
     assert_eq!(status["boot"], boot);
     assert_eq!(status["links"][1]["cause"], "connected");

@@ -81,18 +81,18 @@ fn metrics_cover_agents_cameras_ports_links_and_spool() {
     let above = |least: f64| move |value: f64| value > least;
     let is = |expected: f64| move |value: f64| (value - expected).abs() < 1e-9;
     metric("the agent is up", "agent_up{agent=\"shed\"}", &is(1.0));
-    metric("its last message", "agent_heard_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
+    metric("its last message", "agent_last_message_age_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
     metric("frames", "frames_total{agent=\"shed\",camera=\"door\"}", &above(5.0));
-    metric("their bytes", "frames_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
+    metric("their bytes", "frame_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
     metric("their rate", "frames_per_second{agent=\"shed\",camera=\"door\"}", &above(10.0));
     metric("their age", "frame_age_seconds{agent=\"shed\",camera=\"door\"}", &|value| (0.0..5.0).contains(&value));
-    metric("the bytes of a frame", "frame_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
+    metric("the bytes of a frame", "frame_size_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
     metric("a camera is up", "agent_camera_up{agent=\"shed\",camera=\"door\"}", &is(1.0));
     metric("a camera is down", "agent_camera_up{agent=\"shed\",camera=\"gate\"}", &is(0.0));
     metric("a port is up", "agent_port_up{agent=\"shed\",port=\"climate\"}", &is(1.0));
     metric("a port is down", "agent_port_up{agent=\"shed\",port=\"gone\"}", &is(0.0));
     metric("a reading", "reading{agent=\"shed\",port=\"climate\",quantity=\"temperature\",unit=\"°C\"}", &is(21.5));
-    let refused = "agent_port_count_total{agent=\"shed\",port=\"climate\",cause=\"not a number\"}";
+    let refused = "agent_port_refused_total{agent=\"shed\",port=\"climate\",cause=\"not_a_number\"}";
     metric("a refusal", refused, &is(1.0));
     metric(
         "the link is up",
@@ -100,8 +100,8 @@ fn metrics_cover_agents_cameras_ports_links_and_spool() {
         &is(1.0),
     );
     metric("its messages", &format!("link_messages_total{{link=\"{}\",type=\"frame\"}}", receiver.link), &above(5.0));
-    metric("the spool is up", "agent_spool_up{agent=\"shed\"}", &is(1.0));
-    metric("its readings", "agent_spool_readings{agent=\"shed\",what=\"readings in memory\"}", &above(-1.0));
+    metric("the spool is up", "agent_spool_up{agent=\"shed\",spool=\"spool\"}", &is(1.0));
+    metric("its readings", "agent_spool_readings_in_memory{agent=\"shed\"}", &above(-1.0));
     metric("the history is up", "history_up", &is(1.0));
     metric("the recorder is off", "recorder_up", &is(0.0));
     metric("no viewers", "viewers", &is(0.0));

@@ -8,7 +8,7 @@ use rusqlite::TransactionBehavior;
 use super::expiry::{Gone, Pass};
 use super::known::{Ack, Known};
 use super::{Came, aggregates};
-use crate::store::{Kind, Store, Trouble};
+use crate::store::{Kind, Store, StoreError};
 
 /// Files of histories. Their id is "wphi", as bytes.
 pub(super) const KIND: Kind = Kind {
@@ -36,10 +36,10 @@ pub(super) struct Written {
 
 impl Book {
     /// Opens the file. What was in its place and made no sense is [`Book::was_set_aside`].
-    pub(super) fn open(path: &Path) -> Result<Book, Trouble> {
+    pub(super) fn open(path: &Path) -> Result<Book, StoreError> {
         let mut store = KIND.open(path)?;
         let known = match settle(&mut store) {
-            Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => {
+            Err(StoreError::Damaged(what) | StoreError::Unreadable(what)) => {
                 store = store.renew(&KIND, &what)?;
                 settle(&mut store)
             }
@@ -60,7 +60,7 @@ impl Book {
 
     /// Writes messages, the first ones at least, in one transaction. After an error what is known here is wrong: the file has
     /// to be opened anew.
-    pub(super) fn keep(&mut self, group: &[Came]) -> Result<Written, Trouble> {
+    pub(super) fn keep(&mut self, group: &[Came]) -> Result<Written, StoreError> {
         let written = self.write(group);
         if written.is_err() {
             self.store.distrust();
@@ -68,7 +68,7 @@ impl Book {
         written
     }
 
-    fn write(&mut self, group: &[Came]) -> Result<Written, Trouble> {
+    fn write(&mut self, group: &[Came]) -> Result<Written, StoreError> {
         let known = &mut self.known;
         if known.is_full() {
             known.forget_starts();
@@ -93,7 +93,7 @@ impl Book {
     }
 
     /// Lets a little go of what is too old; after an error as [`Book::keep`]. None: that was all.
-    pub(super) fn expire(&mut self, pass: &mut Pass) -> Result<Option<Gone>, Trouble> {
+    pub(super) fn expire(&mut self, pass: &mut Pass) -> Result<Option<Gone>, StoreError> {
         let gone = pass.step(&mut self.store.connection).and_then(|gone| self.store.tidy().map(|()| gone));
         if gone.is_err() {
             self.store.distrust();
@@ -102,12 +102,12 @@ impl Book {
     }
 
     /// As [`Store::tidy`].
-    pub(super) fn tidy(&self) -> Result<(), Trouble> {
+    pub(super) fn tidy(&self) -> Result<(), StoreError> {
         self.store.tidy()
     }
 
     /// As [`Store::renew`].
-    pub(super) fn renew(self, what: &str) -> Result<Book, Trouble> {
+    pub(super) fn renew(self, what: &str) -> Result<Book, StoreError> {
         let mut store = self.store.renew(&KIND, what)?;
         let known = settle(&mut store)?;
         Ok(Book { store, known })
@@ -116,11 +116,11 @@ impl Book {
 
 /// Makes sure of what is there. A sync may have failed before, and the system then calls clean what is not on the disk: what
 /// is written ahead is written once more, elsewhere, before anything of it is believed.
-fn settle(store: &mut Store) -> Result<Known, Trouble> {
+fn settle(store: &mut Store) -> Result<Known, StoreError> {
     let (ahead, moved): (i64, i64) =
         store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
     if ahead != moved {
-        return Err(Trouble::Disk(
+        return Err(StoreError::Disk(
             "what was written last cannot be made sure of while another program reads".to_owned(),
         ));
     }

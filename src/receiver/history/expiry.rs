@@ -9,7 +9,7 @@ use tracing::info;
 use super::book::Book;
 use crate::clock::{Stamp, WallClock};
 use crate::config::Period;
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// Minutes are kept for so long.
 const MINUTES_KEPT: Duration = Duration::from_hours(2 * 366 * 24);
@@ -48,7 +48,7 @@ impl Expiry {
     }
 
     /// Lets go of a little; gives how many readings that were.
-    pub(super) fn step(&mut self, book: &mut Book) -> Result<u64, Trouble> {
+    pub(super) fn step(&mut self, book: &mut Book) -> Result<u64, StoreError> {
         self.clock.look();
         // What is old by a clock that may be wrong may be new.
         if !self.clock.is_synchronised() {
@@ -111,7 +111,7 @@ impl Pass {
     }
 
     /// A small transaction; none: it is done.
-    pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Option<Gone>, Trouble> {
+    pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Option<Gone>, StoreError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut gone = Gone::default();
         for _ in 0..SERIES {
@@ -139,7 +139,7 @@ impl Pass {
     }
 
     /// Gives how many have gone, and the last that was looked at if there are more.
-    fn expire_readings(&self, transaction: &Transaction<'_>, series: i64) -> Result<(u64, Option<Key>), Trouble> {
+    fn expire_readings(&self, transaction: &Transaction<'_>, series: i64) -> Result<(u64, Option<Key>), StoreError> {
         let (at_us, start, seq) = self.behind;
         let last = "SELECT at_us, start, seq FROM readings
                     WHERE series = ? AND (at_us, start, seq) > (?, ?, ?) AND at_us < ?
@@ -161,7 +161,7 @@ impl Pass {
         Ok((gone, last))
     }
 
-    fn expire_minutes(&self, transaction: &Transaction<'_>, series: i64) -> Result<u64, Trouble> {
+    fn expire_minutes(&self, transaction: &Transaction<'_>, series: i64) -> Result<u64, StoreError> {
         let delete = "DELETE FROM minutes WHERE series = ?1 AND at_us < coalesce(
                           (SELECT at_us FROM minutes WHERE series = ?1 AND at_us < ?2 ORDER BY at_us LIMIT 1 OFFSET ?3),
                           ?2)";
@@ -175,7 +175,7 @@ impl Pass {
 }
 
 /// Who reads must not take what is left for all that was there.
-fn note(transaction: &Transaction<'_>, table: &str, before_us: i64) -> Result<(), Trouble> {
+fn note(transaction: &Transaction<'_>, table: &str, before_us: i64) -> Result<(), StoreError> {
     let upsert = "INSERT INTO expired(name, before_us) VALUES (?, ?)
                   ON CONFLICT DO UPDATE SET before_us = max(before_us, excluded.before_us)";
     transaction.prepare_cached(upsert)?.execute((table, before_us))?;

@@ -15,9 +15,9 @@ use super::book::Book;
 use super::expiry::Expiry;
 use super::state::State;
 use crate::config::Period;
-use crate::receiver::complaint::Complaint;
-use crate::service::{BEAT, Life};
-use crate::store::Trouble;
+use crate::receiver::log_throttle::LogThrottle;
+use crate::service::{BEAT, Heartbeat};
+use crate::store::StoreError;
 
 /// Readings wait so long for others: an SD card lives by what it is not told to write. A backlog does not wait, because the
 /// agent does, and while it is written the next gathers.
@@ -38,11 +38,11 @@ pub(super) struct Keeper {
     due: Option<Instant>,
     /// Since when it cannot be.
     failing: Option<Instant>,
-    failures: Complaint,
-    refusals: Complaint,
+    failures: LogThrottle,
+    refusals: LogThrottle,
     expiry: Expiry,
     state: Arc<State>,
-    life: Life,
+    heartbeat: Heartbeat,
 }
 
 impl Drop for Keeper {
@@ -60,16 +60,16 @@ impl Keeper {
         came: Receiver<Came>,
         room: Arc<AtomicUsize>,
         state: Arc<State>,
-        life: Life,
+        heartbeat: Heartbeat,
     ) -> Keeper {
-        let (failures, refusals) = (Complaint::default(), Complaint::default());
+        let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());
         let (book, group, due, failing) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Keeper { path, came, room, book, group, due, failing, failures, refusals, expiry, state, life }
+        Keeper { path, came, room, book, group, due, failing, failures, refusals, expiry, state, heartbeat }
     }
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
-    pub(super) fn run(mut self, told: oneshot::Sender<Result<(), Trouble>>) {
+    pub(super) fn run(mut self, told: oneshot::Sender<Result<(), StoreError>>) {
         self.state.fails(format!("{} is being looked at", self.path.display()));
         match self.open() {
             Ok(()) => {
@@ -78,7 +78,9 @@ impl Keeper {
                 // Nobody waits for it any more when it took long.
                 let _ = told.send(Ok(()));
             }
-            Err(trouble @ (Trouble::Full | Trouble::ReadOnly | Trouble::Disk(_) | Trouble::Unreadable(_))) => {
+            Err(
+                trouble @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk(_) | StoreError::Unreadable(_)),
+            ) => {
                 self.bear(trouble);
                 let _ = told.send(Ok(()));
             }
@@ -96,7 +98,7 @@ impl Keeper {
         }
     }
 
-    fn open(&mut self) -> Result<(), Trouble> {
+    fn open(&mut self) -> Result<(), StoreError> {
         let book = Book::open(&self.path)?;
         self.begin(book);
         Ok(())
@@ -118,7 +120,7 @@ impl Keeper {
     /// Takes what comes until the group is due; false when no more will.
     fn gather(&mut self) -> bool {
         loop {
-            self.life.beat();
+            self.heartbeat.beat();
             let next = self.due.unwrap_or(self.expiry.due());
             match self.came.recv_timeout(next.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(came) => self.add(came),
@@ -166,7 +168,7 @@ impl Keeper {
         }
     }
 
-    fn try_to_write(&mut self) -> Result<(), Trouble> {
+    fn try_to_write(&mut self) -> Result<(), StoreError> {
         if self.book.is_none() {
             self.open()?;
         }
@@ -190,10 +192,10 @@ impl Keeper {
     }
 
     /// The group stays, and is written again into a file that is opened anew: nothing that this one says is believed.
-    fn bear(&mut self, mut trouble: Trouble) {
+    fn bear(&mut self, mut trouble: StoreError) {
         self.failing.get_or_insert_with(Instant::now);
         self.due = Some(Instant::now() + AGAIN);
-        if let (Some(book), Trouble::Damaged(what)) = (self.book.take(), &trouble) {
+        if let (Some(book), StoreError::Damaged(what)) = (self.book.take(), &trouble) {
             match book.renew(what) {
                 Ok(book) => return self.begin(book),
                 Err(other) => trouble = other,

@@ -11,7 +11,7 @@ use super::aggregates::Changes;
 use super::ahead::Ahead;
 use crate::name::Name;
 use crate::ranges::Ranges;
-use crate::store::Trouble;
+use crate::store::StoreError;
 use crate::wire::Batch;
 
 /// What comes from a network must not fill memory: series in all, pieces of one start's ranges.
@@ -78,7 +78,7 @@ pub struct Ack {
 }
 
 impl Known {
-    pub(super) fn of(connection: &Connection) -> Result<Known, Trouble> {
+    pub(super) fn of(connection: &Connection) -> Result<Known, StoreError> {
         let (series, changes) = (all_series(connection)?, Changes::default());
         Ok(Known { starts: HashMap::new(), pieces: 0, series, added: Vec::new(), changes })
     }
@@ -94,7 +94,7 @@ impl Known {
     }
 
     /// Takes in what messages that come together tell of an agent's clock, before any of them is dated.
-    pub(super) fn compare_clocks(&mut self, transaction: &Transaction<'_>, group: &[Came]) -> Result<(), Trouble> {
+    pub(super) fn compare_clocks(&mut self, transaction: &Transaction<'_>, group: &[Came]) -> Result<(), StoreError> {
         let is_unset = |batch: &&Batch| !batch.synchronised && batch.age_ms.is_some();
         for came in group {
             for batch in came.readings.batches.iter().filter(is_unset) {
@@ -113,7 +113,7 @@ impl Known {
     }
 
     /// The start that a message is of.
-    fn start(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<&mut Start, Trouble> {
+    fn start(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<&mut Start, StoreError> {
         let key = came.start();
         if !self.starts.contains_key(&key) {
             let start = Start::load(transaction, &key)?;
@@ -124,7 +124,7 @@ impl Known {
     }
 
     /// Writes what is new of a message; gives how many readings are refused.
-    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<u64, Trouble> {
+    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<u64, StoreError> {
         let (agent, key) = (&came.readings.agent, came.start());
         self.start(transaction, came)?;
         let start = self.starts.get_mut(&key).expect("it was just put there");
@@ -165,12 +165,12 @@ impl Known {
     }
 
     /// Writes what else is to be said of all that was put: by minutes and hours, and which numbers are there.
-    pub(super) fn finish(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+    pub(super) fn finish(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         self.changes.write(transaction)?;
         self.note_ranges(transaction)
     }
 
-    fn note_ranges(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+    fn note_ranges(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         let mut delete = transaction.prepare_cached("DELETE FROM kept WHERE start = ? AND first BETWEEN ? AND ?")?;
         let mut insert = transaction.prepare_cached("INSERT INTO kept(start, first, last) VALUES (?, ?, ?)")?;
         for key in self.added.drain(..) {
@@ -205,7 +205,7 @@ impl Known {
     }
 }
 
-fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, Trouble> {
+fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, StoreError> {
     let mut select = connection.prepare("SELECT agent, port, quantity, unit, id FROM series")?;
     let rows = select.query_map([], |row| {
         let name = |index| row.get::<_, String>(index).map(Name::try_from);
@@ -215,7 +215,7 @@ fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, Trouble> 
     for row in rows {
         let (agent, port, quantity, unit, id) = row?;
         let (Ok(agent), Ok(port)) = (agent, port) else {
-            return Err(Trouble::Damaged("a series without a name".to_owned()));
+            return Err(StoreError::Damaged("a series without a name".to_owned()));
         };
         all.insert(Series { agent, port, quantity, unit }, id);
     }
@@ -223,7 +223,7 @@ fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, Trouble> 
 }
 
 impl Start {
-    fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, Trouble> {
+    fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, StoreError> {
         let mut find = transaction.prepare_cached("SELECT id, ahead_us FROM starts WHERE agent = ? AND boot = ?")?;
         let found = find.query_row((&**agent, &**boot), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead: Ahead::default() };
@@ -237,7 +237,7 @@ impl Start {
         for row in select.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
             let (first, last) = row?;
             let (Ok(first), Ok(last)) = (u64::try_from(first), u64::try_from(last)) else {
-                return Err(Trouble::Damaged("a range of numbers below 0".to_owned()));
+                return Err(StoreError::Damaged("a range of numbers below 0".to_owned()));
             };
             start.kept.insert(first, last);
         }
@@ -268,7 +268,11 @@ fn seems_ahead_us(batch: &Batch, came_us: i64) -> Option<i64> {
 }
 
 /// The number of a series, which is made if there is room.
-fn id(all: &mut HashMap<Series, i64>, transaction: &Transaction<'_>, series: Series) -> Result<Option<i64>, Trouble> {
+fn id(
+    all: &mut HashMap<Series, i64>,
+    transaction: &Transaction<'_>,
+    series: Series,
+) -> Result<Option<i64>, StoreError> {
     if let Some(id) = all.get(&series) {
         return Ok(Some(*id));
     }

@@ -38,8 +38,8 @@ pub use reader::{NotRead, Reader, Series};
 use crate::clock::Stamp;
 use crate::config::Period;
 use crate::name::Name;
-use crate::service::Life;
-use crate::store::Trouble;
+use crate::service::Heartbeat;
+use crate::store::StoreError;
 use crate::wire::{Batch, Readings, Value};
 use keeper::Keeper;
 use state::State;
@@ -65,7 +65,7 @@ pub struct History {
     room: Arc<AtomicUsize>,
     links: AtomicUsize,
     reader: Reader,
-    life: Life,
+    heartbeat: Heartbeat,
     thread: JoinHandle<()>,
 }
 
@@ -114,14 +114,14 @@ impl History {
     ///
     /// # Errors
     /// When the file is another receiver's or a newer one's, or may not be used.
-    pub async fn open(path: PathBuf, keep: Period) -> Result<History, Trouble> {
+    pub async fn open(path: PathBuf, keep: Period) -> Result<History, StoreError> {
         let (came, taken) = sync_channel(MESSAGES);
         let room = Arc::new(AtomicUsize::new(ROOM));
-        let life = Life::of("the history's thread".to_owned());
+        let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(State::default());
-        let keeper = Keeper::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), life.clone());
-        let ending = life.clone();
+        let keeper = Keeper::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
+        let ending = heartbeat.clone();
         let run = move || {
             keeper.run(told);
             ending.end();
@@ -133,7 +133,7 @@ impl History {
             Err(_) => info!("history: {} is large and still being looked at", path.display()),
         }
         let (links, reader) = (AtomicUsize::new(0), Reader::new(path, state));
-        Ok(History { came, room, links, reader, life, thread })
+        Ok(History { came, room, links, reader, heartbeat, thread })
     }
 
     /// For whoever wants to know what is in it.
@@ -152,8 +152,8 @@ impl History {
 
     /// Its thread's.
     #[must_use]
-    pub fn life(&self) -> &Life {
-        &self.life
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
     }
 
     /// Waits until all is written of links that have ended, and the file is closed, but not for longer than `limit`.

@@ -14,7 +14,7 @@ use super::aggregates::{HOUR, MINUTE};
 use super::book::KIND;
 use super::chart::{Ask, Chart};
 use super::state::State;
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// Reads that are under way at once, each on a thread; others wait for their turn, but not for ever.
 const AT_ONCE: usize = 2;
@@ -64,12 +64,12 @@ pub enum NotRead {
     TooMuch,
     /// The file or the disk.
     #[error("the history cannot be read now ({0}); the receiver's log says more")]
-    Trouble(#[from] Trouble),
+    StoreError(#[from] StoreError),
 }
 
 impl From<rusqlite::Error> for NotRead {
     fn from(error: rusqlite::Error) -> NotRead {
-        NotRead::Trouble(error.into())
+        NotRead::StoreError(error.into())
     }
 }
 
@@ -141,7 +141,7 @@ impl Reader {
         let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(NotRead::Busy)?;
         let done = timeout(LONGEST, spawn_blocking(move || (work(), drop(turn)).0)).await;
-        let hangs = || NotRead::Trouble(Trouble::Disk("it gives no answer".to_owned()));
+        let hangs = || NotRead::StoreError(StoreError::Disk("it gives no answer".to_owned()));
         done.map_err(|_| hangs())?.map_err(|_| hangs())?
     }
 
@@ -156,7 +156,7 @@ fn open(path: &Path) -> Result<Connection, NotRead> {
     let connection = KIND.read(path)?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version < KIND.version {
-        return Err(Trouble::Other("it is of an older version, and not yet all gone through".to_owned()).into());
+        return Err(StoreError::Other("it is of an older version, and not yet all gone through".to_owned()).into());
     }
     connection.execute_batch("PRAGMA query_only = ON")?;
     Ok(connection)

@@ -39,7 +39,7 @@ impl From<NotRead> for Refusal {
         let status = match why {
             NotRead::NoSeries(_) => StatusCode::NOT_FOUND,
             NotRead::TooMuch => StatusCode::BAD_REQUEST,
-            NotRead::Busy | NotRead::Trouble(_) => StatusCode::SERVICE_UNAVAILABLE,
+            NotRead::Busy | NotRead::StoreError(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal(status, why.to_string())
     }

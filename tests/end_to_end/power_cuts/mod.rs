@@ -217,9 +217,9 @@ pub fn cut(run: &Run, cuts: usize) -> Results {
                     let at = cut_time(run, &mut rng);
                     let seed = rng.get_seed();
                     disk::write(&files_at(&run.calls, at, &mut rng), directory.path());
-                    check(run, at, directory.path(), &results).unwrap_or_else(|error| {
-                        results.lock().unwrap().wrong.push(format!("{at:.6}, {seed}: {error}"))
-                    });
+                    if let Err(error) = check(run, at, directory.path(), &results) {
+                        results.lock().unwrap().wrong.push(format!("{at:.6}, {seed}: {error}"));
+                    }
                 }
             });
         }
