@@ -102,8 +102,8 @@ fn invalid_file_changes_nothing_and_names_the_line() {
     let agent = bench.agent(&good);
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &good.replace("camera =", "camrea ="));
-    let said = agent.logs("the new configuration is not taken, all goes on as before: ", "");
-    assert!(said.contains("agent.toml, line 2") && said.contains("camrea"), "{said}");
+    let message = agent.logs("the new configuration is not taken, all goes on as before: ", "");
+    assert!(message.contains("agent.toml, line 2") && message.contains("camrea"), "{message}");
     let mut frames = 0;
     assert_unbroken(&peer, "door", "frames after the reload", |message| {
         frames += u32::from(is_frame_of("door")(message));

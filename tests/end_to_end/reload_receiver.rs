@@ -66,8 +66,8 @@ fn invalid_or_unusable_file_keeps_the_current_config() {
     let _agent = agent(&bench, "shed", port);
     receiver.program.says_json("a frame", is_frame_of("shed"));
     bench.reload_receiver(&receiver, &good.replace("listen", "lisnet"));
-    let said = receiver.program.logs("the new configuration is not taken, all goes on as before: ", "");
-    assert!(said.contains("receiver.toml, line 5") && said.contains("lisnet"), "{said}");
+    let message = receiver.program.logs("the new configuration is not taken, all goes on as before: ", "");
+    assert!(message.contains("receiver.toml, line 5") && message.contains("lisnet"), "{message}");
 
     let address = taken.local_addr().expect("an address");
     bench.reload_receiver(&receiver, &bound(port, &format!("[web]\nlisten = \"{address}\"\n")));

@@ -47,8 +47,8 @@ fn ready_names_failed_parts_and_waits_for_no_peer() {
         serial = [{ name = "air", port = "/dev/none" }]
         link = [{ pattern = "pair", connect = "tcp://127.0.0.1:1" }]"#;
     let _agent = bench.agent_of(command, config);
-    let said = manager.hears("READY=1").join(" ");
-    assert!(said.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{said}");
+    let messages = manager.hears("READY=1").join(" ");
+    assert!(messages.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{messages}");
 }
 
 #[test]

@@ -36,9 +36,9 @@ fn backlog_is_delivered_and_dropped_once_acknowledged() {
     board.say("n-4");
     waits_for(&bench, 4);
     let peer = hub.open();
-    let came = take(peer, 1..=4);
+    let received = take(peer, 1..=4);
     // Readings in memory may be sent before older ones.
-    let (late, rest): (Vec<_>, Vec<_>) = came.iter().cloned().partition(|reading| value(reading) < 4);
+    let (late, rest): (Vec<_>, Vec<_>) = received.iter().cloned().partition(|reading| value(reading) < 4);
     assert_eq!(late.iter().map(value).collect::<Vec<_>>(), [1, 2, 3], "in order, once");
     assert_eq!(late.iter().map(seq).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(late.iter().all(|reading| reading["backlog"] == true && reading["age_ms"].is_u64()), "{late:#?}");
@@ -50,9 +50,9 @@ fn backlog_is_delivered_and_dropped_once_acknowledged() {
     waits_for(&bench, 3);
     hub.close();
     let peer = hub.open();
-    let came = take(peer, 2..=4);
-    assert_eq!(came.iter().map(value).collect::<Vec<_>>(), [2, 3, 4]);
-    acknowledge(peer, &came);
+    let received = take(peer, 2..=4);
+    assert_eq!(received.iter().map(value).collect::<Vec<_>>(), [2, 3, 4]);
+    acknowledge(peer, &received);
     waits_for(&bench, 0);
 }
 
@@ -66,8 +66,8 @@ fn readings_acknowledged_at_once_are_not_written() {
     peer.hears("a status", |header| header["type"] == "status");
     for number in 1..=30 {
         board.say(&format!("n-{number}"));
-        let came = take(peer, [number]);
-        acknowledge(peer, &came);
+        let received = take(peer, [number]);
+        acknowledge(peer, &received);
     }
     let counts = |header: &Value| header["spool"]["counts"].clone();
     let status = peer.hears("a status after the last", |header| {
@@ -114,7 +114,7 @@ fn unacknowledged_readings_are_resent_to_peers_that_ack() {
 #[test]
 fn each_link_keeps_its_readings_until_forgotten() {
     let (bench, mut board, mut hub, mut other) = (Bench::new(), Board::new(), Hub::new(), Hub::new());
-    let (port, gone) = (board.path.display().to_string(), other.address.clone());
+    let (port, removed) = (board.path.display().to_string(), other.address.clone());
     let serial = format!("name = \"shed\"\nserial = [{{ name = \"gas\", port = \"{port}\" }}]\n");
     let link = |hub: &Hub| format!("{{ pattern = \"pair\", connect = \"{}\" }}", hub.address);
     let both = format!("{serial}link = [{}, {}]", link(&other), link(&hub));
@@ -126,8 +126,8 @@ fn each_link_keeps_its_readings_until_forgotten() {
     }
     // Readings acknowledged by one link are kept for the other.
     let peer = hub.open();
-    let came = take(peer, 1..=3);
-    acknowledge(peer, &came);
+    let received = take(peer, 1..=3);
+    acknowledge(peer, &received);
     let spool_command = |config: &str, arguments: &[&str]| {
         std::fs::write(bench.path("spool.toml"), config).expect("a temporary file");
         let output = bench.watchpost("spool").args(arguments).arg("--config").arg(bench.path("spool.toml")).output();
@@ -136,13 +136,13 @@ fn each_link_keeps_its_readings_until_forgotten() {
     };
     eventually("nothing waiting for one link", || {
         let text = spool_command(&both, &[]);
-        let of_each = [format!("3 readings wait for {gone}"), format!("no readings wait for {}", hub.address)];
+        let of_each = [format!("3 readings wait for {removed}"), format!("no readings wait for {}", hub.address)];
         of_each.iter().all(|line| text.contains(line)).then_some(())
     });
-    assert!(spool_command(&both, &["--forget", &gone]).contains("is in the configuration"));
+    assert!(spool_command(&both, &["--forget", &removed]).contains("is in the configuration"));
     let peer = other.open();
-    let came = take(peer, 1..=3);
-    acknowledge(peer, &came[..1]);
+    let received = take(peer, 1..=3);
+    acknowledge(peer, &received[..1]);
     waits_for(&bench, 2);
     other.close();
     first.terminate();
@@ -151,14 +151,14 @@ fn each_link_keeps_its_readings_until_forgotten() {
     let one = format!("{serial}link = [{}]", link(&hub));
     let second = bench.agent(&one);
     second.logs("open at", "");
-    assert!(second.logs("spool: keeps for ", ",").starts_with(&gone));
+    assert!(second.logs("spool: keeps for ", ",").starts_with(&removed));
     let text = spool_command(&one, &[]);
-    assert!(text.contains(&format!("2 readings wait for {gone}, which is in no [[link]]")), "{text}");
-    let text = spool_command(&one, &["--forget", &gone]);
-    assert!(text.contains(&format!("nothing is kept for {gone} any more")), "{text}");
-    assert!(!text.contains(&format!("wait for {gone}")), "{text}");
+    assert!(text.contains(&format!("2 readings wait for {removed}, which is in no [[link]]")), "{text}");
+    let text = spool_command(&one, &["--forget", &removed]);
+    assert!(text.contains(&format!("nothing is kept for {removed} any more")), "{text}");
+    assert!(!text.contains(&format!("wait for {removed}")), "{text}");
     assert!(
-        spool_command(&one, &["--forget", &gone]).contains("readings are kept for"),
+        spool_command(&one, &["--forget", &removed]).contains("readings are kept for"),
         "the forgotten link is still known"
     );
     // The agent notices even while its boards are silent.
@@ -226,7 +226,7 @@ fn no_spool_without_a_link_that_acknowledges() {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let serial = format!("serial = [{{ name = \"gas\", port = \"{}\" }}]", board.path.display());
     let port = free_port();
-    for (rest, said) in [
+    for (rest, message) in [
         (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "no link has the pattern"),
         (
             format!("link = [{{ pattern = \"pair\", connect = \"{}\" }}]\nspool = {{ off = true }}", hub.address),
@@ -239,7 +239,7 @@ fn no_spool_without_a_link_that_acknowledges() {
         agent.terminate();
         assert!(!bench.path("state").exists());
         let check = bench.watchpost("check").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
-        assert!(String::from_utf8_lossy(&check.stdout).contains(said), "{check:?}");
+        assert!(String::from_utf8_lossy(&check.stdout).contains(message), "{check:?}");
         let spool = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
         assert!(
             !spool.status.success() && String::from_utf8_lossy(&spool.stderr).contains("has no spool"),
@@ -256,9 +256,9 @@ fn listing_a_damaged_spool_explains_the_recovery() {
     agent.terminate();
     std::fs::write(bench.path("state/watchpost/spool.sqlite"), "no database at all").expect("a file");
     let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(said.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{said}");
+    assert!(message.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{message}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn wait_for_cause(receiver: &Receiver, cause: &str) {
     receiver.program.forget();
     receiver.program.says_json(cause, |message| {
         let door = &message["cameras"][0];
-        door["up"] == false && door["cause"].as_str().is_some_and(|said| said.contains(cause))
+        door["up"] == false && door["cause"].as_str().is_some_and(|text| text.contains(cause))
     });
 }
 
@@ -179,8 +179,8 @@ fn missing_or_wrong_video_program_is_reported() {
     wait_for_cause(&receiver, &missing);
     let check = || {
         let mut check = Command::new(&installed.watchpost);
-        let said = check.args(["check", "--config"]).arg(bench.path("agent.toml")).output().expect("it starts");
-        String::from_utf8_lossy(&said.stdout).into_owned()
+        let output = check.args(["check", "--config"]).arg(bench.path("agent.toml")).output().expect("it starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert!(check().contains(&missing), "{}", check());
 

@@ -46,12 +46,12 @@ port = {:?}
             Some(file) => (format!("sudo tee {file} >/dev/null"), config.as_str()),
             None => (line.to_owned(), "y\n"),
         };
-        let said = pi.sh_with(&command, input);
+        let output = pi.sh_with(&command, input);
         if line.ends_with("watchpost devices") {
-            assert!(boards.iter().all(|board| said.contains(&board.port())), "{said}");
+            assert!(boards.iter().all(|board| output.contains(&board.port())), "{output}");
         }
         if line.starts_with("systemctl status") {
-            assert!(said.contains("active (running)"), "{said}");
+            assert!(output.contains("active (running)"), "{output}");
         }
     }
 }
@@ -72,8 +72,8 @@ pub fn receiver_is_installed(scene: &mut Scene) {
     pi.sh(&format!("sudo -u watchpost watchpost check --config {config}"));
     pi.sh("sudo systemctl enable --now watchpost-receiver");
     eventually("the page's address", || {
-        let said = pi.sh("systemctl status watchpost-receiver");
-        (said.contains("active (running)") && said.contains("the page is at http://")).then_some(())
+        let output = pi.sh("systemctl status watchpost-receiver");
+        (output.contains("active (running)") && output.contains("the page is at http://")).then_some(())
     });
     pi.sh(&format!("sudo watchpost doctor --config {config}"));
     pi.sh("sudo systemctl disable --now watchpost-receiver");

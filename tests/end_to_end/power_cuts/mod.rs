@@ -77,12 +77,12 @@ pub fn record(length: Duration, write_limit: f64) -> Run {
         agent
     };
     let mut agent = start();
-    let (stop, said, mut readings) = (AtomicBool::new(false), AtomicUsize::new(0), BTreeMap::new());
+    let (stop, next_value, mut readings) = (AtomicBool::new(false), AtomicUsize::new(0), BTreeMap::new());
     let mut unacknowledged = now() + write_limit..0.0;
     scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                board.say(&format!("n-{}", said.fetch_add(1, Ordering::Relaxed)));
+                board.say(&format!("n-{}", next_value.fetch_add(1, Ordering::Relaxed)));
                 sleep(Duration::from_secs(1) / RATE);
             }
         });
@@ -99,7 +99,7 @@ pub fn record(length: Duration, write_limit: f64) -> Run {
         listen(&hub, &mut readings, third, |_| false);
         stop.store(true, Ordering::Relaxed);
     });
-    let last = said.load(Ordering::Relaxed) as f64 - 1.0;
+    let last = next_value.load(Ordering::Relaxed) as f64 - 1.0;
     listen(&hub, &mut readings, PATIENCE, |readings| is_complete(readings, last));
     assert!(is_complete(&readings, last), "not within {PATIENCE:?}: all readings");
     agent.kill();

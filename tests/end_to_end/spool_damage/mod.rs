@@ -185,11 +185,11 @@ fn agent_with_damaged_spool_sends_sound_and_new_readings() {
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");
         let peer = hub.open();
-        let came = take(peer, [1000]);
-        for reading in came.iter().filter(|reading| value(reading) != 1000) {
+        let received = take(peer, [1000]);
+        for reading in received.iter().filter(|reading| value(reading) != 1000) {
             assert!(sample.batches.iter().any(|(boot, _)| reading["boot"] == **boot), "{reading}");
         }
-        acknowledge(peer, &came);
+        acknowledge(peer, &received);
     }
 }
 
