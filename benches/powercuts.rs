@@ -18,7 +18,7 @@ const LENGTH: Duration = Duration::from_mins(1);
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| *argument != "--points").skip(1);
     let points = arguments.next().map_or(1000, |points| points.parse().expect("--points N"));
-    let story = power_cuts::story(LENGTH, YOUNG);
+    let story = power_cuts::record(LENGTH, YOUNG);
     println!("{}", story.summary());
     let start = Instant::now();
     let found = power_cuts::cut(&story, points);

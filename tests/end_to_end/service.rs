@@ -19,7 +19,7 @@ fn config(peer: &Peer, camera: &str, port: &str) -> String {
 }
 
 #[test]
-fn the_manager_is_told_when_all_has_begun_how_it_goes_and_when_it_ends() {
+fn systemd_gets_start_status_reload_and_stop_messages() {
     let (bench, peer, mut board) = (Bench::new(), Peer::new(), Board::new());
     let (mut command, port) = (watchpost(), board.path.display().to_string());
     let manager = Manager::of(&bench, &mut command, None);
@@ -35,11 +35,11 @@ fn the_manager_is_told_when_all_has_begun_how_it_goes_and_when_it_ends() {
     manager.hears("no such device; the last configuration was not taken, see the log");
     let (status, _) = agent.terminate();
     assert!(status.success(), "{status}");
-    assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "nobody asked for it");
+    assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "the watchdog is not enabled");
 }
 
 #[test]
-fn what_has_not_begun_is_told_before_ready_and_a_link_without_anybody_holds_nothing_up() {
+fn ready_names_failed_parts_and_waits_for_no_peer() {
     let bench = Bench::new();
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, None);
@@ -47,12 +47,12 @@ fn what_has_not_begun_is_told_before_ready_and_a_link_without_anybody_holds_noth
         serial = [{ name = "air", port = "/dev/none" }]
         link = [{ pattern = "pair", connect = "tcp://127.0.0.1:1" }]"#;
     let _agent = bench.agent_of(command, config);
-    let said = manager.hears("READY=1").join(" ");
-    assert!(said.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{said}");
+    let messages = manager.hears("READY=1").join(" ");
+    assert!(messages.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{messages}");
 }
 
 #[test]
-fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
+fn watchdog_starves_when_a_spool_thread_stalls() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
@@ -66,9 +66,9 @@ fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
     manager.hears("WATCHDOG=1");
 }
 
-/// What is acknowledged before it is due for the disk leaves the spool nothing to do.
+/// The spool has nothing to write if readings are acknowledged before they are due for the disk.
 #[test]
-fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_once() {
+fn watchdog_is_fed_while_the_spool_has_nothing_to_write() {
     let (bench, board) = (Bench::new(), Board::new());
     let receiver = bench.pair_receiver();
     let config = format!(
@@ -85,7 +85,7 @@ fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_
 }
 
 #[test]
-fn the_watchdog_is_fed_until_the_thread_of_a_camera_that_worked_stands_still() {
+fn watchdog_starves_when_a_camera_thread_stalls() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));

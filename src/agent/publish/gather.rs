@@ -150,7 +150,7 @@ mod tests {
     use crate::wire::Message;
 
     #[test]
-    fn a_batch_is_no_longer_on_the_wire_than_is_counted_for_it() {
+    fn batch_on_the_wire_is_no_longer_than_estimated() {
         for name in ["t", "\"\\\"\\", &"\\".repeat(256), "温度"] {
             let quantity = Arc::new(Quantity { name: name.into(), unit: name.into(), listed: false });
             let name = Name::nearest(&"x".repeat(1_000));
@@ -166,7 +166,7 @@ mod tests {
                 Message::readings(&name, &name, &WallClock::default(), batches).to_json().len()
             };
             let written = json(std::slice::from_ref(&batch)) - json(&[]);
-            assert!(written <= length(&batch), "{written} bytes, {} counted", length(&batch));
+            assert!(written <= length(&batch), "{written} bytes, {} estimated", length(&batch));
         }
     }
 }
