@@ -8,7 +8,7 @@
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 #[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
-#[path = "../network/mod.rs"]
+#[path = "../../tests/endurance/network.rs"]
 mod network;
 
 mod narrow;

@@ -30,7 +30,7 @@ pub fn narrow(time: Duration) {
 
 fn over_it(time: Duration, waiting: u32) {
     let (network, bench, mut board) = (Network::new(), Bench::new(), Board::new());
-    network.narrow(RATE);
+    network.limit(RATE);
     let (film, jpegs) = film_of(&bench, "film", 30, (1280, 960));
     bench.plug_camera_of(0, &format!("MJPG 1280x960 30 {}", film.display()));
     let address = format!("tcp://{RECEIVER}:{PORT}");
