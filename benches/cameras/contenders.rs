@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::CAMERAS;
 use crate::ends::{Ends, is_frame};
 use crate::film::{HEIGHT, WIDTH};
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::{peers_python, peers_python_path};
 use crate::harness::{Bench, Program, free_port};
 
 /// A contender at work.
@@ -111,11 +111,11 @@ fn ustreamer(bench: &Bench, fourcc: &str) -> Option<Running> {
 
 /// Python with OpenCV and imagezmq; its hubs answer each frame.
 fn imagezmq(bench: &Bench, fourcc: &str) -> Option<Running> {
-    if !runs(Command::new(PEERS_PYTHON).args(["-c", "import cv2, imagezmq"])) {
+    if !peers_python_path().exists() || !runs(peers_python().args(["-c", "import cv2, imagezmq"])) {
         return None;
     }
     let ends = Ends::bound(zmq::REP, CAMERAS as usize, is_frame("imagezmq"));
-    let mut command = Command::new(PEERS_PYTHON);
+    let mut command = peers_python();
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/cameras/imagezmq_sender.py"));
     command.arg(fourcc).args(&ends.addresses);
     Some(Running { programs: vec![Program::start(bench.with_cameras(&mut command))], ends })

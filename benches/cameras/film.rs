@@ -10,7 +10,7 @@ use watchpost::agent::encode::Encoder;
 use watchpost::config::Quality;
 use watchpost::frame::{Frame, Layout};
 
-use crate::harness::FILM;
+use crate::harness::sample_video;
 
 pub const WIDTH: u32 = 640;
 pub const HEIGHT: u32 = 480;
@@ -27,11 +27,11 @@ pub struct Films {
 impl Films {
     /// Writes both into a directory.
     pub fn write(dir: &Path) -> opencv::Result<Films> {
-        let mut capture = VideoCapture::from_file(FILM, CAP_FFMPEG)?;
+        let mut capture = VideoCapture::from_file(sample_video(), CAP_FFMPEG)?;
         let (mut picture, mut small, mut ycrcb) = (Mat::default(), Mat::default(), Mat::default());
         let (mut encoder, mut mjpg, mut yuyv) = (Encoder::default(), Vec::new(), Vec::new());
         for _ in 0..COUNT {
-            assert!(capture.read(&mut picture)?, "{FILM} is not whole; script/setup bench installs it");
+            assert!(capture.read(&mut picture)?, "{} has fewer than {COUNT} frames", sample_video());
             resize(&picture, &mut small, Size::new(WIDTH as i32, HEIGHT as i32), 0.0, 0.0, INTER_AREA)?;
             cvt_color_def(&small, &mut ycrcb, COLOR_BGR2YCrCb)?;
             let pixels = pairs(ycrcb.data_bytes()?);

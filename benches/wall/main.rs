@@ -11,11 +11,10 @@ mod senders;
 mod viewers;
 
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::program::PEERS_PYTHON;
+use harness::installed::peers_python;
 use harness::{Bench, Program, free_port};
 use senders::{CAMERAS, RATE, Senders};
 
@@ -56,7 +55,7 @@ fn main() {
     let (place, port) = (Bench::new(), free_port());
     let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wall/hub.py");
     let address = format!("tcp://127.0.0.1:{port}");
-    let hub = Program::start(Command::new(PEERS_PYTHON).arg(hub).arg(&address).arg(place.path("files")));
+    let hub = Program::start(peers_python().arg(hub).arg(&address).arg(place.path("files")));
     hub.says("its port", |line| (line == "bound").then_some(()));
     let senders = Senders::hubs(&address, &pictures);
     let python = measure(&hub, &senders, time);

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::curve::{agent, bench, is_frame, receiver_of};
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::peers_python;
 use crate::harness::{Bench, peer};
 
 #[test]
@@ -211,7 +211,7 @@ fn pyzmqs_own_certificates_and_ours_are_the_same_to_both() {
     let bench = bench();
     fs::create_dir_all(bench.path("python")).expect("a temporary directory");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
-    let made = Command::new(PEERS_PYTHON).arg(program).arg(bench.path("python")).status().expect("it starts");
+    let made = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
     assert!(made.success());
     let path = |name: &str| bench.path(name).display().to_string();
     // Pyzmq's receiver with our files, the agent with pyzmq's, and then all the other way round.

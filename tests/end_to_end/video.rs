@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Bench, FILM, Program, Receiver, eventually};
+use crate::harness::{Bench, Program, Receiver, eventually, sample_video};
 use crate::network_camera::{NetworkCamera, Viewer};
 
 /// One of which no picture ever comes, so that OpenCV waits for it for ever.
@@ -63,7 +63,7 @@ fn has_opencv(process: u32) -> bool {
 fn the_agent_has_no_opencv_in_its_memory() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     sees(&receiver);
     assert!(has_opencv(player(&agent)));
     assert!(!has_opencv(agent.id()));
@@ -71,7 +71,7 @@ fn the_agent_has_no_opencv_in_its_memory() {
 
 #[test]
 fn an_agent_that_is_killed_leaves_nothing_behind_even_if_it_hangs() {
-    for source in [FILM, HANGS] {
+    for source in [sample_video(), HANGS] {
         let bench = Bench::new();
         let receiver = bench.pair_receiver();
         let mut agent = bench.agent(&config(&receiver, source));
@@ -89,7 +89,7 @@ fn an_agent_that_is_killed_leaves_nothing_behind_even_if_it_hangs() {
 fn there_is_none_while_no_link_takes_frames() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     sees(&receiver);
     let process = player(&agent);
     drop(receiver);
@@ -102,7 +102,7 @@ fn there_is_none_while_no_link_takes_frames() {
 fn one_that_hangs_is_named_so_and_killed_and_another_started() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let mut agent = bench.agent(&config(&receiver, FILM));
+    let mut agent = bench.agent(&config(&receiver, sample_video()));
     sees(&receiver);
     let held = || (agent.descriptors(), agent.threads());
     let (process, before, start) = (player(&agent), held(), Instant::now());
@@ -124,7 +124,7 @@ fn one_that_hangs_is_named_so_and_killed_and_another_started() {
 fn one_that_crashes_is_named_so_and_another_started() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     sees(&receiver);
     let process = player(&agent);
     // Rust takes the first for a fault that comes again if it is one.
@@ -172,7 +172,7 @@ fn a_program_that_is_not_there_or_not_the_right_one_is_named_so_until_it_is() {
     let bench = Bench::new();
     let installed = Installed::alone(&bench);
     let receiver = bench.pair_receiver();
-    let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, FILM));
+    let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, sample_video()));
     let place = bench.dir.path().display();
     let missing =
         format!("needs watchpost-video, which is not in {place}; install it beside watchpost, from one full build");

@@ -5,7 +5,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::peers_python;
 use crate::harness::{Bench, Program};
 use crate::network::{AGENT, Network, RECEIVER};
 use crate::percentile;
@@ -107,7 +107,7 @@ impl Ends {
                 let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/image_hub.py");
                 let address = format!("tcp://{RECEIVER}:{PORT}");
                 Program::start(
-                    self.network.within("r").args([PEERS_PYTHON, "-u", hub, &address, "answers"]),
+                    self.network.within("r").arg(peers_python().get_program()).args(["-u", hub, &address, "answers"]),
                 )
             });
         }

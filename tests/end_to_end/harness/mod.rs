@@ -9,6 +9,7 @@ mod faulty;
 pub mod film;
 pub mod http;
 pub mod hub;
+pub mod installed;
 mod kept;
 mod keys;
 mod manager;
@@ -28,14 +29,15 @@ pub use board::Board;
 pub use browser::Browser;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, heal};
-#[cfg(feature = "opencv")]
-pub use film::FILM;
 pub use film::film;
+pub use installed::peer;
+#[cfg(feature = "opencv")]
+pub use installed::sample_video;
 pub use kept::kept;
 pub use keys::Shows;
 pub use manager::{GIVEN_UP, Held, Manager, WATCHDOG};
 pub use pi::Pi;
-pub use program::{Program, peer};
+pub use program::Program;
 pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 
