@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::curve::{agent, bench, is_frame, receiver_of};
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::peers_python;
 use crate::harness::{Bench, peer};
 
 #[test]
@@ -216,7 +216,7 @@ fn pyzmq_and_watchpost_accept_each_others_key_files() {
     let bench = bench();
     fs::create_dir_all(bench.path("python")).expect("a temporary directory");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
-    let made = Command::new(PEERS_PYTHON).arg(program).arg(bench.path("python")).status().expect("it starts");
+    let made = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
     assert!(made.success());
     let path = |name: &str| bench.path(name).display().to_string();
     // First the receiver uses watchpost's files and the agent pyzmq's, then the other way round.

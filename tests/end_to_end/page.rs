@@ -29,7 +29,7 @@ async fn browser_shows_live_frames_and_readings() {
     let receiver = bench.pair_receiver();
     let mut board = Board::new();
     #[cfg(feature = "opencv")]
-    let source = crate::harness::FILM;
+    let source = crate::harness::sample_video();
     #[cfg(not(feature = "opencv"))]
     let source = "pattern";
     let agent = agent(&bench, &receiver, &board, source);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Bench, FILM, Program, Receiver, eventually};
+use crate::harness::{Bench, Program, Receiver, eventually, sample_video};
 use crate::network_camera::{NetworkCamera, Viewer};
 
 /// A pipeline that never delivers a picture, so that OpenCV blocks forever.
@@ -63,7 +63,7 @@ fn has_opencv(process: u32) -> bool {
 fn agent_does_not_load_opencv() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     wait_for_frame(&receiver);
     assert!(has_opencv(player(&agent)));
     assert!(!has_opencv(agent.id()));
@@ -71,7 +71,7 @@ fn agent_does_not_load_opencv() {
 
 #[test]
 fn killed_agent_leaves_no_video_process_behind() {
-    for source in [FILM, STALLED_PIPELINE] {
+    for source in [sample_video(), STALLED_PIPELINE] {
         let bench = Bench::new();
         let receiver = bench.pair_receiver();
         let mut agent = bench.agent(&config(&receiver, source));
@@ -89,7 +89,7 @@ fn killed_agent_leaves_no_video_process_behind() {
 fn no_video_process_while_no_link_takes_frames() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     wait_for_frame(&receiver);
     let process = player(&agent);
     drop(receiver);
@@ -102,7 +102,7 @@ fn no_video_process_while_no_link_takes_frames() {
 fn hung_video_process_is_reported_and_replaced() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let mut agent = bench.agent(&config(&receiver, FILM));
+    let mut agent = bench.agent(&config(&receiver, sample_video()));
     wait_for_frame(&receiver);
     let held = || (agent.descriptors(), agent.threads());
     let (process, before, start) = (player(&agent), held(), Instant::now());
@@ -124,7 +124,7 @@ fn hung_video_process_is_reported_and_replaced() {
 fn crashed_video_process_is_reported_and_replaced() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = bench.agent(&config(&receiver, FILM));
+    let agent = bench.agent(&config(&receiver, sample_video()));
     wait_for_frame(&receiver);
     let process = player(&agent);
     // Rust's handler returns from the first signal, because a real fault would occur again.
@@ -172,7 +172,7 @@ fn missing_or_wrong_video_program_is_reported() {
     let bench = Bench::new();
     let installed = Installed::alone(&bench);
     let receiver = bench.pair_receiver();
-    let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, FILM));
+    let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, sample_video()));
     let place = bench.dir.path().display();
     let missing =
         format!("needs watchpost-video, which is not in {place}; install it beside watchpost, from one full build");

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Board, FILM, eventually, peer};
+use crate::harness::{Bench, Board, eventually, peer, sample_video};
 
 /// The example in config/, with devices and addresses of this test.
 fn example(boards: &[Board; 2], ports: &[u64]) -> String {
@@ -12,9 +12,9 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
     for (camera, port) in
         ["/dev/video0", "/dev/video2", "/dev/video4", "/dev/video6"].iter().zip([5559, 5556, 5557, 5558])
     {
-        let index = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
-        text = text.replace(&format!("\"{camera}\""), &format!("\"{FILM}\""));
-        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[index]));
+        let place = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
+        text = text.replace(&format!("\"{camera}\""), &format!("\"{}\"", sample_video()));
+        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[place]));
     }
     assert!(!text.contains("192.168") && !text.contains("/dev/video"), "{text}");
     text
@@ -81,9 +81,10 @@ fn video_file_plays_at_its_own_rate() {
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(
         r#"
-        camera = [{{ name = "door", source = "{FILM}", fps = 100 }}]
+        camera = [{{ name = "door", source = "{}", fps = 100 }}]
         link = [{{ pattern = "pair", connect = "{}" }}]
         "#,
+        sample_video(),
         receiver.link
     ));
     let captured = |seq: u64| {

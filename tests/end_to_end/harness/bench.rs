@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use super::program::started;
 use super::{Board, Program, eventually, pi};
 
 /// The temporary directory of one test, and everything the test runs there.
@@ -186,11 +187,12 @@ fn virtual_camera() -> &'static Path {
 pub(super) fn library(name: &str) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lib{name}.so"));
     let source = format!("{}/tests/{name}.c", env!("CARGO_MANIFEST_DIR"));
-    let status = Command::new("cc")
+    let mut compiler = Command::new("cc");
+    compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", &source, "-ldl", "-lpthread", "-o"])
-        .arg(&library)
-        .status()
-        .expect("a C compiler");
+        .arg(&library);
+    let result = compiler.status();
+    let status = started(&compiler, result);
     assert!(status.success(), "{source} does not compile");
     library
 }

@@ -5,9 +5,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What a program says of a file.
+use super::program::started;
+
+/// Runs a program on a file and returns its standard output.
 pub fn output(program: &str, arguments: &[&str], file: &Path, more: &[&str]) -> Vec<u8> {
-    let output = Command::new(program).args(arguments).arg(file).args(more).output().expect("it is installed");
+    let mut command = Command::new(program);
+    let result = command.args(arguments).arg(file).args(more).output();
+    let output = started(&command, result);
     assert!(output.status.success(), "{program} {}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
     output.stdout
 }

@@ -9,11 +9,7 @@ use watchpost::frame::{Frame, Layout};
 
 use super::Bench;
 
-/// A film of Debian's package opencv-doc: 768x576, 10 frames a second.
-#[cfg(feature = "opencv")]
-pub const FILM: &str = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
-
-/// Writes `count` different JPEGs of 480x320 to one file; returns its path and the JPEGs.
+/// A film of `count` different JPEGs of 480x320, and the JPEGs.
 pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
     film_of(bench, name, count, (480, 320))
 }

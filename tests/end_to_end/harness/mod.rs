@@ -10,6 +10,7 @@ pub mod ffmpeg;
 pub mod film;
 pub mod http;
 pub mod hub;
+pub mod installed;
 mod keys;
 mod manager;
 mod pi;
@@ -28,13 +29,14 @@ pub use board::Board;
 pub use browser::Browser;
 pub use clock::Clock;
 pub use faulty::{Fault, faulty, repair};
-#[cfg(feature = "opencv")]
-pub use film::FILM;
 pub use film::film;
+pub use installed::peer;
+#[cfg(feature = "opencv")]
+pub use installed::sample_video;
 pub use keys::Shows;
 pub use manager::{Manager, STALL_LIMIT, SuspendedThread, WATCHDOG};
 pub use pi::Pi;
-pub use program::{Program, peer};
+pub use program::Program;
 pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 pub use spool_contents::read_spool;
