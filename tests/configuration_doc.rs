@@ -176,7 +176,7 @@ fn rows(document: &str) -> Vec<Row> {
 }
 
 impl Row {
-    /// What is wrong with this row.
+    /// The example or the default, if the parser disagrees.
     fn faults(&self, dir: &TempDir) -> Vec<String> {
         let faults = [self.example_fault(dir), self.default_fault(dir)];
         let place = format!("{} {}", self.section, self.key);
@@ -192,7 +192,7 @@ impl Row {
         self.file.parse(dir, &self.file.text(&self.section, without, line))
     }
 
-    /// The unknown key is last, so it is the first error only if the example is of the right type.
+    /// The unknown key sorts last, so the parser reports it only if it accepts the example.
     fn example_fault(&self, dir: &TempDir) -> Result<(), String> {
         let line = format!("{} = {}\n{UNKNOWN} = 1", self.key, self.example);
         match self.parse_with(dir, &[&self.key], &line) {
@@ -211,7 +211,7 @@ impl Row {
         if self.default.starts_with('`') {
             let with = self.parse_with(dir, &[&self.key], &format!("{} = {}", self.key, alternatives[0]));
             let is_same = plain.is_ok() && plain == with;
-            return if is_same { Ok(()) } else { Err(format!("{plain:?} without, {with:?} with {}", self.default)) };
+            return if is_same { Ok(()) } else { Err(format!("{} is not the default", self.default)) };
         }
         if self.default.starts_with("either") {
             return is_missed(&[&[self.key.as_str()], &alternatives[..]].concat());

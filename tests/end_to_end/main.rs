@@ -84,6 +84,8 @@ mod views;
 mod power_cuts;
 /// How the programs end.
 mod shutdown;
+/// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
+mod sketches;
 /// What the agent keeps until its receivers have it.
 mod spool;
 /// How readings are dated that waited while the clock was set.
