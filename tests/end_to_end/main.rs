@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Backups that are taken while both ends run, and restored.
+mod backup;
 /// Lines on serial ports arrive as readings.
 mod boards;
 /// USB cameras, as the kernel would show them.
