@@ -36,8 +36,8 @@ fn main() {
 
 fn print(content: &str, (width, height): (u32, u32), means: &[f64]) {
     let pixels = f64::from(width * height);
-    let cells: String = means.iter().map(|bytes| format!("{:>6.1} {:<9.3}", bytes / 1000.0, bytes / pixels)).collect();
-    println!("{content:<9} {:<9} {cells}", format!("{width}x{height}"));
+    let cells: Vec<_> = means.iter().map(|bytes| format!("{:>6.1} {:<9.3}", bytes / 1000.0, bytes / pixels)).collect();
+    println!("{content:<9} {:<9} {}", format!("{width}x{height}"), cells.join(""));
 }
 
 /// Every tenth frame of the file, in blue, green and red, cut to the shape of `size` and scaled to it.

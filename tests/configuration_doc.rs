@@ -136,19 +136,15 @@ impl File {
 
     /// A complete file without these keys of a table, and perhaps with one more line in it.
     fn text(self, section: &str, without: &[&str], line: &str) -> String {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for (name, keys) in self.sections() {
-            let header = if *name == TOP { "" } else { name };
-            text += &format!("{}\n", header.replace("NAME", "soil"));
+            lines.push(if *name == TOP { String::new() } else { name.replace("NAME", "soil") });
             let is_changed = *name == section;
-            for (key, value) in keys.iter().filter(|(key, _)| !is_changed || !without.contains(key)) {
-                text += &format!("{key} = {value}\n");
-            }
-            if is_changed {
-                text += &format!("{line}\n");
-            }
+            let kept = keys.iter().filter(|(key, _)| !is_changed || !without.contains(key));
+            lines.extend(kept.map(|(key, value)| format!("{key} = {value}")));
+            lines.extend(is_changed.then(|| line.to_owned()));
         }
-        text
+        lines.join("\n")
     }
 }
 

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
 
 use crate::harness::hub::{readings_in, waits_for};
 use crate::harness::{Bench, Board, Program, Receiver, eventually, free_port};
@@ -108,28 +110,25 @@ impl Site {
     }
 }
 
-#[test]
-fn restored_backups_have_every_reading_once() {
-    let address = format!("tcp://127.0.0.1:{}", free_port());
-    let mut old = Site::new(&address);
-    let backups = [tempfile::tempdir(), tempfile::tempdir()].map(|dir| dir.expect("a temporary directory"));
-    let back_up = |site: &Site, file: &str, to: usize| {
-        commands(&["VACUUM INTO", file]).iter().for_each(|command| run(command, &site.state(), backups[to].path()));
+/// Runs an agent and a receiver, and backs both up at two moments while they run.
+fn back_up(address: &str, backups: &[TempDir; 2]) -> Site {
+    let mut old = Site::new(address);
+    let back_up = |site: &Site, file: &str, to: &TempDir| {
+        for command in commands(&["VACUUM INTO", file]) {
+            run(command, &site.state(), to.path());
+        }
     };
-
-    backups
-        .iter()
-        .for_each(|dir| commands(&["install -d"]).iter().for_each(|line| run(line, &old.state(), dir.path())));
     let (mut agent, mut receiver) = (old.agent(), old.receiver());
     old.says(1..=20);
     old.has(1..=20);
-    back_up(&old, "history", 0);
+    back_up(&old, "history", &backups[0]);
 
     assert!(receiver.program.terminate().0.success());
     old.says(21..=40);
     old.spools(40);
-    back_up(&old, "spool", 0);
-    back_up(&old, "spool", 1);
+    for to in backups {
+        back_up(&old, "spool", to);
+    }
 
     // The second backup of the history has the readings of the spool's backup, and is taken while more arrive.
     receiver = old.receiver();
@@ -137,37 +136,51 @@ fn restored_backups_have_every_reading_once() {
     old.says(41..=60);
     old.has(41..=60);
     old.says(61..=70);
-    back_up(&old, "history", 1);
+    back_up(&old, "history", &backups[1]);
     old.says(71..=80);
     old.has(61..=80);
     assert_eq!(old.values(), (1..=80).collect::<Vec<_>>());
-    // Without a proper end both leave their write-ahead logs behind.
+    // Killed, both leave their write-ahead logs behind.
     agent.kill();
     receiver.program.kill();
+    old
+}
 
-    let moved = format!("tcp://127.0.0.1:{}", free_port());
-    for (backups, complete, address) in [(&backups[0], 40, &moved), (&backups[1], 60, &old.address)] {
-        let mut new = Site::new(address);
-        std::fs::create_dir_all(new.state()).expect("a directory");
-        for file in old.state().read_dir().expect("a directory").flatten() {
-            if file.file_type().is_ok_and(|kind| kind.is_file()) {
-                std::fs::copy(file.path(), new.state().join(file.file_name())).expect("a copy");
-            }
+/// Restores a backup over the files of another site.
+fn restore(backup: &TempDir, over: &Site, address: &str) -> Site {
+    let new = Site::new(address);
+    fs::create_dir_all(new.state()).expect("a directory");
+    for file in over.state().read_dir().expect("a directory").flatten() {
+        if file.file_type().is_ok_and(|kind| kind.is_file()) {
+            fs::copy(file.path(), new.state().join(file.file_name())).expect("a copy");
         }
-        for command in commands(&["/var/lib/watchpost/"])
-            .iter()
-            .filter(|line| !line.contains("readonly") && !line.contains("rsync"))
-        {
-            run(command, &new.state(), backups.path());
+    }
+    for command in commands(&["/var/lib/watchpost/"]) {
+        if command.contains("rm -f") || command.contains("install") {
+            run(command, &new.state(), backup.path());
         }
-        assert!(readings_in(&new.state().join("spool.sqlite")) >= 20);
+    }
+    assert!(readings_in(&new.state().join("spool.sqlite")) >= 20);
+    new
+}
 
+#[test]
+fn restored_backups_have_every_reading_once() {
+    let backups = [tempfile::tempdir(), tempfile::tempdir()].map(|dir| dir.expect("a temporary directory"));
+    for (dir, command) in backups.iter().zip(commands(&["install -d"]).into_iter().cycle()) {
+        run(command, dir.path(), dir.path());
+    }
+    let [same, moved] = [free_port(), free_port()].map(|port| format!("tcp://127.0.0.1:{port}"));
+    let old = back_up(&same, &backups);
+
+    for (backup, complete, address) in [(&backups[0], 40, &moved), (&backups[1], 60, &same)] {
+        let mut new = restore(backup, &old, address);
         let (agent, receiver) = (new.agent(), new.receiver());
         new.says([100]);
         new.has((1..=complete).chain([100]));
-        if *address != old.address {
+        if *address != same {
             let mut forget = new.bench.watchpost("spool");
-            forget.args(["--forget", &old.address, "--config"]).arg(new.bench.path("agent.toml"));
+            forget.args(["--forget", &same, "--config"]).arg(new.bench.path("agent.toml"));
             assert!(forget.output().expect("it starts").status.success());
         }
         waits_for(&new.bench, 0);
