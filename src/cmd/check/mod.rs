@@ -1,5 +1,7 @@
 //! Says what a configuration means on this machine.
 
+mod sizing;
+
 use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use crate::agent::camera::video;
 use crate::auth::certificate::{Allowed, KeyPair};
 use crate::auth::token::Tokens;
 use crate::config::{
-    Agent, Camera, Curve, Either, Endpoint, Flip, Outlet, Quantity, Receiver, Rotate, Source, VideoSource, Web,
+    Agent, Bytes, Camera, Curve, Either, Endpoint, Flip, Outlet, Quantity, Receiver, Record, Rotate, Source,
+    VideoSource, Web,
 };
 
 /// What a configuration means.
@@ -55,6 +58,7 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let what = format!("{}{size}{view}, {} frames a second at most", camera.source, camera.fps.get());
         meaning.line("camera", &camera.name, &what, &there);
     }
+    describe_footage(agent, &mut meaning);
     for link in &agent.links {
         let cameras = link.cameras.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let cameras = if cameras.is_empty() { "no cameras".to_owned() } else { format!("cameras {cameras}") };
@@ -83,6 +87,29 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         }
     };
     meaning.kept("spool", &place, &what, there);
+}
+
+/// The agent's file has sizes and rates of the cameras, and the receiver's file says how much is recorded.
+fn describe_footage(agent: &Agent, meaning: &mut Meaning) {
+    let mut total = Bytes(0);
+    let mut unknown = Vec::new();
+    for camera in &agent.cameras {
+        match sizing::per_day(camera) {
+            Some(Bytes(bytes)) => {
+                total.0 += bytes;
+                meaning.line("footage", &camera.name, &format!("about {} a day", Bytes(bytes)), "");
+            }
+            None => unknown.push(&*camera.name),
+        }
+    }
+    let without = match unknown.as_slice() {
+        [] => String::new(),
+        names => format!(", without {}, where `size` is not set", names.join(", ")),
+    };
+    if total.0 > 0 {
+        let what = format!("about {total} a day if a receiver records every frame{without}");
+        meaning.line("footage", "together", &what, "");
+    }
 }
 
 fn describe_view(camera: &Camera) -> String {
@@ -168,6 +195,19 @@ fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
     let what =
         format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
     meaning.kept("record", &dir.display().to_string(), &what, directory(&dir, true));
+    describe_capacity(record, meaning);
+}
+
+/// The receiver's file does not say how large frames are, so this is for a camera with the default size and quality.
+fn describe_capacity(record: &Record, meaning: &mut Meaning) {
+    let cameras = record.cameras.len().max(1);
+    let (size, fps, Bytes(bytes)) = sizing::default_per_day(record.fps);
+    let per_day = Bytes(bytes * cameras as u64);
+    let (time, words) = sizing::lasts(record.max_size, per_day);
+    let first = if time < record.keep.0 { format!(", less than `keep` ({})", record.keep) } else { String::new() };
+    let cameras = if cameras == 1 { "one camera".to_owned() } else { format!("{cameras} cameras") };
+    let what = format!("lasts about {words}{first}, with {cameras} of {size} at {fps} frames/s ({per_day} a day)");
+    meaning.line("capacity", &record.max_size.to_string(), &what, "");
 }
 
 impl Meaning {
