@@ -126,10 +126,10 @@ async fn a_moment_that_was_clicked_leads_to_its_footage() {
         .await;
 
     // Who chooses quantities by keyboard stays where the choice is.
-    browser.click("#line-names button").await;
-    browser.sees("#line-names button:focus[aria-pressed=false]").await;
+    browser.click("#series-names button").await;
+    browser.sees("#series-names button:focus[aria-pressed=false]").await;
     browser.presses(' ').await;
-    browser.sees("#line-names button:focus[aria-pressed=true]").await;
+    browser.sees("#series-names button:focus[aria-pressed=true]").await;
     browser.close().await;
 }
 

@@ -54,8 +54,8 @@ async fn shows(browser: &Browser, number: usize) {
 
 /// Waits until it is known what was recorded.
 async fn knows(browser: &Browser) {
-    let lane = "return document.querySelector('.spans-path')?.getAttribute('d')";
-    browser.becomes("the lane", lane, &[], |d| d.as_str().is_some_and(|d| !d.is_empty())).await;
+    let track = "return document.querySelector('.spans-path')?.getAttribute('d')";
+    browser.becomes("the track", track, &[], |d| d.as_str().is_some_and(|d| !d.is_empty())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
     knows(&browser).await;
     for (from, to) in [(20, 3), (3, 37), (37, 12)] {
         let (start, end) = (times[from] + APART_US / 2, times[to] + APART_US / 2);
-        browser.drags("#lanes", part_of(&browser, start).await, part_of(&browser, end).await).await;
+        browser.drags("#tracks", part_of(&browser, start).await, part_of(&browser, end).await).await;
         shows(&browser, to).await;
     }
     // Frame by frame, with the cursor where each was taken.
@@ -82,7 +82,7 @@ async fn dragging_to_a_moment_shows_the_picture_of_that_moment() {
     }
     // Before the first there was nothing.
     let before = part_of(&browser, times[0] - 500_000).await;
-    browser.drags("#lanes", part_of(&browser, times[11]).await, before).await;
+    browser.drags("#tracks", part_of(&browser, times[11]).await, before).await;
     browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
     // Playing goes on to what there is.
     browser.presses(' ').await;
@@ -117,11 +117,11 @@ async fn a_range_is_cut_out_and_downloaded() {
     shows(&browser, 10).await;
     browser.presses('[').await;
     browser
-        .drags("#lanes", part_of(&browser, times[10]).await, part_of(&browser, times[29] + APART_US / 2).await)
+        .drags("#tracks", part_of(&browser, times[10]).await, part_of(&browser, times[29] + APART_US / 2).await)
         .await;
     shows(&browser, 29).await;
     browser.presses(']').await;
-    let film = browser.sees("#cut-links a[href*='/shed/door/range.mkv']").await;
+    let film = browser.sees("#selection-links a[href*='/shed/door/range.mkv']").await;
     let film = film.attr("href").await.expect("an address").expect("an address");
     let head = "return fetch(arguments[0]).then(async (answer) => [answer.status, ...new Uint8Array(await answer.arrayBuffer()).slice(0, 4)])";
     // EBML's first bytes, RFC 8794.
@@ -142,7 +142,7 @@ async fn what_is_recorded_while_one_looks_is_found() {
     shows(&browser, 39).await;
     // The newest has a next one by and by.
     sender.sends(&numbered(40), newest + APART_US);
-    let step = format!("document.getElementById('step-on').click(); {NUMBER}");
+    let step = format!("document.getElementById('step-forward').click(); {NUMBER}");
     browser.becomes("the next frame", &step, &[], |shown| *shown == 40).await;
 
     // Of what comes late is said that it is not there only until it is.
