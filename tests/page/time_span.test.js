@@ -3,8 +3,8 @@ import { beforeEach, test } from "node:test";
 
 import { learnOffset, nowUs } from "../../src/receiver/web/page/shared/receiver_clock.js";
 import {
-  DAY, HOUR, MINUTE, SECOND, around, contains, followsNow, hasWidth, limited, middleOf, moved, padded, partAt, percentAt,
-  spread, upToNow, usAt, widthOf, zoomed,
+  DAY, HOUR, MINUTE, SECOND, around, contains, followsNow, hasWidth, limited, middleOf, moved, padded, partAt,
+  percentAt, spread, upToNow, usAt, widthOf, zoomed,
 } from "../../src/receiver/web/page/shared/time_span.js";
 
 const NOW_MS = Date.UTC(2026, 5, 15, 12);

@@ -58,7 +58,9 @@ test("a tile is off, without signal, waiting, stale or live", () => {
 // ---- agents ----
 
 test("a link that is down and a spool that fails are named", () => {
-  const links = [{ source: "tcp://a:1", up: false, cause: "not_answering" }, { source: "tcp://b:1", up: true, cause: "" }];
+  const links = [
+    { source: "tcp://a:1", up: false, cause: "not_answering" }, { source: "tcp://b:1", up: true, cause: "" },
+  ];
   const spool = { up: false, cause: "disk full", counts: {} };
   assert.deepEqual(linkNotes({ links, spool }), ["link tcp://a:1 is down: not answering", "spool: disk full"]);
   assert.deepEqual(linkNotes({ spool: null }), []);
@@ -91,7 +93,8 @@ test("a port floods above a thousand lines a second", () => {
 test("used space is rounded down and may be unknown", () => {
   assert.equal(usedPercent({ bytes: 1000, available_bytes: 41 }), 95);
   assert.equal(usedPercent({ bytes: 100, available_bytes: 120 }), 0);
-  for (const room of [undefined, { bytes: 100 }, { bytes: 0, available_bytes: 0 }]) assert.equal(usedPercent(room), null);
+  const unknown = [undefined, { bytes: 100 }, { bytes: 0, available_bytes: 0 }];
+  for (const room of unknown) assert.equal(usedPercent(room), null);
 });
 
 test("a healthy machine has no problems", () => {
@@ -143,8 +146,8 @@ test("without an answer nothing is a gap", () => {
 test("an incomplete selection says what is missing", () => {
   const noon = new Date(2026, 5, 15, 12).getTime() * 1000, minute = 60e6, day = 24 * 60 * minute;
   assert.equal(selectionText(null, null), "");
-  assert.equal(selectionText(noon, null), `From ${timeOfDay(noon)}: select an end`);
-  assert.equal(selectionText(null, noon), `Up to ${timeOfDay(noon)}: select a start`);
+  assert.equal(selectionText(noon, null), `From ${timeOfDay(noon)}: set an end`);
+  assert.equal(selectionText(null, noon), `Up to ${timeOfDay(noon)}: set a start`);
   assert.equal(selectionText(noon, noon + minute), `${timeOfDay(noon)} to ${timeOfDay(noon + minute)}, 1 min`);
   assert.equal(selectionText(noon, noon + day), `${dateTime(noon)} to ${dateTime(noon + day)}, 24 h 0 min`);
 });

@@ -8,7 +8,7 @@ use include_dir::{Dir, File, include_dir};
 
 use super::Site;
 
-static PAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/receiver/web/page");
+static PAGE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/receiver/web/page");
 
 pub(super) fn routes() -> Router<Site> {
     files(&PAGE).into_iter().fold(Router::new(), |routes, file| match content_type(file) {
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Site> {
 }
 
 /// Returns the files of a directory and of the directories in it.
-fn files(dir: &'static Dir<'_>) -> Vec<&'static File<'static>> {
+fn files(dir: &'static Dir<'static>) -> Vec<&'static File<'static>> {
     dir.files().chain(dir.dirs().flat_map(files)).collect()
 }
 

@@ -10,7 +10,8 @@ import { addAxisGestures, addGestures } from "../shared/gestures.js";
 import { latestRequest } from "../shared/latest_request.js";
 import { nowUs } from "../shared/receiver_clock.js";
 import {
-  DAY, HOUR, around, contains, followsNow, hasWidth, limited, middleOf, moved, padded, percentAt, upToNow, widthOf, zoomed,
+  DAY, HOUR, around, contains, followsNow, hasWidth, limited, middleOf, moved, padded, percentAt, upToNow, widthOf,
+  zoomed,
 } from "../shared/time_span.js";
 import { addView, isShown, openView, replaceAddress, viewAddress } from "../shared/views.js";
 import { chartData, lastValueIn, noData, pointsIn, valueAt } from "./chart_data.js";

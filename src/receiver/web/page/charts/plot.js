@@ -31,7 +31,8 @@ export function runs(points, gapUs) {
 }
 
 /**
- * Returns the lowest and highest value, at least `minRange` apart, so that the noise of a steady reading is not magnified.
+ * Returns the lowest and highest value, at least `minRange` apart. Otherwise the noise of a steady reading would be
+ * magnified.
  * @param {Point[]} points @param {number} minRange
  * @returns {[number, number]}
  */

@@ -25,6 +25,7 @@ import { moveTo, onTimeline, showSpan, timeline, timelineChanged } from "./timel
 const SHORT = 10 * MINUTE;
 const WIDTHS = { "10 min": SHORT, "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY };
 const REFRESH_INTERVAL_MS = 5_000, SYNC_INTERVAL_MS = 1_000, ADDRESS_DELAY_MS = 400;
+const CONFIGURATION = "the receiver's configuration file";
 const JUMP = 10 * SECOND, PAN_STEP = 1 / 4; // of the width
 
 let goesToNewest = true; // once the footage is known
@@ -194,10 +195,10 @@ function renderCursor() {
 function renderNotes() {
   const off = wall.recorder?.on === false;
   const isEmpty = [...cameras.values()].every(({ spans }) => spans.length === 0);
-  setText(byId("no-footage"), off ? "Nothing is recorded. To record, add [record] to the receiver's configuration."
+  setText(byId("no-footage"), off ? `Nothing is recorded. To record, add [record] to ${CONFIGURATION}.`
     : isEmpty ? "Nothing was recorded in this time." : "");
-  const noHistory = wall.history?.on === false;
-  setText(byId("no-series"), noHistory ? "No readings are stored. To store them, set [history] in the receiver's configuration."
+  setText(byId("no-series"),
+    wall.history?.on === false ? `No readings are stored. To store them, set [history] in ${CONFIGURATION}.`
     : series.length === 0 ? "No readings are stored yet." : "");
   for (const id of ["moments", "tracks", "player", "range"]) byId(id).hidden = off && isEmpty;
   for (const id of ["history-bar", "history-box"]) byId(id).hidden = off && isEmpty && series.length === 0;

@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { RecordedSpan, TimeSpan } from "../../types.js" */
 
-// Arithmetic on the spans of a recording: where there is footage, where it starts and ends next, and where thumbnails go.
+// Arithmetic on the spans of a recording: where there is footage, where the next one starts, and where thumbnails go.
 
 import { SECOND, partAt } from "../shared/time_span.js";
 

@@ -55,8 +55,8 @@ export function drawSelection() {
  * @param {number | null} from @param {number | null} to
  */
 export function selectionText(from, to) {
-  if (from === null) return to === null ? "" : `Up to ${timeOfDay(to)}: select a start`;
-  if (to === null) return `From ${timeOfDay(from)}: select an end`;
+  if (from === null) return to === null ? "" : `Up to ${timeOfDay(to)}: set a start`;
+  if (to === null) return `From ${timeOfDay(from)}: set an end`;
   const format = dayOf(from) === dayOf(to) ? timeOfDay : dateTime;
   return `${format(from)} to ${format(to)}, ${duration((to - from) / 1000)}`;
 }

@@ -69,7 +69,8 @@ function problems(at) {
   const heard = wall.agents.filter((agent) => !isSilent(agent, at));
   const ports = heard.flatMap((agent) => agent.ports.map((port) => ({ agent, port })));
   const silentNames = new Set(silent.map((agent) => agent.name));
-  const downPorts = new Set(ports.filter(({ port }) => !port.up).map(({ agent, port }) => `${agent.name}/${port.name}`));
+  const down = ports.filter(({ port }) => !port.up);
+  const downPorts = new Set(down.map(({ agent, port }) => `${agent.name}/${port.name}`));
   /** @param {ReadingCard} card */
   const isExplained = ({ agent, reading }) => silentNames.has(agent) || downPorts.has(`${agent}/${reading.port}`);
   const found = [

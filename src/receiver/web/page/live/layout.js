@@ -1,5 +1,5 @@
 // @ts-check
-// Sizes the wall's tiles to the window, and puts the readings below or beside them.
+// Sizes the wall's tiles to the window, and puts the readings below them or to their right.
 
 import { byId, remInPixels, setData } from "../shared/dom.js";
 import { GAP, MARGIN, SIDE, layOutTiles } from "../shared/tile_grid.js";

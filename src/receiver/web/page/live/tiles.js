@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { Camera, FrameHeader, PageTime, Tile, TileState } from "../../types.js" */
 
-// The cameras' tiles: the picture and its age, or why there is none.
+// The cameras' tiles: the picture and its age, or why it is missing.
 
 import { asKind, byId, copyTemplate, placeAt, setData, setText, setTitle } from "../shared/dom.js";
 import { clock, duration } from "../shared/format.js";

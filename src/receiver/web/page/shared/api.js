@@ -1,5 +1,6 @@
 // @ts-check
-/** @import { CameraName, CameraSettings, ChartAnswer, RecordedFrame, RecordingsAnswer, SeriesAnswer, WallMessage } from "../../types.js" */
+/** @import { CameraName, CameraSettings, ChartAnswer, RecordedFrame, RecordingsAnswer } from "../../types.js" */
+/** @import { SeriesAnswer, WallMessage } from "../../types.js" */
 
 // Requests to the receiver's HTTP API, which is open to other programs too.
 
@@ -46,7 +47,7 @@ export class ResponseError extends Error {
  */
 async function request(url, options) {
   const response = await fetch(url, options);
-  // The session has expired, or there was none.
+  // The browser has no valid session.
   if (response.status === 401) location.assign("/login");
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));

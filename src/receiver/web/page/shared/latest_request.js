@@ -1,5 +1,5 @@
 // @ts-check
-// Requests of which only the latest matters: one is in progress, the latest waits, and the others are skipped.
+// Sends one request at a time. While it is in progress, only the latest of the others waits; the rest are skipped.
 
 /**
  * Returns a function that takes what to request.

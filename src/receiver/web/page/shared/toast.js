@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { Tone } from "../../types.js" */
 
-// A short message at the foot of the page: what was just done, or why it failed.
+// A short message at the foot of the page: the result of the last action.
 
 import { byId, setData, setText } from "./dom.js";
 

@@ -6,7 +6,7 @@
 
 const SILENT_AFTER_MS = 5_000;
 
-/** Cameras and readings that the wall no longer lists stay this long, because a restarted receiver has to relearn them. */
+/** How long to keep cameras and readings that the wall no longer lists: a restarted receiver has to relearn them. */
 export const UNLISTED_MS = 10_000;
 
 /** @type {Wall} */
