@@ -1,11 +1,12 @@
 //! Frames: pictures as pixels and as JPEG, and the slots that keep the newest of each camera.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::Stamp;
+use crate::lock::lock;
 
 /// Pixels of one picture, borrowed from whoever captured it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,17 @@ pub enum Layout {
     Bgr,
 }
 
+/// A picture as a JPEG file, before it has a number and a time.
+#[derive(Clone, Debug)]
+pub struct JpegImage {
+    /// Pixels per line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// A JPEG file.
+    pub bytes: Bytes,
+}
+
 /// One encoded picture of a camera.
 #[derive(Clone, Debug)]
 pub struct Jpeg {
@@ -47,13 +59,13 @@ pub struct Jpeg {
 }
 
 /// A JPEG of more bytes is no frame: as base64 it would be more than a link takes.
-pub const LARGEST_JPEG: usize = 6 * 1024 * 1024 - 1024;
+pub const MAX_JPEG_BYTES: usize = 6 * 1024 * 1024 - 1024;
 
 /// Rings for all who follow when a camera of an agent has a newer frame.
 #[derive(Debug, Default)]
-pub struct Bell(watch::Sender<()>);
+pub struct FrameNotifier(watch::Sender<()>);
 
-impl Bell {
+impl FrameNotifier {
     /// An empty slot that rings it.
     #[must_use]
     pub fn slot(&self) -> Slot {
@@ -108,6 +120,6 @@ impl Slot {
     }
 
     fn newest(&self) -> MutexGuard<'_, Option<Arc<Jpeg>>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.newest)
     }
 }

@@ -18,18 +18,17 @@
 //! A module uses only what stands above it here, and its own children; `tests/layering.rs` keeps it so, with what else
 //! each must not know.
 //!
+//! - `lock`: one way to lock a mutex. `backoff`: delays between attempts.
 //! - [`name`]: what agents, cameras and ports are called, so that a name is safe wherever it goes.
 //! - [`clock`]: when something was captured, on both clocks.
-//! - [`machine`]: how the machine is that this runs on: power, heat, memory, disk, clock. Knows no agent.
+//! - [`host`]: the state of the machine: power, heat, memory, disk, clock. Knows no agent.
 //! - [`quantity`]: what boards measure: names, units, usual labels, possible values.
 //! - [`service`]: what the service manager is told, and whether threads still move. Knows no part of either end.
-//! - `crew`: workers of one kind, each for a table of the configuration. Knows no table and no work.
+//! - `workers`: a set of tasks, one per configuration table. Knows no table and no work.
 //! - [`ranges`]: which numbers of a sequence there are. Knows nothing but numbers.
 //! - [`key`]: one CURVE key, as bytes and as text.
 //! - [`config`]: TOML to plain, checked structs. Knows no component that uses them.
-//! - [`secret`]: files that only their owner may read. Knows nothing of what is in them.
-//! - [`certificate`]: the files that CURVE keys are kept in. Knows no socket.
-//! - [`token`]: what lets viewers in at the receiver's page. Knows no page.
+//! - [`auth`]: files of secrets, CURVE key pairs and the page's tokens. Knows no socket and no page.
 //! - [`store`]: an `SQLite` file that outlives damage and power cuts. Knows no table of its users.
 //! - [`reading`]: readings, and the state struct that an agent's parts share. Knows no wire.
 //! - [`jpeg`]: whether a decoder takes what a camera calls a JPEG. Knows nothing but bytes.
@@ -39,11 +38,7 @@
 //! - [`agent`]: boards and cameras in, links out. Never names the receiver. Its `camera` module knows no wire and no
 //!   link, its `line` module nothing but bytes, quantities and what is configured of them.
 //! - [`receiver`]: links in, the wall, the page, the history and recordings out. Never names the agent.
-//! - [`check`]: what a configuration means on this machine.
-//! - [`devices`]: what is plugged into this machine, so that a configuration can be written.
-//! - [`doctor`]: what would keep this machine from doing what is configured, with the remedy.
-//! - [`keygen`]: makes a key pair, or tokens, and says where they belong.
-//! - [`demo`]: both ends in one process, with a simulated board.
+//! - [`cmd`]: the subcommands `check`, `devices`, `doctor`, `keygen` and `demo`.
 //!
 //! # Threads and tasks
 //!
@@ -62,18 +57,18 @@
 //! recorder's, which wants them all: a queue is where a picture grows old. No module for errors, types or helpers: each lives
 //! beside what returns or uses it.
 
+mod lock;
+mod backoff;
 pub mod name;
 pub mod clock;
-pub mod machine;
+pub mod host;
 pub mod quantity;
 pub mod service;
-mod crew;
+mod workers;
 pub mod ranges;
 pub mod key;
 pub mod config;
-pub mod secret;
-pub mod certificate;
-pub mod token;
+pub mod auth;
 pub mod store;
 pub mod reading;
 pub mod jpeg;
@@ -82,8 +77,4 @@ pub mod wire;
 pub mod link;
 pub mod agent;
 pub mod receiver;
-pub mod check;
-pub mod devices;
-pub mod doctor;
-pub mod keygen;
-pub mod demo;
+pub mod cmd;

@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
-use watchpost::devices::{Devices, Roots};
-use watchpost::doctor::{self, Findings};
+use watchpost::cmd::devices::{Devices, Roots};
+use watchpost::cmd::doctor::{self, Findings};
+use watchpost::cmd::{check, demo, keygen};
 use watchpost::name::Name;
-use watchpost::receiver::{Also, Receiver};
-use watchpost::{check, clock, config, demo, keygen};
+use watchpost::receiver::{Options, Receiver};
+use watchpost::{clock, config};
 
 use cli::{AGENT_FILE, Cli, Command};
 
@@ -53,7 +54,7 @@ fn run(cli: Cli) -> Result<()> {
             let config = receiver_config(file.as_deref())?;
             until_signal(async |shutdown| {
                 let reloads = reloads(move || receiver_config(file.as_deref()), &shutdown)?;
-                Receiver::open(config).await?.run(Also { json, save }, reloads, shutdown).await.map(drop)
+                Receiver::open(config).await?.run(Options { json, save }, reloads, shutdown).await.map(drop)
             })
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),

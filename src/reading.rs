@@ -1,12 +1,13 @@
 //! Readings, and the state struct that all of an agent's parts share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 
 use crate::clock::{Stamp, WallClock};
+use crate::lock::lock;
 use crate::name::Name;
 use crate::quantity::Quantity;
 
@@ -125,7 +126,7 @@ impl State {
         let mut values = values.drain(..).peekable();
         while values.peek().is_some() {
             let values: Box<[_]> = values.by_ref().take(MOST_VALUES).collect();
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut current = lock(&self.current);
             let seq = current.last_seq + 1;
             current.last_seq += values.len() as u64;
             let batch = Batch { port: port.clone(), captured, synchronised, stale_after, seq, values };
@@ -139,20 +140,20 @@ impl State {
     /// The newest reading of every quantity, by port and name; stale ones too, which say that they are.
     #[must_use]
     pub fn current(&self) -> Vec<Reading> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = lock(&self.current);
         let newest = current.ports.iter().flat_map(|(port, newest)| newest.values().map(move |newest| (port, newest)));
         newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
     /// Forgets what a port said: there is no such port any more, or it says other things.
     pub fn forget(&self, port: &Name) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).ports.remove(port);
+        lock(&self.current).ports.remove(port);
     }
 
     /// Every reading from now on, and the number of the last before.
     #[must_use]
     pub fn follow(&self) -> (broadcast::Receiver<Arc<Batch>>, u64) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = lock(&self.current);
         (self.feed.subscribe(), current.last_seq)
     }
 }

@@ -7,17 +7,6 @@ use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvImage};
 use crate::config::Quality;
 use crate::frame::{Frame, Layout};
 
-/// A picture as it is sent.
-#[derive(Clone, Debug)]
-pub struct Encoded {
-    /// Pixels a line.
-    pub width: u32,
-    /// Lines.
-    pub height: u32,
-    /// A JPEG file.
-    pub bytes: Bytes,
-}
-
 /// Encodes one camera's frames. Nothing is allocated before the first one.
 #[derive(Default)]
 pub struct Encoder {

@@ -14,7 +14,7 @@ use super::spool::Shelf;
 use super::{Agent, CameraWorker, LinkWorker};
 use crate::config::{self, OutPattern, Outlet};
 use crate::name::Name;
-use crate::service::Life;
+use crate::service::Heartbeat;
 use crate::wire::Settings;
 
 /// The parts that ended and began with a new configuration.
@@ -33,15 +33,15 @@ impl Agent {
         let old_cameras = self.cameras.keep(&config.cameras).await?;
         let old_ports = self.ports.keep(&ports).await?;
         let old_links = self.links.keep(&links).await?;
-        let ended = old_cameras.ended.iter().map(|camera| camera.hold.health.title());
-        let ended = ended.chain(old_ports.ended.iter().map(|port| port.hold.title()));
-        let ended = ended.chain(old_links.ended.iter().map(|link| link.hold.health.title())).collect();
+        let ended = old_cameras.ended.iter().map(|camera| camera.handle.health.title());
+        let ended = ended.chain(old_ports.ended.iter().map(|port| port.handle.title()));
+        let ended = ended.chain(old_links.ended.iter().map(|link| link.handle.health.title())).collect();
         for port in &old_ports.ended {
-            self.state.forget(port.hold.name());
+            self.state.forget(port.handle.name());
         }
         for link in old_links.ended {
             self.sent.merge(link.output);
-            link.hold.shelf.iter().for_each(Shelf::leave);
+            link.handle.shelf.iter().for_each(Shelf::leave);
         }
 
         let mut begun = Vec::new();
@@ -49,8 +49,8 @@ impl Agent {
             begun.push(self.start_link(link, &config).title());
         }
         for camera in old_cameras.new {
-            let before = old_cameras.ended.iter().find(|before| before.table.name == camera.name);
-            let as_set = before.map(|before| (&before.table, before.hold.view.demand.settings()));
+            let before = old_cameras.ended.iter().find(|before| before.config.name == camera.name);
+            let as_set = before.map(|before| (&before.config, before.handle.view.demand.settings()));
             begun.push(self.start_camera(camera, as_set).title());
         }
         for port in old_ports.new {
@@ -59,8 +59,8 @@ impl Agent {
         self.cameras.arrange(&config.cameras);
         self.ports.arrange(&ports);
         self.links.arrange(&links);
-        for (link, outlet) in self.links.holds().zip(&config.links) {
-            let views = self.cameras.holds().map(|camera| &camera.view);
+        for (link, outlet) in self.links.handles().zip(&config.links) {
+            let views = self.cameras.handles().map(|camera| &camera.view);
             link.views.send_replace(views.filter(|view| outlet.cameras.contains(&view.name)).cloned().collect());
         }
         self.config = config;
@@ -84,10 +84,10 @@ impl Agent {
             health: health.clone(),
             demand: view.demand.follow(),
             frames: Arc::clone(self.frames.entry(config.name.clone()).or_default()),
-            life: Life::of(format!("the thread of camera {}", config.name)),
+            heartbeat: Heartbeat::of(format!("the thread of camera {}", config.name)),
         };
-        let life = camera.life.clone();
-        self.cameras.start(config, CameraWorker { health: health.clone(), view, life }, |stop| camera.run(stop));
+        let heartbeat = camera.heartbeat.clone();
+        self.cameras.start(config, CameraWorker { health: health.clone(), view, heartbeat }, |stop| camera.run(stop));
         health
     }
 

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::PartStatus;
 
@@ -235,7 +236,7 @@ impl Part {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.0.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.now)
     }
 }
 

@@ -3,8 +3,8 @@
 //! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
 //! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
 //! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which, and from what `machine.rs` sees, a status is made each second and when there is news.
-//! Those of a kind are a crew, of whom some end and some begin when the configuration changes (`follow.rs`).
+//! part in `health.rs`, from which, and from what `host_monitor.rs` sees, a status is made each second and when there is news.
+//! Those of a kind are a `WorkerSet`, of whom some end and some begin when the configuration changes (`follow.rs`).
 
 pub mod camera;
 pub mod demand;
@@ -12,7 +12,7 @@ pub mod encode;
 mod follow;
 pub mod health;
 pub mod line;
-pub mod machine;
+pub mod host_monitor;
 pub mod publish;
 pub mod serial;
 pub mod spool;
@@ -32,15 +32,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::{self, Outlet};
-use crate::crew::Crew;
-use crate::frame::Bell;
+use crate::frame::FrameNotifier;
 use crate::name::Name;
 use crate::reading::State;
-use crate::service::{Life, Manager};
-use crate::wire::{self, PartStatus, Status, Tally};
+use crate::service::{Heartbeat, Manager};
+use crate::wire::{self, PartStatus, Status, Totals};
+use crate::workers::WorkerSet;
 use follow::Changed;
 use health::{Kind, Part};
-use machine::Watched;
+use host_monitor::HostMonitor;
 use publish::{View, Views};
 use spool::{Shelf, Spool};
 use summary::summary;
@@ -64,8 +64,8 @@ pub type Reloads = mpsc::Receiver<Result<config::Agent, config::Error>>;
 ///
 /// # Errors
 /// When a part ends that should never end, or a thread cannot be started.
-pub async fn run(config: config::Agent, mut reloads: Reloads, shutdown: CancellationToken) -> Result<Tally> {
-    let mut sent = Tally::default();
+pub async fn run(config: config::Agent, mut reloads: Reloads, shutdown: CancellationToken) -> Result<Totals> {
+    let mut sent = Totals::default();
     let mut next = Some(config);
     let mut manager = Manager::of_environment();
     while let Some(config) = next {
@@ -84,17 +84,17 @@ struct Agent {
     config: config::Agent,
     boot: Name,
     state: Arc<State>,
-    bell: Bell,
+    bell: FrameNotifier,
     news: Arc<Notify>,
-    machine: Watched,
+    machine: HostMonitor,
     /// Who look at the machine.
-    lookouts: JoinSet<()>,
+    host_tasks: JoinSet<()>,
     status: watch::Sender<Arc<Status>>,
-    cameras: Crew<config::Camera, CameraWorker, ()>,
+    cameras: WorkerSet<config::Camera, CameraWorker, ()>,
     /// What a board says is read as the configuration says of quantities.
-    ports: Crew<(config::Serial, Vec<config::Quantity>), Part, ()>,
+    ports: WorkerSet<(config::Serial, Vec<config::Quantity>), Part, ()>,
     /// Without their cameras, which come and go while a link goes on.
-    links: Crew<Outlet, LinkWorker, Tally>,
+    links: WorkerSet<Outlet, LinkWorker, Totals>,
     spool: Option<(Spool, Part)>,
     spooling: Option<JoinHandle<()>>,
     spooled: CancellationToken,
@@ -103,7 +103,7 @@ struct Agent {
     /// So many links there were.
     last_link: usize,
     /// What was sent by links that there are no more.
-    sent: Tally,
+    sent: Totals,
     /// When it started, or took a new configuration.
     begun: Instant,
     /// The last configuration was not taken.
@@ -115,7 +115,7 @@ struct CameraWorker {
     health: Part,
     view: Arc<View>,
     /// Its thread's.
-    life: Life,
+    heartbeat: Heartbeat,
 }
 
 /// What the agent has of a link's.
@@ -134,23 +134,23 @@ impl Agent {
             (Spool::new(&boot, &state, health.clone()), health)
         });
         let sources = shutdown.child_token();
-        let machine = Watched::default();
+        let machine = HostMonitor::default();
         let mut agent = Agent {
-            lookouts: machine.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
+            host_tasks: machine.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
             machine,
-            bell: Bell::default(),
+            bell: FrameNotifier::default(),
             news,
             status: watch::Sender::new(Arc::new(no_parts(&config.name, &boot))),
             boot,
-            cameras: Crew::of("camera", sources.clone()),
-            ports: Crew::of("port", sources),
-            links: Crew::of("link", CancellationToken::new()),
+            cameras: WorkerSet::new("camera", sources.clone()),
+            ports: WorkerSet::new("port", sources),
+            links: WorkerSet::new("link", CancellationToken::new()),
             spool,
             spooling: None,
             spooled: CancellationToken::new(),
             frames: BTreeMap::new(),
             last_link: 0,
-            sent: Tally::default(),
+            sent: Totals::default(),
             begun: Instant::now(),
             refused: false,
             config: config.clone(),
@@ -208,15 +208,15 @@ impl Agent {
     }
 
     fn tell_manager(&self, manager: &mut Manager) {
-        let parts = self.cameras.holds().map(|camera| &camera.health).chain(self.ports.holds());
-        let mut parts = parts.chain(self.links.holds().map(|link| &link.health));
+        let parts = self.cameras.handles().map(|camera| &camera.health).chain(self.ports.handles());
+        let mut parts = parts.chain(self.links.handles().map(|link| &link.health));
         if parts.all(Part::has_begun) || self.begun.elapsed() > BEGINNING {
             manager.ready();
         }
         let refused = if self.refused { "; the last configuration was not taken, see the log" } else { "" };
         manager.status(format!("{}{refused}", summary(&self.status.borrow())));
-        let spool = self.spool.iter().map(|(spool, _)| spool.life());
-        manager.alive(self.cameras.holds().map(|camera| &camera.life).chain(spool));
+        let spool = self.spool.iter().map(|(spool, _)| spool.heartbeat());
+        manager.alive(self.cameras.handles().map(|camera| &camera.heartbeat).chain(spool));
     }
 
     fn begins_anew_with(&self, config: &config::Agent) -> bool {
@@ -242,11 +242,11 @@ impl Agent {
     }
 
     fn status(&self) -> Status {
-        let cameras = self.cameras.holds();
+        let cameras = self.cameras.handles();
         Status {
             cameras: cameras.map(|CameraWorker { health, view, .. }| camera_status(health, view)).collect(),
-            ports: self.ports.holds().map(Part::status).collect(),
-            links: self.links.holds().map(|link| link.health.status()).collect(),
+            ports: self.ports.handles().map(Part::status).collect(),
+            links: self.links.handles().map(|link| link.health.status()).collect(),
             spool: self.spool.as_ref().map(|(_, health)| health.status()),
             machine: self.machine.status().map(Box::new),
             ..no_parts(&self.config.name, &self.boot)
@@ -254,11 +254,11 @@ impl Agent {
     }
 
     /// Ends everything; gives what was sent.
-    async fn end(mut self) -> Result<Tally> {
+    async fn end(mut self) -> Result<Totals> {
         // As in `follow`.
         self.cameras.end().await;
         self.ports.end().await;
-        self.lookouts.shutdown().await;
+        self.host_tasks.shutdown().await;
         self.spooled.cancel();
         if let Some(spooling) = self.spooling {
             spooling.await?;

@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use turbojpeg::{OutputBuf, TransformCrop, TransformOp, Transformer};
 
-use super::encode::Encoded;
 use crate::config::{Camera, Crop, Flip, Rotate};
+use crate::frame::JpegImage;
 use crate::jpeg;
 
 /// What is done to each of a camera's pictures.
@@ -34,7 +34,7 @@ impl Transform {
     ///
     /// # Errors
     /// When the part is not inside the picture.
-    pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<Encoded>> {
+    pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<JpegImage>> {
         let Ok(sound) = jpeg::check(jpeg) else { return Ok(None) };
         let mut transform = turbojpeg::Transform::op(self.op);
         transform.trim = true;
@@ -59,7 +59,7 @@ impl Transform {
         if result.is_err() && !is_whole() {
             return Ok(None);
         }
-        Ok(Some(Encoded { width, height, bytes: Bytes::copy_from_slice(&output) }))
+        Ok(Some(JpegImage { width, height, bytes: Bytes::copy_from_slice(&output) }))
     }
 
     /// The size after the turn, whole blocks only where an edge becomes the left one or the upper one.

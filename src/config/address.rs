@@ -12,19 +12,19 @@ pub struct Address(String);
 
 /// Which side of a connection a link takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Endpoint {
     /// Waits for the other side at this address.
     Bind(Address),
     /// Goes to the other side at this address, again and again.
     Connect(Address),
 }
 
-impl End {
+impl Endpoint {
     /// The address, whichever side.
     #[must_use]
     pub fn address(&self) -> &Address {
         match self {
-            End::Bind(address) | End::Connect(address) => address,
+            Endpoint::Bind(address) | Endpoint::Connect(address) => address,
         }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
         |camera: &Camera| &camera.name,
         |camera| match &camera.source {
             Source::Device(path) => Some(("source", path)),
-            Source::Pattern | Source::Film(_) => None,
+            Source::Pattern | Source::Video(_) => None,
         },
     )?;
     let names: Vec<Name> = cameras.iter().map(|camera| camera.name.clone()).collect();

@@ -70,12 +70,12 @@ pub enum Source {
     /// A V4L2 device, by its path or a by-id or by-path link.
     Device(PathBuf),
     /// What `watchpost-video` reads.
-    Film(Film),
+    Video(VideoSource),
 }
 
 /// What `watchpost-video` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Film {
+pub enum VideoSource {
     /// A file, which plays at its own rate, over and over.
     File(PathBuf),
     /// A stream's address: `rtsp://`, `http://` and what else FFmpeg knows.
@@ -84,13 +84,13 @@ pub enum Film {
     Pipeline(String),
 }
 
-impl Film {
+impl VideoSource {
     /// As it stands in the configuration.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Film::File(path) => path.to_string_lossy(),
-            Film::Stream(text) | Film::Pipeline(text) => text.into(),
+            VideoSource::File(path) => path.to_string_lossy(),
+            VideoSource::Stream(text) | VideoSource::Pipeline(text) => text.into(),
         }
     }
 
@@ -98,9 +98,9 @@ impl Film {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Film::File(_) => "file",
-            Film::Stream(_) => "stream",
-            Film::Pipeline(_) => "pipeline",
+            VideoSource::File(_) => "file",
+            VideoSource::Stream(_) => "stream",
+            VideoSource::Pipeline(_) => "pipeline",
         }
     }
 }
@@ -119,9 +119,9 @@ impl TryFrom<String> for Source {
             word if !is_pipeline(word) && !word.contains(['/', '.', ':']) => {
                 Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
             }
-            pipeline if is_pipeline(pipeline) => Ok(Source::Film(Film::Pipeline(text))),
-            address if address.contains("://") => Ok(Source::Film(Film::Stream(text))),
-            _ => Ok(Source::Film(Film::File(text.into()))),
+            pipeline if is_pipeline(pipeline) => Ok(Source::Video(VideoSource::Pipeline(text))),
+            address if address.contains("://") => Ok(Source::Video(VideoSource::Stream(text))),
+            _ => Ok(Source::Video(VideoSource::File(text.into()))),
         }
     }
 }
@@ -135,8 +135,10 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Pattern => f.write_str("pattern"),
-            Source::Device(path) | Source::Film(Film::File(path)) => path.display().fmt(f),
-            Source::Film(Film::Stream(text) | Film::Pipeline(text)) => f.write_str(&without_passwords(text)),
+            Source::Device(path) | Source::Video(VideoSource::File(path)) => path.display().fmt(f),
+            Source::Video(VideoSource::Stream(text) | VideoSource::Pipeline(text)) => {
+                f.write_str(&without_passwords(text))
+            }
         }
     }
 }
@@ -250,7 +252,7 @@ impl Quality {
 
 #[cfg(test)]
 mod tests {
-    use super::{Film, Source};
+    use super::{Source, VideoSource};
 
     #[test]
     fn a_film_is_a_file_a_stream_or_a_pipeline_and_shown_without_passwords() {
@@ -270,7 +272,7 @@ mod tests {
         ] {
             let source = Source::try_from(text.to_owned()).expect("a source");
             assert_eq!(source.to_string(), shown);
-            assert!(matches!(source, Source::Film(film) if Film::kind(&film) == kind), "{text}");
+            assert!(matches!(source, Source::Video(video) if VideoSource::kind(&video) == kind), "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::address::End;
+use super::address::Endpoint;
 use super::error::Fault;
 use crate::key::Key;
 
@@ -57,35 +57,35 @@ pub(super) struct CurveTable {
 
 impl CurveTable {
     /// The bound end is the server, whichever program it is.
-    pub(super) fn check(table: Spanned<CurveTable>, end: &End) -> Result<Curve, Fault> {
+    pub(super) fn check(table: Spanned<CurveTable>, end: &Endpoint) -> Result<Curve, Fault> {
         let span = table.span();
         let CurveTable { secret_key_file, server_key, allowed_keys_dir } = table.into_inner();
         let whole = |key, path: PathBuf| whole(key, path, &span);
         let fault = |key, what: &str| Err(Fault::of(key, span.clone(), what.to_owned()));
         let secret_key_file = whole("secret_key_file", secret_key_file)?;
         match (end, server_key, allowed_keys_dir) {
-            (End::Bind(_), None, Some(dir)) => {
+            (Endpoint::Bind(_), None, Some(dir)) => {
                 Ok(Curve::Server { secret_key_file, allowed_keys_dir: whole("allowed_keys_dir", dir)? })
             }
-            (End::Connect(_), Some(key), None) => {
+            (Endpoint::Connect(_), Some(key), None) => {
                 Ok(Curve::Client { secret_key_file, server_key: server_key_of(key, &span)? })
             }
-            (End::Bind(_), Some(_), _) => fault(
+            (Endpoint::Bind(_), Some(_), _) => fault(
                 "server_key",
                 "this end is bound and so the server itself; write the directory with the .key files of those that \
                  may come instead, as in `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
             ),
-            (End::Bind(_), None, None) => fault(
+            (Endpoint::Bind(_), None, None) => fault(
                 "curve",
                 "a bound end needs to know who may come; write the directory with their .key files, as in \
                  `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
             ),
-            (End::Connect(_), _, Some(_)) => fault(
+            (Endpoint::Connect(_), _, Some(_)) => fault(
                 "allowed_keys_dir",
                 "this end connects and lets nobody in; write the bound end's key instead, as in \
                  `server_key = \"/etc/watchpost/receiver.key\"`",
             ),
-            (End::Connect(_), None, None) => fault(
+            (Endpoint::Connect(_), None, None) => fault(
                 "curve",
                 "an end that connects needs to know the other's key; write its .key file or the 40 characters in it, \
                  as in `server_key = \"/etc/watchpost/receiver.key\"`",

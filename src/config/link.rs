@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::address::{Address, End};
+use super::address::{Address, Endpoint};
 use super::curve::{Curve, CurveTable};
 use super::error::Fault;
 use crate::name::Name;
@@ -44,7 +44,7 @@ pub struct Outlet {
     /// ZeroMQ socket pattern.
     pub pattern: OutPattern,
     /// Which side it takes, and where.
-    pub end: End,
+    pub end: Endpoint,
     /// How messages are written.
     pub format: Format,
     /// The cameras whose frames go here; all of the agent's when the file names none.
@@ -81,7 +81,7 @@ pub struct Inlet {
     /// ZeroMQ socket pattern.
     pub pattern: InPattern,
     /// Which side it takes, and where.
-    pub end: End,
+    pub end: Endpoint,
     /// How messages are written.
     pub format: Format,
     /// What the frames of a format without names (base64) are shown as.
@@ -133,7 +133,7 @@ impl Inlet {
     }
 }
 
-fn secrecy(end: &End, curve: Option<&Curve>) -> &'static str {
+fn secrecy(end: &Endpoint, curve: Option<&Curve>) -> &'static str {
     match curve {
         Some(_) => ", encrypted",
         None if end.address().is_local() => "",
@@ -176,7 +176,7 @@ impl OutletTable {
         let table = table.into_inner();
         let end = end(table.bind, table.connect, &span)?;
         let curve = curve(table.curve, table.plaintext, &end, &span)?;
-        if let (OutPattern::Dealer | OutPattern::Req, End::Bind(_)) = (table.pattern, &end) {
+        if let (OutPattern::Dealer | OutPattern::Req, Endpoint::Bind(_)) = (table.pattern, &end) {
             let what = "a dealer or req link has one other side, which binds; write `connect = \"tcp://HOST:PORT\"`";
             return Err(Fault::of("bind", span, what.into()));
         }
@@ -201,7 +201,7 @@ impl InletTable {
         let table = table.into_inner();
         let end = end(table.bind, table.connect, &span)?;
         let curve = curve(table.curve, table.plaintext, &end, &span)?;
-        if let (InPattern::Router, End::Connect(_)) = (table.pattern, &end) {
+        if let (InPattern::Router, Endpoint::Connect(_)) = (table.pattern, &end) {
             let what = "a router waits for agents, which connect; write `bind = \"tcp://ADDRESS:PORT\"`";
             return Err(Fault::of("connect", span, what.into()));
         }
@@ -222,10 +222,10 @@ impl InletTable {
     }
 }
 
-fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> Result<End, Fault> {
+fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> Result<Endpoint, Fault> {
     let (key, end) = match (bind, connect) {
-        (Some(address), None) => ("bind", End::Bind(address)),
-        (None, Some(address)) => ("connect", End::Connect(address)),
+        (Some(address), None) => ("bind", Endpoint::Bind(address)),
+        (None, Some(address)) => ("connect", Endpoint::Connect(address)),
         (None, None) => {
             let what = "a link needs an address: write `connect = \"tcp://HOST:PORT\"` or `bind = …`";
             return Err(Fault::of("pattern", span.clone(), what.into()));
@@ -236,11 +236,11 @@ fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> 
         }
     };
     let is_wild = |address: &str| address.ends_with(":*") || address.starts_with("tcp://*");
-    if matches!(&end, End::Connect(address) if is_wild(address.as_str())) {
+    if matches!(&end, Endpoint::Connect(address) if is_wild(address.as_str())) {
         let what = "`*` is for a bound end; write the other side's host and port";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
-    if matches!(&end, End::Bind(address) if address.as_str().starts_with("tcp://localhost:")) {
+    if matches!(&end, Endpoint::Bind(address) if address.as_str().starts_with("tcp://localhost:")) {
         let what = "an end is bound at an address and not at a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
@@ -251,7 +251,7 @@ fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> 
 fn curve(
     table: Option<Spanned<CurveTable>>,
     plaintext: bool,
-    end: &End,
+    end: &Endpoint,
     span: &Range<usize>,
 ) -> Result<Option<Curve>, Fault> {
     match table {
@@ -262,7 +262,7 @@ fn curve(
         Some(table) => CurveTable::check(table, end).map(Some),
         None if plaintext || end.address().is_local() => Ok(None),
         None => {
-            let key = if matches!(end, End::Bind(_)) { "bind" } else { "connect" };
+            let key = if matches!(end, Endpoint::Bind(_)) { "bind" } else { "connect" };
             let what = format!(
                 "{} is not on this machine, and what is sent there can be read and changed on the way; `watchpost keygen` \
                  makes keys and says how to write them down here; or, if that network is yours alone, add the line \

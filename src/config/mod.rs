@@ -21,9 +21,9 @@ mod web;
 
 use std::path::Path;
 
-pub use address::{Address, End};
+pub use address::{Address, Endpoint};
 pub use agent::{Agent, Serial, host_name};
-pub use camera::{Camera, Film, Fps, Quality, Size, Source, without_passwords};
+pub use camera::{Camera, Fps, Quality, Size, Source, VideoSource, without_passwords};
 pub use curve::{Curve, ServerKey};
 pub use error::Error;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};

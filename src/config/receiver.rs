@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::address::{Address, End};
+use super::address::{Address, Endpoint};
 use super::error::Fault;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
@@ -88,7 +88,7 @@ impl Default for Receiver {
     /// One bound pair link in the format watchpost on this machine's port 5559, the page on 8080, a history, and a frame a second recorded.
     fn default() -> Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
-        let end = End::Bind(address.expect("the built-in address is an address"));
+        let end = Endpoint::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
         let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
         let (web, history, record) = (Web::default(), Some(History::default()), Some(Record::unasked()));

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::Refusal;
 use super::polled::Polled;
-use crate::certificate::Allowed;
+use crate::auth::certificate::Allowed;
 use crate::key::Key;
 
 /// Where libzmq looks for the handler, in each context.

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
-use crate::config::{Address, Curve, End};
+use crate::config::{Address, Curve, Endpoint};
 use peers::Peers;
 use polled::Polled;
 
@@ -46,7 +46,7 @@ const RECEIVE_QUEUE: i32 = 16;
 const SEND_BUFFER: i32 = 128 * 1024;
 
 /// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
-pub const LARGEST_PART: usize = 8 * 1024 * 1024;
+pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
 
 /// More parts than any format has, with the peer's name on ROUTER.
 const MOST_PARTS: usize = 5;
@@ -92,7 +92,7 @@ pub struct Link {
     peers: Peers,
     context: zmq::Context,
     /// At the address that it got.
-    opening: Opening,
+    options: LinkOptions,
     /// When a bound PAIR's connection ended: whoever came besides was left alone.
     lost: Option<Instant>,
     in_a_row: u32,
@@ -111,18 +111,18 @@ pub struct Events {
 
 /// How a link is opened.
 #[derive(Clone)]
-pub struct Opening {
+pub struct LinkOptions {
     /// The kind of socket.
     pub pattern: Pattern,
     /// Where it is bound or connects to.
-    pub end: End,
+    pub end: Endpoint,
     /// What it is encrypted with, if it is.
     pub curve: Option<Curve>,
     /// Who hears of peers that do not come in, or of this end if it is the one that does not.
     pub refused: OnRefusal,
 }
 
-impl Opening {
+impl LinkOptions {
     /// Opens the socket and binds or connects it.
     ///
     /// # Errors
@@ -142,10 +142,10 @@ impl Opening {
         set_options(&mut socket, self.pattern, self.end.address())?;
         let mut polled = Polled::new(socket)?;
         let peers = Peers::open(&context, &mut polled.socket, &self)?;
-        if let (End::Bind(address), Ok(Ok(endpoint))) = (&mut self.end, polled.socket.get_last_endpoint()) {
+        if let (Endpoint::Bind(address), Ok(Ok(endpoint))) = (&mut self.end, polled.socket.get_last_endpoint()) {
             *address = Address::try_from(endpoint).unwrap_or_else(|_| address.clone());
         }
-        Ok(Link { polled, peers, context, opening: self, lost: None, in_a_row: 0, known: None })
+        Ok(Link { polled, peers, context, options: self, lost: None, in_a_row: 0, known: None })
     }
 }
 
@@ -153,19 +153,19 @@ impl Link {
     /// Where it is; for a bound end with any free port, the port it got.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.opening.end.address().as_str()
+        self.options.end.address().as_str()
     }
 
     /// How it would be opened once more, at the same address.
     #[must_use]
-    pub fn opening(&self) -> Opening {
-        self.opening.clone()
+    pub fn options(&self) -> LinkOptions {
+        self.options.clone()
     }
 
     /// Why the other side does not want this end, if it is there and that is known.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
-        self.peers.trouble.as_deref()
+    pub fn refusal_reason(&self) -> Option<&str> {
+        self.peers.refusal_reason.as_deref()
     }
 
     /// So many have shaken hands with this end and are still there.
@@ -239,7 +239,7 @@ impl Link {
         }
     }
 
-    /// Waits for the next message; `None`: there is none any more, because it [`Link::is_deaf`].
+    /// Waits for the next message; `None`: there is none any more, because it [`Link::needs_reopen`].
     ///
     /// # Errors
     /// As [`Link::events`].
@@ -248,7 +248,7 @@ impl Link {
             if let Some(parts) = self.try_receive()? {
                 return Ok(Some(parts));
             }
-            if self.is_deaf()? {
+            if self.needs_reopen()? {
                 return Ok(None);
             }
             if !self.events()?.readable {
@@ -285,14 +285,14 @@ impl Link {
     fn attend(&mut self) -> Result<()> {
         let ended = self.ended();
         self.peers.attend(&self.polled.socket)?;
-        if self.takes_one() && self.ended() > ended {
+        if self.is_exclusive() && self.ended() > ended {
             self.lost = Some(Instant::now());
         }
         Ok(())
     }
 
-    fn takes_one(&self) -> bool {
-        self.opening.pattern == Pattern::Pair && matches!(self.opening.end, End::Bind(_))
+    fn is_exclusive(&self) -> bool {
+        self.options.pattern == Pattern::Pair && matches!(self.options.end, Endpoint::Bind(_))
     }
 
     /// Its peer is gone, and others that were connected meanwhile are never taken in: a bound PAIR leaves them alone for
@@ -300,7 +300,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::events`].
-    pub fn is_deaf(&mut self) -> Result<bool> {
+    pub fn needs_reopen(&mut self) -> Result<bool> {
         // libzmq tells of the connection's end before its socket knows.
         self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.peers.connections.peers() > 0);
         Ok(self.lost.is_some() && !self.events()?.writable)
@@ -308,8 +308,8 @@ impl Link {
 
     /// Somebody is connected beside its one peer, and left alone until that one is gone.
     #[must_use]
-    pub fn leaves_others_alone(&self) -> bool {
-        self.takes_one() && self.peers.connections.peers() > 1
+    pub fn has_waiting_peer(&self) -> bool {
+        self.is_exclusive() && self.peers.connections.peers() > 1
     }
 
     /// Where the first of those is that it leaves alone, if the system still knows.
@@ -363,7 +363,7 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
     socket.set_linger(LINGER)?;
-    socket.set_maxmsgsize(LARGEST_PART as i64)?;
+    socket.set_maxmsgsize(MAX_PART_BYTES as i64)?;
     socket.set_ipv6(address.as_str().contains('['))?;
     if pattern == Pattern::Sub {
         socket.set_subscribe(b"")?;

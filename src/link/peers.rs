@@ -9,9 +9,9 @@ use super::connections::Connections;
 use super::gate::{self, Gate};
 use super::monitor::{self, Event, Failure, Monitor};
 use super::refusal::{Keys, OnRefusal, Refusal};
-use super::{Opening, Pattern, set_option};
-use crate::certificate::KeyPair;
-use crate::config::{Curve, End};
+use super::{LinkOptions, Pattern, set_option};
+use crate::auth::certificate::KeyPair;
+use crate::config::{Curve, Endpoint};
 
 /// libzmq never tries again after a handshake that was wrong in its eyes, and the other side may be mended: so long after
 /// a connection was lost, and none came instead, it is told to.
@@ -25,7 +25,7 @@ pub(super) struct Peers {
     monitor: Monitor,
     gate: Option<Gate>,
     pattern: Pattern,
-    end: End,
+    end: Endpoint,
     is_encrypted: bool,
     /// Of an end that connects, if it is encrypted.
     keys: Option<Keys>,
@@ -34,15 +34,15 @@ pub(super) struct Peers {
     /// An end that connects has a connection.
     is_ready: bool,
     /// Why an end that connects was refused, when that was the last thing that happened to it.
-    pub(super) trouble: Option<String>,
+    pub(super) refusal_reason: Option<String>,
     /// When it is connected anew.
     again: Option<Instant>,
 }
 
 impl Peers {
     /// Gives a socket its keys, and binds or connects it once all is there that its first peer needs.
-    pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, opening: &Opening) -> Result<Peers> {
-        let Opening { pattern, end, curve, refused } = opening.clone();
+    pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, options: &LinkOptions) -> Result<Peers> {
+        let LinkOptions { pattern, end, curve, refused } = options.clone();
         let curve = curve.as_ref();
         let keys = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
         let gate = match curve {
@@ -61,7 +61,7 @@ impl Peers {
             refused,
             connections: Connections::default(),
             is_ready: false,
-            trouble: None,
+            refusal_reason: None,
             again: None,
         };
         // The first change is told of only after having asked.
@@ -111,17 +111,17 @@ impl Peers {
     fn attach(&self, socket: &zmq::Socket) -> Result<()> {
         let address = self.end.address().as_str();
         match &self.end {
-            End::Bind(_) => socket.bind(address).map_err(|error| {
+            Endpoint::Bind(_) => socket.bind(address).map_err(|error| {
                 let other = if error == zmq::Error::EADDRINUSE { "; is another watchpost running?" } else { "" };
                 Error::new(error).context(format!("cannot bind {address}{other}"))
             }),
-            End::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}")),
+            Endpoint::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}")),
         }
     }
 
     /// An end that connects, and can tell from its socket that it is connected.
     fn awaits_peer(&self) -> bool {
-        self.pattern == Pattern::Pair && matches!(self.end, End::Connect(_))
+        self.pattern == Pattern::Pair && matches!(self.end, Endpoint::Connect(_))
     }
 
     /// The socket has a peer.
@@ -138,7 +138,7 @@ impl Peers {
     fn be_refused(&mut self, failure: Failure) {
         let refusal = Refusal::by_server(failure, self.keys);
         (self.refused)(&refusal);
-        self.trouble = Some(refusal.text);
+        self.refusal_reason = Some(refusal.text);
     }
 
     fn notice(&mut self, event: Event) {
@@ -146,7 +146,7 @@ impl Peers {
             Event::Open(connection) => self.connections.came(connection),
             Event::Ready => self.connections.shook_hands(),
             Event::Lost(connection) => {
-                if self.connections.went(connection) && matches!(self.end, End::Bind(_)) {
+                if self.connections.went(connection) && matches!(self.end, Endpoint::Bind(_)) {
                     self.refuse(Failure::Senseless);
                 }
             }
@@ -154,22 +154,22 @@ impl Peers {
             Event::Nobody => {}
         }
         match (event, &self.end) {
-            (Event::Open(_), _) | (Event::Lost(_), End::Bind(_)) => {}
+            (Event::Open(_), _) | (Event::Lost(_), Endpoint::Bind(_)) => {}
             (Event::Ready, _) => {
-                (self.is_ready, self.trouble) = (true, None);
+                (self.is_ready, self.refusal_reason) = (true, None);
                 // Only then can it be said of a PAIR that it has taken it: it may still have had the one before.
                 self.again = self.awaits_peer().then(|| Instant::now() + AGAIN);
             }
-            (Event::Nobody, _) => self.trouble = None,
-            (Event::Lost(_), End::Connect(_)) => {
+            (Event::Nobody, _) => self.refusal_reason = None,
+            (Event::Lost(_), Endpoint::Connect(_)) => {
                 // Of some failures nothing else is told.
-                if !std::mem::take(&mut self.is_ready) && self.trouble.is_none() {
+                if !std::mem::take(&mut self.is_ready) && self.refusal_reason.is_none() {
                     self.be_refused(Failure::Other);
                 }
                 self.again = self.again.or(Some(Instant::now() + AGAIN));
             }
-            (Event::Failed(failure), End::Connect(_)) => self.be_refused(failure),
-            (Event::Failed(failure), End::Bind(_)) => self.refuse(failure),
+            (Event::Failed(failure), Endpoint::Connect(_)) => self.be_refused(failure),
+            (Event::Failed(failure), Endpoint::Bind(_)) => self.refuse(failure),
         }
     }
 }

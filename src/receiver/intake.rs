@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::pending;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,16 +14,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::Desk;
-use super::complaint::Complaint;
-use super::counts::LinkCounts;
+use super::commands::Inbox;
 use super::history::{Ack, Feed, Unkept};
+use super::link_stats::LinkStats;
+use super::log_throttle::LogThrottle;
 use super::recorder;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, OnRefusal, Opening, Refusal};
-use crate::wire::{Message, Tally, decode};
+use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
+use crate::lock::lock;
+use crate::wire::{Message, Totals, decode};
 
 /// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
 const QUIET: Duration = Duration::from_millis(200);
@@ -51,24 +52,24 @@ pub struct Intake {
     /// Where frames are recorded.
     pub recorder: Option<recorder::Feed>,
     /// What viewers want of its agents.
-    pub desk: Desk,
-    /// What came.
-    pub counts: LinkCounts,
+    pub inbox: Inbox,
+    /// What session.
+    pub stats: LinkStats,
 }
 
 impl Intake {
-    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what came.
+    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what session.
     ///
     /// # Errors
     /// When the socket fails.
-    pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Tally> {
-        let mut came = Came {
-            tally: Tally::default(),
+    pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Totals> {
+        let mut session = Session {
+            totals: Totals::default(),
             replies: Replies::of(&self.inlet, self.history.is_some()),
-            malformed: Complaint::default(),
-            dropped: Complaint::default(),
-            others: Complaint::default(),
-            unkept: Complaint::default(),
+            malformed: LogThrottle::default(),
+            dropped: LogThrottle::default(),
+            others: LogThrottle::default(),
+            unkept: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
         let mut hellos = interval(HELLO);
@@ -76,25 +77,25 @@ impl Intake {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
-                    came.replies.greet(&mut link)?;
+                    session.replies.greet(&mut link)?;
                     self.wall.send_if_modified(Wall::forget);
-                    if link.leaves_others_alone() {
-                        came.others.log(&Named(&link), &others(link.next_peer()));
+                    if link.has_waiting_peer() {
+                        session.others.log(&Named(&link), &others(link.next_peer()));
                     }
                 }
                 ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
-                Some(order) = self.desk.next() => Replies::pass_on(&mut link, order)?,
+                Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
                 parts = link.receive() => if let Some(parts) = parts? {
-                    self.take(&mut link, &parts, &mut came)?;
+                    self.take(&mut link, &parts, &mut session)?;
                 } else {
-                    let opening = link.opening();
+                    let options = link.options();
                     link.close().await;
-                    self.counts.closed(true);
-                    let Some(reopened) = shutdown.run_until_cancelled(opened(opening)).await else {
-                        return Ok(came.tally);
+                    self.stats.closed(true);
+                    let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
+                        return Ok(session.totals);
                     };
                     link = reopened;
-                    self.counts.closed(false);
+                    self.stats.closed(false);
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -102,20 +103,20 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
-        self.finish(&mut link, &mut came).await?;
+        self.finish(&mut link, &mut session).await?;
         link.close().await;
-        Ok(came.tally)
+        Ok(session.totals)
     }
 
     /// Takes what is on its way, and says what of it is kept.
-    async fn finish(&mut self, link: &mut Link, came: &mut Came) -> Result<()> {
+    async fn finish(&mut self, link: &mut Link, session: &mut Session) -> Result<()> {
         let end = Instant::now() + LAST;
         while Instant::now() < end {
             tokio::select! {
                 parts = timeout(QUIET, link.receive()) => match parts {
                     Ok(parts) => {
                         let Some(parts) = parts? else { break };
-                        self.take(link, &parts, came)?;
+                        self.take(link, &parts, session)?;
                     }
                     Err(_) => break,
                 },
@@ -130,41 +131,41 @@ impl Intake {
     }
 
     /// Hands readings to the history.
-    fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, came: &mut Came) {
+    fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, session: &mut Session) {
         let (Some(history), Message::Readings(readings)) = (&self.history, message) else { return };
-        match history.offer(readings, came.replies.speaks().then_some(peer)) {
+        match history.offer(readings, session.replies.speaks().then_some(peer)) {
             Ok(()) => {}
             Err(Unkept::NoRoom) => {
-                came.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
+                session.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
             }
             // It should not have: agents are no longer told that anybody keeps what they send.
             Err(Unkept::Ended) => {
                 self.history = None;
-                came.replies.keep_no_more();
+                session.replies.keep_no_more();
             }
         }
     }
 
-    fn take(&mut self, link: &mut Link, parts: &[Bytes], came: &mut Came) -> Result<()> {
+    fn take(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
         };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
-                came.tally.add(&message);
-                self.counts.message(&message);
-                if came.replies.speaks() {
-                    self.desk.heard(message.agent(), &peer);
+                session.totals.add(&message);
+                self.stats.message(&message);
+                if session.replies.speaks() {
+                    self.inbox.heard(message.agent(), &peer);
                 }
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        came.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
+                        session.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
                     }
                 }
-                self.keep(link, &peer, &message, came);
-                came.replies.answer(link, &peer, &message)?;
+                self.keep(link, &peer, &message, session);
+                session.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
                 if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
@@ -172,8 +173,8 @@ impl Intake {
                 }
             }
             Err(error) => {
-                self.counts.malformed(&error);
-                came.malformed.log(
+                self.stats.malformed(&error);
+                session.malformed.log(
                     &Named(link),
                     &format_args!(
                         "malformed message ({error}); this link's format is {}, is the agent's the same?",
@@ -198,9 +199,9 @@ const MOST_REFUSED: usize = 64;
 /// Logs who does not come in over a link.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let refused = Mutex::new(BTreeMap::<String, Complaint>::new());
+    let refused = Mutex::new(BTreeMap::<String, LogThrottle>::new());
     Arc::new(move |refusal: &Refusal| {
-        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = lock(&refused);
         if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
             refused.clear();
         }
@@ -209,11 +210,11 @@ pub fn on_refusal(address: String) -> OnRefusal {
 }
 
 /// A link once more, which may not be had at once: a key that is being changed, no descriptors.
-pub(super) async fn opened(opening: Opening) -> Link {
-    let mut trouble = Complaint::default();
-    let who = format!("link {}", opening.end.address());
+pub(super) async fn reopen(options: LinkOptions) -> Link {
+    let mut trouble = LogThrottle::default();
+    let who = format!("link {}", options.end.address());
     loop {
-        match opening.clone().open() {
+        match options.clone().open() {
             Ok(link) => return link,
             Err(error) => trouble.log(&who, &format_args!("{error:#}")),
         }
@@ -221,14 +222,14 @@ pub(super) async fn opened(opening: Opening) -> Link {
     }
 }
 
-/// What came over a link.
-struct Came {
-    tally: Tally,
+/// What session over a link.
+struct Session {
+    totals: Totals,
     replies: Replies,
-    malformed: Complaint,
-    dropped: Complaint,
-    others: Complaint,
-    unkept: Complaint,
+    malformed: LogThrottle,
+    dropped: LogThrottle,
+    others: LogThrottle,
+    unkept: LogThrottle,
 }
 
 /// What is said of a link begins with this.

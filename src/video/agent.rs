@@ -9,8 +9,8 @@ use std::thread::Builder;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, dup2_stdout};
-use watchpost::agent::camera::film::pipe::{self, Answer, HEAD, Malformed, Request, Wish};
-use watchpost::config::{Film, Size, Source};
+use watchpost::agent::camera::video::pipe::{self, Answer, HEAD, Malformed, Request, Wish};
+use watchpost::config::{Size, Source, VideoSource};
 
 /// What the agent hears.
 pub(super) struct Answers(File);
@@ -40,13 +40,13 @@ impl Answers {
 }
 
 /// The film that the agent wants to be opened, and the size of its pictures.
-pub(super) fn order() -> Result<(Film, Option<Size>)> {
+pub(super) fn order() -> Result<(VideoSource, Option<Size>)> {
     let mut stdin = io::stdin().lock();
     let Request::Open { size, length } = Request::of_head(&head(&mut stdin)?)? else { bail!(Malformed) };
     let mut source = vec![0; length];
     stdin.read_exact(&mut source)?;
     match Source::try_from(String::from_utf8(source)?) {
-        Ok(Source::Film(film)) => Ok((film, size)),
+        Ok(Source::Video(film)) => Ok((film, size)),
         _ => bail!(Malformed),
     }
 }

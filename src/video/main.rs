@@ -1,12 +1,12 @@
 //! Reads a stream, a file or a pipeline with OpenCV, for the agent of the same build, which starts this program for each such
 //! camera: what hangs in it is killed, what it breaks is its own, and no agent has OpenCV in its memory.
 //!
-//! `agent.rs` is what is said to the agent and by it; `film.rs` encodes its newest picture when the agent asks for one;
+//! `agent.rs` is what is said to the agent and by it; `source.rs` encodes its newest picture when the agent asks for one;
 //! `reader.rs` is a thread that reads at the source's rate whatever becomes of the pictures, so that a slow encoder never
 //! builds a delay; `video.rs` is what it reads from.
 
 mod agent;
-mod film;
+mod source;
 mod reader;
 mod video;
 
@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
-use watchpost::agent::camera::film::pipe::Answer;
+use watchpost::agent::camera::video::pipe::Answer;
 
 use agent::Answers;
-use film::Film;
+use source::Source;
 
 /// Reads one stream, file or pipeline for `watchpost run`, which starts this program beside it for each such camera and
 /// says over standard input what it is to read. It is of no use by hand.
@@ -58,12 +58,12 @@ fn run() -> Result<()> {
 
 /// Plays until something fails. The end of the agent is this program's at once.
 fn play(answers: &mut Answers) -> Result<()> {
-    let (film, size) = agent::order()?;
+    let (source, size) = agent::order()?;
     let wishes = agent::wishes()?;
-    let mut film = Film::open(&film, size)?;
-    answers.tell(Answer::Opened, film.describe())?;
+    let mut source = Source::open(&source, size)?;
+    answers.tell(Answer::Opened, source.describe())?;
     for wish in wishes {
-        let (answer, jpeg) = film.next(wish)?;
+        let (answer, jpeg) = source.next(wish)?;
         answers.say(answer, &jpeg)?;
     }
     Ok(())

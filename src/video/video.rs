@@ -9,7 +9,7 @@ use opencv::videoio::{
     CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES,
     CAP_PROP_READ_TIMEOUT_MSEC, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
 };
-use watchpost::config::Film;
+use watchpost::config::VideoSource;
 
 /// FFmpeg looks at a stream for up to five seconds before it has opened it.
 const OPEN: Duration = Duration::from_secs(8);
@@ -27,28 +27,28 @@ pub(super) struct Video {
 }
 
 impl Video {
-    pub(super) fn open(film: &Film) -> Result<Video> {
+    pub(super) fn open(source: &VideoSource) -> Result<Video> {
         // Warnings are of what does no harm, at each try.
         set_log_level(LogLevel::LOG_LEVEL_ERROR)?;
         // The other cores are for other cameras.
         set_num_threads(1)?;
         let start = Instant::now();
-        let capture = match film {
-            Film::File(_) | Film::Stream(_) => ffmpeg(&film.text()),
+        let capture = match source {
+            VideoSource::File(_) | VideoSource::Stream(_) => ffmpeg(&source.text()),
             // Its elements have timeouts of their own; before OpenCV 4.8 only FFmpeg takes any.
-            Film::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER),
+            VideoSource::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER),
         }
         .context("cannot be opened")?;
         if !capture.is_opened()? {
-            match film {
-                Film::Stream(_) if start.elapsed() >= OPEN => bail!("gave no answer for {} s", OPEN.as_secs()),
-                Film::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
-                _ => bail!("cannot be opened as a {}", film.kind()),
+            match source {
+                VideoSource::Stream(_) if start.elapsed() >= OPEN => bail!("gave no answer for {} s", OPEN.as_secs()),
+                VideoSource::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
+                _ => bail!("cannot be opened as a {}", source.kind()),
             }
         }
         let told = capture.get(CAP_PROP_FPS)?;
         let fps = if told.is_finite() && told > 0.0 && told <= 240.0 { told } else { USUAL_FPS };
-        let path = if let Film::File(path) = film { Some(path.clone()) } else { None };
+        let path = if let VideoSource::File(path) = source { Some(path.clone()) } else { None };
         Ok(Video { capture, file: path, fps })
     }
 

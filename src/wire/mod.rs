@@ -7,7 +7,7 @@
 mod control;
 mod decode;
 mod encode;
-mod tally;
+mod totals;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 pub use control::Control;
 pub use decode::{Malformed, decode};
 pub use encode::{encode, frame_topic};
-pub use tally::Tally;
+pub use totals::Totals;
 
 use crate::clock::{Stamp, WallClock};
 use crate::config::{Fps, Quality};
-use crate::machine::Machine;
+use crate::host::HostStatus;
 use crate::name::Name;
 use crate::{frame, reading};
 
@@ -252,7 +252,7 @@ pub struct Status {
     pub spool: Option<PartStatus>,
     /// The machine that it runs on. Agents before this was thought of say nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine: Option<Box<Machine>>,
+    pub machine: Option<Box<HostStatus>>,
     /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
     pub readings: Vec<Reading>,
 }

@@ -3,7 +3,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use watchpost::devices::{Devices, Roots};
+use watchpost::cmd::devices::{Devices, Roots};
 
 use crate::harness::Bench;
 

@@ -1,7 +1,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use watchpost::machine::{Machine, Room, Roots};
+use watchpost::host::{HostStatus, Room, Roots};
 
 use crate::harness::http::{get, get_json};
 use crate::harness::{Bench, Browser, Peer, Pi, Program, Receiver, eventually};
@@ -72,11 +72,11 @@ fn what_a_machine_does_not_say_is_left_out() {
     let bench = Bench::new();
     let empty = bench.path("empty");
     let roots = Roots { proc: empty.clone(), sys: empty.clone(), dev: empty };
-    let Machine { memory, uptime_s, synchronised, .. } = Machine::look(&roots);
+    let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::look(&roots);
     // The system call says so much and no more.
     assert!(memory.is_some_and(|memory| memory.bytes > 0 && memory.available_bytes.is_none()) && uptime_s > 0);
-    let expected = Machine { memory, uptime_s, synchronised, ..Machine::default() };
-    assert_eq!(Machine::look(&roots), Machine { uptime_s: expected.uptime_s, ..expected });
+    let expected = HostStatus { memory, uptime_s, synchronised, ..HostStatus::default() };
+    assert_eq!(HostStatus::look(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn files_that_make_no_sense_are_passed_over() {
     let pi = Pi::new(&bench);
     let look = || {
         let at = |root: &str| pi.root().join(root);
-        Machine::look(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
+        HostStatus::look(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
     };
     assert_eq!(look().temperature_c, Some(48.312));
     // Not the hottest of all, but of the processor's.
@@ -99,7 +99,7 @@ fn files_that_make_no_sense_are_passed_over() {
     pi.has("proc/meminfo", "MemTotal: many kB\nMemAvailable: 1 kB\n");
     // A scale of a driver's own, up to 70.
     pi.has("proc/self/net/wireless", "a\nb\n wlan0: 0000 49. 61. 0 0 0 0 0 0 0\n");
-    let Machine { temperature_c, undervoltage, memory, wifi, throttled, .. } = look();
+    let HostStatus { temperature_c, undervoltage, memory, wifi, throttled, .. } = look();
     assert_eq!((temperature_c, undervoltage, wifi, throttled), (Some(-1.5), None, None, None));
     assert!(memory.is_some_and(|memory| memory.available_bytes.is_none()), "{memory:?}");
 }

@@ -8,21 +8,20 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::film::pipe::Wish;
 use super::finish::Finish;
 use super::picture::Next;
 use super::pulse::Pulse;
 use super::source::Source;
+use super::video::pipe::Wish;
 use crate::agent::demand::Demand;
-use crate::agent::encode::Encoded;
 use crate::agent::health::Part;
 use crate::config;
-use crate::frame::{Jpeg, Slot};
-use crate::service::Life;
+use crate::frame::{Jpeg, JpegImage, Slot};
+use crate::service::Heartbeat;
 
 /// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
 const OPENING: Duration = Duration::from_secs(8);
-const FILM_OPENING: Duration = Duration::from_secs(30);
+const VIDEO_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A capture shows that it lives before each wait for a frame.
 pub(super) const LIVING: Duration = Duration::from_millis(1_500);
@@ -33,7 +32,7 @@ const ENCODING: Duration = Duration::from_secs(8);
 /// How long a source may take to be opened.
 pub(super) fn opening(source: &config::Source) -> Duration {
     match source {
-        config::Source::Film(_) => FILM_OPENING,
+        config::Source::Video(_) => VIDEO_OPEN_TIMEOUT,
         config::Source::Device(_) | config::Source::Pattern => OPENING,
     }
 }
@@ -52,7 +51,7 @@ pub(super) struct Capture {
     /// The source gave a picture.
     pub(super) worked: Arc<AtomicBool>,
     /// Heard of once it has.
-    pub(super) life: Life,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Capture {
@@ -74,7 +73,7 @@ impl Capture {
         while !self.stop.is_cancelled() {
             self.pulse.beat(LIVING);
             if self.worked.load(Ordering::Relaxed) {
-                self.life.beat();
+                self.heartbeat.beat();
             }
             let (wanted, wish) = {
                 let demand = self.demand.borrow();
@@ -103,7 +102,7 @@ impl Capture {
                 Next::Taken(captured, picture) => (captured, picture),
             };
             self.pulse.beat(ENCODING);
-            let Some(Encoded { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
+            let Some(JpegImage { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;
             }

@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::broken::Broken;
 use super::picture::Picture;
-use crate::agent::encode::{Encoded, Encoder};
+use crate::agent::encode::Encoder;
 use crate::agent::health::Part;
 use crate::agent::transform::Transform;
 use crate::config::{Camera, Quality};
-use crate::frame::LARGEST_JPEG;
+use crate::frame::{JpegImage, MAX_JPEG_BYTES};
 
 /// Encodes what is pixels, and turns and cuts what is to be.
 pub(super) struct Finish {
@@ -32,11 +32,11 @@ impl Finish {
     ///
     /// # Errors
     /// When it cannot be encoded, when what is to be cut out is not in it, and when for some time none could be sent.
-    pub(super) fn picture(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<Encoded>> {
+    pub(super) fn picture(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
         let whole = match picture {
-            Picture::Jpeg { width, height, bytes } => Encoded { width, height, bytes },
+            Picture::Jpeg { width, height, bytes } => JpegImage { width, height, bytes },
             Picture::Pixels(frame) => {
-                Encoded { width: frame.width, height: frame.height, bytes: self.encoder.encode(frame, quality)? }
+                JpegImage { width: frame.width, height: frame.height, bytes: self.encoder.encode(frame, quality)? }
             }
         };
         let finished = match &mut self.transform {
@@ -44,12 +44,12 @@ impl Finish {
             None => Some(whole),
         };
         match finished {
-            Some(finished) if finished.bytes.len() <= LARGEST_JPEG => {
+            Some(finished) if finished.bytes.len() <= MAX_JPEG_BYTES => {
                 self.broken.end();
                 return Ok(Some(finished));
             }
             Some(_) => self.oversized()?,
-            None => self.broken.count("damaged frames", &"they cannot be turned or cut")?,
+            None => self.broken.count("damaged_frames", &"they cannot be turned or cut")?,
         }
         Ok(None)
     }
@@ -59,6 +59,6 @@ impl Finish {
     /// # Errors
     /// When for some time none could be sent.
     pub(super) fn oversized(&mut self) -> Result<()> {
-        self.broken.count("oversized frames", &"they are too large to be sent")
+        self.broken.count("oversized_frames", &"they are too large to be sent")
     }
 }

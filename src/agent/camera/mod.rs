@@ -2,14 +2,14 @@
 //!
 //! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
 //! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
-//! `videodev2.rs`, `film/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
+//! `videodev2.rs`, `video/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
 //! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `pulse.rs` tells a thread that hangs
 //! from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod broken;
 mod capture;
 mod choices;
-pub mod film;
+pub mod video;
 mod finish;
 pub mod offer;
 pub mod pace;
@@ -34,18 +34,19 @@ use tracing::warn;
 
 use super::demand::Demand;
 use super::health::Part;
+use crate::backoff::Backoff;
 use crate::config;
 use crate::frame::Slot;
-use crate::service::Life;
+use crate::service::Heartbeat;
 use capture::{Capture, LIVING, opening};
 use pulse::Pulse;
 
 /// The waits between tries to open a camera.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// To ask a network camera costs it and us next to nothing, and who restarts one looks for its picture.
-const LONGEST_WAIT_FOR_STREAMS: Duration = Duration::from_secs(3);
+const MAX_RETRY_DELAY_OF_STREAMS: Duration = Duration::from_secs(3);
 
 /// The longest a source waits for a picture before it lets its thread look whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -75,7 +76,7 @@ pub struct Camera {
     /// Its frames so far.
     pub frames: Arc<AtomicU64>,
     /// Of its thread, as long as one gives frames: with one that never did, nothing would be better after a new start.
-    pub life: Life,
+    pub heartbeat: Heartbeat,
 }
 
 /// How a capture ended.
@@ -91,12 +92,14 @@ enum End {
 impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let (mut wait, mut hung) = (Duration::ZERO, None);
+        let is_video = matches!(self.config.source, config::Source::Video(_));
+        let max_delay = if is_video { MAX_RETRY_DELAY_OF_STREAMS } else { MAX_RETRY_DELAY };
+        let (mut backoff, mut hung) = (Backoff::new(FIRST_RETRY_DELAY, max_delay), None);
         while shutdown.run_until_cancelled(self.needed()).await.is_some() {
             // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
             hung = hung.filter(|thread: &JoinHandle<()>| !thread.is_finished());
             if hung.is_some() {
-                let _ = shutdown.run_until_cancelled(sleep(FIRST_WAIT)).await;
+                let _ = shutdown.run_until_cancelled(sleep(FIRST_RETRY_DELAY)).await;
                 continue;
             }
             let worked = Arc::new(AtomicBool::new(false));
@@ -111,10 +114,10 @@ impl Camera {
             }
             // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that
             // made its thread hang, on a server that is gone, would hang, too.
-            let quick = worked.load(Ordering::Relaxed) || !hangs && self.is_missing();
-            let is_film = matches!(self.config.source, config::Source::Film(_));
-            wait = longer(wait, quick, if is_film { LONGEST_WAIT_FOR_STREAMS } else { LONGEST_WAIT });
-            let _ = shutdown.run_until_cancelled(sleep(wait)).await;
+            if worked.load(Ordering::Relaxed) || !hangs && self.is_missing() {
+                backoff.reset();
+            }
+            let _ = shutdown.run_until_cancelled(sleep(backoff.delay())).await;
         }
         if hung.is_some_and(|thread| !thread.is_finished()) {
             warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
@@ -147,7 +150,7 @@ impl Camera {
 
     /// A film is decoded even when it is only kept at its newest picture.
     fn rests(&self) -> bool {
-        self.config.on_demand || matches!(self.config.source, config::Source::Film(_))
+        self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
 
     /// Waits until there has been nothing to capture for, for some time.
@@ -181,7 +184,7 @@ impl Camera {
             pulse: Arc::new(Pulse::new(opening(&self.config.source))),
             stop: shutdown.child_token(),
             frames: Arc::clone(&self.frames),
-            life: self.life.clone(),
+            heartbeat: self.heartbeat.clone(),
             worked: Arc::clone(worked),
         };
         let (stop, pulse) = (capture.stop.clone(), Arc::clone(&capture.pulse));
@@ -208,21 +211,16 @@ impl Camera {
             return end;
         }
         let ended = thread.join();
-        self.life.end();
+        self.heartbeat.end();
         if ended.is_err() { End::Failed(anyhow!("its thread panicked")) } else { end }
     }
 
     fn is_missing(&self) -> bool {
         match &self.config.source {
-            config::Source::Device(path) | config::Source::Film(config::Film::File(path)) => !path.exists(),
-            config::Source::Pattern | config::Source::Film(_) => false,
+            config::Source::Device(path) | config::Source::Video(config::VideoSource::File(path)) => !path.exists(),
+            config::Source::Pattern | config::Source::Video(_) => false,
         }
     }
-}
-
-/// The wait after one of `wait`.
-fn longer(wait: Duration, quick: bool, longest: Duration) -> Duration {
-    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, longest) }
 }
 
 type Ended = Result<(), anyhow::Error>;
@@ -232,7 +230,7 @@ fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)>
     let name = format!("camera-{}", capture.config.name);
     let run = move || {
         let how = capture.run();
-        capture.life.end();
+        capture.heartbeat.end();
         // Nobody hears what a thread says that was given up.
         let _ = end.send(how);
     };
@@ -277,19 +275,19 @@ mod tests {
     use super::*;
     use crate::agent::demand::SharedDemand;
     use crate::agent::health::Kind;
-    use crate::frame::Bell;
+    use crate::frame::FrameNotifier;
 
     #[tokio::test]
     async fn a_camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
-        let (bell, control) = (Bell::default(), SharedDemand::new(&config));
+        let (bell, control) = (FrameNotifier::default(), SharedDemand::new(&config));
         let slot = bell.slot();
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
         let frames = Arc::default();
-        let life = Life::of(String::new());
-        let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, life };
+        let heartbeat = Heartbeat::of(String::new());
+        let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, heartbeat };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
         let mut rings = bell.follow();
         control.take(0, true);
@@ -306,15 +304,5 @@ mod tests {
         }
         shutdown.cancel();
         timeout(END, camera).await.expect("in time").expect("no panic");
-    }
-
-    #[test]
-    fn a_camera_is_tried_again_after_half_a_second_and_longer_and_longer_until_it_works() {
-        let mut wait = Duration::ZERO;
-        let waits = [false, false, false, false, false, false, false, false, true, false].map(|quick| {
-            wait = longer(wait, quick, LONGEST_WAIT);
-            wait.as_millis()
-        });
-        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 500, 1_000]);
     }
 }

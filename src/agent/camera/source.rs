@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 
-use super::film::pipe::Wish;
 use super::picture::Next;
-use super::{film, pattern, usb};
+use super::video::pipe::Wish;
+use super::{pattern, usb, video};
 use crate::agent::health::Part;
 use crate::config;
 
 pub(super) enum Source {
     Pattern(pattern::Pattern),
     Usb(Box<usb::Usb>),
-    Film(Box<film::Film>),
+    Video(Box<video::Video>),
 }
 
 impl Source {
@@ -19,7 +19,7 @@ impl Source {
         Ok(match &camera.source {
             config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
             config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
-            config::Source::Film(film) => Source::Film(Box::new(film::Film::open(film, camera, health.clone())?)),
+            config::Source::Video(video) => Source::Video(Box::new(video::Video::open(video, camera, health.clone())?)),
         })
     }
 
@@ -30,7 +30,7 @@ impl Source {
     pub(super) fn is_open(&mut self) -> Result<bool> {
         match self {
             Source::Pattern(_) | Source::Usb(_) => Ok(true),
-            Source::Film(film) => film.is_open(),
+            Source::Video(video) => video.is_open(),
         }
     }
 
@@ -42,7 +42,7 @@ impl Source {
         match self {
             Source::Pattern(pattern) => Ok(pattern.next(wish.fps, wanted)),
             Source::Usb(usb) => usb.next(wish.fps, wanted),
-            Source::Film(film) => film.next(wanted.then_some(wish)),
+            Source::Video(video) => video.next(wanted.then_some(wish)),
         }
     }
 
@@ -51,7 +51,7 @@ impl Source {
         match self {
             Source::Pattern(pattern) => pattern.describe(),
             Source::Usb(usb) => usb.describe(),
-            Source::Film(film) => film.describe(),
+            Source::Video(video) => video.describe(),
         }
     }
 }

@@ -174,7 +174,7 @@ impl Audience {
     /// Reports how it is, where it takes something now or does not. `unkept`: it does not keep what the spool keeps for it.
     pub(super) fn judge(&mut self, writable: bool, unkept: bool, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
-            match link.trouble() {
+            match link.refusal_reason() {
                 Some(trouble) => health.down(trouble),
                 None => health.up(if self.topics.is_empty() { "open, nobody subscribes" } else { "publishing" }),
             }
@@ -184,7 +184,7 @@ impl Audience {
         } else if writable {
             (self.connected, self.waiting) = (true, None);
             self.since.get_or_insert_with(Instant::now);
-            health.up(if link.leaves_others_alone() {
+            health.up(if link.has_waiting_peer() {
                 "connected; somebody else waits, a pair has one peer"
             } else if self.is_unanswered() {
                 "connected, not answered: a script, or a receiver that has another agent"
@@ -195,7 +195,7 @@ impl Audience {
             });
         } else if self.waiting.get_or_insert_with(Instant::now).elapsed() > DEAF {
             self.connected = false;
-            health.down(link.trouble().unwrap_or("nobody there who takes anything"));
+            health.down(link.refusal_reason().unwrap_or("nobody there who takes anything"));
         }
     }
 }

@@ -26,7 +26,7 @@ impl Publisher {
             let skipped = jpeg.seq - before - 1;
             // Those before the first are not missed by anyone.
             if before > 0 && skipped > 0 {
-                self.health.count("frames skipped", skipped);
+                self.health.count("frames_skipped", skipped);
             }
             let lane = &mut pending.lanes[camera];
             lane.no_signal.frame_was_sent(&jpeg);
@@ -75,7 +75,7 @@ impl Publisher {
         pending: &mut Pending,
     ) -> Result<bool> {
         let Ok(jpeg) = pending.lanes[camera].no_signal.jpeg(&part) else {
-            self.health.count("pictures that could not be drawn", 1);
+            self.health.count("placeholder_errors", 1);
             pending.lanes[camera].no_signal.was_sent();
             return Ok(true);
         };

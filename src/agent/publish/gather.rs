@@ -127,7 +127,7 @@ impl Gathered {
             shelf.claim(batch.seq, batch.last_seq());
             self.missed |= missed > 0;
         } else if missed > 0 {
-            self.health.count("readings lost", missed);
+            self.health.count("readings_lost", missed);
         }
         self.heard = Some(batch.last_seq());
         self.length += length(&batch);

@@ -16,7 +16,7 @@ impl Publisher {
             Heard::FirstSubscriber => self.readings.forget(),
             Heard::Asks(control) => self.obey(control, pending),
             Heard::Malformed(malformed) => {
-                self.health.count("malformed messages of the receiver", 1);
+                self.health.count("malformed_control_messages", 1);
                 self.health.remark("malformed", || format!("a malformed message of the receiver: {malformed}"));
             }
             Heard::Nothing => {}
@@ -28,7 +28,7 @@ impl Publisher {
         let place = |name: &Name| {
             let place = pending.lanes.iter().position(|lane| lane.view.name == *name);
             if place.is_none() {
-                self.health.count("unknown cameras of the receiver", 1);
+                self.health.count("unknown_cameras_requested", 1);
                 self.health.remark("unknown camera", || {
                     format!("the receiver speaks of a camera {name}, which this link does not have")
                 });

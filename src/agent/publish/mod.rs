@@ -32,11 +32,11 @@ pub use gather::Gathered;
 pub use lane::{View, Views};
 
 use super::health::Part;
-use crate::config::{End, Format, OutPattern, Outlet};
-use crate::link::{Events, LARGEST_PART, Link, Opening, Refusal};
+use crate::config::{Endpoint, Format, OutPattern, Outlet};
+use crate::link::{Events, Link, LinkOptions, MAX_PART_BYTES, Refusal};
 use crate::name::Name;
 use crate::reading::State;
-use crate::wire::{Message, Status, Tally, encode};
+use crate::wire::{Message, Status, Totals, encode};
 use audience::Audience;
 use lane::Lane;
 use spooled::more;
@@ -84,7 +84,7 @@ struct Pending {
     lanes: Vec<Lane>,
     /// The camera whose turn it is.
     turn: usize,
-    tally: Tally,
+    totals: Totals,
     audience: Audience,
     /// After a page of the backlog a frame has its turn.
     page_was_last: bool,
@@ -92,14 +92,14 @@ struct Pending {
 
 impl Publisher {
     /// Sends until the shutdown, then what is left as far as it is taken; gives the count of what was sent.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Tally {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Totals {
         let mut pending = Pending {
             status: true,
             lanes: Vec::new(),
             turn: 0,
             audience: Audience::of(&self.outlet),
             page_was_last: false,
-            tally: Tally::default(),
+            totals: Totals::default(),
         };
         self.follow_cameras(&mut pending);
         while let Err(error) = self.run_once(&shutdown, &mut pending).await {
@@ -109,18 +109,18 @@ impl Publisher {
                 () = sleep(WAIT) => {}
             }
         }
-        pending.tally
+        pending.totals
     }
 
     async fn run_once(&mut self, shutdown: &CancellationToken, pending: &mut Pending) -> Result<()> {
         let health = self.health.clone();
         let refused = Arc::new(move |refusal: &Refusal| {
-            health.count("connections refused", 1);
+            health.count("connections_refused", 1);
             health.remark(&refusal.who, || refusal.text.clone());
         });
         let Outlet { pattern, end, curve, .. } = self.outlet.clone();
-        let mut link = Opening { pattern: pattern.into(), end, curve, refused }.open()?;
-        if matches!(self.outlet.end, End::Bind(_)) {
+        let mut link = LinkOptions { pattern: pattern.into(), end, curve, refused }.open()?;
+        if matches!(self.outlet.end, Endpoint::Bind(_)) {
             info!("bound at {}", link.address());
         }
         loop {
@@ -129,12 +129,12 @@ impl Publisher {
             pending.nothing_was_seen();
             self.begin_anew();
             self.demand(pending);
-            let opening = link.opening();
+            let options = link.options();
             link.close().await;
             if result.is_err() || shutdown.is_cancelled() {
                 return result;
             }
-            link = opening.open()?;
+            link = options.open()?;
         }
     }
 
@@ -148,7 +148,7 @@ impl Publisher {
                 pending.nothing_was_seen();
                 self.begin_anew();
             }
-            if link.is_deaf()? {
+            if link.needs_reopen()? {
                 return Ok(());
             }
             if pending.audience.never_answers() {
@@ -247,21 +247,21 @@ impl Publisher {
     /// True when the message is off, or when the link's format cannot carry it and it need not be tried again.
     fn send(&self, link: &mut Link, message: &Message, pending: &mut Pending) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
-        if parts.iter().any(|part| part.len() > LARGEST_PART) {
-            self.health.count("too large to send", 1);
+        if parts.iter().any(|part| part.len() > MAX_PART_BYTES) {
+            self.health.count("messages_too_large", 1);
             return Ok(true);
         }
         let sent = link.try_send(&parts)?;
         if sent {
-            pending.tally.add(message);
+            pending.totals.add(message);
             pending.audience.was_sent();
             match message {
                 Message::Frame(header, _) if header.no_signal.is_some() => {
-                    self.health.count("no-signal pictures sent", 1);
+                    self.health.count("placeholders_sent", 1);
                 }
-                Message::Frame(..) => self.health.count("frames sent", 1),
-                Message::Readings(all) if all.backlog => self.health.count("readings sent late", all.count()),
-                Message::Readings(all) => self.health.count("readings sent", all.count()),
+                Message::Frame(..) => self.health.count("frames_sent", 1),
+                Message::Readings(all) if all.backlog => self.health.count("backlog_readings_sent", all.count()),
+                Message::Readings(all) => self.health.count("readings_sent", all.count()),
                 Message::Status(_) => {}
             }
         }

@@ -21,6 +21,7 @@ use tracing::debug;
 
 use super::health::Part;
 use super::line::{Framer, Line, Parser, Refusal};
+use crate::backoff::Backoff;
 use crate::clock::Stamp;
 use crate::config::{self, Serial as Config};
 use crate::quantity::Quantity;
@@ -28,8 +29,8 @@ use crate::reading::State;
 use hearing::{FLOOD, Hearing, Verdict};
 
 /// The waits between tries to open a port.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// A line has no pause in it: what comes after this much silence begins at a line's start.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -86,19 +87,22 @@ impl Reader {
     }
 
     async fn run(&mut self) {
-        let (mut wait, mut silent) = (Duration::ZERO, false);
+        let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
+        let (mut delay, mut silent) = (Duration::ZERO, false);
         loop {
             self.understood = false;
-            let Err(error) = self.run_once(silent, wait).await;
+            let Err(error) = self.run_once(silent, delay).await;
             self.port.health.down(&format!("{error:#}"));
             // What worked, and what is merely not plugged in, is looked for at the quickest.
-            let quick = self.understood || !self.port.config.port.exists();
-            wait = longer(wait, quick);
+            if self.understood || !self.port.config.port.exists() {
+                backoff.reset();
+            }
+            delay = backoff.delay();
             silent = error.is::<Silent>();
             // A board that speaks seldom must find someone who listens: a silent port is opened again at once, and it is
             // the next time that is waited for.
             if !silent {
-                sleep(wait).await;
+                sleep(delay).await;
             }
         }
     }
@@ -202,11 +206,6 @@ impl Reader {
     }
 }
 
-/// The wait after one of `wait`.
-fn longer(wait: Duration, quick: bool) -> Duration {
-    if quick { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) }
-}
-
 /// The number of the device that a path leads to.
 fn device(path: &Path) -> Option<u64> {
     path.metadata().ok().map(|file| file.rdev())
@@ -261,19 +260,4 @@ fn stay_connected(stream: &SerialStream) -> Result<()> {
     let mut settings = tcgetattr(terminal)?;
     settings.control_flags.remove(ControlFlags::HUPCL);
     Ok(tcsetattr(terminal, SetArg::TCSANOW, &settings)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_tried_again_after_longer_and_longer_until_it_works() {
-        let mut wait = Duration::ZERO;
-        let waits = [false, false, false, false, false, false, false, true, false].map(|quick| {
-            wait = longer(wait, quick);
-            wait.as_millis()
-        });
-        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 200, 400]);
-    }
 }

@@ -6,14 +6,14 @@ use super::disk::{name, number};
 use super::row::{Row, Start};
 use crate::name::Name;
 use crate::ranges::Ranges;
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// What is changed together.
 pub(super) struct Change<'a>(pub(super) &'a Connection);
 
 impl Change<'_> {
     /// The number of a start, which is kept if it is new.
-    pub(super) fn start(&self, start: &Start) -> Result<i64, Trouble> {
+    pub(super) fn start(&self, start: &Start) -> Result<i64, StoreError> {
         let find = "SELECT id FROM starts WHERE boot = ?";
         let known = self.0.prepare_cached(find)?.query_row([&*start.boot], |row| row.get(0)).optional()?;
         if let Some(id) = known {
@@ -28,14 +28,14 @@ impl Change<'_> {
         Ok(id)
     }
 
-    fn insert_start(&self, id: i64, start: &Start) -> Result<(), Trouble> {
+    fn insert_start(&self, id: i64, start: &Start) -> Result<(), StoreError> {
         let insert = "INSERT INTO starts VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))";
         self.0.execute(insert, params![id, &*start.boot, start.machine, start.zero_us])?;
         Ok(())
     }
 
     /// Makes starts for rows whose own was lost: without its name they are new to a receiver, but they arrive.
-    pub(super) fn name_starts(&self) -> Result<(), Trouble> {
+    pub(super) fn name_starts(&self) -> Result<(), StoreError> {
         let unknown = "SELECT DISTINCT start FROM batches WHERE start NOT IN (SELECT id FROM starts)";
         let unknown: Vec<i64> = self.0.prepare(unknown)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for id in unknown {
@@ -46,13 +46,13 @@ impl Change<'_> {
     }
 
     /// When the monotonic clock of this boot of the machine showed zero, for all its starts.
-    pub(super) fn date(&self, machine: &str, zero_us: i64) -> Result<(), Trouble> {
+    pub(super) fn date(&self, machine: &str, zero_us: i64) -> Result<(), StoreError> {
         let sql = "UPDATE starts SET zero_us = ?2, crc = checksum(id, boot, machine, ?2) WHERE machine = ?1";
         self.0.prepare_cached(sql)?.execute(params![machine, zero_us])?;
         Ok(())
     }
 
-    pub(super) fn insert(&self, start: i64, row: &Row) -> Result<(), Trouble> {
+    pub(super) fn insert(&self, start: i64, row: &Row) -> Result<(), StoreError> {
         let values: Vec<(&str, f64, &str)> =
             row.values.iter().map(|value| (&*value.quantity, value.value, &*value.unit)).collect();
         let sql = "INSERT OR REPLACE INTO batches
@@ -66,13 +66,13 @@ impl Change<'_> {
             row.synchronised,
             row.monotonic_us,
             row.stale_after_ms as i64,
-            serde_json::to_string(&values).map_err(|error| Trouble::Other(error.to_string()))?,
+            serde_json::to_string(&values).map_err(|error| StoreError::Other(error.to_string()))?,
         ])?;
         Ok(())
     }
 
     /// Forgets rows of a start; gives how many readings that were.
-    pub(super) fn forget(&self, start: i64, first: u64, last: u64) -> Result<u64, Trouble> {
+    pub(super) fn forget(&self, start: i64, first: u64, last: u64) -> Result<u64, StoreError> {
         let (first, last) = (first.min(i64::MAX as u64) as i64, last.min(i64::MAX as u64) as i64);
         let which = "start = ? AND seq BETWEEN ? AND ? AND seq + count - 1 <= ?";
         let forget = format!("DELETE FROM batches WHERE {which} RETURNING count");
@@ -82,7 +82,7 @@ impl Change<'_> {
     }
 
     /// Forgets so many of the oldest rows; gives how many readings that were.
-    pub(super) fn forget_oldest(&self, rows: usize) -> Result<u64, Trouble> {
+    pub(super) fn forget_oldest(&self, rows: usize) -> Result<u64, StoreError> {
         let sql =
             "DELETE FROM batches WHERE (start, seq) IN (SELECT start, seq FROM batches ORDER BY start, seq LIMIT ?)
                    RETURNING count";
@@ -93,7 +93,7 @@ impl Change<'_> {
 
     /// Forgets rows at the beginning of a start that were captured before its monotonic clock showed this, so many at most;
     /// gives how many readings that were.
-    pub(super) fn forget_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, Trouble> {
+    pub(super) fn forget_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, StoreError> {
         let sql = "WITH kept(seq) AS
                        (SELECT seq FROM batches WHERE start = ?1 AND monotonic_us >= ?2 ORDER BY seq LIMIT 1)
                    DELETE FROM batches WHERE start = ?1 AND seq IN
@@ -106,13 +106,13 @@ impl Change<'_> {
     }
 
     /// Bytes that rows take.
-    pub(super) fn used(&self) -> Result<u64, Trouble> {
+    pub(super) fn used(&self) -> Result<u64, StoreError> {
         let pragma = |name| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         Ok(((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64)
     }
 
     /// Forgets starts of which there is nothing left; gives those.
-    pub(super) fn forget_starts(&self) -> Result<Vec<Name>, Trouble> {
+    pub(super) fn forget_starts(&self) -> Result<Vec<Name>, StoreError> {
         let sql = "DELETE FROM starts WHERE NOT EXISTS (SELECT 1 FROM batches WHERE start = id) RETURNING boot";
         let gone = self.0.prepare_cached(sql)?.query_map([], |row| name(row, 0))?.collect::<Result<_, _>>()?;
         self.0.execute("DELETE FROM acked WHERE NOT EXISTS (SELECT 1 FROM starts WHERE id = start)", [])?;
@@ -120,7 +120,7 @@ impl Change<'_> {
     }
 
     /// What a link has acknowledged of a start, instead of what was kept of that.
-    pub(super) fn acked(&self, link: &str, start: i64, acked: &Ranges) -> Result<(), Trouble> {
+    pub(super) fn acked(&self, link: &str, start: i64, acked: &Ranges) -> Result<(), StoreError> {
         self.0.prepare_cached("DELETE FROM acked WHERE link = ? AND start = ?")?.execute(params![link, start])?;
         let mut insert =
             self.0.prepare_cached("INSERT INTO acked VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))")?;
@@ -131,13 +131,13 @@ impl Change<'_> {
     }
 
     /// Keeps for this link from now on.
-    pub(super) fn keep_for(&self, link: &str) -> Result<(), Trouble> {
+    pub(super) fn keep_for(&self, link: &str) -> Result<(), StoreError> {
         self.0.execute("INSERT INTO links VALUES (?1, checksum(?1))", [link])?;
         Ok(())
     }
 
     /// Keeps no more for this link.
-    pub(super) fn keep_no_more_for(&self, link: &str) -> Result<usize, Trouble> {
+    pub(super) fn keep_no_more_for(&self, link: &str) -> Result<usize, StoreError> {
         self.0.execute("DELETE FROM acked WHERE link = ?", [link])?;
         Ok(self.0.execute("DELETE FROM links WHERE link = ?", [link])?)
     }

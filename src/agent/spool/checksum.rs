@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// Makes `checksum(…)` known: CRC-32 of the types and bytes of its arguments.
-pub(super) fn with_checksums(connection: &Connection) -> Result<(), Trouble> {
+pub(super) fn with_checksums(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     Ok(connection.create_scalar_function("checksum", -1, flags, |arguments| {
         let mut checksum = crc32fast::Hasher::new();

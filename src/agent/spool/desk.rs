@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::ledger::{Ledger, Place};
 use super::row::{Row, Start};
+use crate::lock::lock;
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::reading::Batch;
@@ -219,7 +220,7 @@ impl Desk {
     }
 
     pub(super) fn papers(&self) -> MutexGuard<'_, Papers> {
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.papers)
     }
 
     /// Keeps for a link that is in the configuration from now on; gives its number.

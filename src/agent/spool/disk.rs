@@ -10,7 +10,7 @@ use super::change::Change;
 use super::ledger::Place;
 use super::row::{Row, Start};
 use crate::name::Name;
-use crate::store::{Kind, Store, Trouble};
+use crate::store::{Kind, Store, StoreError};
 use crate::wire::Value;
 
 /// "wpsp".
@@ -48,7 +48,7 @@ impl Disk {
     }
 
     /// The starts that it has, by their numbers.
-    pub(super) fn starts(&self) -> Result<Vec<(i64, Start)>, Trouble> {
+    pub(super) fn starts(&self) -> Result<Vec<(i64, Start)>, StoreError> {
         let mut select =
             self.store.connection.prepare_cached("SELECT id, boot, machine, zero_us FROM starts ORDER BY id")?;
         let rows = select.query_map([], |row| {
@@ -58,20 +58,20 @@ impl Disk {
     }
 
     /// The links that it keeps for.
-    pub(super) fn links(&self) -> Result<Vec<String>, Trouble> {
+    pub(super) fn links(&self) -> Result<Vec<String>, StoreError> {
         let mut select = self.store.connection.prepare_cached("SELECT link FROM links")?;
         Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
     /// What links have acknowledged, by their addresses and the numbers of starts.
-    pub(super) fn acked(&self) -> Result<Vec<(String, i64, u64, u64)>, Trouble> {
+    pub(super) fn acked(&self) -> Result<Vec<(String, i64, u64, u64)>, StoreError> {
         let mut select = self.store.connection.prepare_cached("SELECT link, start, first, last FROM acked")?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?, number(row, 3)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Rows from a place on, in order, of one start; at most so many.
-    pub(super) fn rows(&self, from: Place, most: usize) -> Result<Option<(i64, Vec<Row>)>, Trouble> {
+    pub(super) fn rows(&self, from: Place, most: usize) -> Result<Option<(i64, Vec<Row>)>, StoreError> {
         let (start, seq) = (from.0, from.1 as i64);
         let next = "SELECT start FROM batches WHERE (start, seq) >= (?, ?) ORDER BY start, seq LIMIT 1";
         let next = self.store.connection.prepare_cached(next)?.query_row([start, seq], |row| row.get(0)).optional()?;
@@ -96,15 +96,18 @@ impl Disk {
     }
 
     /// Changes what is to be changed, all of it or nothing; on the disk when this returns.
-    pub(super) fn commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(super) fn commit<T>(
+        &mut self,
+        change: impl FnOnce(&Change<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let done = self.try_to_commit(change);
-        if matches!(done, Err(Trouble::Disk(_))) {
+        if matches!(done, Err(StoreError::Disk(_))) {
             self.store.distrust();
         }
         done
     }
 
-    fn try_to_commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    fn try_to_commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         // At once the one who writes: one who reads first may find that `watchpost spool` wrote in between.
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = change(&Change(&transaction))?;

@@ -12,14 +12,15 @@ use super::disk::Disk;
 use super::plan::{Done, OnDisk, Plan};
 use super::row::{Row, Start};
 use crate::agent::health::Part;
+use crate::backoff::Backoff;
 use crate::ranges::Ranges;
 use crate::reading::{Batch, State};
-use crate::service::Life;
-use crate::store::Trouble;
+use crate::service::Heartbeat;
+use crate::store::StoreError;
 
 /// The waits after the disk did not take something. To open a file all of it is looked at.
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+pub(super) const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(4);
 
 /// The wait after there was no room to write all of it once more: trying wears a card out.
 const NO_ROOM_WAIT: Duration = Duration::from_mins(1);
@@ -31,14 +32,14 @@ const PAGE: usize = 8 * 1024;
 const CHUNK: usize = 128;
 
 /// As the status counts them. What is too old may still arrive, if a link has it in memory.
-pub(super) const NO_ROOM: &str = "readings lost, no room";
-const TOO_OLD: &str = "readings let go, too old";
+pub(super) const NO_ROOM: &str = "readings_lost_no_room";
+const TOO_OLD: &str = "readings_expired";
 
 pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
     pub(super) state: Arc<State>,
     pub(super) health: Part,
-    pub(super) life: Life,
+    pub(super) heartbeat: Heartbeat,
     pub(super) path: PathBuf,
     /// Bytes.
     pub(super) max_size: u64,
@@ -52,8 +53,8 @@ pub(super) struct Keeper {
     pub(super) distrusted: bool,
     /// What links ask for that only the disk can have, which is not there now.
     pub(super) parked: Vec<Asked>,
-    /// The wait after the next failure.
-    pub(super) wait: Duration,
+    /// The delays after failures.
+    pub(super) backoff: Backoff,
     /// What the disk has of links' acknowledgements, by link and start; with one link nothing.
     pub(super) written: BTreeMap<(String, i64), Ranges>,
 }
@@ -62,7 +63,7 @@ impl Keeper {
     pub(super) fn run(mut self) {
         let mut not_before = Instant::now();
         loop {
-            self.life.beat();
+            self.heartbeat.beat();
             if self.disk.is_none() && Instant::now() >= not_before {
                 // It is well again when it has taken what waits, not before.
                 let opened = self.open().and_then(|()| self.commit());
@@ -93,25 +94,25 @@ impl Keeper {
     }
 
     /// Says how it is; gives when the disk may be tried again.
-    fn judge(&mut self, done: Result<(), Trouble>) -> Instant {
+    fn judge(&mut self, done: Result<(), StoreError>) -> Instant {
         let Err(trouble) = done else {
-            self.wait = FIRST_WAIT;
+            self.backoff.reset();
             self.health.up("open");
             return Instant::now();
         };
         self.health.down(&format!("{trouble}; readings wait in memory"));
-        let copies = matches!(trouble, Trouble::Full) && Disk::is_to_be_copied(&self.path);
-        let wait = if copies { NO_ROOM_WAIT } else { self.wait };
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
-        self.distrusted |= matches!(trouble, Trouble::Disk(_)) && self.disk.is_some();
+        let copies = matches!(trouble, StoreError::Full) && Disk::is_to_be_copied(&self.path);
+        let delay = self.backoff.delay();
+        let delay = if copies { NO_ROOM_WAIT } else { delay };
+        self.distrusted |= matches!(trouble, StoreError::Disk(_)) && self.disk.is_some();
         // What there was no room or no turn for was taken back, and the file is as it was.
-        if !matches!(trouble, Trouble::Full | Trouble::Other(_)) {
+        if !matches!(trouble, StoreError::Full | StoreError::Other(_)) {
             self.disk = None;
         }
-        Instant::now() + wait
+        Instant::now() + delay
     }
 
-    fn open(&mut self) -> Result<(), Trouble> {
+    fn open(&mut self) -> Result<(), StoreError> {
         let mut disk = Disk::open(&self.path, self.distrusted)?;
         self.distrusted = false;
         if let Some((aside, what)) = disk.set_aside() {
@@ -120,14 +121,14 @@ impl Keeper {
             warn!(
                 "spool {path}: {what}; it is now {aside}, and what is sound of it was taken over: {readings} readings"
             );
-            self.health.count("damaged files set aside", 1);
+            self.health.count("damaged_files", 1);
         }
         if let Some(copy) = disk.incomplete() {
             let (path, copy) = (self.path.display(), copy.display());
             warn!(
                 "spool {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
             );
-            self.health.count("incomplete writes set aside", 1);
+            self.health.count("incomplete_writes", 1);
         }
         self.starts = disk.starts()?.into_iter().collect();
         let (known, acked) = (disk.links()?, disk.acked()?);
@@ -144,13 +145,13 @@ impl Keeper {
             papers.to_forget.get_or_insert_with(Instant::now);
         }
         drop(papers);
-        self.health.gauge("readings on disk", disk.readings);
+        self.health.gauge("readings_on_disk", disk.readings);
         self.disk = Some(disk);
         Ok(())
     }
 
     /// Has it on the disk which links are kept for, besides those that are `known` there.
-    fn keep_for_new_links(&self, disk: &mut Disk, known: &[String]) -> Result<(), Trouble> {
+    fn keep_for_new_links(&self, disk: &mut Disk, known: &[String]) -> Result<(), StoreError> {
         let new = self.desk.papers().unknown_to(known);
         if new.is_empty() {
             return Ok(());
@@ -161,7 +162,7 @@ impl Keeper {
     }
 
     /// Brings the disk up to date, if it is there.
-    fn commit(&mut self) -> Result<(), Trouble> {
+    fn commit(&mut self) -> Result<(), StoreError> {
         let Some(mut disk) = self.disk.take() else { return Ok(()) };
         let done = self.commit_to(&mut disk);
         self.disk = Some(disk);
@@ -169,7 +170,7 @@ impl Keeper {
     }
 
     /// Writes what waits and is not acknowledged by all, and forgets what is.
-    fn commit_to(&mut self, disk: &mut Disk) -> Result<(), Trouble> {
+    fn commit_to(&mut self, disk: &mut Disk) -> Result<(), StoreError> {
         let links = disk.links()?;
         if self.desk.papers().keep_only_for(&links) {
             info!("spool: nothing more is kept for a link that was given up");
@@ -184,7 +185,7 @@ impl Keeper {
         let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
         disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost + done.too_old);
         let on_disk = disk.readings;
-        self.health.gauge("readings on disk", on_disk);
+        self.health.gauge("readings_on_disk", on_disk);
         self.take_in(plan, &done, on_disk);
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Keeper {
         }
         self.starts.retain(|_, start| !done.gone.contains(&start.boot));
         self.written.retain(|(_, number), _| self.starts.contains_key(number));
-        self.health.count("readings written", done.written);
+        self.health.count("readings_written", done.written);
         self.report_lost(done);
 
         let mut papers = self.desk.papers();
@@ -222,7 +223,9 @@ impl Keeper {
         for (lost, why) in [(done.lost, NO_ROOM), (done.too_old, TOO_OLD)] {
             self.health.count(why, lost);
             if lost > 0 {
-                self.health.remark(why, || format!("{why}: {lost} of the oldest; the status counts on"));
+                self.health.remark(why, || {
+                    format!("{}: {lost} of the oldest; see the status for the total", why.replace('_', " "))
+                });
             }
         }
     }
@@ -280,7 +283,7 @@ impl Keeper {
     }
 
     /// Gives a link what it lacks next; nothing, when it lacks nothing.
-    fn give(&mut self, asked: Asked) -> Result<(), Trouble> {
+    fn give(&mut self, asked: Asked) -> Result<(), StoreError> {
         // It may have left, and been given up.
         if !self.desk.papers().ledgers.contains_key(&asked.link) {
             return Ok(());
@@ -300,7 +303,7 @@ impl Keeper {
         trouble
     }
 
-    fn disk_page(&self, link: usize, epoch: u64) -> Result<Option<Page>, Trouble> {
+    fn disk_page(&self, link: usize, epoch: u64) -> Result<Option<Page>, StoreError> {
         let Some(disk) = &self.disk else { return Ok(None) };
         loop {
             let looked = self.desk.papers().ledgers[&link].looked;

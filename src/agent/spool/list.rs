@@ -11,7 +11,7 @@ use super::change::Change;
 use super::checksum::with_checksums;
 use super::disk::KIND;
 use crate::config::{Agent, Bytes, Outlet, Spool};
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// A text with a line a link: how many readings wait for its receiver.
 ///
@@ -28,7 +28,7 @@ pub fn list(config: &Agent) -> Result<String> {
     })
 }
 
-fn look(config: &Agent, spool: &Spool) -> Result<String, Trouble> {
+fn look(config: &Agent, spool: &Spool) -> Result<String, StoreError> {
     let file = KIND.read(&spool.path)?;
     let sum = "SELECT coalesce(sum(count), 0), min(unix_us) FROM batches";
     let (readings, oldest): (i64, Option<i64>) = file.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -78,7 +78,7 @@ fn is_configured(config: &Agent, link: &str) -> bool {
     config.links.iter().any(|outlet| outlet.is_acknowledged() && outlet.end.address().as_str() == link)
 }
 
-fn links(file: &Connection) -> Result<Vec<String>, Trouble> {
+fn links(file: &Connection) -> Result<Vec<String>, StoreError> {
     let mut select = file.prepare("SELECT link FROM links ORDER BY rowid")?;
     Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -33,10 +33,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::health::Part;
+use crate::backoff::Backoff;
 use crate::config;
 use crate::name::Name;
 use crate::reading::{Batch, State};
-use crate::service::Life;
+use crate::service::Heartbeat;
 use crate::wire;
 pub use desk::Page;
 pub use list::{forget, list};
@@ -52,7 +53,7 @@ pub struct Spool {
     desk: Arc<Desk>,
     thread: Option<Thread>,
     health: Part,
-    life: Life,
+    heartbeat: Heartbeat,
     state: Arc<State>,
     /// The clock was right when it was last looked at.
     was_right: AtomicBool,
@@ -68,8 +69,8 @@ impl Spool {
     #[must_use]
     pub fn new(boot: &Name, state: &Arc<State>, health: Part) -> Spool {
         let desk = Arc::new(Desk::new(boot.clone()));
-        let life = Life::of("the spool's thread".to_owned());
-        Spool { desk, thread: None, health, life, state: Arc::clone(state), was_right: AtomicBool::new(false) }
+        let heartbeat = Heartbeat::of("the spool's thread".to_owned());
+        Spool { desk, thread: None, health, heartbeat, state: Arc::clone(state), was_right: AtomicBool::new(false) }
     }
 
     /// Keeps for a link, which is called by its address, from now on.
@@ -92,7 +93,7 @@ impl Spool {
             desk: Arc::clone(&self.desk),
             state: Arc::clone(&self.state),
             health: self.health.clone(),
-            life: self.life.clone(),
+            heartbeat: self.heartbeat.clone(),
             path: config.path.clone(),
             max_size: config.max_size.0,
             keep: config.keep.map(|keep| keep.0),
@@ -101,14 +102,14 @@ impl Spool {
             starts: BTreeMap::new(),
             distrusted: false,
             parked: Vec::new(),
-            wait: keeper::FIRST_WAIT,
+            backoff: Backoff::new(keeper::FIRST_RETRY_DELAY, keeper::MAX_RETRY_DELAY),
             written: BTreeMap::new(),
         };
         let (end, ended) = oneshot::channel();
-        let life = self.life.clone();
+        let heartbeat = self.heartbeat.clone();
         let run = move || {
             keeper.run();
-            life.end();
+            heartbeat.end();
             drop(end);
         };
         let handle = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
@@ -118,8 +119,8 @@ impl Spool {
 
     /// Its thread's.
     #[must_use]
-    pub fn life(&self) -> &Life {
-        &self.life
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
     }
 
     /// Says how much there is in memory, and has what is on the disk dated when the clock is right for the first time.
@@ -130,7 +131,7 @@ impl Spool {
         }
         self.desk.look_after_given_up();
         let mut papers = self.desk.papers();
-        self.health.gauge("readings in memory", papers.waiting_readings());
+        self.health.gauge("readings_in_memory", papers.waiting_readings());
         self.health.count(keeper::NO_ROOM, std::mem::take(&mut papers.lost));
     }
 
@@ -145,7 +146,7 @@ impl Spool {
             while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
                 match batch {
                     Ok(batch) => desk.put(batch),
-                    Err(RecvError::Lagged(batches)) => health.count("batches lost, too many at once", batches),
+                    Err(RecvError::Lagged(batches)) => health.count("batches_lost_overload", batches),
                     Err(RecvError::Closed) => return,
                 }
             }

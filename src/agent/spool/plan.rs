@@ -8,7 +8,7 @@ use super::row::{Row, Start};
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::reading::Batch;
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// Rows that are written before room is made, and forgotten at once when there is none.
 const CHUNK: usize = 128;
@@ -59,7 +59,7 @@ impl Plan {
         self.batches.is_empty() && self.to_forget.is_none()
     }
 
-    pub(super) fn write(&self, change: &Change<'_>) -> Result<Done, Trouble> {
+    pub(super) fn write(&self, change: &Change<'_>) -> Result<Done, StoreError> {
         let mut done = Done::default();
         for start in &self.on_disk {
             for (first, last) in start.acked_by_all.iter() {
@@ -88,7 +88,7 @@ impl Plan {
     }
 
     /// Forgets the oldest while there is too much; gives how many readings that were.
-    fn make_room(&self, change: &Change<'_>) -> Result<u64, Trouble> {
+    fn make_room(&self, change: &Change<'_>) -> Result<u64, StoreError> {
         let mut lost = 0;
         while change.used()? > self.max_size {
             match change.forget_oldest(CHUNK)? {

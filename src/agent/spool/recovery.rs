@@ -8,7 +8,7 @@ use rusqlite::{Connection, Statement, TransactionBehavior};
 use super::change::Change;
 use super::checksum::with_checksums;
 use super::disk::{Disk, KIND, number};
-use crate::store::{self, Trouble};
+use crate::store::{self, StoreError};
 
 /// What is looked at when the file is opened: table and columns.
 const CHECKED: [(&str, &str); 4] = [
@@ -24,7 +24,7 @@ impl Disk {
     ///
     /// `distrusted`: it could not be written to before. What the kernel then shows of it need not be on the disk, so all of it
     /// is written once more, into a new file.
-    pub(super) fn open(path: &Path, distrusted: bool) -> Result<Disk, Trouble> {
+    pub(super) fn open(path: &Path, distrusted: bool) -> Result<Disk, StoreError> {
         let lock = store::claim(path)?;
         let old = store::beside(path, ".old");
         if old.exists() && !store::beside(&old, "-wal").exists() && !path.exists() {
@@ -56,7 +56,7 @@ impl Disk {
 
     /// Takes over what was put by, in which something is the matter or not. Until all that can be had of it is on the disk it
     /// stays where the next try finds it.
-    fn settle(&mut self, old: &Path, path: &Path, what: Option<String>) -> Result<(), Trouble> {
+    fn settle(&mut self, old: &Path, path: &Path, what: Option<String>) -> Result<(), StoreError> {
         let taken = self.take_over(old);
         let is_all = taken.inspect_err(|_| self.store.distrust())?;
         match what.or_else(|| (!is_all).then(|| "it could not be read to its end".to_owned())) {
@@ -73,7 +73,7 @@ impl Disk {
 
     /// Takes over what is sound of another file: rows from the front and from the back, up to where it cannot be read. True
     /// when that was all.
-    fn take_over(&mut self, path: &Path) -> Result<bool, Trouble> {
+    fn take_over(&mut self, path: &Path) -> Result<bool, StoreError> {
         if store::is_hollow(path) {
             return Ok(false);
         }
@@ -106,7 +106,7 @@ impl Disk {
 
 /// Moves the file to where it is taken over from. While there is one already, the file is but a copy of that, which was not
 /// finished.
-fn put_by(path: &Path, old: &Path) -> Result<PathBuf, Trouble> {
+fn put_by(path: &Path, old: &Path) -> Result<PathBuf, StoreError> {
     if old.exists() {
         // In this order: what is left of it alone must not look like what was written ahead of the old one.
         store::remove_ahead(path)?;
@@ -118,7 +118,7 @@ fn put_by(path: &Path, old: &Path) -> Result<PathBuf, Trouble> {
 }
 
 /// False: what it is read from cannot be read to its end.
-fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool, Trouble> {
+fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool, StoreError> {
     let Some(mut select) = unless_damaged(from.prepare(select))? else { return Ok(false) };
     let columns = select.column_count();
     let Some(mut rows) = unless_damaged(select.query([]))? else { return Ok(false) };
@@ -133,29 +133,29 @@ fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool,
 }
 
 /// None where it is the file that was read that is at fault.
-fn unless_damaged<T>(read: Result<T, impl Into<Trouble>>) -> Result<Option<T>, Trouble> {
+fn unless_damaged<T>(read: Result<T, impl Into<StoreError>>) -> Result<Option<T>, StoreError> {
     match read.map_err(Into::into) {
         Ok(read) => Ok(Some(read)),
-        Err(Trouble::Damaged(_) | Trouble::Unreadable(_)) => Ok(None),
+        Err(StoreError::Damaged(_) | StoreError::Unreadable(_)) => Ok(None),
         Err(trouble) => Err(trouble),
     }
 }
 
 /// What is the matter with the file, if something is.
-fn damage(connection: &Connection) -> Result<Option<String>, Trouble> {
+fn damage(connection: &Connection) -> Result<Option<String>, StoreError> {
     for (table, columns) in CHECKED {
         match is_changed(connection, table, columns) {
             Ok(false) => {}
             Ok(true) => return Ok(Some("a row was changed".to_owned())),
             // Names of columns are bytes of the file like others.
-            Err(Trouble::Damaged(what) | Trouble::Unreadable(what)) => return Ok(Some(what)),
+            Err(StoreError::Damaged(what) | StoreError::Unreadable(what)) => return Ok(Some(what)),
             Err(trouble) => return Err(trouble),
         }
     }
     Ok(None)
 }
 
-fn is_changed(connection: &Connection, table: &str, columns: &str) -> Result<bool, Trouble> {
+fn is_changed(connection: &Connection, table: &str, columns: &str) -> Result<bool, StoreError> {
     let changed = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE crc IS NOT checksum({columns}))");
     Ok(connection.query_row(&changed, [], |row| row.get(0))?)
 }

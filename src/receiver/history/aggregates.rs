@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Transaction};
 
-use crate::store::Trouble;
+use crate::store::StoreError;
 
 /// The tables, in addition to those of version 1.
 pub(super) const SCHEMA: &str = include_str!("aggregates.sql");
@@ -63,7 +63,7 @@ impl Changes {
         add(&mut self.minutes, (series, beginning(at_us, MINUTE)), &Bucket::of(value));
     }
 
-    pub(super) fn write(&mut self, transaction: &Transaction<'_>) -> Result<(), Trouble> {
+    pub(super) fn write(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         let minutes = std::mem::take(&mut self.minutes);
         let mut hours = BTreeMap::new();
         for ((series, at_us), bucket) in &minutes {
@@ -88,12 +88,12 @@ fn add(buckets: &mut BTreeMap<(i64, i64), Bucket>, key: (i64, i64), bucket: &Buc
 }
 
 /// Gives a file of version 1 what it lacks, all or nothing of it.
-pub(super) fn upgrade(connection: &mut Connection) -> Result<(), Trouble> {
+pub(super) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         2 => return Ok(()),
         1 => {}
-        other => return Err(Trouble::Damaged(format!("there is no version {other}"))),
+        other => return Err(StoreError::Damaged(format!("there is no version {other}"))),
     }
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;

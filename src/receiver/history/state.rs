@@ -1,7 +1,9 @@
 //! How the history is, for whoever asks.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use crate::lock::lock;
 
 /// What its thread says and others hear.
 #[derive(Debug, Default)]
@@ -13,15 +15,15 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn fails(&self, cause: String) {
-        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+        *lock(&self.cause) = cause;
     }
 
     pub(super) fn is_well(&self) {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.cause).clear();
     }
 
     pub(super) fn cause(&self) -> String {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.cause).clone()
     }
 
     /// So many more readings were too old.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use crate::lock::lock;
 use crate::name::Name;
 use crate::receiver::wall::{Agent, Current, Wall};
 
@@ -27,7 +28,7 @@ impl Captions {
     /// What stands below this agent's pictures now.
     #[must_use]
     pub fn of(&self, agent: &Name) -> Option<Arc<str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned()
+        lock(&self.0).get(agent).cloned()
     }
 
     /// Follows the wall until the shutdown.
@@ -39,7 +40,7 @@ impl Captions {
         while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
             let agents = |wall: &Wall| wall.agents.iter().map(|(name, agent)| (name.clone(), text(agent))).collect();
             let texts = agents(&wall.borrow());
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = texts;
+            *lock(&self.0) = texts;
         }
         Ok(())
     }

@@ -18,9 +18,9 @@ use super::segment::{Open, Times, dir_of};
 use crate::clock::{Stamp, WallClock};
 use crate::config::Record;
 use crate::name::Name;
-use crate::receiver::complaint::Complaint;
-use crate::service::Life;
-use crate::store::Trouble;
+use crate::receiver::log_throttle::LogThrottle;
+use crate::service::Heartbeat;
+use crate::store::StoreError;
 
 /// How often old files are looked for, and files that could not be finished are tried again.
 const OFTEN: Duration = Duration::from_secs(2);
@@ -52,6 +52,22 @@ const AHEAD_US: i64 = 86_400_000_000;
 /// A disk on which removed files free nothing, because somebody reads them, say, is left alone for so long.
 const NOT_FREED: Duration = Duration::from_mins(1);
 
+/// Why finished files are deleted: identifiers, and words for the log. The first two are keys of the configuration.
+const REMOVAL_CAUSES: [(&str, &str); 4] = [
+    ("keep", "keep"),
+    ("max_size", "max_size"),
+    ("disk_full", "disk over 90 % full"),
+    ("too_many_files", "too many files"),
+];
+
+/// Deletions for one cause.
+struct Removal {
+    cause: &'static str,
+    words: &'static str,
+    /// When they were last logged.
+    logged: Option<Instant>,
+}
+
 pub(super) enum Task {
     /// The directory is ours, and these files were left unfinished.
     Begin(Vec<Found>),
@@ -72,12 +88,12 @@ pub(super) struct Caretaker {
     queue: Arc<Queue>,
     tasks: Receiver<Task>,
     /// Heard of with each file: some file systems let their callers sleep.
-    life: Life,
+    heartbeat: Heartbeat,
     clock: WallClock,
     /// Not finished yet.
     closed: Vec<Closed>,
-    failures: Complaint,
-    removals: [(&'static str, Option<Instant>); 4],
+    failures: LogThrottle,
+    removals: [Removal; 4],
     /// In this pass.
     stuck: Stuck,
     /// When a disk that is too full is looked at again.
@@ -96,12 +112,12 @@ impl Caretaker {
         library: Arc<Library>,
         queue: Arc<Queue>,
         tasks: Receiver<Task>,
-        life: Life,
+        heartbeat: Heartbeat,
     ) -> Caretaker {
-        let removals = ["keep", "max_size", "disk over 90 % full", "too many files"].map(|cause| (cause, None));
-        let (clock, failures) = (WallClock::default(), Complaint::default());
+        let removals = REMOVAL_CAUSES.map(|(cause, words)| Removal { cause, words, logged: None });
+        let (clock, failures) = (WallClock::default(), LogThrottle::default());
         let (closed, stuck, disk_due) = (Vec::new(), Stuck::new(), None);
-        Caretaker { config, dir, library, queue, tasks, life, clock, closed, failures, removals, stuck, disk_due }
+        Caretaker { config, dir, library, queue, tasks, heartbeat, clock, closed, failures, removals, stuck, disk_due }
     }
 
     /// Works until the tasks end.
@@ -109,7 +125,7 @@ impl Caretaker {
         self.look();
         let mut ours = false;
         loop {
-            self.life.beat();
+            self.heartbeat.beat();
             match self.tasks.recv_timeout(OFTEN) {
                 Ok(Task::Begin(left)) => {
                     ours = true;
@@ -133,7 +149,7 @@ impl Caretaker {
             }
         }
         self.finish(false);
-        self.life.end();
+        self.heartbeat.end();
     }
 
     fn finish(&mut self, sync: bool) {
@@ -154,7 +170,7 @@ impl Caretaker {
                     self.library.catalogue().remove(&closed.camera, closed.open.start_us);
                 }
                 Err(error) => {
-                    let trouble = Trouble::from(error);
+                    let trouble = StoreError::from(error);
                     let what = format_args!(
                         "{} cannot be finished: {trouble}; it plays, and is tried again",
                         closed.open.path.display()
@@ -169,7 +185,7 @@ impl Caretaker {
     /// Takes the files that are finished into the catalogue.
     fn look(&mut self) {
         for (camera, path, times) in files(&self.dir) {
-            self.life.beat();
+            self.heartbeat.beat();
             let Some(duration_ms) = times.duration_ms else { continue };
             // What is gone meanwhile is no loss.
             let Ok(bytes) = fs::metadata(path).map(|file| on_disk(file.len())) else { continue };
@@ -179,7 +195,7 @@ impl Caretaker {
 
     /// Sees to a file that was left unfinished.
     fn take_in(&mut self, camera: &Camera, path: &Path, start_us: i64) -> io::Result<()> {
-        self.life.beat();
+        self.heartbeat.beat();
         let file = File::options().read(true).write(true).open(path)?;
         match scan(&file)? {
             Some(whole) if !whole.marks.is_empty() => {
@@ -237,7 +253,7 @@ impl Caretaker {
     fn remove_while(&mut self, cause: usize, future_us: i64, is_too_much: impl Fn(usize, u64, i64) -> bool) {
         let mut removed = 0;
         loop {
-            self.life.beat();
+            self.heartbeat.beat();
             let (files, bytes) = self.library.size();
             let oldest = self.library.catalogue().oldest(future_us, &self.stuck);
             let Some((camera, times, end_us)) = oldest else { break };
@@ -247,7 +263,7 @@ impl Caretaker {
             let path = dir_of(&self.dir, &camera).join(times.file_name());
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    let what = format_args!("{} cannot be removed: {}", path.display(), Trouble::from(error));
+                    let what = format_args!("{} cannot be removed: {}", path.display(), StoreError::from(error));
                     self.failures.log(&"recorder", &what);
                     self.stuck.entry(camera).or_default().insert(times.start_us);
                 }
@@ -270,16 +286,16 @@ impl Caretaker {
     }
 
     fn tell(&mut self, cause: usize, removed: u64) {
-        let (name, logged) = &mut self.removals[cause];
+        let Removal { cause, words, logged } = &mut self.removals[cause];
         let count = {
             let mut figures = self.library.change_figures();
-            let count = figures.removed.entry(*name).or_default();
+            let count = figures.removed.entry(*cause).or_default();
             *count += removed;
             *count
         };
         if logged.is_none_or(|at| at.elapsed() > LOG) {
             *logged = Some(Instant::now());
-            info!("recorder: the oldest files are removed ({name}; {count} so far)");
+            info!("recorder: deleting the oldest files ({words}; {count} so far)");
         }
     }
 }

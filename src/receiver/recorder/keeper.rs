@@ -16,9 +16,9 @@ use super::library::{self, Entry, Library};
 use super::queue::{Came, Queue};
 use super::segment::dir_of;
 use crate::config::Record;
-use crate::receiver::complaint::Complaint;
-use crate::service::Life;
-use crate::store::Trouble;
+use crate::receiver::log_throttle::LogThrottle;
+use crate::service::Heartbeat;
+use crate::store::StoreError;
 
 /// The wait between tries on a disk that fails.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -30,10 +30,10 @@ const MOST_OPEN: usize = 256;
 const GROWING: u64 = 8;
 
 /// Why frames are in no file, as they are counted.
-const SLOW: &str = "the disk is too slow";
-const FAILED: &str = "the disk failed";
-const MANY: &str = "too many cameras at once";
-const CHANGED: &str = "the camera changed too often";
+const SLOW: &str = "disk_too_slow";
+const FAILED: &str = "disk_failed";
+const MANY: &str = "too_many_cameras";
+const CHANGED: &str = "camera_changed_too_often";
 
 pub(super) struct Keeper {
     config: Record,
@@ -50,8 +50,8 @@ pub(super) struct Keeper {
     /// Since when not all can be written, and whose frames cannot.
     failing: Option<Instant>,
     unwritten: BTreeSet<library::Camera>,
-    failures: Complaint,
-    losses: Complaint,
+    failures: LogThrottle,
+    losses: LogThrottle,
 }
 
 impl Keeper {
@@ -75,17 +75,17 @@ impl Keeper {
             again: None,
             failing: None,
             unwritten: BTreeSet::new(),
-            failures: Complaint::default(),
-            losses: Complaint::default(),
+            failures: LogThrottle::default(),
+            losses: LogThrottle::default(),
         }
     }
 
     /// Records what comes until no more does.
-    pub(super) fn run(mut self, life: &Life) {
+    pub(super) fn run(mut self, heartbeat: &Heartbeat) {
         self.claim();
         let mut came = Vec::new();
         loop {
-            life.beat();
+            heartbeat.beat();
             let more = self.queue.gather(self.due(), &mut came);
             if self.lock.is_none() && self.again.is_none_or(|at| at <= Instant::now()) {
                 self.claim();
@@ -104,7 +104,7 @@ impl Keeper {
         for name in names {
             self.close(&name);
         }
-        life.end();
+        heartbeat.end();
     }
 
     /// Makes sure that no other receiver has the directory, whose unfinished files are not to be finished.
@@ -112,10 +112,10 @@ impl Keeper {
         let path = self.dir.join(".lock");
         let file = fs::create_dir_all(&self.dir)
             .and_then(|()| File::options().create(true).append(true).open(&path))
-            .map_err(Trouble::from);
+            .map_err(StoreError::from);
         let claimed = file.and_then(|file| match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Trouble::InUse),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
             Err(TryLockError::Error(error)) => Err(error.into()),
         });
         match claimed {
@@ -234,7 +234,7 @@ impl Keeper {
                 }
                 Err(error) => {
                     self.unwritten.insert(name.clone());
-                    self.fail(&Trouble::from(error));
+                    self.fail(&StoreError::from(error));
                     self.lose(FAILED, frames);
                     // What the file has is kept; the next frames are tried in another one.
                     if let Some(camera) = self.cameras.get_mut(name) {
@@ -253,11 +253,11 @@ impl Keeper {
     fn lose(&mut self, cause: &'static str, frames: u64) {
         if frames > 0 {
             *self.library.change_figures().lost.entry(cause).or_default() += frames;
-            self.losses.log_of(frames, &"recorder", &format_args!("frames are not recorded: {cause}"));
+            self.losses.log_of(frames, &"recorder", &format_args!("frames not recorded: {}", cause.replace('_', " ")));
         }
     }
 
-    fn fail(&mut self, trouble: &Trouble) {
+    fn fail(&mut self, trouble: &StoreError) {
         self.failing.get_or_insert_with(Instant::now);
         self.library.set_state(&trouble.to_string());
         let what = format_args!("nothing is recorded in {}: {trouble}; tried again each second", self.dir.display());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use super::figures::{Figures, State};
 use super::matroska::Mark;
 use super::reader::{self, blocks};
 use super::segment::{MS, Open, Times, dir_of};
+use crate::lock::lock;
 use crate::name::Name;
 
 /// Agent and camera.
@@ -154,7 +155,7 @@ impl Library {
     /// Whether it records.
     #[must_use]
     pub fn state(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.state).clone()
     }
 
     /// Files that are there, and how many bytes they take, without those that grow.
@@ -271,15 +272,15 @@ impl Library {
     }
 
     pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
-        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.catalogue)
     }
 
     pub(super) fn change_figures(&self) -> MutexGuard<'_, Figures> {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.figures)
     }
 
     pub(super) fn set_state(&self, cause: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !state.on || state.cause != cause {
             *state = State { on: true, cause: cause.to_owned() };
         }

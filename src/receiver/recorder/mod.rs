@@ -41,7 +41,7 @@ pub use range::Range;
 
 use super::wall::Shown;
 use crate::config::Record;
-use crate::service::Life;
+use crate::service::Heartbeat;
 use caretaker::Caretaker;
 use keeper::Keeper;
 use queue::Queue;
@@ -56,7 +56,7 @@ pub struct Recorder {
     captions: Captions,
     keeper: JoinHandle<()>,
     caretaker: JoinHandle<()>,
-    lives: [Life; 2],
+    heartbeats: [Heartbeat; 2],
 }
 
 /// Where links hand frames over.
@@ -78,8 +78,9 @@ impl Recorder {
         library.set_state("");
         let captions = Captions::default();
         let (tasks, taken) = channel();
-        let lives = ["the recorder's thread", "the recordings' caretaker"].map(|what| Life::of(what.to_owned()));
-        let [life, caretakers_life] = lives.clone();
+        let heartbeats =
+            ["the recorder's thread", "the recordings' caretaker"].map(|what| Heartbeat::of(what.to_owned()));
+        let [heartbeat, caretakers_life] = heartbeats.clone();
         let caretaker = Caretaker::new(
             config.clone(),
             dir.clone(),
@@ -91,13 +92,13 @@ impl Recorder {
         let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run())?;
         let keeper =
             Keeper::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
-        let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run(&life))?;
-        Ok(Recorder { queue, library, captions, keeper, caretaker, lives })
+        let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run(&heartbeat))?;
+        Ok(Recorder { queue, library, captions, keeper, caretaker, heartbeats })
     }
 
     /// Its threads'.
-    pub fn lives(&self) -> impl Iterator<Item = &Life> {
-        self.lives.iter()
+    pub fn heartbeats(&self) -> impl Iterator<Item = &Heartbeat> {
+        self.heartbeats.iter()
     }
 
     /// What a link needs.

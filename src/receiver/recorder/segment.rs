@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::matroska::{About, Cluster, Mark, ending, header};
 use super::reader::Whole;
+use crate::lock::lock;
 use crate::name::Name;
 
 /// A file's name ends so.
@@ -107,7 +108,7 @@ impl Open {
     }
 
     pub(super) fn whole(&self) -> MutexGuard<'_, Whole> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.whole)
     }
 
     /// The time of the last frame that is there.

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -26,8 +26,9 @@ use tokio::time::{Instant, sleep};
 use super::Site;
 use super::answer::Refusal;
 use super::origin;
+use crate::auth::token::{Token, Tokens};
 use crate::config::Web;
-use crate::token::{Token, Tokens};
+use crate::lock::lock;
 
 /// Nobody needs a cookie to see these: they show nothing, or are where one gets it.
 const OPEN: [&str; 5] = ["/login", "/login.css", "/page.css", "/icon.svg", "/health"];
@@ -124,7 +125,7 @@ impl Access {
 
     /// Counts a wrong token; true after too many.
     fn is_besieged(&self, is_wrong: bool) -> bool {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = lock(&self.wrong);
         if wrong.since.elapsed() >= Duration::from_secs(1) {
             *wrong = Wrong { since: Instant::now(), count: 0 };
         }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::places::{Place, Places};
-use crate::receiver::complaint::Complaint;
+use crate::receiver::log_throttle::LogThrottle;
 
 /// A request's head is there within this time, also the next one on a connection that stays.
 const HEAD: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, shutdown: &Canc
     let places = Places::new();
     let conversations = TaskTracker::new();
     let accept = async {
-        let mut trouble = Complaint::default();
+        let mut trouble = LogThrottle::default();
         loop {
             let free = places.free().await;
             match listener.accept().await {

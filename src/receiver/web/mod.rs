@@ -35,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::commands::Commands;
-use super::counts::LinkCounts;
 use super::history::Reader;
+use super::link_stats::LinkStats;
 use super::recorder::Library;
 use super::wall::Wall;
 pub use access::Access;
@@ -57,7 +57,7 @@ pub struct Site {
     /// What was recorded; none: nothing is.
     pub library: Option<Arc<Library>>,
     /// What came over each link.
-    pub links: watch::Receiver<Vec<LinkCounts>>,
+    pub links: watch::Receiver<Vec<LinkStats>>,
     /// Viewers, of whom none is forgotten at the end.
     pub viewers: TaskTracker,
     /// The end.

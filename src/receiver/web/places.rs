@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::lock::lock;
 
 /// A browser has six and its WebSocket; beyond these, others wait for one to end.
 const MOST: usize = 256;
@@ -48,7 +50,7 @@ impl Free {
     /// Takes it; none if the address has its share already.
     pub(super) fn take(self, address: IpAddr) -> Option<Place> {
         let address = house(address);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let count = taken.entry(address).or_default();
         if *count == MOST_OF_ONE {
             return None;
@@ -69,7 +71,7 @@ fn house(address: IpAddr) -> IpAddr {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         if let Some(count) = taken.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -66,7 +66,7 @@ impl Bench {
             let (mut public_key, mut secret_key) = (pair.public_key, pair.secret_key);
             if let Shows::Key(name, _) = shows {
                 let path = self.key(name, "key_secret");
-                let keys = watchpost::certificate::KeyPair::read(&path).expect("a key pair");
+                let keys = watchpost::auth::certificate::KeyPair::read(&path).expect("a key pair");
                 (public_key, secret_key) = (keys.public.0, keys.secret.0);
             }
             socket.set_curve_publickey(&public_key).expect("an option");
