@@ -60,6 +60,7 @@ test("the nearest point is found unless it is farther than a gap", () => {
 test("a value is named and belongs to its bucket's middle", () => {
   const data = chartData({ points: [point(0, 1, 1), point(60e6, 5, 2)], step_us: 60e6 });
   assert.deepEqual(valueAt(data, 80e6), { us: 90e6, min: 3, max: 7, mean: 5 });
+  assert.equal(valueAt(data, 40e6)?.mean, 1, "40 s are in the first minute");
   assert.equal(valueAt(data, 600e6), null);
   assert.equal(valueAt(noData(), 0), null);
 });

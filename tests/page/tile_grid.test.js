@@ -37,6 +37,16 @@ test("a tall window puts the readings below", () => {
   assert.equal(layOutTiles({ ...wall, count: 1, width: 60, height: 90 }).layout, "stacked");
 });
 
+test("four tiles are a square", () => {
+  assert.equal(layOutTiles({ ...wall, count: 4, width: 85, height: 70 }).columns, 2);
+});
+
+test("ports in rows take height from the side layout", () => {
+  const tile = (hasPortRows) => layOutTiles({ ...wall, count: 1, footer: 8, hasPortRows });
+  assert.deepEqual([tile(true).layout, tile(false).layout], ["side", "side"]);
+  assert.ok(tile(true).tile < tile(false).tile);
+});
+
 test("scrolling rows are filled evenly", () => {
   // Five columns fit. Six tiles are two rows of three instead of a row of five and a single tile.
   assert.equal(layOutTiles({ ...wall, count: 6, width: 110, height: 20 }).columns, 3);
