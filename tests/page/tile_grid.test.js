@@ -38,7 +38,11 @@ test("a tall window puts the readings below", () => {
 });
 
 test("four tiles are a square", () => {
-  assert.equal(layOutTiles({ ...wall, count: 4, width: 85, height: 70 }).columns, 2);
+  assert.equal(layOutTiles({ ...wall, count: 4, width: 100, height: 90 }).columns, 2);
+});
+
+test("six tiles are two rows of three", () => {
+  assert.equal(layOutTiles({ ...wall, count: 6, width: 130, height: 90 }).columns, 3);
 });
 
 test("ports in rows take height from the side layout", () => {
