@@ -162,8 +162,8 @@ async fn the_page_and_its_numbers_tell_how_the_machine_is() {
     pi.lacks("synchronised");
     browser.reads("#health[data-tone=warn]", &["it is hot, 80 °C"]).await;
     browser.reads("#problems li", &["its clock is not synchronised"]).await;
-    // What is over is told in the small print alone.
-    browser.reads(".agent-machine [data-about=power][data-tone=quiet]", &["undervoltage before"]).await;
+    // A problem that is over is only in the small print.
+    browser.reads(".agent-machine [data-about=power][data-tone=quiet]", &["undervoltage earlier"]).await;
     browser.close().await;
 }
 
