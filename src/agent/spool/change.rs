@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::disk::{name, number};
+use super::columns::{name, number};
 use super::row::{Row, Start};
 use crate::name::Name;
 use crate::ranges::Ranges;

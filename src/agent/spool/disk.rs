@@ -2,16 +2,14 @@
 //! (`checksum.rs`).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Row as SqlRow, TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use super::change::Change;
+use super::columns::{name, number, values};
 use super::ledger::Place;
 use super::row::{Row, Start};
-use crate::name::Name;
 use crate::store::{Kind, Store, StoreError};
-use crate::wire::Value;
 
 /// "wpsp".
 pub(super) const KIND: Kind = Kind {
@@ -116,24 +114,4 @@ impl Disk {
         self.store.tidy()?;
         Ok(done)
     }
-}
-
-pub(super) fn name(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Name> {
-    let text: String = row.get(column)?;
-    Name::try_from(text).map_err(|error| foreign(column, error))
-}
-
-pub(super) fn number(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<u64> {
-    let number: i64 = row.get(column)?;
-    Ok(number.max(0) as u64)
-}
-
-fn values(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Vec<Value>> {
-    let readings: Vec<(Arc<str>, f64, Arc<str>)> =
-        serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| foreign(column, error))?;
-    Ok(readings.into_iter().map(|(quantity, value, unit)| Value { quantity, value, unit }).collect())
-}
-
-fn foreign(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }

@@ -10,6 +10,7 @@
 
 mod change;
 mod checksum;
+mod columns;
 mod desk;
 mod disk;
 mod keeper;

@@ -7,7 +7,8 @@ use rusqlite::{Connection, Statement, TransactionBehavior};
 
 use super::change::Change;
 use super::checksum::with_checksums;
-use super::disk::{Disk, KIND, number};
+use super::columns::number;
+use super::disk::{Disk, KIND};
 use crate::store::{self, StoreError};
 
 /// What is looked at when the file is opened: table and columns.
