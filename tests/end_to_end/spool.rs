@@ -10,6 +10,7 @@ use watchpost::clock::Stamp;
 use watchpost::config;
 use watchpost::name::Name;
 use watchpost::quantity::Quantity;
+use watchpost::ranges::SeqRange;
 use watchpost::reading::State;
 
 use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
@@ -306,11 +307,12 @@ fn a_link_that_leaves_before_the_disk_has_heard_of_it_is_kept_for() {
     let end = CancellationToken::new();
     end.cancel();
     runtime.block_on(spool.follow(feed, end));
-    assert_eq!(stays.ack(&boot, 1, 1), Some((1, 1)));
+    let one = SeqRange::new(1, 1);
+    assert_eq!(stays.ack(&boot, one), Some(one));
     eventually("a row for the one that has left", || (health.status().counts["readings on disk"] == 1).then_some(()));
     let back = spool.keep_for("tcp://leaves");
     back.live_from(2);
     let page = runtime.block_on(back.ask()).expect("the spool runs");
-    assert_eq!(page.numbers(), Some((1, 1)));
+    assert_eq!(page.numbers(), Some(one));
     runtime.block_on(spool.end());
 }

@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 use super::drain::Drain;
 use crate::agent::spool::{Page, Shelf};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::wire::Message;
 
 /// What is not acknowledged after so long is sent again.
@@ -38,8 +39,7 @@ pub struct Backlog {
 #[derive(Debug)]
 struct Sent {
     boot: Name,
-    first: u64,
-    last: u64,
+    seqs: SeqRange,
     at: Instant,
     /// Bytes of a page; none of readings that were sent as they came.
     page: Option<usize>,
@@ -88,13 +88,13 @@ impl Backlog {
     }
 
     /// The receiver has these for good.
-    pub(super) fn ack(&mut self, boot: &Name, first: u64, last: u64) {
+    pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
         // A page has several batches, and each may be acknowledged for itself.
-        let Some((first, last)) = self.shelf.ack(boot, first, last) else { return };
+        let Some(acked) = self.shelf.ack(boot, seqs) else { return };
         let now = Instant::now();
         let drain = &mut self.drain;
         self.on_its_way.retain(|sent| {
-            let is_there = sent.boot == *boot && first <= sent.first && sent.last <= last;
+            let is_there = sent.boot == *boot && acked.contains(sent.seqs);
             if let Some(bytes) = sent.page.filter(|_| is_there) {
                 drain.arrived(bytes, now - sent.at, now);
             }
@@ -103,8 +103,8 @@ impl Backlog {
     }
 
     /// Readings were sent as they came.
-    pub(super) fn live_was_sent(&mut self, boot: &Name, first: u64, last: u64) {
-        self.remember(Sent { boot: boot.clone(), first, last, at: Instant::now(), page: None });
+    pub(super) fn live_was_sent(&mut self, boot: &Name, seqs: SeqRange) {
+        self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page: None });
     }
 
     /// Some did not come by themselves.
@@ -122,10 +122,10 @@ impl Backlog {
     /// It is off.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
-        let Some((first, last)) = page.numbers() else { return };
+        let Some(seqs) = page.numbers() else { return };
         let bytes = page.length();
         self.drain.sent(bytes);
-        self.remember(Sent { boot: page.boot().clone(), first, last, at: Instant::now(), page: Some(bytes) });
+        self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page: Some(bytes) });
         self.lacks = true;
     }
 
@@ -190,7 +190,7 @@ impl Backlog {
     }
 
     fn give_back(&mut self, sent: &Sent) {
-        self.shelf.give_back(&sent.boot, sent.first, sent.last);
+        self.shelf.give_back(&sent.boot, sent.seqs);
         if let Some(bytes) = sent.page {
             self.drain.lost(bytes);
         }

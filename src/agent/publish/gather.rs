@@ -104,7 +104,7 @@ impl Gathered {
         let left = std::mem::take(&mut self.batches);
         if let Some(shelf) = &self.shelf {
             for batch in left {
-                shelf.unclaim(batch.seq, batch.last_seq());
+                shelf.unclaim(batch.seqs());
             }
             shelf.live_from(last + 1);
         }
@@ -124,7 +124,7 @@ impl Gathered {
     fn take(&mut self, batch: Arc<Batch>) {
         let missed = self.heard.map_or(0, |heard| batch.seq - heard - 1);
         if let Some(shelf) = &self.shelf {
-            shelf.claim(batch.seq, batch.last_seq());
+            shelf.claim(batch.seqs());
             self.missed |= missed > 0;
         } else if missed > 0 {
             self.health.count("readings lost", missed);

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::columns::{name, number};
 use super::row::{Row, Start};
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 use crate::store::StoreError;
 
 /// What is changed together.
@@ -72,8 +72,8 @@ impl Change<'_> {
     }
 
     /// Forgets rows of a start; gives how many readings that were.
-    pub(super) fn forget(&self, start: i64, first: u64, last: u64) -> Result<u64, StoreError> {
-        let (first, last) = (first.min(i64::MAX as u64) as i64, last.min(i64::MAX as u64) as i64);
+    pub(super) fn forget(&self, start: i64, seqs: SeqRange) -> Result<u64, StoreError> {
+        let (first, last) = (seqs.first.min(i64::MAX as u64) as i64, seqs.last.min(i64::MAX as u64) as i64);
         let which = "start = ? AND seq BETWEEN ? AND ? AND seq + count - 1 <= ?";
         let forget = format!("DELETE FROM batches WHERE {which} RETURNING count");
         let mut forget = self.0.prepare_cached(&forget)?;
@@ -124,7 +124,7 @@ impl Change<'_> {
         self.0.prepare_cached("DELETE FROM acked WHERE link = ? AND start = ?")?.execute(params![link, start])?;
         let mut insert =
             self.0.prepare_cached("INSERT INTO acked VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))")?;
-        for (first, last) in acked.iter() {
+        for SeqRange { first, last } in acked.iter() {
             insert.execute(params![link, start, first as i64, last.min(i64::MAX as u64) as i64])?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::ledger::{Ledger, Place};
 use super::row::{Row, Start};
 use crate::lock::lock;
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 use crate::reading::Batch;
 use crate::service::BEAT;
 
@@ -84,7 +84,7 @@ impl Papers {
     pub(super) fn acked_by_all(&self, boot: &Name) -> Ranges {
         let mut of_each = self.ledgers.values().map(|ledger| ledger.acked.get(boot).cloned().unwrap_or_default());
         let first = of_each.next().unwrap_or_default();
-        of_each.fold(first, |common, acked| common.common(&acked))
+        of_each.fold(first, |common, acked| common.intersection(&acked))
     }
 
     fn drop_front(&mut self) -> u64 {
@@ -98,8 +98,8 @@ impl Papers {
     /// Lets go of the first that need not be written, or were.
     pub(super) fn let_go(&mut self, boot: &Name, written: u64) {
         while let Some((_, batch)) = self.waiting.front() {
-            let (first, last) = (batch.seq, batch.last_seq());
-            if last > written && !self.ledgers.values().all(|ledger| ledger.has(boot, first, last)) {
+            let seqs = batch.seqs();
+            if seqs.last > written && !self.ledgers.values().all(|ledger| ledger.has(boot, seqs)) {
                 break;
             }
             self.drop_front();
@@ -110,9 +110,7 @@ impl Papers {
     pub(super) fn in_memory_for<'a>(&'a self, boot: &'a Name, link: usize) -> impl Iterator<Item = &'a Arc<Batch>> {
         let ledger = &self.ledgers[&link];
         let waiting = self.waiting.iter().map(|(_, batch)| batch);
-        waiting
-            .take_while(|batch| ledger.is_past(batch.seq))
-            .filter(|batch| ledger.taken(boot, batch.seq, batch.last_seq()).is_none())
+        waiting.take_while(|batch| ledger.is_past(batch.seq)).filter(|batch| ledger.taken(boot, batch.seqs()).is_none())
     }
 
     /// A new link's, of whose receiver nothing is known.
@@ -141,7 +139,7 @@ impl Papers {
     }
 
     /// Takes in for which links the disk keeps, and what they have.
-    pub(super) fn know(&mut self, known: &[String], acked: &[(String, i64, u64, u64)], starts: &BTreeMap<i64, Start>) {
+    pub(super) fn know(&mut self, known: &[String], acked: &[(String, i64, SeqRange)], starts: &BTreeMap<i64, Start>) {
         for link in known {
             if self.ledgers.values().all(|ledger| ledger.link != *link) {
                 warn_of_stray(link);
@@ -152,10 +150,10 @@ impl Papers {
         for ledger in self.ledgers.values_mut() {
             ledger.is_on_disk = known.contains(&ledger.link);
         }
-        for (link, start, first, last) in acked {
+        for (link, start, seqs) in acked {
             let ledger = self.ledgers.values_mut().find(|ledger| ledger.link == *link);
             if let (Some(ledger), Some(start)) = (ledger, starts.get(start)) {
-                ledger.acked.entry(start.boot.clone()).or_default().insert(*first, *last);
+                ledger.acked.entry(start.boot.clone()).or_default().insert(*seqs);
             }
         }
     }
@@ -267,11 +265,11 @@ impl Desk {
     }
 
     /// A batch is on its way to a link's receiver, because it came just now.
-    pub(super) fn claim_live(&self, link: usize, first: u64, last: u64) {
+    pub(super) fn claim_live(&self, link: usize, seqs: SeqRange) {
         let mut papers = self.papers();
         let ledger = papers.ledger(link);
-        ledger.claim(&self.boot, first, last);
-        ledger.live_from = last + 1;
+        ledger.claim(&self.boot, seqs);
+        ledger.live_from = seqs.last + 1;
     }
 
     /// Batches come to a link by themselves from now on from this number on.
@@ -280,24 +278,25 @@ impl Desk {
     }
 
     /// A link's receiver has these; gives the whole range that it has around them.
-    pub(super) fn ack(&self, boot: &Name, link: usize, first: u64, last: u64) -> Option<(u64, u64)> {
+    pub(super) fn ack(&self, boot: &Name, link: usize, seqs: SeqRange) -> Option<SeqRange> {
         let mut papers = self.papers();
         let is_this = self.boot == *boot;
         if !is_this && !papers.earlier.contains(boot) {
             return None;
         }
         // A receiver cannot have what was never measured, nor what no column holds.
-        let last = last.min(if is_this { papers.last_seq } else { i64::MAX as u64 - 1 });
-        if last < first {
+        let last = seqs.last.min(if is_this { papers.last_seq } else { i64::MAX as u64 - 1 });
+        let seqs = SeqRange::new(seqs.first, last);
+        if seqs.is_empty() {
             return None;
         }
         let acked = papers.ledger(link).acked.entry(boot.clone()).or_default();
-        if acked.pieces() < MOST_PIECES || acked.around(first.saturating_sub(1)).is_some() {
-            acked.insert(first, last);
+        if acked.pieces() < MOST_PIECES || acked.around(seqs.first.saturating_sub(1)).is_some() {
+            acked.insert(seqs);
         }
-        let around = acked.around(first);
+        let around = acked.around(seqs.first);
         if let Some(claimed) = papers.ledger(link).claimed.get_mut(boot) {
-            claimed.remove(first, last);
+            claimed.remove(seqs);
         }
         papers.let_go(&self.boot, 0);
         if papers.is_on_disk && papers.to_forget.is_none() {
@@ -308,11 +307,11 @@ impl Desk {
     }
 
     /// These were not acknowledged in time; they may be had again.
-    pub(super) fn give_back(&self, boot: &Name, link: usize, first: u64, last: u64) {
+    pub(super) fn give_back(&self, boot: &Name, link: usize, seqs: SeqRange) {
         let mut papers = self.papers();
         let ledger = papers.ledger(link);
         if let Some(claimed) = ledger.claimed.get_mut(boot) {
-            claimed.remove(first, last);
+            claimed.remove(seqs);
         }
         ledger.looked = Place::default();
     }

@@ -9,6 +9,7 @@ use super::change::Change;
 use super::columns::{name, number, values};
 use super::ledger::Place;
 use super::row::{Row, Start};
+use crate::ranges::SeqRange;
 use crate::store::{Kind, Store, StoreError};
 
 /// "wpsp".
@@ -62,9 +63,10 @@ impl Disk {
     }
 
     /// What links have acknowledged, by their addresses and the numbers of starts.
-    pub(super) fn acked(&self) -> Result<Vec<(String, i64, u64, u64)>, StoreError> {
+    pub(super) fn acked(&self) -> Result<Vec<(String, i64, SeqRange)>, StoreError> {
         let mut select = self.store.connection.prepare_cached("SELECT link, start, first, last FROM acked")?;
-        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?, number(row, 3)?)))?;
+        let rows = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, SeqRange::new(number(row, 2)?, number(row, 3)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -233,7 +233,7 @@ impl Keeper {
         let to_forget = papers.to_forget.take();
         let acked = papers.acked_by_all(&self.desk.boot);
         let waiting = papers.waiting.iter().map(|(_, batch)| batch);
-        let is_missed = |batch: &&Arc<Batch>| !acked.has(batch.seq, batch.last_seq());
+        let is_missed = |batch: &&Arc<Batch>| !acked.contains(batch.seqs());
         let batches: Vec<_> = waiting.filter(is_missed).map(Arc::clone).collect();
         // What is acknowledged while it is written is forgotten the next time.
         papers.is_on_disk |= !batches.is_empty();
@@ -328,14 +328,14 @@ impl Keeper {
                 if length >= PAGE || is_gap || is_this && !ledger.is_past(row.seq) {
                     break;
                 }
-                let (first, last) = (row.seq, row.last_seq());
-                let taken = ledger.taken(&start.boot, first, last);
+                let seqs = row.seqs();
+                let taken = ledger.taken(&start.boot, seqs);
                 if taken.is_none() {
-                    ledger.claim(&start.boot, first, last);
+                    ledger.claim(&start.boot, seqs);
                     length += row.length();
                     rows.push(row);
                 }
-                ledger.looked = (number, taken.unwrap_or(last) + 1);
+                ledger.looked = (number, taken.unwrap_or(seqs.last) + 1);
             }
             if !rows.is_empty() {
                 return Ok(Some(self.page(start.clone(), rows)));
@@ -365,7 +365,7 @@ impl Keeper {
             rows.clear();
         }
         for row in &rows {
-            papers.ledger(link).claim(boot, row.seq, row.last_seq());
+            papers.ledger(link).claim(boot, row.seqs());
         }
         drop(papers);
         let start = Start { boot: boot.clone(), machine: self.machine.clone(), zero_us: None };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::row::Start;
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 
 /// What one link's receiver has.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,8 @@ pub(super) struct Ledger {
 pub(super) type Place = (i64, u64);
 
 impl Ledger {
-    pub(super) fn has(&self, boot: &Name, first: u64, last: u64) -> bool {
-        self.acked.get(boot).is_some_and(|acked| acked.has(first, last))
+    pub(super) fn has(&self, boot: &Name, seqs: SeqRange) -> bool {
+        self.acked.get(boot).is_some_and(|acked| acked.contains(seqs))
     }
 
     /// What it has of a start.
@@ -46,9 +46,11 @@ impl Ledger {
     }
 
     /// Where the range ends that these are in, if they are all acknowledged or claimed.
-    pub(super) fn taken(&self, boot: &Name, first: u64, last: u64) -> Option<u64> {
-        let end = |taken: &BTreeMap<Name, Ranges>| taken.get(boot)?.around(first).map(|(_, end)| end);
-        end(&self.acked).filter(|end| last <= *end).or_else(|| end(&self.claimed).filter(|end| last <= *end))
+    pub(super) fn taken(&self, boot: &Name, seqs: SeqRange) -> Option<u64> {
+        let end = |taken: &BTreeMap<Name, Ranges>| {
+            taken.get(boot)?.around(seqs.first).map(|around| around.last).filter(|end| seqs.last <= *end)
+        };
+        end(&self.acked).or_else(|| end(&self.claimed))
     }
 
     pub(super) fn begin_anew(&mut self) {
@@ -57,12 +59,12 @@ impl Ledger {
         self.looked = Place::default();
     }
 
-    pub(super) fn claim(&mut self, boot: &Name, first: u64, last: u64) {
+    pub(super) fn claim(&mut self, boot: &Name, seqs: SeqRange) {
         if !self.claimed.contains_key(boot) {
             self.claimed.insert(boot.clone(), Ranges::default());
         }
         if let Some(claimed) = self.claimed.get_mut(boot) {
-            claimed.insert(first, last);
+            claimed.insert(seqs);
         }
     }
 }

@@ -37,6 +37,7 @@ use super::health::Part;
 use crate::backoff::Backoff;
 use crate::config;
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::reading::{Batch, State};
 use crate::service::Heartbeat;
 use crate::wire;
@@ -185,8 +186,8 @@ impl Shelf {
     }
 
     /// These are on their way to the receiver, as they came.
-    pub fn claim(&self, first: u64, last: u64) {
-        self.desk.claim_live(self.link, first, last);
+    pub fn claim(&self, seqs: SeqRange) {
+        self.desk.claim_live(self.link, seqs);
     }
 
     /// From this number on, readings come by themselves.
@@ -196,18 +197,18 @@ impl Shelf {
 
     /// The receiver has these; gives the whole range that it has around them. None: they are no readings that are known.
     #[must_use]
-    pub fn ack(&self, boot: &Name, first: u64, last: u64) -> Option<(u64, u64)> {
-        self.desk.ack(boot, self.link, first, last)
+    pub fn ack(&self, boot: &Name, seqs: SeqRange) -> Option<SeqRange> {
+        self.desk.ack(boot, self.link, seqs)
     }
 
     /// These were claimed and are not sent as they came; they can be had again.
-    pub fn unclaim(&self, first: u64, last: u64) {
-        self.desk.give_back(&self.desk.boot, self.link, first, last);
+    pub fn unclaim(&self, seqs: SeqRange) {
+        self.desk.give_back(&self.desk.boot, self.link, seqs);
     }
 
     /// These may not have arrived, and can be had again.
-    pub fn give_back(&self, boot: &Name, first: u64, last: u64) {
-        self.desk.give_back(boot, self.link, first, last);
+    pub fn give_back(&self, boot: &Name, seqs: SeqRange) {
+        self.desk.give_back(boot, self.link, seqs);
     }
 
     /// What is not acknowledged may be lost, and can be had again.
@@ -231,8 +232,9 @@ impl Page {
 
     /// The numbers of its first and last reading; none of an empty page.
     #[must_use]
-    pub fn numbers(&self) -> Option<(u64, u64)> {
-        self.rows.first().map(|row| row.seq).zip(self.rows.last().map(row::Row::last_seq))
+    pub fn numbers(&self) -> Option<SeqRange> {
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        Some(SeqRange::new(first.seq, last.last_seq()))
     }
 
     /// As it is sent now; `synchronised`: the clock is right now.

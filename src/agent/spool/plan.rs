@@ -62,8 +62,8 @@ impl Plan {
     pub(super) fn write(&self, change: &Change<'_>) -> Result<Done, StoreError> {
         let mut done = Done::default();
         for start in &self.on_disk {
-            for (first, last) in start.acked_by_all.iter() {
-                done.forgotten += change.forget(start.number, first, last)?;
+            for seqs in start.acked_by_all.iter() {
+                done.forgotten += change.forget(start.number, seqs)?;
             }
             start.acked.iter().try_for_each(|(link, acked)| change.acked(link, start.number, acked))?;
             if let Some(before_us) = start.too_old_us {

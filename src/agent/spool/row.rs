@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::{Date, Stamp, WallClock};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::reading;
 use crate::wire::{Batch, Value};
 
@@ -75,6 +76,10 @@ impl Row {
 
     pub(super) fn last_seq(&self) -> u64 {
         self.seq + self.values.len() as u64 - 1
+    }
+
+    pub(super) fn seqs(&self) -> SeqRange {
+        SeqRange::new(self.seq, self.last_seq())
     }
 
     /// At most about so many bytes it is on the wire.

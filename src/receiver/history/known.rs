@@ -10,7 +10,7 @@ use super::Came;
 use super::aggregates::Changes;
 use super::ahead::Ahead;
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 use crate::store::StoreError;
 use crate::wire::Batch;
 
@@ -153,8 +153,8 @@ impl Known {
                     refused += 1;
                 }
                 // It would be refused again, too, and between others it would be a gap.
-                start.kept.insert(seq, seq);
-                start.added.insert(seq, seq);
+                start.kept.insert(SeqRange::new(seq, seq));
+                start.added.insert(SeqRange::new(seq, seq));
             }
         }
         self.pieces = (self.pieces + start.kept.pieces()).saturating_sub(pieces);
@@ -176,8 +176,8 @@ impl Known {
         for key in self.added.drain(..) {
             let Some(start) = self.starts.get_mut(&key) else { continue };
             let added = std::mem::take(&mut start.added);
-            let whole: BTreeSet<_> = added.iter().filter_map(|(first, _)| start.kept.around(first)).collect();
-            for (first, last) in whole {
+            let whole: BTreeSet<_> = added.iter().filter_map(|added| start.kept.around(added.first)).collect();
+            for SeqRange { first, last } in whole {
                 let (first, last) = (first as i64, last as i64);
                 delete.execute((start.id, first, last))?;
                 insert.execute((start.id, first, last))?;
@@ -196,7 +196,8 @@ impl Known {
             while let Some(seq) = next.filter(|seq| *seq <= last_of_batch) {
                 // What is not there was refused for the gap that it makes, and there is no room to remember that.
                 let refused = || (seq..=last_of_batch).take_while(|seq| start.kept.around(*seq).is_none()).last();
-                let (first, last) = start.kept.around(seq).unwrap_or_else(|| (seq, refused().unwrap_or(seq)));
+                let around = start.kept.around(seq);
+                let SeqRange { first, last } = around.unwrap_or_else(|| SeqRange::new(seq, refused().unwrap_or(seq)));
                 let (link, peer, boot) = (from.link, from.name.clone(), came.readings.boot.clone());
                 acks.insert(Ack { link, peer, boot, first, last });
                 next = last.checked_add(1);
@@ -239,7 +240,7 @@ impl Start {
             let (Ok(first), Ok(last)) = (u64::try_from(first), u64::try_from(last)) else {
                 return Err(StoreError::Damaged("a range of numbers below 0".to_owned()));
             };
-            start.kept.insert(first, last);
+            start.kept.insert(SeqRange::new(first, last));
         }
         Ok(start)
     }
