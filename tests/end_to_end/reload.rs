@@ -179,7 +179,7 @@ fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_in
     acknowledges(&one, 2.0);
     acknowledges(&two, 2.0);
     bench.reload(&agent, &first);
-    agent.logs(&format!("spool: keeps for {}, which no [[link]] has", two.address), "");
+    agent.logs(&format!("spool still keeps readings for {}, which is no longer configured", two.address), "");
     say(3.0);
     acknowledges(&one, 3.0);
     let two = two.again();

@@ -152,7 +152,7 @@ fn each_link_has_everything_until_it_is_given_up() {
     let one = format!("{serial}link = [{}]", link(&hub));
     let second = bench.agent(&one);
     second.logs("open at", "");
-    assert!(second.logs("spool: keeps for ", ",").starts_with(&gone));
+    assert!(second.logs("spool still keeps readings for ", ",").starts_with(&gone));
     let text = lists(&one, &[]);
     assert!(text.contains(&format!("2 readings wait for {gone}, which is in no [[link]]")), "{text}");
     let text = lists(&one, &["--forget", &gone]);
@@ -160,7 +160,7 @@ fn each_link_has_everything_until_it_is_given_up() {
     assert!(!text.contains(&format!("wait for {gone}")), "{text}");
     assert!(lists(&one, &["--forget", &gone]).contains("readings are kept for"), "it is known no more");
     // An agent takes it in, whether its boards say something or not.
-    second.logs("nothing more is kept for a link that was given up", "");
+    second.logs("spool: dropped readings of a forgotten link", "");
     board.say("n-4");
     waits_for(&bench, 1);
 }
@@ -184,7 +184,7 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
             && count(header, "readings on disk") + count(header, "readings lost, no room") == 20 * lines + 1
     });
     assert!(count(&full, "readings lost, no room") > 20 * lines / 4, "{full}");
-    agent.logs("readings lost, no room: ", "");
+    agent.logs("full; dropped the ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
@@ -295,24 +295,24 @@ fn a_link_that_leaves_before_the_disk_has_heard_of_it_is_kept_for() {
     let (state, boot) = (Arc::<State>::default(), Name::nearest("b1"));
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::default());
     let mut spool = Spool::new(&boot, &state, health.clone());
-    let stays = spool.keep_for("tcp://stays");
+    let stays = spool.add_link("tcp://stays");
     let (feed, _) = state.follow();
-    spool.begin(&config).expect("a thread");
+    spool.start(&config).expect("a thread");
     eventually("an open file", || health.status().up.then_some(()));
-    spool.keep_for("tcp://leaves").leave();
+    spool.add_link("tcp://leaves").unconfigure();
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let quantity = Arc::new(Quantity { name: "t".into(), unit: "".into(), listed: true });
     state.record(&Name::nearest("air"), Duration::from_secs(10), Stamp::now(), &mut vec![(quantity, 21.5)]);
     let end = CancellationToken::new();
     end.cancel();
-    runtime.block_on(spool.follow(feed, end));
+    runtime.block_on(spool.keep_all(feed, end));
     let one = SeqRange::new(1, 1);
-    assert_eq!(stays.ack(&boot, one), Some(one));
+    assert_eq!(stays.acknowledge(&boot, one), Some(one));
     eventually("a row for the one that has left", || (health.status().counts["readings on disk"] == 1).then_some(()));
-    let back = spool.keep_for("tcp://leaves");
-    back.live_from(2);
-    let page = runtime.block_on(back.ask()).expect("the spool runs");
-    assert_eq!(page.numbers(), Some(one));
-    runtime.block_on(spool.end());
+    let back = spool.add_link("tcp://leaves");
+    back.set_live_from(2);
+    let page = runtime.block_on(back.request_page()).expect("the spool runs");
+    assert_eq!(page.seqs(), Some(one));
+    runtime.block_on(spool.stop());
 }

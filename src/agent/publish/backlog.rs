@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::drain::Drain;
-use crate::agent::spool::{Page, Shelf};
+use crate::agent::spool::{Page, SpoolHandle};
 use crate::name::Name;
 use crate::ranges::SeqRange;
 use crate::wire::Message;
@@ -22,7 +22,7 @@ const MOST: usize = 4096;
 /// One link's.
 #[derive(Debug)]
 pub struct Backlog {
-    shelf: Shelf,
+    spool: SpoolHandle,
     /// Whether who is there now acknowledges readings, once it has said so.
     acks: Option<bool>,
     /// Who was there last did.
@@ -48,9 +48,9 @@ struct Sent {
 impl Backlog {
     /// Of a link that the spool keeps for.
     #[must_use]
-    pub fn new(shelf: Shelf) -> Backlog {
+    pub fn new(spool: SpoolHandle) -> Backlog {
         Backlog {
-            shelf,
+            spool,
             acks: None,
             did_ack: false,
             lacks: false,
@@ -83,14 +83,14 @@ impl Backlog {
 
     /// Whoever is there now is somebody else, or has not got what was on its way.
     pub(super) fn begin_anew(&mut self) {
-        self.shelf.begin_anew();
-        *self = Backlog { did_ack: self.did_ack, ..Backlog::new(self.shelf.clone()) };
+        self.spool.reset_in_flight();
+        *self = Backlog { did_ack: self.did_ack, ..Backlog::new(self.spool.clone()) };
     }
 
     /// The receiver has these for good.
     pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
         // A page has several batches, and each may be acknowledged for itself.
-        let Some(acked) = self.shelf.ack(boot, seqs) else { return };
+        let Some(acked) = self.spool.acknowledge(boot, seqs) else { return };
         let now = Instant::now();
         let drain = &mut self.drain;
         self.on_its_way.retain(|sent| {
@@ -115,15 +115,15 @@ impl Backlog {
     /// The next page, if it may go.
     pub(super) fn message(&mut self, agent: &Name, synchronised: bool) -> Option<Message> {
         self.take_page();
-        let page = self.page.as_ref().filter(|page| self.drain.is_open(page.length()))?;
+        let page = self.page.as_ref().filter(|page| self.drain.is_open(page.size()))?;
         Some(Message::backlog(agent, page.boot(), page.batches(synchronised)))
     }
 
     /// It is off.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
-        let Some(seqs) = page.numbers() else { return };
-        let bytes = page.length();
+        let Some(seqs) = page.seqs() else { return };
+        let bytes = page.size();
         self.drain.sent(bytes);
         self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page: Some(bytes) });
         self.lacks = true;
@@ -132,7 +132,7 @@ impl Backlog {
     /// Waits until there may be a page to be sent.
     pub(super) async fn ready(&mut self) {
         self.take_page();
-        if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.length())) {
+        if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.size())) {
             return;
         }
         let lost = self.on_its_way.front().filter(|_| self.acks()).map(|sent| sent.at + LOST);
@@ -165,12 +165,12 @@ impl Backlog {
         }
         if self.acks() && self.lacks && self.page.is_none() {
             self.lacks = false;
-            self.asked = Some(self.shelf.ask());
+            self.asked = Some(self.spool.request_page());
         }
     }
 
     fn take(&mut self, page: Option<Page>) {
-        self.page = page.filter(|page| page.numbers().is_some());
+        self.page = page.filter(|page| page.seqs().is_some());
     }
 
     fn remember(&mut self, sent: Sent) {
@@ -190,7 +190,7 @@ impl Backlog {
     }
 
     fn give_back(&mut self, sent: &Sent) {
-        self.shelf.give_back(&sent.boot, sent.seqs);
+        self.spool.release(&sent.boot, sent.seqs);
         if let Some(bytes) = sent.page {
             self.drain.lost(bytes);
         }

@@ -1,4 +1,4 @@
-//! Converts columns of the spool's file into our types.
+//! Conversions of columns of the spool's file.
 
 use std::sync::Arc;
 

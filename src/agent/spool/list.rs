@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::change::Change;
-use super::checksum::with_checksums;
+use super::checksum::add_checksum_function;
 use super::disk::KIND;
 use crate::config::{Agent, Bytes, Outlet, Spool};
 use crate::store::StoreError;
@@ -32,7 +32,7 @@ fn look(config: &Agent, spool: &Spool) -> Result<String, StoreError> {
     let file = KIND.read(&spool.path)?;
     let sum = "SELECT coalesce(sum(count), 0), min(unix_us) FROM batches";
     let (readings, oldest): (i64, Option<i64>) = file.query_row(sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let size = Bytes(Change(&file).used()?);
+    let size = Bytes(Change(&file).used_bytes()?);
     let path = spool.path.display();
     let mut text = format!("{path}: {}, {size} of {} at most\n", count(readings), spool.max_size);
     if let Some(oldest) = oldest.and_then(|us| Timestamp::from_microsecond(us).ok()) {
@@ -57,9 +57,9 @@ pub fn forget(config: &Agent, link: &str) -> Result<()> {
     let spool = spool(config)?;
     ensure!(!is_configured(config, link), "{link} is in the configuration; take its [[link]] out first");
     let mut file = KIND.join(&spool.path).with_context(|| format!("cannot open {}", spool.path.display()))?;
-    with_checksums(&file)?;
+    add_checksum_function(&file)?;
     let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if Change(&transaction).keep_no_more_for(link)? == 0 {
+    if Change(&transaction).remove_link(link)? == 0 {
         bail!("readings are kept for {}, not for {link}", links(&transaction)?.join(" and "));
     }
     transaction.commit()?;

@@ -178,7 +178,7 @@ fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");
@@ -235,7 +235,7 @@ fn what_cannot_be_read_is_damage_and_the_rest_is_had() {
         let fault = format!("pread64:error=EIO:{when}");
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
         let taken = readings_in(&directory.join(NAME));
         assert!(taken == 320 || damaged && (1..320).contains(&taken), "{taken} readings");
