@@ -154,9 +154,9 @@ fn each_link_has_everything_until_it_is_given_up() {
     second.logs("open at", "");
     assert!(second.logs("spool still keeps readings for ", ",").starts_with(&gone));
     let text = lists(&one, &[]);
-    assert!(text.contains(&format!("2 readings wait for {gone}, which is in no [[link]]")), "{text}");
+    assert!(text.contains(&format!("2 readings wait for {gone}, which is no longer configured")), "{text}");
     let text = lists(&one, &["--forget", &gone]);
-    assert!(text.contains(&format!("nothing is kept for {gone} any more")), "{text}");
+    assert!(text.contains(&format!("dropped the readings for {gone}")), "{text}");
     assert!(!text.contains(&format!("wait for {gone}")), "{text}");
     assert!(lists(&one, &["--forget", &gone]).contains("readings are kept for"), "it is known no more");
     // An agent takes it in, whether its boards say something or not.
@@ -256,7 +256,7 @@ fn who_lists_a_damaged_spool_is_told_what_becomes_of_it() {
     let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(said.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{said}");
+    assert!(said.contains("spool.sqlite; the agent moves a damaged spool aside when it starts"), "{said}");
 }
 
 #[test]
