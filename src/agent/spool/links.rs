@@ -60,8 +60,8 @@ impl Links {
         self.progress.values().all(|progress| progress.has(boot, seqs))
     }
 
-    /// The readings of an agent start that each link has acknowledged. Empty with a single link: the readings that it has
-    /// acknowledged are not in the file.
+    /// The readings of an agent start that each link has acknowledged. Empty with a single link: the readings that it
+    /// has acknowledged are not in the file.
     pub(super) fn acks_to_save(&self, boot: &Name) -> Vec<(String, Ranges)> {
         let several = self.progress.values().filter(|_| self.progress.len() > 1);
         several.map(|progress| (progress.link.clone(), progress.acked(boot))).collect()
@@ -100,7 +100,8 @@ impl Links {
         }
     }
 
-    /// Removes unconfigured links that `watchpost spool --forget` removed from the file; returns true if there were any.
+    /// Removes unconfigured links that `watchpost spool --forget` removed from the file; returns true if there were
+    /// any.
     pub(super) fn remove_forgotten(&mut self, on_disk: &[String]) -> bool {
         let before = self.progress.len();
         self.progress

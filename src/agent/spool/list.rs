@@ -1,5 +1,5 @@
-//! The command `watchpost spool`: lists the spooled readings of each link, and drops those of a removed link. The agent may
-//! be running.
+//! The command `watchpost spool`: lists the spooled readings of each link, and drops those of a removed link. The agent
+//! may be running.
 
 use std::fmt::Write as _;
 

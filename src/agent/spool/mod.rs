@@ -1,13 +1,14 @@
 //! The agent's spool: keeps readings until their receivers acknowledge them, across restarts and reboots.
 //!
-//! Readings go to the links and to the spool as they arrive. Those that every receiver acknowledges within a second are never
-//! written, so an SD card wears only while a link is down or slow. The others are written in one commit per second. A link
-//! sends them when it has nothing newer to send (`publish/backlog.rs`), and they are deleted when they are acknowledged.
+//! Readings go to the links and to the spool as they arrive. Those that every receiver acknowledges within a second are
+//! never written, so an SD card wears only while a link is down or slow. The others are written together, at most
+//! twice a second. A link sends them when it has nothing newer to send (`publish/backlog.rs`), and the spool deletes
+//! them when they are acknowledged.
 //!
-//! The feed, the links and the writer thread share the state in `shared.rs`: the readings in memory (`pending.rs`) and the
-//! links (`links.rs`) with their progress (`progress.rs`). `writer.rs` is the thread, and `plan.rs` one of its commits.
-//! `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens and repairs it. `row.rs` is a stored batch, and
-//! `page.rs` the batches that a link sends together. `list.rs` is for `watchpost spool`.
+//! The feed, the links and the writer thread share the state in `shared.rs`: the readings in memory (`pending.rs`) and
+//! the links (`links.rs`) with their progress (`progress.rs`). `writer.rs` is the thread, and `plan.rs` one of its
+//! commits. `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens and repairs it. `row.rs` is a stored
+//! batch, and `page.rs` the batches that a link sends together. `list.rs` is for `watchpost spool`.
 
 mod change;
 mod checksum;
@@ -180,7 +181,8 @@ impl SpoolHandle {
         self.shared.set_live_from(self.link, seq);
     }
 
-    /// Records an acknowledgement; returns the whole acknowledged range around it. `None` if no such readings are known.
+    /// Records an acknowledgement; returns the whole acknowledged range around it. `None` if no such readings are
+    /// known.
     #[must_use]
     pub fn acknowledge(&self, boot: &Name, seqs: SeqRange) -> Option<SeqRange> {
         self.shared.acknowledge(boot, self.link, seqs)
@@ -201,7 +203,8 @@ impl SpoolHandle {
         self.shared.reset_in_flight(self.link);
     }
 
-    /// Requests the oldest readings that the receiver lacks, and marks them in flight. The page is empty if it lacks none.
+    /// Requests the oldest readings that the receiver lacks, and marks them in flight. The page is empty if it lacks
+    /// none.
     #[must_use]
     pub fn request_page(&self) -> oneshot::Receiver<Page> {
         self.shared.request_page(self.link)

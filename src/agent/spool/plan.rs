@@ -13,8 +13,8 @@ use crate::store::StoreError;
 /// Rows to write before the size is checked, and to delete at once if the file is too large.
 const ROWS_PER_STEP: usize = 128;
 
-/// The most rows of one agent start that one commit expires. A shorter `keep` may expire a million; later commits delete
-/// the rest.
+/// The most rows of one agent start that one commit expires. A shorter `keep` may expire a million; later commits
+/// delete the rest.
 const MAX_EXPIRED_ROWS: usize = 4096;
 
 /// One commit.

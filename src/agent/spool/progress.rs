@@ -9,8 +9,8 @@ use crate::name::Name;
 use crate::ranges::{Ranges, SeqRange};
 use crate::reading::Batch;
 
-/// The most acknowledged ranges of one agent start that a link may have. The agent does not cause that many gaps; a receiver
-/// that has more gets the readings beyond them again.
+/// The most acknowledged ranges of one agent start that a link may have. The agent does not cause that many gaps; a
+/// receiver that has more gets the readings beyond them again.
 const MAX_ACK_RANGES: usize = 4096;
 
 /// The approximate size of a page on the wire, in bytes. On a slow link, a live reading may have to wait for one page.
@@ -148,8 +148,8 @@ impl LinkProgress {
         }
     }
 
-    /// Takes the next page from rows that were read at the cursor: marks it in flight, and moves the cursor past the rows
-    /// that are handled. `start` is `None` if the file does not know the agent start of the rows.
+    /// Takes the next page from rows that were read at the cursor: marks it in flight, and moves the cursor past the
+    /// rows that are handled. `start` is `None` if the file does not know the agent start of the rows.
     pub(super) fn take_page(&mut self, chunk: RowChunk, start: Option<&Start>, is_this_start: bool) -> NextPage {
         if self.cursor != chunk.cursor {
             // Readings were released meanwhile.

@@ -23,8 +23,8 @@ const BATCH_COLUMNS: &str = "start, seq, count, port, unix_us, synchronised, mon
 impl Disk {
     /// Opens the file. A damaged one is set aside and its intact rows are copied to a new one.
     ///
-    /// `needs_copy`: a write failed. The kernel's view of the file may differ from the disk then, so all rows are written to a
-    /// new file.
+    /// `needs_copy`: a write failed. The kernel's view of the file may differ from the disk then, so all rows are
+    /// written to a new file.
     pub(super) fn open(path: &Path, needs_copy: bool) -> Result<Disk, StoreError> {
         let lock = store::claim(path)?;
         let old = store::beside(path, ".old");
@@ -55,8 +55,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Copies the rows of the old file, then sets it aside if it is damaged and deletes it otherwise. The old file stays in
-    /// place until its rows are on the disk, so a failed attempt can be repeated.
+    /// Copies the rows of the old file, then sets it aside if it is damaged and deletes it otherwise. The old file
+    /// stays in place until its rows are on the disk, so a failed attempt can be repeated.
     fn recover(&mut self, old: &Path, path: &Path, damage: Option<String>) -> Result<(), StoreError> {
         let copied = self.copy_rows(old);
         let is_complete = copied.inspect_err(|_| self.store.distrust())?;
@@ -72,8 +72,8 @@ impl Disk {
         store::beside(path, ".old").exists()
     }
 
-    /// Copies the intact rows of another file: from the front and from the back, up to where it cannot be read. Returns true
-    /// if the file had no damage.
+    /// Copies the intact rows of another file: from the front and from the back, up to where it cannot be read. Returns
+    /// true if the file had no damage.
     fn copy_rows(&mut self, path: &Path) -> Result<bool, StoreError> {
         if store::is_hollow(path) {
             return Ok(false);
@@ -106,8 +106,8 @@ impl Disk {
     }
 }
 
-/// Moves the file to `old`, from where its rows are copied. If `old` exists, the file is an unfinished copy of it, and is
-/// deleted.
+/// Moves the file to `old`, from where its rows are copied. If `old` exists, the file is an unfinished copy of it, and
+/// is deleted.
 fn move_to_old(path: &Path, old: &Path) -> Result<PathBuf, StoreError> {
     if old.exists() {
         // In this order: a write-ahead log that is left alone would be taken for that of the old file.

@@ -55,7 +55,8 @@ impl Start {
         }
     }
 
-    /// The current time of its monotonic clock, as if the machine had never rebooted. `None` if the time since is unknown.
+    /// The current time of its monotonic clock, as if the machine had never rebooted. `None` if the time since is
+    /// unknown.
     pub(super) fn monotonic_now_us(&self, machine_boot: &str, clock: &WallClock) -> Option<i64> {
         let now = Stamp::now();
         if self.machine_boot == machine_boot {
@@ -96,8 +97,8 @@ impl Row {
         256 + self.values.iter().map(|value| 64 + value.quantity.len() + value.unit.len()).sum::<usize>()
     }
 
-    /// The batch as it is sent now. `is_this_boot`: the machine has not rebooted since `start`. `synchronised`: the wall clock
-    /// is right now.
+    /// The batch as it is sent now. `is_this_boot`: the machine has not rebooted since `start`. `synchronised`: the
+    /// wall clock is right now.
     pub(super) fn to_wire(&self, start: &Start, is_this_boot: bool, synchronised: bool) -> Batch {
         let now = Stamp::now();
         let date = Date::of(self.unix_us, self.synchronised, self.monotonic_us, start.zero_us);

@@ -171,7 +171,8 @@ impl Shared {
         self.lock().links.get_mut(link).live_from = seq;
     }
 
-    /// Records an acknowledgement; returns the whole acknowledged range around it. `None` if no such readings are known.
+    /// Records an acknowledgement; returns the whole acknowledged range around it. `None` if no such readings are
+    /// known.
     pub(super) fn acknowledge(&self, boot: &Name, link: usize, seqs: SeqRange) -> Option<SeqRange> {
         let mut inner = self.lock();
         let is_this_start = self.boot == *boot;
@@ -214,8 +215,9 @@ impl Shared {
 
 /// For the writer.
 impl Shared {
-    /// Waits for work; nothing is committed before `not_before`. With `must_open`, a commit is due then even if nothing is
-    /// pending. Returns after a heartbeat at the latest, possibly without work, so that the writer can show that it is alive.
+    /// Waits for work; nothing is committed before `not_before`. With `must_open`, a commit is due then even if nothing
+    /// is pending. Returns after a heartbeat at the latest, possibly without work, so that the writer can show that it
+    /// is alive.
     pub(super) fn wait_for_work(&self, not_before: Instant, must_open: bool) -> Work {
         let beat = Instant::now() + BEAT;
         let mut inner = self.lock();

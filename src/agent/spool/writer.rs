@@ -157,7 +157,8 @@ impl Writer {
         if let Some(copy) = disk.incomplete() {
             let copy = copy.display();
             warn!(
-                "spool {path}: the write-ahead log was incomplete (power cut or damage); the original is saved as {copy}"
+                "spool {path}: the write-ahead log was incomplete (power cut or damage); \
+                 the original is saved as {copy}"
             );
             self.health.count("incomplete writes set aside", 1);
         }
