@@ -1,5 +1,5 @@
 """A receiver for watchpost agents with dealer links: keeps each camera's newest picture as AGENT-CAMERA.jpg in this
-directory, and prints every reading. PROTOCOL.md says what is said here. Usage: receiver.py tcp://127.0.0.1:5561"""
+directory, and prints every reading. docs/protocol.md explains the messages. Usage: receiver.py tcp://127.0.0.1:5561"""
 import json, re, sys, time
 
 import zmq  # sudo apt install python3-zmq

@@ -67,7 +67,7 @@ mod page_chart;
 mod page_history;
 /// The wall in a browser: cameras and readings as they come and go, and what is done with them.
 mod page_wall;
-/// What README and PROTOCOL promise in code.
+/// Runs the code of README and docs/.
 mod readme;
 /// Another configuration for an agent that runs.
 mod reload;

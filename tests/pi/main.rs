@@ -1,5 +1,5 @@
-//! An emulated Raspberry Pi on which watchpost is installed, configured and run as README says, watched from a receiver on this
-//! machine. script/test-pi makes the disk and the package and starts it with the directory that they are in.
+//! An emulated Raspberry Pi on which watchpost is installed, configured and run as docs/raspberry-pi.md says, watched
+//! from a receiver on this machine. script/test-pi makes the disk and the package and starts it with the directory that they are in.
 //!
 //! Steps build on one another, so they are told and timed one by one instead of being tests each.
 
@@ -59,7 +59,7 @@ fn main() {
     let pi = step("the Pi starts", || Machine::start(&dir, &boards));
     let mut scene = Scene { pi, boards, hub };
     let steps: [(&str, Step); 17] = [
-        ("README's lines install, configure and start it", readme::followed),
+        ("the lines of docs/raspberry-pi.md install, configure and start it", readme::followed),
         ("and the receiver's, with keys and a token", readme::followed_for_the_receiver),
         ("frames of two cameras and readings of two boards arrive", faults::everything_arrives),
         ("the clock's state is known, though the service may not ask", faults::the_clock_is_told),

@@ -1,4 +1,4 @@
-// What the receiver is asked over HTTP. README.md describes it: it is open to other programs, too.
+// The receiver's HTTP API. docs/http-api.md describes it: it is open to other programs, too.
 
 const CLOCKS_AGREE_MS = 2_000; // the Date header knows seconds
 
