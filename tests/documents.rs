@@ -134,8 +134,11 @@ fn links_lead_to_files_and_headings() {
 #[test]
 fn every_document_is_linked_from_readme() {
     let readme = fs::read_to_string(root().join("README.md")).expect("README");
-    let missing: Vec<_> =
-        documents().iter().map(Document::name).filter(|name| name != "README.md" && !readme.contains(name.as_str())).collect();
+    let missing: Vec<_> = documents()
+        .iter()
+        .map(Document::name)
+        .filter(|name| name != "README.md" && !readme.contains(name.as_str()))
+        .collect();
     assert!(missing.is_empty(), "README does not link {}", missing.join(", "));
 }
 

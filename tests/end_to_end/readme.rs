@@ -6,24 +6,23 @@ use watchpost::config::{Format, Quality, ShownAs};
 use watchpost::frame::{Frame, Layout};
 use watchpost::wire::{Control, decode};
 
-use crate::harness::program::PEERS_PYTHON;
 use crate::harness::http::{ask, get, get_json};
+use crate::harness::program::PEERS_PYTHON;
 use crate::harness::{Bench, Board, Program, eventually};
 
 const README: &str = include_str!("../../README.md");
 const RECIPES: &str = include_str!("../../docs/recipes.md");
 const SECURITY: &str = include_str!("../../docs/security.md");
 
-/// Returns the code blocks of a document that have this language.
+/// Returns the code blocks of this language in a list of steps, without the list's indentation.
 fn blocks(document: &'static str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let blocks = document.split(&fence).skip(1).map(|rest| rest.split_once("```").expect("its end").0);
-    blocks.map(|block| block.lines().map(|line| format!("{}\n", line.strip_prefix("   ").unwrap_or(line))).collect()).collect()
+    blocks.map(|block| block.replace("\n   ", "\n").trim_start().to_owned()).collect()
 }
 
 /// Returns the first Python program of a document that contains `word`.
 fn python(document: &'static str, word: &str) -> String {
-    // Unlike steps of a list, programs are not indented: `blocks` would take away their own indentation.
     let mut blocks = document.split("```python\n").skip(1).map(|rest| rest.split_once("```").expect("its end").0);
     blocks.find(|code| code.contains(word)).expect("a program").to_owned()
 }
@@ -99,7 +98,8 @@ fn readme_setup_runs_from_keygen_to_page() {
     let local = |text: &str| {
         let text = text.replace("/etc/watchpost", &bench.dir.path().display().to_string());
         let text = text.replace("/dev/ttyUSB0", &board.path.display().to_string()).replace("/dev/video0", "pattern");
-        text.replace("tcp://hub:5559", &format!("tcp://127.0.0.1:{port}")).replace("*:5559", &format!("127.0.0.1:{port}"))
+        text.replace("tcp://hub:5559", &format!("tcp://127.0.0.1:{port}"))
+            .replace("*:5559", &format!("127.0.0.1:{port}"))
     };
     // Both machines have one directory here, and the keys need no copy by ssh.
     for line in blocks(README, "sh").iter().flat_map(|block| block.lines()) {
