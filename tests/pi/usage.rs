@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::host::Machine;
+use crate::machine::Machine;
 use crate::{Board, Scene};
 
 /// How long it is looked at, in seconds, if nothing else is said in `WATCH`.
