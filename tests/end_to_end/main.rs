@@ -66,7 +66,7 @@ mod page_chart;
 mod page_history;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
-/// The code in the documents works.
+/// Runs the code of README and docs/.
 mod readme;
 /// Reload of a running agent's configuration.
 mod reload;
