@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use watchpost::host::{HostStatus, Room, Roots};
 
 use crate::harness::http::{get, get_json};
+use crate::harness::installed::check_metrics;
 use crate::harness::{Bench, Browser, Peer, Pi, Program, Receiver, eventually};
 
 fn agent(bench: &Bench, link: &str) -> Program {
@@ -147,6 +148,7 @@ async fn page_and_metrics_show_host_health() {
     for (sample, is_there) in samples {
         assert_eq!(metrics.contains(&format!("\nwatchpost_agent_machine_{sample}\n")), is_there, "{sample}: {metrics}");
     }
+    check_metrics(&metrics);
 
     pi.set("dev/vcio_gencmd", "throttled=0x50005\n");
     pi.set("disk", "32000 640\n");

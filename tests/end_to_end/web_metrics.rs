@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::harness::http::get;
+use crate::harness::installed::check_metrics;
 use crate::harness::{Bench, Board, eventually};
 
 /// The values of a text in Prometheus' format, by the names and labels of their samples as written.
@@ -112,6 +113,7 @@ fn metrics_cover_agents_cameras_ports_links_and_spool() {
         viewer.write_all(request.as_bytes()).expect("a sent request");
     });
     metric("one viewer", "viewers", &is(1.0));
+    check_metrics(&get(&receiver.page, "/metrics").text());
 }
 
 #[test]
@@ -127,6 +129,7 @@ fn metrics_count_recorded_frames() {
         eventually(sample, || metric(sample).filter(|count| *count > 20.0));
     }
     assert_eq!(metric("watchpost_recorder_up"), Some(1.0));
+    check_metrics(&get(&receiver.page, "/metrics").text());
     assert_eq!(get(&receiver.page, "/health").text(), "ok\n");
 }
 

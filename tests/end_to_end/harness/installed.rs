@@ -1,7 +1,8 @@
 //! Finds what `script/setup test` installs for the tests.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::Program;
 use super::program::SETUP;
@@ -24,6 +25,20 @@ pub fn peers_python() -> Command {
 /// Where script/setup installs that interpreter.
 pub fn peers_python_path() -> PathBuf {
     target_dir().join("peers/bin/python")
+}
+
+/// Fails unless `promtool check metrics` accepts the text without a remark.
+#[track_caller]
+pub fn check_metrics(text: &str) {
+    let promtool = target_dir().join("promtool");
+    require(&promtool);
+    let mut promtool = Command::new(promtool);
+    let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = promtool.stderr(Stdio::piped()).spawn().expect("promtool starts");
+    process.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("promtool reads the text");
+    let output = process.wait_with_output().expect("promtool ends");
+    let remarks = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && remarks.is_empty(), "{remarks}\n{text}");
 }
 
 /// Starts a Python program of `tests/peers`.
