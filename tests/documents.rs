@@ -98,7 +98,7 @@ fn targets(line: &str) -> Vec<String> {
     targets.map(|(target, _)| target.to_owned()).collect()
 }
 
-/// What is wrong with the link in `from`, if anything is.
+/// Returns the problem of a link in `from`, if it has one.
 fn fault(from: &Document, target: &str, all: &[Document]) -> Option<String> {
     if target.contains("://") {
         return None;

@@ -293,7 +293,7 @@ fn unusable_history_is_fatal_only_if_configured() {
     refused.logs("newer.sqlite cannot be used (", "written by a newer watchpost)");
 
     let without = second(&bench, "");
-    without.logs("no reading is kept, because ", "in use by another program)");
+    without.logs("readings are not stored: ", "in use by another program)");
     let off = second(&bench, "[history]\noff = true\n");
     for program in [without, off] {
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));

@@ -143,7 +143,7 @@ fn page_port_in_use_error_names_the_config_key() {
     std::fs::write(&config, text).expect("a temporary file");
     let mut second = Program::start(bench.watchpost("receive").arg("--config").arg(&config));
     assert_eq!(second.wait().code(), Some(1));
-    second.logs("is another receiver running? ([web] listen = ", "");
+    second.logs("stop the other receiver, or set [web] listen", "");
 }
 
 /// The page shows the cameras of an agent's two links together, under its name.

@@ -41,7 +41,7 @@ fn the_ten_lines_of_python_receive_frames_and_readings() {
     let code = code.replace("tcp://127.0.0.1:5560", &address);
     let receiver = Program::start(peers_python().current_dir(bench.dir.path()).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
-    // It is written anew with each frame, and empty in between.
+    // The script rewrites the file for each frame, and it is empty in between.
     let read = || std::fs::read(bench.path("door.jpg")).ok();
     eventually("the picture", || read().filter(|jpeg| jpeg.starts_with(&[0xff, 0xd8])));
 }

@@ -68,7 +68,7 @@ fn modules_do_not_name_what_they_must_not_know() {
         ("key.rs", &["crate::", "std::fs", "tokio"]),
         ("auth/secret.rs", &["crate::", "tokio", "zmq::"]),
         ("auth/token.rs", &["crate::receiver", "tokio", "axum"]),
-        // Names of agents and cameras are looked up in memory, and never become a path.
+        // Names of agents and cameras are keys in memory, and never become a path.
         ("receiver/web", &["std::fs", "tokio::fs", "PathBuf", "zmq::"]),
         ("auth/certificate.rs", &["crate::link", "tokio", "socket("]),
         ("wire", &["tokio", "zmq::", "std::net", "std::io", "Instant", "SystemTime"]),

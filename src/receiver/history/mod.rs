@@ -58,8 +58,8 @@ const ACK_QUEUE: usize = 1024;
 /// cannot be used fails sooner.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long shutdown waits for the disk. The receiver stops within two seconds, of which links take one. What is not written
-/// by then was not acknowledged.
+/// How long shutdown waits for the disk. The receiver stops within two seconds, and its links take one of them. Readings that
+/// are not written by then were not acknowledged.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The history and its writer thread.
