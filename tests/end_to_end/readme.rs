@@ -28,7 +28,7 @@ fn python(document: &'static str, word: &str) -> String {
 const TEN_LINES: &str = "socket.subscribe(\"frame/\")";
 
 #[test]
-fn the_ten_lines_of_python_receive_frames_and_readings() {
+fn ten_line_python_receiver_gets_frames_and_readings() {
     let code = python(README, TEN_LINES);
     assert!(code.lines().count() <= 10, "{code}");
 
@@ -47,7 +47,7 @@ fn the_ten_lines_of_python_receive_frames_and_readings() {
 }
 
 #[test]
-fn with_the_lines_for_encryption_they_receive_from_a_link_with_a_curve_table() {
+fn python_receiver_with_curve_gets_frames_and_readings() {
     let (ten, lines) = (python(README, TEN_LINES), python(SECURITY, "laptop.key_secret"));
     let (import, lines) = lines.split_once('\n').expect("lines");
     let code =
@@ -67,7 +67,7 @@ fn with_the_lines_for_encryption_they_receive_from_a_link_with_a_curve_table() {
 }
 
 #[test]
-fn the_encrypted_receiver_in_python_lets_in_who_may_come_and_nobody_else() {
+fn python_receiver_that_binds_admits_only_allowed_keys() {
     let bench = Bench::new();
     bench.allow("greenhouse-1");
     let address = format!("tcp://127.0.0.1:{}", crate::harness::free_port());
@@ -141,7 +141,7 @@ def imencode(ending, image): return True, encoded
 ";
 
 #[test]
-fn recipes_detector_is_an_agent_with_frames_and_counts() {
+fn detector_recipe_sends_frames_and_counts() {
     let bench = Bench::new();
     std::fs::write(bench.path("cv2.py"), CV2).expect("a file");
     std::fs::write(bench.path("detector.py"), python(RECIPES, "HOGDescriptor")).expect("a file");
@@ -166,7 +166,7 @@ fn recipes_detector_is_an_agent_with_frames_and_counts() {
 }
 
 #[test]
-fn the_protocols_receiver_says_how_it_is_used() {
+fn example_receiver_explains_its_arguments() {
     let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
     let said = peers_python().arg(code).output().expect("it starts");
     assert_eq!(said.status.code(), Some(1), "{said:?}");
@@ -175,7 +175,7 @@ fn the_protocols_receiver_says_how_it_is_used() {
 }
 
 #[test]
-fn the_protocols_receiver_in_forty_lines_has_the_pictures_and_the_readings_of_two_agents() {
+fn example_receiver_gets_frames_and_readings_of_two_agents() {
     let (bench, mut board) = (Bench::new(), Board::new());
     let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
     assert!(std::fs::read_to_string(code).expect("an example").lines().count() <= 40);
@@ -204,7 +204,7 @@ fn the_protocols_receiver_in_forty_lines_has_the_pictures_and_the_readings_of_tw
 }
 
 #[test]
-fn what_the_protocol_shows_is_understood() {
+fn protocol_examples_decode() {
     let pixels = Frame { width: 16, height: 16, layout: Layout::Bgr, data: &[0; 3 * 16 * 16] };
     let jpeg = Encoder::default().encode(pixels, Quality::default()).expect("a JPEG");
     let mut shown = 0;
