@@ -169,7 +169,7 @@ fn out_of_range_numbers_are_refused_and_spoil_nothing_else() {
     agent.sends(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
     // Valid sequence numbers are acknowledged, so that the agent does not resend them forever.
     agent.expect_ack(1, 5);
-    receiver.program.logs("history: readings are not kept", "(4 so far)");
+    receiver.program.logs("history: readings refused: ", "(4 so far)");
     assert_eq!(numbers(&bench.history(), "shed", "b1"), [1, 2, 4, 5]);
 }
 
@@ -186,7 +186,7 @@ fn series_and_ranges_over_the_limits_are_acked_but_dropped() {
     let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.sends(true, part));
     let known = |seq: u64| quantity(seq, "q7".to_owned());
     in_parts((1..=10_004).map(|seq| quantity(seq, format!("q{seq}"))).collect());
-    receiver.program.logs("history: readings are not kept", "");
+    receiver.program.logs("history: readings refused: ", "");
     agent.sends_until_acked(&known(10_001), (1, 10_004));
     // Every third number makes a range of its own: one range over the limit.
     in_parts((4_000..14_000).map(|third| known(third * 3)).collect());

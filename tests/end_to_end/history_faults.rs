@@ -67,7 +67,7 @@ fn failing_disk_does_not_fill_memory_or_lose_readings() {
     while let Some(following) = unsent.send(&agent, next, 500) {
         next = following;
     }
-    receiver.program.logs("readings are not kept: they come faster than they are written", "");
+    receiver.program.logs("readings not stored: they arrive faster than the disk takes them", "");
     receiver.program.says_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
     assert!(receiver.program.memory() < 48 << 20, "{} bytes of memory", receiver.program.memory());
     fault.repair();
