@@ -16,7 +16,7 @@ mod expiry_pass;
 mod export;
 mod read_error;
 mod reader;
-mod state;
+mod writer_state;
 mod writer;
 
 use std::path::PathBuf;
@@ -44,8 +44,8 @@ use crate::name::Name;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
 use crate::wire::{Batch, Readings, Value};
-use state::State;
 use writer::Writer;
+use writer_state::WriterState;
 
 /// Limits on readings waiting to be written: estimated bytes, and messages not yet in a group.
 const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
@@ -121,7 +121,7 @@ impl History {
         let room = Arc::new(AtomicUsize::new(MAX_PENDING_BYTES));
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
-        let state = Arc::new(State::default());
+        let state = Arc::new(WriterState::default());
         let writer =
             Writer::new(path.clone(), keep, received, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();

@@ -7,13 +7,13 @@ use crate::lock::lock;
 
 /// Set by the writer, read by others.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct WriterState {
     /// Why no readings are stored now; empty if they are.
     cause: Mutex<String>,
     expired: AtomicU64,
 }
 
-impl State {
+impl WriterState {
     pub(super) fn set_cause(&self, cause: String) {
         *lock(&self.cause) = cause;
     }
