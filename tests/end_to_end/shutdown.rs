@@ -29,7 +29,7 @@ fn sigterm_joins_all_threads_within_two_seconds() {
         let (status, took) = program.terminate();
         assert!(status.success(), "{name}: {status}\n{}", program.log());
         assert!(took < Duration::from_secs(2), "{name}: {took:?}");
-        assert!(!program.log().contains("left behind") && !program.log().contains("panicked"), "{}", program.log());
+        assert!(!program.log().contains("abandoning") && !program.log().contains("panicked"), "{}", program.log());
     }
 }
 

@@ -127,7 +127,7 @@ impl Recorder {
         match timeout(WRITTEN, joined).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => warn!("recorder: a thread failed"),
-            Err(_) => warn!("recorder: left behind, the disk takes too long"),
+            Err(_) => warn!("recorder: the disk takes too long; abandoning its threads"),
         }
     }
 }
