@@ -60,7 +60,7 @@ fn a_camera_joins_and_leaves_while_another_loses_no_frame() {
         let frame = peer.hears("frames", |message| message["type"] == "frame");
         assert_eq!(frame["camera"], "door", "what is no longer in the file is no longer sent");
     }
-    agent.logs("the new configuration is taken; ended: camera yard (pattern); begun: nothing; all else goes on", "");
+    agent.logs("configuration reloaded; stopped: camera yard (pattern); started: nothing; the rest unchanged", "");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line() {
     let agent = bench.agent(&good);
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &good.replace("camera =", "camrea ="));
-    let said = agent.logs("the new configuration is not taken, all goes on as before: ", "");
+    let said = agent.logs("configuration not reloaded, keeping the current one: ", "");
     assert!(said.contains("agent.toml, line 2") && said.contains("camrea"), "{said}");
     let mut frames = 0;
     unbroken(&peer, "door", "frames after it", |message| {

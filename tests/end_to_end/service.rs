@@ -32,7 +32,7 @@ fn the_manager_is_told_when_all_has_begun_how_it_goes_and_when_it_ends() {
     manager.hears("READY=1");
     manager.hears("STATUS=0 of 1 cameras up, 1 of 1 ports up, 1 of 1 links up; door: no such device");
     bench.reload(&agent, "nonsense");
-    manager.hears("no such device; the last configuration was not taken, see the log");
+    manager.hears("no such device; configuration not reloaded, see the log");
     let (status, _) = agent.terminate();
     assert!(status.success(), "{status}");
     assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "nobody asked for it");

@@ -50,7 +50,7 @@ fn an_agent_ends_in_time_while_the_name_of_its_receiver_is_looked_up() {
         link = [{ pattern = "pair", connect = "tcp://watchpost.invalid:5559", plaintext = true }]
         "#,
     );
-    agent.logs("nobody there who takes anything", "");
+    agent.logs("no peer is accepting messages", "");
     let (status, took) = agent.terminate();
     assert!(status.success(), "{status}\n{}", agent.log());
     assert!(took < Duration::from_secs(5), "{took:?}");
