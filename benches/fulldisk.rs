@@ -120,7 +120,7 @@ impl Lab {
         (fault.heal)(&self);
         let healed = Instant::now();
         self.hub.peer().hears("all on the disk", |header| {
-            header["spool"]["up"] == true && header["spool"]["counts"]["readings on disk"] == self.last
+            header["spool"]["up"] == true && header["spool"]["counts"]["readings_on_disk"] == self.last
         });
         let took = healed.elapsed();
         // A copy, because SQLite would look for the name outside.

@@ -80,7 +80,7 @@ fn fall_behind() {
     while encoded + replaced < AN_HOURS_FRAMES {
         viewer.next_of("door");
         let cameras = viewer.status("a status", Value::is_array);
-        (encoded, replaced) = (count(&cameras, "frames"), count(&cameras, "replaced by a newer frame"));
+        (encoded, replaced) = (count(&cameras, "frames"), count(&cameras, "frames_replaced"));
     }
     let mut delays = viewer.delays("door");
     let a_minutes = delays.len() * 60 / start.elapsed().as_secs() as usize;

@@ -20,7 +20,7 @@ use watchpost::cmd::devices::{Devices, Roots};
 use watchpost::cmd::doctor::{self, Findings};
 use watchpost::cmd::{check, demo, keygen};
 use watchpost::name::Name;
-use watchpost::receiver::{Also, Receiver};
+use watchpost::receiver::{Options, Receiver};
 use watchpost::{clock, config};
 
 use cli::{AGENT_FILE, Cli, Command};
@@ -54,7 +54,7 @@ fn run(cli: Cli) -> Result<()> {
             let config = receiver_config(file.as_deref())?;
             until_signal(async |shutdown| {
                 let reloads = reloads(move || receiver_config(file.as_deref()), &shutdown)?;
-                Receiver::open(config).await?.run(Also { json, save }, reloads, shutdown).await.map(drop)
+                Receiver::open(config).await?.run(Options { json, save }, reloads, shutdown).await.map(drop)
             })
         }
         Command::Demo { seconds } => until_signal(async |shutdown| demo::run(seconds, shutdown).await),

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::agent;
 use crate::config;
 use crate::name::Name;
-use crate::receiver::{Also, Receiver};
+use crate::receiver::{Options, Receiver};
 use crate::wire::Totals;
 
 /// How often the simulated board speaks, of climate and of gas in turn.
@@ -38,7 +38,7 @@ pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()
     let agent = agent_config(&terminal, &receiver.addresses()[0])?;
 
     let receiver_end = CancellationToken::new();
-    let receiving = tokio::spawn(receiver.run(Also::default(), mpsc::channel(1).1, receiver_end.clone()));
+    let receiving = tokio::spawn(receiver.run(Options::default(), mpsc::channel(1).1, receiver_end.clone()));
     let simulating = tokio::spawn(simulate(board, shutdown.child_token()));
     let ending = tokio::spawn(end_after(seconds, shutdown.clone()));
     let sent = agent::run(agent, mpsc::channel(1).1, shutdown.clone()).await;

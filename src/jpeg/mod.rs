@@ -34,9 +34,9 @@ impl Fault {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Fault::NoJpeg => "frames that are no JPEG",
-            Fault::Cut => "cut frames",
-            Fault::Damaged(_) => "damaged frames",
+            Fault::NoJpeg => "non_jpeg_frames",
+            Fault::Cut => "cut_frames",
+            Fault::Damaged(_) => "damaged_frames",
         }
     }
 }

@@ -184,14 +184,14 @@ fn segments_that_do_not_belong_there_are_refused() {
     for repeated in grey().iter().filter(|(marker, _)| matches!(*marker, marker::DQT | marker::DHT)) {
         assert_eq!(with(3, repeated.0, &repeated.1), "sound");
     }
-    assert_eq!(with(0, marker::DRI, &[4]), "damaged frames");
+    assert_eq!(with(0, marker::DRI, &[4]), "damaged_frames");
     for marker in [0x02, 0xbf, marker::SOI, marker::EOI, 0xdc, 0xde, 0xf0, 0xfd] {
-        assert_eq!(with(1, marker, &[0, 0]), "damaged frames", "{marker:02x}");
+        assert_eq!(with(1, marker, &[0, 0]), "damaged_frames", "{marker:02x}");
     }
     // Every other coding, a second frame, and a frame that comes too late.
     let frame = &grey()[2].1;
     for sof in (marker::SOF0..=marker::SOF15).filter(|sof| *sof != marker::DHT) {
-        assert_eq!(with(3, sof, frame), "damaged frames", "{sof:02x}");
+        assert_eq!(with(3, sof, frame), "damaged_frames", "{sof:02x}");
     }
     let mut head = grey();
     head.remove(2);

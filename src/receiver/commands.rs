@@ -1,6 +1,6 @@
 //! What viewers want of cameras, on its way to the agents.
 //!
-//! Each link that agents listen on notes which of them it hears (`Desk`), and is given what is for them.
+//! Each link that agents listen on notes which of them it hears (`Inbox`), and is given what is for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -66,9 +66,9 @@ pub enum NoWay {
 impl Commands {
     /// One link's end.
     #[must_use]
-    pub fn desk(&self) -> Desk {
+    pub fn inbox(&self) -> Inbox {
         let (sender, orders) = mpsc::channel(WAITING);
-        Desk { commands: self.clone(), sender, orders }
+        Inbox { commands: self.clone(), sender, orders }
     }
 
     /// Whether an agent would hear what is said to it now.
@@ -108,13 +108,13 @@ impl Way {
 }
 
 /// What one link has of the commands.
-pub struct Desk {
+pub struct Inbox {
     commands: Commands,
     sender: mpsc::Sender<Order>,
     orders: mpsc::Receiver<Order>,
 }
 
-impl Desk {
+impl Inbox {
     /// An agent that listens was heard over this link.
     pub fn heard(&self, agent: &Name, peer: &Bytes) {
         let mut ways = self.commands.ways();

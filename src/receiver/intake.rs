@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::Desk;
+use super::commands::Inbox;
 use super::history::{Ack, Feed, Unkept};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
@@ -52,18 +52,18 @@ pub struct Intake {
     /// Where frames are recorded.
     pub recorder: Option<recorder::Feed>,
     /// What viewers want of its agents.
-    pub desk: Desk,
-    /// What came.
-    pub counts: LinkStats,
+    pub inbox: Inbox,
+    /// What session.
+    pub stats: LinkStats,
 }
 
 impl Intake {
-    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what came.
+    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what session.
     ///
     /// # Errors
     /// When the socket fails.
     pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Totals> {
-        let mut came = Came {
+        let mut session = Session {
             totals: Totals::default(),
             replies: Replies::of(&self.inlet, self.history.is_some()),
             malformed: LogThrottle::default(),
@@ -77,25 +77,25 @@ impl Intake {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
-                    came.replies.greet(&mut link)?;
+                    session.replies.greet(&mut link)?;
                     self.wall.send_if_modified(Wall::forget);
                     if link.has_waiting_peer() {
-                        came.others.log(&Named(&link), &others(link.next_peer()));
+                        session.others.log(&Named(&link), &others(link.next_peer()));
                     }
                 }
                 ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
-                Some(order) = self.desk.next() => Replies::pass_on(&mut link, order)?,
+                Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
                 parts = link.receive() => if let Some(parts) = parts? {
-                    self.take(&mut link, &parts, &mut came)?;
+                    self.take(&mut link, &parts, &mut session)?;
                 } else {
                     let options = link.options();
                     link.close().await;
-                    self.counts.closed(true);
-                    let Some(reopened) = shutdown.run_until_cancelled(opened(options)).await else {
-                        return Ok(came.totals);
+                    self.stats.closed(true);
+                    let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
+                        return Ok(session.totals);
                     };
                     link = reopened;
-                    self.counts.closed(false);
+                    self.stats.closed(false);
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -103,20 +103,20 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
-        self.finish(&mut link, &mut came).await?;
+        self.finish(&mut link, &mut session).await?;
         link.close().await;
-        Ok(came.totals)
+        Ok(session.totals)
     }
 
     /// Takes what is on its way, and says what of it is kept.
-    async fn finish(&mut self, link: &mut Link, came: &mut Came) -> Result<()> {
+    async fn finish(&mut self, link: &mut Link, session: &mut Session) -> Result<()> {
         let end = Instant::now() + LAST;
         while Instant::now() < end {
             tokio::select! {
                 parts = timeout(QUIET, link.receive()) => match parts {
                     Ok(parts) => {
                         let Some(parts) = parts? else { break };
-                        self.take(link, &parts, came)?;
+                        self.take(link, &parts, session)?;
                     }
                     Err(_) => break,
                 },
@@ -131,41 +131,41 @@ impl Intake {
     }
 
     /// Hands readings to the history.
-    fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, came: &mut Came) {
+    fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, session: &mut Session) {
         let (Some(history), Message::Readings(readings)) = (&self.history, message) else { return };
-        match history.offer(readings, came.replies.speaks().then_some(peer)) {
+        match history.offer(readings, session.replies.speaks().then_some(peer)) {
             Ok(()) => {}
             Err(Unkept::NoRoom) => {
-                came.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
+                session.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
             }
             // It should not have: agents are no longer told that anybody keeps what they send.
             Err(Unkept::Ended) => {
                 self.history = None;
-                came.replies.keep_no_more();
+                session.replies.keep_no_more();
             }
         }
     }
 
-    fn take(&mut self, link: &mut Link, parts: &[Bytes], came: &mut Came) -> Result<()> {
+    fn take(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
         };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
             Ok(message) => {
-                came.totals.add(&message);
-                self.counts.message(&message);
-                if came.replies.speaks() {
-                    self.desk.heard(message.agent(), &peer);
+                session.totals.add(&message);
+                self.stats.message(&message);
+                if session.replies.speaks() {
+                    self.inbox.heard(message.agent(), &peer);
                 }
                 if let Some(lines) = &self.lines {
                     // A slow reader loses lines; it does not make the wall old.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        came.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
+                        session.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
                     }
                 }
-                self.keep(link, &peer, &message, came);
-                came.replies.answer(link, &peer, &message)?;
+                self.keep(link, &peer, &message, session);
+                session.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
                 if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
@@ -173,8 +173,8 @@ impl Intake {
                 }
             }
             Err(error) => {
-                self.counts.malformed(&error);
-                came.malformed.log(
+                self.stats.malformed(&error);
+                session.malformed.log(
                     &Named(link),
                     &format_args!(
                         "malformed message ({error}); this link's format is {}, is the agent's the same?",
@@ -210,7 +210,7 @@ pub fn on_refusal(address: String) -> OnRefusal {
 }
 
 /// A link once more, which may not be had at once: a key that is being changed, no descriptors.
-pub(super) async fn opened(options: LinkOptions) -> Link {
+pub(super) async fn reopen(options: LinkOptions) -> Link {
     let mut trouble = LogThrottle::default();
     let who = format!("link {}", options.end.address());
     loop {
@@ -222,8 +222,8 @@ pub(super) async fn opened(options: LinkOptions) -> Link {
     }
 }
 
-/// What came over a link.
-struct Came {
+/// What session over a link.
+struct Session {
     totals: Totals,
     replies: Replies,
     malformed: LogThrottle,

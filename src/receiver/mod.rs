@@ -15,56 +15,41 @@ mod links;
 pub mod port;
 pub mod recorder;
 mod replies;
+mod running;
 pub mod save;
 mod summary;
 pub mod wall;
-mod watch_over;
 pub mod web;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Inlet};
 use crate::link::{Link, LinkOptions};
 use crate::service::Manager;
 use crate::wire::Totals;
-use crate::workers::WorkerSet;
-use commands::Commands;
 use history::History;
-use links::Links;
 use recorder::Recorder;
-use wall::Wall;
-use watch_over::{End, Said, watch_over};
-use web::{Access, Site};
+use running::{Outcome, Running, Runtime};
+use web::Access;
 
-/// Lines that wait for whoever reads them; more are dropped and counted.
-const LINES: usize = 4096;
-
-/// A follower that has not ended by now is left behind.
-const FOLLOWERS_END: Duration = Duration::from_millis(500);
-
-/// What to do with messages besides showing them.
+/// What to do with messages in addition to showing them.
 #[derive(Clone, Debug, Default)]
-pub struct Also {
-    /// Print each message's header on standard output, a line each.
+pub struct Options {
+    /// Print the header of each message on standard output, one JSON line each.
     pub json: bool,
-    /// Keep each camera's newest frame as a file below this directory.
+    /// Save the newest frame of each camera as a file below this directory.
     pub save: Option<PathBuf>,
 }
 
-/// Configurations to go on with, or what is wrong with the file.
+/// New configurations, or what is wrong with the file.
 pub type Reloads = mpsc::Receiver<Result<config::Receiver, config::Error>>;
 
 /// A receiver whose links and page are open.
@@ -73,7 +58,7 @@ pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
     access: Access,
-    /// Or why there is none; nothing if that was asked for.
+    /// The history, or why there is none; an empty text if it is switched off.
     history: Result<History, String>,
     recorder: Option<Recorder>,
 }
@@ -86,7 +71,7 @@ impl Receiver {
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
         for inlet in config.links.clone() {
-            let link = options(&inlet).open()?;
+            let link = link_options(&inlet).open()?;
             info!("link {}: open, format {}{}", link.address(), inlet.format, inlet.secrecy());
             links.push((inlet, link));
         }
@@ -119,114 +104,52 @@ impl Receiver {
         self.links.iter().map(|(_, link)| link.address().to_owned()).collect()
     }
 
-    /// Receives until the shutdown; gives the count of what came.
+    /// Receives until the shutdown; returns what arrived.
     ///
-    /// A new configuration that comes meanwhile is taken: links begin and end while others go on. With another page, history
-    /// or recorder all begins anew; when that cannot be, with the configuration of before.
+    /// Applies each new configuration: links start and stop while others keep running. Another page, history or recorder
+    /// restarts the receiver; if that fails, it restarts with the previous configuration.
     ///
     /// # Errors
     /// When a socket fails, or files cannot be written.
-    pub async fn run(self, also: Also, reloads: Reloads, shutdown: CancellationToken) -> Result<Totals> {
-        let mut said = Said { reloads, manager: Manager::of_environment(), shutdown: &shutdown, refused: false };
-        let mut came = Totals::default();
+    pub async fn run(self, options: Options, reloads: Reloads, shutdown: CancellationToken) -> Result<Totals> {
+        let manager = Manager::of_environment();
+        let mut runtime = Runtime { reloads, manager, shutdown, rejected: false };
+        let mut arrived = Totals::default();
         let mut receiver = self;
         loop {
-            let before = receiver.config.clone();
-            let end = receiver.serve(&also, &mut said, &mut came).await;
-            receiver = match end {
-                End::Shutdown => return Ok(came),
-                End::Failed(error) => return Err(error),
-                End::Anew(config) => match Receiver::open(*config).await {
-                    Ok(receiver) => receiver,
-                    Err(error) => {
-                        said.refused = true;
-                        error!("the new configuration cannot be used, and the one before is: {error:#}");
-                        Receiver::open(before).await?
+            let previous = receiver.config.clone();
+            let mut running = Running::start(receiver, &options, &runtime.shutdown);
+            let outcome = running.watch(&mut runtime).await;
+            let (totals, ended) = running.end(&outcome, &mut runtime).await;
+            arrived.merge(totals);
+            receiver = match outcome {
+                Outcome::Failed(error) => return Err(error),
+                Outcome::Shutdown => return ended.map(|()| arrived),
+                Outcome::Restart(config) => {
+                    ended?;
+                    match Receiver::open(*config).await {
+                        Ok(receiver) => receiver,
+                        Err(error) => {
+                            runtime.rejected = true;
+                            error!("new configuration failed, reverting to the previous one: {error:#}");
+                            Receiver::open(previous).await?
+                        }
                     }
-                },
+                }
             };
-        }
-    }
-
-    /// Receives until it is told to end, or can no longer; adds what came.
-    async fn serve(self, also: &Also, said: &mut Said<'_>, came: &mut Totals) -> End {
-        let page = self.page.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
-        info!("the page is at http://{page}/, {}", self.access);
-        let wall = watch::Sender::new(Wall::default());
-        let (counts, counted) = watch::channel(Vec::new());
-        let (headers, printed) = also.json.then(|| mpsc::channel(LINES)).unzip();
-        let site = Site {
-            wall: wall.subscribe(),
-            access: Arc::new(self.access),
-            commands: Commands::default(),
-            history: self.history.as_ref().map(History::reader).map_err(Clone::clone),
-            library: self.recorder.as_ref().map(Recorder::library),
-            links: counted,
-            viewers: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
-        };
-        let (history, recorder) = (self.history, self.recorder);
-        let mut followers = JoinSet::new();
-        followers.spawn(web::serve(self.page, site.clone()));
-        if let Some(recorder) = &recorder {
-            followers.spawn(recorder.captions().follow(site.wall.clone(), site.shutdown.clone()));
-        }
-        if let Some(dir) = also.save.clone() {
-            followers.spawn(save::run(dir, site.wall.clone(), site.shutdown.clone()));
-        }
-        if let Some(printed) = printed {
-            followers.spawn(async { tokio::task::spawn_blocking(|| print(printed)).await? });
-        }
-        let mut links = Links {
-            workers: WorkerSet::new("link", said.shutdown.child_token()),
-            counts,
-            wall,
-            headers,
-            history: history.as_ref().ok(),
-            recorder: recorder.as_ref(),
-            commands: site.commands.clone(),
-        };
-        links.begin(self.links);
-        let end = watch_over(self.config, &site, &page, &mut links, &mut followers, said).await;
-
-        // Links first: what is on its way is still taken.
-        let (totals, failed): (Vec<_>, Vec<_>) = links.workers.end().await.into_iter().partition(Result::is_ok);
-        totals.into_iter().flatten().for_each(|totals| came.merge(totals));
-        drop(links);
-        site.shutdown.cancel();
-        tokio::join!(
-            async {
-                if let Ok(history) = history {
-                    history.end(said.patience_with_disks(&end)).await;
-                }
-            },
-            async {
-                if let Some(recorder) = recorder {
-                    recorder.end().await;
-                }
-            },
-        );
-        let mut failed = failed.into_iter().find_map(Result::err);
-        // Lines that nobody takes would keep their printer for ever.
-        while let Ok(Some(ended)) = timeout(FOLLOWERS_END, followers.join_next()).await {
-            failed = failed.or(ended.map_or_else(|error| Some(error.into()), Result::err));
-        }
-        match (end, failed) {
-            (End::Shutdown | End::Anew(_), Some(error)) => End::Failed(error),
-            (end, _) => end,
         }
     }
 }
 
-/// How a link is opened.
-fn options(inlet: &Inlet) -> LinkOptions {
+/// The options to open an inlet's link with.
+fn link_options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
     LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
-/// Without a history the receiver still shows what comes; who has said where it is to be kept is told at once. Gives why there
-/// is none.
+/// Opens the history, or returns why there is none: the receiver works without it. Fails if the configuration names its
+/// file.
 async fn open_history(config: &config::History) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home; [history] path = … says where";
@@ -244,7 +167,7 @@ async fn open_history(config: &config::History) -> Result<Result<History, String
     Ok(Err(trouble))
 }
 
-/// Without a place for recordings the receiver still shows what comes.
+/// Opens the recorder; without a place for recordings the receiver works without it.
 fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
     let Some(dir) = config.place() else {
         warn!("recorder: nothing is recorded, because this user has no home; [record] dir = … says where");
@@ -253,7 +176,7 @@ fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
     Ok(Some(Recorder::open(config, dir).context("cannot record")?))
 }
 
-/// Prints lines until there are no more or nobody reads them.
+/// Prints lines until the channel or standard output is closed.
 fn print(mut lines: mpsc::Receiver<String>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     while let Some(line) = lines.blocking_recv() {

@@ -13,7 +13,7 @@ const CALM_MS: u64 = 3_000;
 const LONGEST_MS: u64 = 5 * 60 * 1_000;
 
 /// What a port counts besides refusals. A line whose beginning was missed is there at each opening and is no wonder.
-const NO_REFUSALS: [&str; 4] = ["bytes", "cut line", "lines", "opened"];
+const NO_REFUSALS: [&str; 4] = ["bytes", "cut_line", "lines", "opened"];
 
 /// One serial port.
 #[derive(Debug, Default)]
@@ -181,13 +181,13 @@ mod tests {
     #[test]
     fn refusals_are_lately_only_when_their_number_grew_and_a_cut_line_is_none() {
         let mut port = Port::default();
-        for (cause, lately) in [("garbled line", false), ("cut line", false), ("lines", false), ("not a number", true)]
+        for (cause, lately) in [("garbled_line", false), ("cut_line", false), ("lines", false), ("not_a_number", true)]
         {
-            let counts = [("garbled line", 7), (cause, 7)];
+            let counts = [("garbled_line", 7), (cause, 7)];
             port.note(&status(true, 1, &counts), Instant::now());
             assert_eq!(port.refused_ago().is_some(), lately, "{cause}");
         }
-        let told = status(true, 1, &[("cut line", 1), ("garbled line", 7), ("lines", 9), ("out of range", 0)]);
-        assert_eq!(refusals(&told).collect::<Vec<_>>(), [("garbled line", 7)]);
+        let told = status(true, 1, &[("cut_line", 1), ("garbled_line", 7), ("lines", 9), ("out_of_range", 0)]);
+        assert_eq!(refusals(&told).collect::<Vec<_>>(), [("garbled_line", 7)]);
     }
 }

@@ -89,20 +89,20 @@ fn a_quantity_that_is_no_longer_told_becomes_stale() {
 const COUNTED: [(&[u8], &str, u64); 16] = [
     (b"t-25-h-60\r\n", "lines", 1),
     (b"\n \r\n\n", "lines", 1),
-    (b"\x00\xf8\x1e\xff\x86boot\x00\xe0\n", "undecodable bytes", 1),
-    (b"\x1b[0m ets Jan  8 2013,rst cause:2\n", "garbled line", 1),
-    (b"t-25-5-60\n", "garbled line", 2),
+    (b"\x00\xf8\x1e\xff\x86boot\x00\xe0\n", "undecodable_bytes", 1),
+    (b"\x1b[0m ets Jan  8 2013,rst cause:2\n", "garbled_line", 1),
+    (b"t-25-5-60\n", "garbled_line", 2),
     (b"\0\xf8t-25-h-60\n", "lines", 2),
-    (b"t-nan-h-60\n", "not a number", 1),
-    (b"t--inf-h-60\n", "not a number", 2),
-    (b"t-23,5-h-60\n", "not a number", 3),
-    (b"t--h-60\n", "empty value", 1),
-    (b"t-9999-h-60\n", "out of range", 1),
-    (b"co2-1e999-h-60\n", "out of range", 2),
-    (b"t-25-temp-26-h-60\n", "repeated quantity", 1),
-    (b"t-25-h\n", "empty value", 2),
-    (b"t-5kg-h-60\n", "unknown unit", 1),
-    (&[b'x'; 2000], "line too long", 1),
+    (b"t-nan-h-60\n", "not_a_number", 1),
+    (b"t--inf-h-60\n", "not_a_number", 2),
+    (b"t-23,5-h-60\n", "not_a_number", 3),
+    (b"t--h-60\n", "empty_value", 1),
+    (b"t-9999-h-60\n", "out_of_range", 1),
+    (b"co2-1e999-h-60\n", "out_of_range", 2),
+    (b"t-25-temp-26-h-60\n", "repeated_quantity", 1),
+    (b"t-25-h\n", "empty_value", 2),
+    (b"t-5kg-h-60\n", "unknown_unit", 1),
+    (&[b'x'; 2000], "line_too_long", 1),
 ];
 
 #[test]
@@ -148,7 +148,7 @@ fn a_gibibyte_without_a_newline_is_one_line_that_is_too_long() {
     board.write(b"\nt-2\n");
     receiver.program.says_json("all of it, and the line after it", |message| {
         let counts = &message["ports"][0]["counts"];
-        counts["bytes"] == (1_u64 << 30) + 9 && counts["line too long"] == 1
+        counts["bytes"] == (1_u64 << 30) + 9 && counts["line_too_long"] == 1
     });
     receiver.program.says_json("the line after it", |message| readings(message).any(|reading| reading["value"] == 2.0));
     assert!(agent.memory() < 64 << 20, "{} bytes of memory", agent.memory());
@@ -185,9 +185,9 @@ fn a_quantity_is_what_the_configuration_says() {
         });
     }
     board.say("a0-1021-t-86-h-60");
-    receiver.program.says_json("refusals", |message| message["ports"][0]["counts"]["out of range"] == 2);
+    receiver.program.says_json("refusals", |message| message["ports"][0]["counts"]["out_of_range"] == 2);
     board.say("a0-10ppm");
-    receiver.program.says_json("a refusal", |message| message["ports"][0]["counts"]["unknown unit"] == 1);
+    receiver.program.says_json("a refusal", |message| message["ports"][0]["counts"]["unknown_unit"] == 1);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_line_that_had_begun_before_the_port_was_opened_is_cut_and_no_reading() {
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &path, &receiver);
     receiver.program.says_json("the line behind it", |message| readings(message).count() >= 2);
-    receiver.program.says_json("it is counted", |message| message["ports"][0]["counts"]["cut line"] == 1);
+    receiver.program.says_json("it is counted", |message| message["ports"][0]["counts"]["cut_line"] == 1);
     receiver.program.says_json("nothing else is refused", |message| {
         message["ports"][0]["counts"].as_object().is_some_and(|counts| counts.len() == 4)
     });
@@ -267,7 +267,7 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
         let parts = Some(parts).filter(|parts| parts[0].starts_with(b"status/"))?;
         let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
         let counts = &message["links"][0]["counts"];
-        let (sent, lost) = (counts["readings sent"].as_u64()?, counts["readings lost"].as_u64()?);
+        let (sent, lost) = (counts["readings_sent"].as_u64()?, counts["readings_lost"].as_u64()?);
         (message["ports"][0]["counts"]["lines"] == lines && sent + lost == lines * readings).then_some(())
     });
     // Those that waited are in few messages, of which none is large.

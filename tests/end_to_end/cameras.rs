@@ -106,7 +106,7 @@ fn cut_frames_are_dropped_and_counted() {
     fs::write(bench.camera(0, "cut"), "").expect("a temporary file");
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    receiver.program.says_json("the count", |message| message["cameras"][0]["counts"]["cut frames"].as_u64() > Some(5));
+    receiver.program.says_json("the count", |message| message["cameras"][0]["counts"]["cut_frames"].as_u64() > Some(5));
     let cause = "gives only broken frames: the end is missing";
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
@@ -126,7 +126,7 @@ fn broken_frames_are_counted_by_their_cause_and_only_whole_ones_are_sent() {
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
     let status = receiver.program.says_json("the counts", |message| {
-        ["frames", "frames that are no JPEG", "damaged frames", "cut frames"]
+        ["frames", "non_jpeg_frames", "damaged_frames", "cut_frames"]
             .iter()
             .all(|name| message["cameras"][0]["counts"][name].as_u64() >= Some(5))
     });

@@ -222,6 +222,6 @@ fn what_the_driver_kept_while_the_agent_was_held_up_is_not_sent_as_new() {
     agent.signal(Signal::SIGSTOP);
     std::thread::sleep(HELD_UP);
     agent.signal(Signal::SIGCONT);
-    peer.hears("what was not sent", |message| message["cameras"][0]["counts"]["too old"].as_u64() > Some(0));
+    peer.hears("what was not sent", |message| message["cameras"][0]["counts"]["frames_too_old"].as_u64() > Some(0));
     assert!(sees(&peer, "usb")["age_us"].as_u64() < Some(1_000_000));
 }

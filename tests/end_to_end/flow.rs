@@ -106,9 +106,7 @@ fn what_is_said_twice_or_of_something_else_does_no_harm() {
         peer.socket.send(garbage, 0).expect("it is sent");
     }
     peer.socket.send_multipart(["{}", "{}"], 0).expect("it is sent");
-    peer.hears("how many it minded", |message| {
-        message["links"][0]["counts"]["malformed messages of the receiver"] == 6
-    });
+    peer.hears("how many it minded", |message| message["links"][0]["counts"]["malformed_control_messages"] == 6);
     assert_eq!(next_within_a_second(&peer, 1), None, "nothing was seen");
     for _ in 0..3 {
         peer.says(&seen(&door));
@@ -159,7 +157,7 @@ fn a_camera_is_set_from_afar_and_the_status_says_so() {
     peer.says(&json!({ "type": "set", "camera": "door", "quality": 101 }));
     peer.says(&json!({ "type": "set", "camera": "dor", "on": true }));
     peer.hears("it has no such camera", |message| {
-        message["type"] == "status" && message["links"][0]["counts"]["unknown cameras of the receiver"] == 1
+        message["type"] == "status" && message["links"][0]["counts"]["unknown_cameras_requested"] == 1
     });
     peer.says(&json!({ "type": "set", "camera": "door", "on": true, "quality": 20 }));
     settings("on", |door| door["up"] == true && door["settings"] == json!({ "on": true, "fps": 5.0, "quality": 20 }));

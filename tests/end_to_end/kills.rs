@@ -100,7 +100,7 @@ impl Ends<'_> {
         end.store(true, Ordering::Relaxed);
         let is_done = |status: &serde_json::Value| {
             let counts = &status["spool"]["counts"];
-            counts["readings in memory"] == 0 && counts["readings on disk"] == 0
+            counts["readings_in_memory"] == 0 && counts["readings_on_disk"] == 0
         };
         receiver.program.forget();
         receiver.program.says_json("everything was acknowledged", is_done);

@@ -34,13 +34,13 @@ fn the_oldest_files_go_and_recording_goes_on() {
     // Of a time that is no longer kept.
     let long_ago = now_us() - 2 * 3_600_000_000;
     (0..100).for_each(|number| sender.sends(&jpegs[0], long_ago + number * 40_000));
-    receiver.program.logs("the oldest files are removed (keep;", "");
+    receiver.program.logs("deleting the oldest files (keep;", "");
     eventually("what is too old is gone", || files(&bench, "door").is_empty().then_some(()));
     let mut sent = Vec::new();
     let size = || files(&bench, "door").iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
     let enough = 5_000_000 / jpegs[0].len();
     sent.extend(sender.sends_all(&jpegs, enough));
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     eventually("the size is kept", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
     let newest = sent.last().expect("frames");
     let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
@@ -56,7 +56,7 @@ fn files_of_a_clock_that_was_ahead_go_before_all_others() {
     let ahead = finished(&bench, now_us() + 10_000 * HOUR_US, 600_000);
     let present = [2, 1].map(|hours| finished(&bench, now_us() - hours * HOUR_US, 300_000));
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(!ahead.exists() && present.iter().all(|file| file.exists()));
 }
 
@@ -69,10 +69,10 @@ fn nothing_is_too_old_by_a_clock_that_may_be_wrong() {
     clock.set(3 * 366 * 86_400, false, "first");
     let receiver = recording_by(clock.watchpost(), &bench, "keep = \"1h\"\nmax_size = \"1 MB\"");
     // The rules come one after the other, the one for age first.
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(old.exists() && !large.exists());
     clock.set(0, true, "first");
-    receiver.program.logs("the oldest files are removed (keep;", "");
+    receiver.program.logs("deleting the oldest files (keep;", "");
     assert!(!old.exists());
 }
 
@@ -87,7 +87,7 @@ fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
     let files = [3, 2, 1].map(|hours| finished(&other, now_us() - hours * HOUR_US, 400_000));
     fs::remove_file(&dir).expect("it is there");
     copy(&other.path("recordings"), &dir);
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
     assert_eq!(names.map(|file| file.exists()), [false, true, true]);
     let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
@@ -118,7 +118,7 @@ fn a_file_that_cannot_be_removed_keeps_none_of_the_others() {
     fs::create_dir(&stuck).expect("a temporary directory");
     let mut sender = Sender::new(&receiver.link, "door");
     sender.sends_all(&jpegs, 500_000 / jpegs[0].len());
-    receiver.program.logs("the oldest files are removed (max_size;", "");
+    receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(stuck.exists() && !next.exists());
     assert!(receiver.program.log().contains("cannot be removed: "));
 }

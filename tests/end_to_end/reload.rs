@@ -189,7 +189,7 @@ fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_in
     say(4.0);
     acknowledges(&two, 4.0);
     let status = one.hears("a status", |message| {
-        message["type"] == "status" && message["links"][1]["counts"]["readings sent"] == 4
+        message["type"] == "status" && message["links"][1]["counts"]["readings_sent"] == 4
     });
     assert_eq!(status["boot"], boot);
     assert_eq!(status["links"][1]["cause"], "connected");

@@ -48,7 +48,7 @@ fn a_link_joins_and_leaves_while_another_loses_no_frame() {
     });
 
     one.reload_receiver(&receiver, &bound(first, web));
-    receiver.program.logs("the new configuration is taken; links that ended: 1, began: 0", "");
+    receiver.program.logs("configuration reloaded; links stopped: 1, started: 0", "");
     assert!(!metrics().contains(&up(second)) && metrics().contains(&up(first)), "{}", metrics());
     let last = numbers(&receiver, "shed").last().copied();
     eventually("more frames", || {
@@ -66,12 +66,12 @@ fn a_file_that_is_wrong_changes_nothing_and_with_one_that_cannot_be_used_all_goe
     let _agent = agent(&bench, "shed", port);
     receiver.program.says_json("a frame", is_frame_of("shed"));
     bench.reload_receiver(&receiver, &good.replace("listen", "lisnet"));
-    let said = receiver.program.logs("the new configuration is not taken, all goes on as before: ", "");
+    let said = receiver.program.logs("configuration not reloaded, keeping the current one: ", "");
     assert!(said.contains("receiver.toml, line 5") && said.contains("lisnet"), "{said}");
 
     let address = taken.local_addr().expect("an address");
     bench.reload_receiver(&receiver, &bound(port, &format!("[web]\nlisten = \"{address}\"\n")));
-    receiver.program.logs(&format!("and the one before is: cannot serve the page on {address}"), "");
+    receiver.program.logs(&format!("reverting to the previous one: cannot serve the page on {address}"), "");
     receiver.program.forget();
     receiver.program.says_json("a frame after it", is_frame_of("shed"));
 }

@@ -71,10 +71,10 @@ fn what_is_acknowledged_at_once_is_never_written() {
     }
     let counts = |header: &Value| header["spool"]["counts"].clone();
     let status = peer.hears("a status after the last", |header| {
-        header["type"] == "status" && counts(header)["readings in memory"] == 0
+        header["type"] == "status" && counts(header)["readings_in_memory"] == 0
     });
     // On a busy machine an acknowledgement may be late now and then.
-    assert!(counts(&status)["readings written"].as_u64().is_none_or(|written| written < 10), "{status}");
+    assert!(counts(&status)["readings_written"].as_u64().is_none_or(|written| written < 10), "{status}");
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
     let peer = hub.open();
     let count = |header: &Value, what: &str| header["spool"]["counts"][what].as_u64().unwrap_or(0);
     let full = peer.hears("all came", |header| {
-        count(header, "readings on disk") > 0
-            && count(header, "readings on disk") + count(header, "readings lost, no room") == 20 * lines + 1
+        count(header, "readings_on_disk") > 0
+            && count(header, "readings_on_disk") + count(header, "readings_lost_no_room") == 20 * lines + 1
     });
-    assert!(count(&full, "readings lost, no room") > 20 * lines / 4, "{full}");
+    assert!(count(&full, "readings_lost_no_room") > 20 * lines / 4, "{full}");
     agent.logs("readings lost, no room: ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
@@ -210,9 +210,9 @@ fn what_is_older_than_is_wanted_goes_and_is_counted() {
     let is_status = |header: &Value| header["type"] == "status";
     let status = peer.hears("a count", |header| {
         assert_ne!(header["type"], "readings", "{header}");
-        is_status(header) && header["spool"]["counts"]["readings let go, too old"] == 4
+        is_status(header) && header["spool"]["counts"]["readings_expired"] == 4
     });
-    assert_eq!(status["spool"]["counts"]["readings on disk"], 0, "{status}");
+    assert_eq!(status["spool"]["counts"]["readings_on_disk"], 0, "{status}");
     // What comes now is sent as it comes.
     board.say("n-5");
     assert_eq!(take(peer, [5])[0]["backlog"], Value::Null);
@@ -307,7 +307,7 @@ fn a_link_that_leaves_before_the_disk_has_heard_of_it_is_kept_for() {
     end.cancel();
     runtime.block_on(spool.follow(feed, end));
     assert_eq!(stays.ack(&boot, 1, 1), Some((1, 1)));
-    eventually("a row for the one that has left", || (health.status().counts["readings on disk"] == 1).then_some(()));
+    eventually("a row for the one that has left", || (health.status().counts["readings_on_disk"] == 1).then_some(()));
     let back = spool.keep_for("tcp://leaves");
     back.live_from(2);
     let page = runtime.block_on(back.ask()).expect("the spool runs");

@@ -105,7 +105,7 @@ fn an_encoder_that_is_slower_than_its_stream_builds_no_delay() {
     let delays = viewer.first_delays("door", 300);
     assert!(delays.iter().all(|delay| *delay < SOON), "{delays:?}");
     let status = viewer.status("the count of what the encoder had no time for", |cameras| {
-        cameras[0]["counts"]["replaced by a newer frame"].as_u64() > Some(100)
+        cameras[0]["counts"]["frames_replaced"].as_u64() > Some(100)
     });
     assert_eq!(status[0]["counts"]["opened"], 1);
 }

@@ -82,18 +82,18 @@ fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
     let above = |least: f64| move |value: f64| value > least;
     let is = |expected: f64| move |value: f64| (value - expected).abs() < 1e-9;
     told("the agent is up", "agent_up{agent=\"shed\"}", &is(1.0));
-    told("it was heard", "agent_heard_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
+    told("it was heard", "agent_last_message_age_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
     told("frames", "frames_total{agent=\"shed\",camera=\"door\"}", &above(5.0));
-    told("their bytes", "frames_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
+    told("their bytes", "frame_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
     told("their rate", "frames_per_second{agent=\"shed\",camera=\"door\"}", &above(10.0));
     told("their age", "frame_age_seconds{agent=\"shed\",camera=\"door\"}", &|value| (0.0..5.0).contains(&value));
-    told("one's bytes", "frame_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
+    told("one's bytes", "frame_size_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
     told("a camera is up", "agent_camera_up{agent=\"shed\",camera=\"door\"}", &is(1.0));
     told("a camera is down", "agent_camera_up{agent=\"shed\",camera=\"gate\"}", &is(0.0));
     told("a port is up", "agent_port_up{agent=\"shed\",port=\"climate\"}", &is(1.0));
     told("a port is down", "agent_port_up{agent=\"shed\",port=\"gone\"}", &is(0.0));
     told("a reading", "reading{agent=\"shed\",port=\"climate\",quantity=\"temperature\",unit=\"°C\"}", &is(21.5));
-    let refused = "agent_port_count_total{agent=\"shed\",port=\"climate\",cause=\"not a number\"}";
+    let refused = "agent_port_refused_total{agent=\"shed\",port=\"climate\",cause=\"not_a_number\"}";
     told("a refusal", refused, &is(1.0));
     told(
         "the link is up",
@@ -101,8 +101,8 @@ fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
         &is(1.0),
     );
     told("its messages", &format!("link_messages_total{{link=\"{}\",type=\"frame\"}}", receiver.link), &above(5.0));
-    told("the spool is up", "agent_spool_up{agent=\"shed\"}", &is(1.0));
-    told("what waits in it", "agent_spool_readings{agent=\"shed\",what=\"readings in memory\"}", &above(-1.0));
+    told("the spool is up", "agent_spool_up{agent=\"shed\",spool=\"spool\"}", &is(1.0));
+    told("what waits in it", "agent_spool_readings_in_memory{agent=\"shed\"}", &above(-1.0));
     told("readings are kept", "history_up", &is(1.0));
     told("frames are not recorded", "recorder_up", &is(0.0));
     told("nobody watches", "viewers", &is(0.0));

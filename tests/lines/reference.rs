@@ -21,25 +21,25 @@ impl Reference {
     pub fn read(&mut self, line: &[u8]) -> Said {
         let mut said = Said::default();
         let Some(line) = without_noise(line) else {
-            return nothing("undecodable bytes");
+            return nothing("undecodable_bytes");
         };
         if is_blank(line) {
             return said;
         }
         let mut fields: Vec<&str> = line.split('-').collect();
         if fields.len() == 1 || fields.iter().all(|field| is_blank(field)) {
-            return nothing("garbled line");
+            return nothing("garbled_line");
         }
         while let Some(place) = fields.iter().position(|field| !is_blank(field)) {
             fields.drain(..place);
             let label = fields.remove(0).trim_ascii();
             let value = value(&mut fields);
-            if value != Err("empty value") && !is_label(label) {
-                return nothing("garbled line");
+            if value != Err("empty_value") && !is_label(label) {
+                return nothing("garbled_line");
             }
             match value.and_then(|(number, unit)| self.quantity(label, number, &unit)) {
                 Ok(value) if said.values.iter().any(|(name, ..)| *name == value.0) => {
-                    said.refused.push("repeated quantity");
+                    said.refused.push("repeated_quantity");
                 }
                 Ok(value) => said.values.push(value),
                 Err(cause) => said.refused.push(cause),
@@ -64,7 +64,7 @@ impl Reference {
                 let units = self.units.entry(label.to_owned()).or_default();
                 *units.entry(unit.to_owned()).or_default() += 1;
                 if units.values().any(|lines| *lines > units[unit]) {
-                    return Err("unknown unit");
+                    return Err("unknown_unit");
                 }
                 return Ok((label.to_owned(), unit.to_owned(), number));
             }
@@ -72,10 +72,10 @@ impl Reference {
         let converted = name == "temperature" && is_fahrenheit;
         let number = if converted { (number - 32.0) / 1.8 } else { number };
         if !(converted || unit.is_empty() || units.contains(&unit)) {
-            return Err("unknown unit");
+            return Err("unknown_unit");
         }
         if number < least || number > most {
-            return Err("out of range");
+            return Err("out_of_range");
         }
         Ok((name.to_owned(), own_unit.to_owned(), number))
     }
@@ -125,17 +125,17 @@ fn value(fields: &mut Vec<&str>) -> Result<(f64, String), &'static str> {
     // The longest beginning that is a number.
     let number = (0..=text.len()).rev().filter_map(|end| text.get(..end)).find(|begin| is_number(begin, "eE"));
     let Some(number) = number else {
-        return Err(if is_blank(&text) { "empty value" } else { "not a number" });
+        return Err(if is_blank(&text) { "empty_value" } else { "not_a_number" });
     };
     let unit = text[number.len()..].trim();
     if unit.starts_with(|c: char| c.is_ascii() && !c.is_ascii_alphabetic() && c != '%') {
-        return Err("not a number");
+        return Err("not_a_number");
     }
     if unit.len() > 16 || unit.chars().any(|c| c.is_control() || "01456789\u{fffd}".contains(c)) {
-        return Err("unknown unit");
+        return Err("unknown_unit");
     }
     let number: f64 = number.parse().expect("a number");
-    if number.is_infinite() { Err("out of range") } else { Ok((number, unit.to_owned())) }
+    if number.is_infinite() { Err("out_of_range") } else { Ok((number, unit.to_owned())) }
 }
 
 fn is_number(text: &str, letters: &str) -> bool {

@@ -49,7 +49,7 @@ impl Finish {
                 return Ok(Some(finished));
             }
             Some(_) => self.oversized()?,
-            None => self.broken.count("damaged frames", &"they cannot be turned or cut")?,
+            None => self.broken.count("damaged_frames", &"they cannot be turned or cut")?,
         }
         Ok(None)
     }
@@ -59,6 +59,6 @@ impl Finish {
     /// # Errors
     /// When for some time none could be sent.
     pub(super) fn oversized(&mut self) -> Result<()> {
-        self.broken.count("oversized frames", &"they are too large to be sent")
+        self.broken.count("oversized_frames", &"they are too large to be sent")
     }
 }

@@ -111,7 +111,7 @@ impl Usb {
         while let Some(filled) = self.stream.dequeue().map_err(in_words)? {
             self.count_gap(filled.sequence);
             if let Some(older) = newest.replace(filled) {
-                self.health.count("replaced by a newer frame", 1);
+                self.health.count("frames_replaced", 1);
                 self.give_back(older)?;
             }
         }
@@ -129,7 +129,7 @@ impl Usb {
             return Some(Stamp::now());
         }
         self.old += 1;
-        self.health.count("too old", 1);
+        self.health.count("frames_too_old", 1);
         None
     }
 
@@ -137,7 +137,7 @@ impl Usb {
         let missed = self.sequence.map_or(0, |last| sequence.wrapping_sub(last).saturating_sub(1));
         // A step back is a driver that counts anew.
         if missed > 0 && missed < u32::MAX / 2 {
-            self.health.count("dropped by the driver", missed.into());
+            self.health.count("frames_dropped_by_driver", missed.into());
         }
         self.sequence = Some(sequence);
     }

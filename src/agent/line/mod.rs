@@ -42,26 +42,26 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The name it is counted under.
+    /// The identifier it is counted under; [`fmt::Display`] words it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Refusal::Tail => "cut line",
-            Refusal::TooLong => "line too long",
-            Refusal::Undecodable => "undecodable bytes",
-            Refusal::Garbled => "garbled line",
-            Refusal::Empty => "empty value",
-            Refusal::NotANumber => "not a number",
-            Refusal::Unit => "unknown unit",
-            Refusal::OutOfRange => "out of range",
-            Refusal::Repeated => "repeated quantity",
+            Refusal::Tail => "cut_line",
+            Refusal::TooLong => "line_too_long",
+            Refusal::Undecodable => "undecodable_bytes",
+            Refusal::Garbled => "garbled_line",
+            Refusal::Empty => "empty_value",
+            Refusal::NotANumber => "not_a_number",
+            Refusal::Unit => "unknown_unit",
+            Refusal::OutOfRange => "out_of_range",
+            Refusal::Repeated => "repeated_quantity",
         }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(&self.name().replace('_', " "))
     }
 }
 

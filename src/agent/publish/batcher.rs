@@ -137,7 +137,7 @@ impl LiveReadings {
             shelf.claim(batch.seq, batch.last_seq());
             self.has_gap |= missed > 0;
         } else if missed > 0 {
-            self.health.count("readings lost", missed);
+            self.health.count("readings_lost", missed);
         }
         self.last_seq = Some(batch.last_seq());
         self.bytes += max_json_bytes(&batch);

@@ -17,7 +17,7 @@ impl Session {
             PeerMessage::FirstSubscriber => self.inputs.readings.restart(),
             PeerMessage::Control(control) => self.handle_control(control),
             PeerMessage::Malformed(malformed) => {
-                self.health.count("malformed messages of the receiver", 1);
+                self.health.count("malformed_control_messages", 1);
                 self.health.remark("malformed", || format!("malformed message from the receiver: {malformed}"));
             }
             PeerMessage::Other => {}
@@ -65,7 +65,7 @@ impl Session {
     fn stream(&mut self, camera: &Name) -> Option<&mut CameraStream> {
         let stream = self.streams.iter_mut().find(|stream| stream.camera.name == *camera);
         if stream.is_none() {
-            self.health.count("unknown cameras of the receiver", 1);
+            self.health.count("unknown_cameras_requested", 1);
             self.health.remark("unknown camera", || {
                 format!("the receiver named camera {camera}, which this link does not carry")
             });

@@ -25,7 +25,7 @@ impl Session {
         if sent {
             let skipped = self.streams[index].frame_was_sent(&jpeg, self.number);
             if skipped > 0 {
-                self.health.count("frames skipped", skipped);
+                self.health.count("frames_skipped", skipped);
             }
             self.next_stream = index + 1;
         }
@@ -65,7 +65,7 @@ impl Session {
     /// Sends a no-signal picture of a camera that is down.
     pub(super) fn send_no_signal(&mut self, (index, part): (usize, PartStatus)) -> Result<bool> {
         let Ok(jpeg) = self.streams[index].no_signal.jpeg(&part) else {
-            self.health.count("pictures that could not be drawn", 1);
+            self.health.count("placeholder_errors", 1);
             self.streams[index].no_signal.was_sent();
             return Ok(true);
         };

@@ -95,7 +95,7 @@ impl Session {
     pub(super) fn send(&mut self, message: &Message) -> Result<bool> {
         let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
         if parts.iter().any(|part| part.len() > MAX_PART_BYTES) {
-            self.health.count("too large to send", 1);
+            self.health.count("messages_too_large", 1);
             return Ok(true);
         }
         let sent = self.link.try_send(&parts)?;
@@ -109,12 +109,12 @@ impl Session {
 
     fn count(&self, message: &Message) {
         match message {
-            Message::Frame(header, _) if header.no_signal.is_some() => self.health.count("no-signal pictures sent", 1),
-            Message::Frame(..) => self.health.count("frames sent", 1),
+            Message::Frame(header, _) if header.no_signal.is_some() => self.health.count("placeholders_sent", 1),
+            Message::Frame(..) => self.health.count("frames_sent", 1),
             Message::Readings(readings) if readings.backlog => {
-                self.health.count("readings sent late", readings.count());
+                self.health.count("backlog_readings_sent", readings.count());
             }
-            Message::Readings(readings) => self.health.count("readings sent", readings.count()),
+            Message::Readings(readings) => self.health.count("readings_sent", readings.count()),
             Message::Status(_) => {}
         }
     }

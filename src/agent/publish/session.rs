@@ -229,7 +229,7 @@ impl Session {
 fn open(outlet: &Outlet, health: &Part) -> Result<Link> {
     let health = health.clone();
     let refused = Arc::new(move |refusal: &Refusal| {
-        health.count("connections refused", 1);
+        health.count("connections_refused", 1);
         health.remark(&refusal.who, || refusal.text.clone());
     });
     let Outlet { pattern, end, curve, .. } = outlet.clone();

@@ -32,8 +32,8 @@ const PAGE: usize = 8 * 1024;
 const CHUNK: usize = 128;
 
 /// As the status counts them. What is too old may still arrive, if a link has it in memory.
-pub(super) const NO_ROOM: &str = "readings lost, no room";
-const TOO_OLD: &str = "readings let go, too old";
+pub(super) const NO_ROOM: &str = "readings_lost_no_room";
+const TOO_OLD: &str = "readings_expired";
 
 pub(super) struct Keeper {
     pub(super) desk: Arc<Desk>,
@@ -121,14 +121,14 @@ impl Keeper {
             warn!(
                 "spool {path}: {what}; it is now {aside}, and what is sound of it was taken over: {readings} readings"
             );
-            self.health.count("damaged files set aside", 1);
+            self.health.count("damaged_files", 1);
         }
         if let Some(copy) = disk.incomplete() {
             let (path, copy) = (self.path.display(), copy.display());
             warn!(
                 "spool {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
             );
-            self.health.count("incomplete writes set aside", 1);
+            self.health.count("incomplete_writes", 1);
         }
         self.starts = disk.starts()?.into_iter().collect();
         let (known, acked) = (disk.links()?, disk.acked()?);
@@ -145,7 +145,7 @@ impl Keeper {
             papers.to_forget.get_or_insert_with(Instant::now);
         }
         drop(papers);
-        self.health.gauge("readings on disk", disk.readings);
+        self.health.gauge("readings_on_disk", disk.readings);
         self.disk = Some(disk);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Keeper {
         let done = done.inspect_err(|_| self.desk.papers().to_forget = plan.to_forget)?;
         disk.readings = (disk.readings + done.written).saturating_sub(done.forgotten + done.lost + done.too_old);
         let on_disk = disk.readings;
-        self.health.gauge("readings on disk", on_disk);
+        self.health.gauge("readings_on_disk", on_disk);
         self.take_in(plan, &done, on_disk);
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Keeper {
         }
         self.starts.retain(|_, start| !done.gone.contains(&start.boot));
         self.written.retain(|(_, number), _| self.starts.contains_key(number));
-        self.health.count("readings written", done.written);
+        self.health.count("readings_written", done.written);
         self.report_lost(done);
 
         let mut papers = self.desk.papers();
@@ -223,7 +223,9 @@ impl Keeper {
         for (lost, why) in [(done.lost, NO_ROOM), (done.too_old, TOO_OLD)] {
             self.health.count(why, lost);
             if lost > 0 {
-                self.health.remark(why, || format!("{why}: {lost} of the oldest; the status counts on"));
+                self.health.remark(why, || {
+                    format!("{}: {lost} of the oldest; see the status for the total", why.replace('_', " "))
+                });
             }
         }
     }

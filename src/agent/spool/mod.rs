@@ -131,7 +131,7 @@ impl Spool {
         }
         self.desk.look_after_given_up();
         let mut papers = self.desk.papers();
-        self.health.gauge("readings in memory", papers.waiting_readings());
+        self.health.gauge("readings_in_memory", papers.waiting_readings());
         self.health.count(keeper::NO_ROOM, std::mem::take(&mut papers.lost));
     }
 
@@ -146,7 +146,7 @@ impl Spool {
             while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
                 match batch {
                     Ok(batch) => desk.put(batch),
-                    Err(RecvError::Lagged(batches)) => health.count("batches lost, too many at once", batches),
+                    Err(RecvError::Lagged(batches)) => health.count("batches_lost_overload", batches),
                     Err(RecvError::Closed) => return,
                 }
             }

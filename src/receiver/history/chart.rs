@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::aggregates::{Bucket, HOUR, MINUTE, beginning};
-use super::reader::NotRead;
+use super::read_error::ReadError;
 
 /// Rows that are gone through for a point; hours, of which there is nothing coarser: those of 45 years.
 const ROWS_A_POINT: usize = 20;
@@ -60,25 +60,25 @@ const LEVELS: [Level; 3] = [
 ];
 
 impl Chart {
-    pub(super) fn read(connection: &mut Connection, ask: &Ask) -> Result<Chart, NotRead> {
+    pub(super) fn read(connection: &mut Connection, ask: &Ask) -> Result<Chart, ReadError> {
         // One state of the file for all that follows.
         let transaction = connection.transaction()?;
         let series = "SELECT 1 FROM series WHERE id = ?";
         if transaction.query_row(series, [ask.series], |_| Ok(())).optional()?.is_none() {
-            return Err(NotRead::NoSeries(ask.series));
+            return Err(ReadError::NoSeries(ask.series));
         }
         for level in &LEVELS {
             if let Some(chart) = level.draw(&transaction, ask)? {
                 return Ok(chart);
             }
         }
-        Err(NotRead::TooMuch)
+        Err(ReadError::TooMuch)
     }
 }
 
 impl Level {
     /// None: something has expired here, or there is too much.
-    fn draw(&self, connection: &Connection, ask: &Ask) -> Result<Option<Chart>, NotRead> {
+    fn draw(&self, connection: &Connection, ask: &Ask) -> Result<Option<Chart>, ReadError> {
         let step_us = self.step_us(ask);
         // Whole steps, so that a chart that moves on with the time keeps its shape.
         let from_us = beginning(ask.from_us, step_us);
@@ -108,7 +108,7 @@ impl Level {
         self.unit_us * units.max(1) as i64
     }
 
-    fn has_expired(&self, connection: &Connection, from_us: i64) -> Result<bool, NotRead> {
+    fn has_expired(&self, connection: &Connection, from_us: i64) -> Result<bool, ReadError> {
         let before = "SELECT before_us FROM expired WHERE name = ?";
         let before = connection.query_row(before, [self.table], |row| row.get::<_, i64>(0)).optional()?;
         Ok(before.is_some_and(|before_us| from_us < before_us))
@@ -120,7 +120,7 @@ impl Level {
         series: i64,
         range: std::ops::Range<i64>,
         most: usize,
-    ) -> Result<Vec<(i64, Bucket)>, NotRead> {
+    ) -> Result<Vec<(i64, Bucket)>, ReadError> {
         let Level { table, columns, .. } = self;
         let sql = format!(
             "SELECT {columns} FROM {table} WHERE series = ? AND at_us >= ? AND at_us < ? ORDER BY at_us LIMIT ?"

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::reader::{NotRead, Reader, Series, all};
+use super::read_error::ReadError;
+use super::reader::{Reader, Series, all};
 
 /// Readings that are in memory at once.
 const ROWS: usize = 500;
@@ -40,14 +41,14 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::series`], and when there is no such series.
-    pub async fn export(&self, range: Range<i64>, only: Option<BTreeSet<i64>>) -> Result<Export, NotRead> {
+    pub async fn export(&self, range: Range<i64>, only: Option<BTreeSet<i64>>) -> Result<Export, ReadError> {
         let room = self.room()?;
         let opened = self.opened(move |connection| {
             let mut known = all(&connection)?;
             let left = match only {
                 None => known.into_values().map(Arc::new).collect(),
                 Some(only) => {
-                    let find = |id| known.remove(&id).map(Arc::new).ok_or(NotRead::NoSeries(id));
+                    let find = |id| known.remove(&id).map(Arc::new).ok_or(ReadError::NoSeries(id));
                     only.into_iter().map(find).collect::<Result<_, _>>()?
                 }
             };
@@ -61,14 +62,14 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::series`].
-    pub async fn next(&self, mut export: Export) -> Result<Option<(Vec<Row>, Export)>, NotRead> {
+    pub async fn next(&self, mut export: Export) -> Result<Option<(Vec<Row>, Export)>, ReadError> {
         let read = self.take_turn(move || Ok((export.read()?, export)));
         Ok(Some(read.await?).filter(|(rows, _)| !rows.is_empty()))
     }
 }
 
 impl Export {
-    fn read(&mut self) -> Result<Vec<Row>, NotRead> {
+    fn read(&mut self) -> Result<Vec<Row>, ReadError> {
         let mut found = Vec::new();
         while let Some(series) = self.left.front().filter(|_| found.len() < ROWS) {
             let (at_us, start, seq) = self.behind;

@@ -1,21 +1,23 @@
 //! Every reading that comes is kept, once.
 //!
 //! A link's task hands readings over without waiting (`Feed`); a thread of its own, because disks block, writes them in groups
-//! (`keeper.rs`) into an `SQLite` file (`book.rs`, `known.rs`; dates in `ahead.rs`), with what they come to in minutes and hours
+//! (`writer.rs`) into an `SQLite` file (`database.rs`, `cache.rs`; dates in `clock_offset.rs`), with what they come to in minutes and hours
 //! (`aggregates.rs`), and lets go of them when they are old (`expiry.rs`). What is there is acknowledged over the link that it came
 //! from, and an agent sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing. Who
 //! reads it (`reader.rs`) has connections of its own: charts (`chart.rs`), and all readings of a time (`export.rs`).
 
 mod aggregates;
-mod ahead;
-mod book;
+mod cache;
 mod chart;
+mod clock_offset;
+mod database;
 mod expiry;
+mod expiry_pass;
 mod export;
-mod keeper;
-mod known;
+mod read_error;
 mod reader;
 mod state;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,10 +32,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use cache::Ack;
 pub use chart::{Ask, Chart, Point};
 pub use export::{Export, Row};
-pub use known::Ack;
-pub use reader::{NotRead, Reader, Series};
+pub use read_error::ReadError;
+pub use reader::{Reader, Series};
 
 use crate::clock::Stamp;
 use crate::config::Period;
@@ -41,8 +44,8 @@ use crate::name::Name;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
 use crate::wire::{Batch, Readings, Value};
-use keeper::Keeper;
 use state::State;
+use writer::Writer;
 
 /// Bytes of readings that wait to be written, by estimate, and messages that wait to be put into a group.
 const ROOM: usize = 8 * 1024 * 1024;
@@ -57,11 +60,11 @@ const OPENED: Duration = Duration::from_secs(5);
 
 /// At the end, so long is waited for a disk that is slow: the receiver ends within two seconds, of which links have one. What
 /// is not written then was not acknowledged.
-pub(super) const WRITTEN: Duration = Duration::from_millis(700);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// A history, and the thread that writes it.
 pub struct History {
-    came: SyncSender<Came>,
+    came: SyncSender<ReceivedReadings>,
     room: Arc<AtomicUsize>,
     links: AtomicUsize,
     reader: Reader,
@@ -72,7 +75,7 @@ pub struct History {
 /// What one link gives to the history, and hears from it.
 pub struct Feed {
     link: usize,
-    came: SyncSender<Came>,
+    came: SyncSender<ReceivedReadings>,
     /// Bytes for which there still is [`ROOM`].
     room: Arc<AtomicUsize>,
     /// What is there now, for this link's agents.
@@ -91,7 +94,7 @@ pub enum Unkept {
 }
 
 /// Readings as they came.
-struct Came {
+struct ReceivedReadings {
     /// Who is told when they are there.
     from: Option<Peer>,
     /// Microseconds since 1970, by this machine's clock.
@@ -120,7 +123,7 @@ impl History {
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(State::default());
-        let keeper = Keeper::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
+        let keeper = Writer::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();
         let run = move || {
             keeper.run(told);
@@ -181,7 +184,7 @@ impl Feed {
             return Err(Unkept::NoRoom);
         }
         let from = peer.map(|name| Peer { link: self.link, told: self.told.clone(), name: name.clone() });
-        let came = Came { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
+        let came = ReceivedReadings { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
         self.came.try_send(came).map_err(|refused| {
             self.room.fetch_add(size, Ordering::Relaxed);
             match refused {
@@ -198,7 +201,7 @@ impl Feed {
     }
 }
 
-impl Came {
+impl ReceivedReadings {
     /// Agent and boot.
     fn start(&self) -> (Name, Name) {
         (self.readings.agent.clone(), self.readings.boot.clone())
@@ -213,5 +216,5 @@ fn size(readings: &Readings) -> usize {
     let of_batch = |batch: &Batch| {
         size_of::<Batch>() + 2 * ALLOCATION + batch.port.len() + batch.values.iter().map(of_value).sum::<usize>()
     };
-    size_of::<Came>() + 4 * ALLOCATION + readings.batches.iter().map(of_batch).sum::<usize>()
+    size_of::<ReceivedReadings>() + 4 * ALLOCATION + readings.batches.iter().map(of_batch).sum::<usize>()
 }

@@ -11,8 +11,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::aggregates::{HOUR, MINUTE};
-use super::book::KIND;
 use super::chart::{Ask, Chart};
+use super::database::KIND;
+use super::read_error::ReadError;
 use super::state::State;
 use crate::store::StoreError;
 
@@ -50,29 +51,6 @@ pub struct Series {
     pub unit: String,
 }
 
-/// Why nothing could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum NotRead {
-    /// Others do.
-    #[error("too many others read the history; try again in a moment")]
-    Busy,
-    /// There is no series of this number.
-    #[error("there is no series {0}; /api/series lists those that there are")]
-    NoSeries(i64),
-    /// More than can be gone through in a moment.
-    #[error("too much was measured in this time; ask for a shorter one")]
-    TooMuch,
-    /// The file or the disk.
-    #[error("the history cannot be read now ({0}); the receiver's log says more")]
-    StoreError(#[from] StoreError),
-}
-
-impl From<rusqlite::Error> for NotRead {
-    fn from(error: rusqlite::Error) -> NotRead {
-        NotRead::StoreError(error.into())
-    }
-}
-
 impl Reader {
     pub(super) fn new(path: PathBuf, state: Arc<State>) -> Reader {
         let (turns, exports) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(EXPORTS)));
@@ -96,7 +74,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be read, or too many others read it.
-    pub async fn series(&self) -> Result<Vec<(Series, i64, i64)>, NotRead> {
+    pub async fn series(&self) -> Result<Vec<(Series, i64, i64)>, ReadError> {
         self.read(|connection| {
             let mut found = Vec::new();
             for series in all(connection)?.into_values() {
@@ -113,22 +91,22 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::series`]; when there is no such series, and when its time has more hours than can be gone through.
-    pub async fn chart(&self, ask: Ask) -> Result<Chart, NotRead> {
+    pub async fn chart(&self, ask: Ask) -> Result<Chart, ReadError> {
         self.read(move |connection| Chart::read(connection, &ask)).await
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, NotRead> + Send + 'static,
-    ) -> Result<T, NotRead> {
+        work: impl FnOnce(&mut Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         self.opened(|mut connection| work(&mut connection)).await
     }
 
     /// Does this with a connection of its own.
     pub(super) async fn opened<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Connection) -> Result<T, NotRead> + Send + 'static,
-    ) -> Result<T, NotRead> {
+        work: impl FnOnce(Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let path = Arc::clone(&self.path);
         self.take_turn(move || work(open(&path)?)).await
     }
@@ -136,23 +114,23 @@ impl Reader {
     /// Does this on another thread.
     pub(super) async fn take_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, NotRead> + Send + 'static,
-    ) -> Result<T, NotRead> {
+        work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(NotRead::Busy)?;
+        let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::Busy)?;
         let done = timeout(LONGEST, spawn_blocking(move || (work(), drop(turn)).0)).await;
-        let hangs = || NotRead::StoreError(StoreError::Disk("it gives no answer".to_owned()));
+        let hangs = || ReadError::Store(StoreError::Disk("it gives no answer".to_owned()));
         done.map_err(|_| hangs())?.map_err(|_| hangs())?
     }
 
     /// Room for one more export.
-    pub(super) fn room(&self) -> Result<OwnedSemaphorePermit, NotRead> {
-        Arc::clone(&self.exports).try_acquire_owned().map_err(|_| NotRead::Busy)
+    pub(super) fn room(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        Arc::clone(&self.exports).try_acquire_owned().map_err(|_| ReadError::Busy)
     }
 }
 
 /// Anew each time: another file may have taken its place.
-fn open(path: &Path) -> Result<Connection, NotRead> {
+fn open(path: &Path) -> Result<Connection, ReadError> {
     let connection = KIND.read(path)?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version < KIND.version {
@@ -163,7 +141,7 @@ fn open(path: &Path) -> Result<Connection, NotRead> {
 }
 
 /// All series by their numbers.
-pub(super) fn all(connection: &Connection) -> Result<BTreeMap<i64, Series>, NotRead> {
+pub(super) fn all(connection: &Connection) -> Result<BTreeMap<i64, Series>, ReadError> {
     let mut select = connection.prepare("SELECT id, agent, port, quantity, unit FROM series")?;
     let rows = select.query_map([], |row| {
         let (agent, port, quantity, unit) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
@@ -173,7 +151,7 @@ pub(super) fn all(connection: &Connection) -> Result<BTreeMap<i64, Series>, NotR
 }
 
 /// The finer table knows better, if it still has it.
-fn times(connection: &Connection, series: i64) -> Result<Option<(i64, i64)>, NotRead> {
+fn times(connection: &Connection, series: i64) -> Result<Option<(i64, i64)>, ReadError> {
     let mut found: Option<(i64, i64)> = None;
     for (table, length) in [("hours", HOUR), ("minutes", MINUTE), ("readings", 1)] {
         let at = |direction| {

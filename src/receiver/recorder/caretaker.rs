@@ -52,6 +52,22 @@ const AHEAD_US: i64 = 86_400_000_000;
 /// A disk on which removed files free nothing, because somebody reads them, say, is left alone for so long.
 const NOT_FREED: Duration = Duration::from_mins(1);
 
+/// Why finished files are deleted: identifiers, and words for the log. The first two are keys of the configuration.
+const REMOVAL_CAUSES: [(&str, &str); 4] = [
+    ("keep", "keep"),
+    ("max_size", "max_size"),
+    ("disk_full", "disk over 90 % full"),
+    ("too_many_files", "too many files"),
+];
+
+/// Deletions for one cause.
+struct Removal {
+    cause: &'static str,
+    words: &'static str,
+    /// When they were last logged.
+    logged: Option<Instant>,
+}
+
 pub(super) enum Task {
     /// The directory is ours, and these files were left unfinished.
     Begin(Vec<Found>),
@@ -77,7 +93,7 @@ pub(super) struct Caretaker {
     /// Not finished yet.
     closed: Vec<Closed>,
     failures: LogThrottle,
-    removals: [(&'static str, Option<Instant>); 4],
+    removals: [Removal; 4],
     /// In this pass.
     stuck: Stuck,
     /// When a disk that is too full is looked at again.
@@ -98,7 +114,7 @@ impl Caretaker {
         tasks: Receiver<Task>,
         heartbeat: Heartbeat,
     ) -> Caretaker {
-        let removals = ["keep", "max_size", "disk over 90 % full", "too many files"].map(|cause| (cause, None));
+        let removals = REMOVAL_CAUSES.map(|(cause, words)| Removal { cause, words, logged: None });
         let (clock, failures) = (WallClock::default(), LogThrottle::default());
         let (closed, stuck, disk_due) = (Vec::new(), Stuck::new(), None);
         Caretaker { config, dir, library, queue, tasks, heartbeat, clock, closed, failures, removals, stuck, disk_due }
@@ -270,16 +286,16 @@ impl Caretaker {
     }
 
     fn tell(&mut self, cause: usize, removed: u64) {
-        let (name, logged) = &mut self.removals[cause];
+        let Removal { cause, words, logged } = &mut self.removals[cause];
         let count = {
             let mut figures = self.library.change_figures();
-            let count = figures.removed.entry(*name).or_default();
+            let count = figures.removed.entry(*cause).or_default();
             *count += removed;
             *count
         };
         if logged.is_none_or(|at| at.elapsed() > LOG) {
             *logged = Some(Instant::now());
-            info!("recorder: the oldest files are removed ({name}; {count} so far)");
+            info!("recorder: deleting the oldest files ({words}; {count} so far)");
         }
     }
 }

@@ -30,10 +30,10 @@ const MOST_OPEN: usize = 256;
 const GROWING: u64 = 8;
 
 /// Why frames are in no file, as they are counted.
-const SLOW: &str = "the disk is too slow";
-const FAILED: &str = "the disk failed";
-const MANY: &str = "too many cameras at once";
-const CHANGED: &str = "the camera changed too often";
+const SLOW: &str = "disk_too_slow";
+const FAILED: &str = "disk_failed";
+const MANY: &str = "too_many_cameras";
+const CHANGED: &str = "camera_changed_too_often";
 
 pub(super) struct Keeper {
     config: Record,
@@ -253,7 +253,7 @@ impl Keeper {
     fn lose(&mut self, cause: &'static str, frames: u64) {
         if frames > 0 {
             *self.library.change_figures().lost.entry(cause).or_default() += frames;
-            self.losses.log_of(frames, &"recorder", &format_args!("frames are not recorded: {cause}"));
+            self.losses.log_of(frames, &"recorder", &format_args!("frames not recorded: {}", cause.replace('_', " ")));
         }
     }
 

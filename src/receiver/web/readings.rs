@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::answer::{Refusal, json_of};
-use crate::receiver::history::{Ask, NotRead, Reader, Series};
+use crate::receiver::history::{Ask, ReadError, Reader, Series};
 
 /// Points of a chart, without other words and at most.
 const POINTS: usize = 600;
@@ -34,12 +34,12 @@ pub(super) fn tell(history: &Result<Reader, String>) -> Value {
     }
 }
 
-impl From<NotRead> for Refusal {
-    fn from(why: NotRead) -> Refusal {
+impl From<ReadError> for Refusal {
+    fn from(why: ReadError) -> Refusal {
         let status = match why {
-            NotRead::NoSeries(_) => StatusCode::NOT_FOUND,
-            NotRead::TooMuch => StatusCode::BAD_REQUEST,
-            NotRead::Busy | NotRead::StoreError(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ReadError::NoSeries(_) => StatusCode::NOT_FOUND,
+            ReadError::TooMuch => StatusCode::BAD_REQUEST,
+            ReadError::Busy | ReadError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal(status, why.to_string())
     }

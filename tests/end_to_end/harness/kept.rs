@@ -60,6 +60,6 @@ impl Kept {
     /// Files that were set aside, because they were damaged or cut short.
     pub fn set_aside(&self) -> u64 {
         let count = |what: &str| self.status.counts.get(what).copied().unwrap_or_default();
-        count("damaged files set aside") + count("incomplete writes set aside")
+        count("damaged_files") + count("incomplete_writes")
     }
 }

@@ -92,7 +92,7 @@ impl Video {
             Answer::Oversized => Next::Oversized,
             Answer::Picture(Told { captured, width, height, replaced, .. }) => {
                 if replaced > 0 {
-                    self.health.count("replaced by a newer frame", replaced.into());
+                    self.health.count("frames_replaced", replaced.into());
                 }
                 Next::Taken(Stamp::at(captured), Picture::Jpeg { width, height, bytes: Bytes::from(jpeg) })
             }

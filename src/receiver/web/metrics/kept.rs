@@ -1,4 +1,4 @@
-//! The history and the recorder.
+//! Metrics of the history and the recorder.
 
 use super::{Kind, Site, Text};
 use crate::receiver::history::Reader;
@@ -11,23 +11,23 @@ pub(super) fn write(site: &Site, text: &mut Text) {
 
 fn history(reader: Option<&Reader>, text: &mut Text) {
     let up = f64::from(reader.is_some_and(|reader| reader.cause().is_empty()));
-    text.family("history_up", Kind::Gauge, "Whether readings are kept.", [([], up)]);
+    text.family("history_up", Kind::Gauge, "Whether the history stores readings.", [([], up)]);
     let expired = reader.map_or(0, Reader::expired) as f64;
-    text.family("history_expired_readings_total", Kind::Counter, "Readings that went for their age.", [([], expired)]);
+    text.family("history_expired_readings_total", Kind::Counter, "Readings deleted after `keep`.", [([], expired)]);
 }
 
 fn recorder(library: Option<&Library>, text: &mut Text) {
     let state = library.map(Library::state).unwrap_or_default();
     let up = f64::from(state.on && state.cause.is_empty());
-    text.family("recorder_up", Kind::Gauge, "Whether frames are recorded.", [([], up)]);
+    text.family("recorder_up", Kind::Gauge, "Whether the recorder records frames.", [([], up)]);
     let figures = library.map(Library::figures).unwrap_or_default();
     let (files, bytes) = library.map(Library::size).unwrap_or_default();
-    text.family("recorder_frames_total", Kind::Counter, "Frames that are in files.", [([], figures.frames as f64)]);
-    text.family("recorder_written_bytes_total", Kind::Counter, "What was written.", [([], figures.bytes as f64)]);
+    text.family("recorder_frames_total", Kind::Counter, "Frames written to files.", [([], figures.frames as f64)]);
+    text.family("recorder_written_bytes_total", Kind::Counter, "Bytes written to files.", [([], figures.bytes as f64)]);
     let lost = figures.lost.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
-    text.family("recorder_lost_frames_total", Kind::Counter, "Frames that came and are in no file.", lost);
+    text.family("recorder_lost_frames_total", Kind::Counter, "Frames received but not recorded, by cause.", lost);
     let removed = figures.removed.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
-    text.family("recorder_removed_files_total", Kind::Counter, "Files that made room for others.", removed);
-    text.family("recorder_files", Kind::Gauge, "Files that are finished.", [([], files as f64)]);
-    text.family("recorder_bytes", Kind::Gauge, "What they take.", [([], bytes as f64)]);
+    text.family("recorder_removed_files_total", Kind::Counter, "Finished files that were deleted, by cause.", removed);
+    text.family("recorder_files", Kind::Gauge, "Finished files.", [([], files as f64)]);
+    text.family("recorder_bytes", Kind::Gauge, "Size of all finished files.", [([], bytes as f64)]);
 }

@@ -1,29 +1,29 @@
-//! What agents say of the machines that they run on.
+//! Metrics of the agents' machines.
 
 use super::{Kind, Text};
 use crate::host::{HostStatus, Room};
 use crate::receiver::wall::Wall;
 
-/// What a sample is taken from; none where the machine does not say so.
+/// Reads one value; `None` if the machine does not report it.
 type Figure = fn(&HostStatus) -> Option<f64>;
 
-/// What has a number for each agent, or none.
+/// Metrics with at most one value per agent: name, help and value.
 const FIGURES: [(&str, &str, Figure); 11] = [
-    ("temperature_celsius", "The processor's temperature.", |machine| machine.temperature_c),
-    ("undervoltage", "Whether the power supply gives too little.", |machine| truth(machine.undervoltage)),
-    ("undervoltage_since_boot", "Whether it ever did since the machine was started.", |machine| {
+    ("temperature_celsius", "CPU temperature.", |machine| machine.temperature_c),
+    ("undervoltage", "Whether the power supply reports undervoltage.", |machine| truth(machine.undervoltage)),
+    ("undervoltage_since_boot", "Whether undervoltage occurred since the machine booted.", |machine| {
         truth(machine.undervoltage_since_boot)
     }),
-    ("throttled", "Whether the processor is slower than it could be.", |machine| truth(machine.throttled)),
-    ("throttled_since_boot", "Whether it ever was since the machine was started.", |machine| {
+    ("throttled", "Whether the CPU is throttled.", |machine| truth(machine.throttled)),
+    ("throttled_since_boot", "Whether the CPU was throttled since the machine booted.", |machine| {
         truth(machine.throttled_since_boot)
     }),
-    ("memory_bytes", "Memory.", |machine| bytes(machine.memory)),
-    ("memory_available_bytes", "Memory that can be had.", |machine| available(machine.memory)),
-    ("disk_bytes", "The disk that the spool is on.", |machine| bytes(machine.disk)),
-    ("disk_available_bytes", "What is free on the disk that the spool is on.", |machine| available(machine.disk)),
-    ("clock_synchronised", "Whether another clock sets the machine's.", |machine| truth(Some(machine.synchronised))),
-    ("uptime_seconds", "How long ago the machine was started.", |machine| Some(machine.uptime_s as f64)),
+    ("memory_bytes", "Total memory.", |machine| bytes(machine.memory)),
+    ("memory_available_bytes", "Available memory.", |machine| available(machine.memory)),
+    ("disk_bytes", "Size of the disk with the spool.", |machine| bytes(machine.disk)),
+    ("disk_available_bytes", "Free space on the disk with the spool.", |machine| available(machine.disk)),
+    ("clock_synchronised", "Whether the clock is synchronised.", |machine| truth(Some(machine.synchronised))),
+    ("uptime_seconds", "Time since the machine booted.", |machine| Some(machine.uptime_s as f64)),
 ];
 
 fn truth(truth: Option<bool>) -> Option<f64> {
@@ -52,10 +52,15 @@ pub(super) fn write(wall: &Wall, text: &mut Text) {
         let wifi = machine.wifi.as_ref()?;
         Some(([("agent", *agent), ("interface", &*wifi.interface)], wifi.signal_dbm))
     });
-    let help = "How strongly the machine receives its access point.";
+    let help = "Wi-Fi signal strength.";
     text.family("agent_machine_wifi_signal_dbm", Kind::Gauge, help, signals);
     let boots = machines
         .iter()
         .filter_map(|(agent, machine)| Some(([("agent", *agent), ("boot_id", &**machine.boot_id.as_ref()?)], 1.0)));
-    text.family("agent_machine_info", Kind::Gauge, "The machine's boot.", boots);
+    text.family(
+        "agent_machine_info",
+        Kind::Gauge,
+        "Always 1; the label boot_id changes when the machine boots.",
+        boots,
+    );
 }

@@ -1,8 +1,9 @@
-//! How everything is, in numbers, for Prometheus.
+//! `/metrics`: the state of everything in Prometheus' text format.
 
 mod agents;
 mod kept;
 mod machines;
+mod parts;
 mod text;
 
 use axum::Router;
@@ -21,6 +22,7 @@ pub(super) fn routes() -> Router<Site> {
 async fn metrics(State(site): State<Site>) -> Response {
     let mut text = Text::default();
     agents::write(&site.wall.borrow(), &mut text);
+    parts::write(&site.wall.borrow(), &mut text);
     machines::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
     kept::write(&site, &mut text);
@@ -37,17 +39,17 @@ fn links(site: &Site, text: &mut Text) {
     let messages = links.iter().flat_map(|(link, counts)| {
         counts.messages.iter().map(move |(kind, count)| ([("link", *link), ("type", *kind)], *count as f64))
     });
-    text.family("link_messages_total", Kind::Counter, "Messages that came over the receiver's link.", messages);
+    text.family("link_messages_total", Kind::Counter, "Messages received over the receiver's link, by type.", messages);
     let malformed = links.iter().flat_map(|(link, counts)| {
         counts.malformed.iter().map(move |(cause, count)| ([("link", *link), ("cause", *cause)], *count as f64))
     });
-    let help = "What came over the receiver's link and was no message of its format, by what was wrong.";
+    let help = "Malformed messages received over the receiver's link, by cause.";
     text.family("link_malformed_total", Kind::Counter, help, malformed);
 }
 
 fn page(site: &Site, text: &mut Text) {
     let viewers = site.viewers.len() as f64;
-    text.family("viewers", Kind::Gauge, "Browsers that the page is live in.", [([], viewers)]);
+    text.family("viewers", Kind::Gauge, "Browsers that show the live page.", [([], viewers)]);
     let version = [([("version", env!("CARGO_PKG_VERSION"))], 1.0)];
     text.family("build_info", Kind::Gauge, "The receiver's version.", version);
 }

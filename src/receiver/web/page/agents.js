@@ -47,10 +47,10 @@ export function renderAgent(agent, at) {
 function waysWords({ links = [], spool }) {
   const counts = Object.entries(spool?.counts ?? {});
   const sum = (isIt) => counts.reduce((total, [what, number]) => (isIt(what) ? total + number : total), 0);
-  const inMemory = sum((what) => what === "readings in memory"), onDisk = sum((what) => what === "readings on disk");
+  const inMemory = sum((what) => what === "readings_in_memory"), onDisk = sum((what) => what === "readings_on_disk");
   // What is in memory alone has just come, and is acknowledged in a moment.
   const waiting = onDisk || spool?.up === false ? inMemory + onDisk : 0;
-  const lost = sum((what) => what.startsWith("readings lost"));
+  const lost = sum((what) => what.startsWith("readings_lost"));
   return [
     ...links.filter((link) => !link.up).map((link) => `link ${link.source} is down: ${link.cause}`),
     ...(spool && !spool.up ? [`spool: ${spool.cause}`] : []),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::TransactionBehavior;
 
-use super::expiry::{Gone, Pass};
-use super::known::{Ack, Known};
-use super::{Came, aggregates};
+use super::cache::{Ack, Cache};
+use super::expiry_pass::{Gone, Pass};
+use super::{ReceivedReadings, aggregates};
 use crate::store::{Kind, Store, StoreError};
 
 /// Files of histories. Their id is "wphi", as bytes.
@@ -18,9 +18,9 @@ pub(super) const KIND: Kind = Kind {
 };
 
 /// A history that is open.
-pub(super) struct Book {
+pub(super) struct Database {
     store: Store,
-    known: Known,
+    cache: Cache,
 }
 
 /// What is there now.
@@ -34,18 +34,18 @@ pub(super) struct Written {
     pub(super) refused: u64,
 }
 
-impl Book {
-    /// Opens the file. What was in its place and made no sense is [`Book::was_set_aside`].
-    pub(super) fn open(path: &Path) -> Result<Book, StoreError> {
+impl Database {
+    /// Opens the file. What was in its place and made no sense is [`Database::was_set_aside`].
+    pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
         let mut store = KIND.open(path)?;
-        let known = match settle(&mut store) {
+        let cache = match settle(&mut store) {
             Err(StoreError::Damaged(what) | StoreError::Unreadable(what)) => {
                 store = store.renew(&KIND, &what)?;
                 settle(&mut store)
             }
             settled => settled,
         }?;
-        Ok(Book { store, known })
+        Ok(Database { store, cache })
     }
 
     /// Where it is now, and what is the matter with it.
@@ -58,9 +58,9 @@ impl Book {
         self.store.incomplete.as_deref()
     }
 
-    /// Writes messages, the first ones at least, in one transaction. After an error what is known here is wrong: the file has
+    /// Writes messages, the first ones at least, in one transaction. After an error what is cache here is wrong: the file has
     /// to be opened anew.
-    pub(super) fn keep(&mut self, group: &[Came]) -> Result<Written, StoreError> {
+    pub(super) fn keep(&mut self, group: &[ReceivedReadings]) -> Result<Written, StoreError> {
         let written = self.write(group);
         if written.is_err() {
             self.store.distrust();
@@ -68,31 +68,31 @@ impl Book {
         written
     }
 
-    fn write(&mut self, group: &[Came]) -> Result<Written, StoreError> {
-        let known = &mut self.known;
-        if known.is_full() {
-            known.forget_starts();
+    fn write(&mut self, group: &[ReceivedReadings]) -> Result<Written, StoreError> {
+        let cache = &mut self.cache;
+        if cache.is_full() {
+            cache.forget_starts();
         }
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut written = Written { messages: 0, acks: BTreeSet::new(), refused: 0 };
-        known.compare_clocks(&transaction, group)?;
+        cache.compare_clocks(&transaction, group)?;
         for came in group {
-            written.refused += known.put(&transaction, came)?;
+            written.refused += cache.put(&transaction, came)?;
             written.messages += 1;
-            if known.is_full() {
+            if cache.is_full() {
                 break;
             }
         }
-        known.finish(&transaction)?;
+        cache.finish(&transaction)?;
         transaction.commit()?;
         self.store.is_in_place()?;
         for came in &group[..written.messages] {
-            self.known.acknowledge(came, &mut written.acks);
+            self.cache.acknowledge(came, &mut written.acks);
         }
         Ok(written)
     }
 
-    /// Lets a little go of what is too old; after an error as [`Book::keep`]. None: that was all.
+    /// Lets a little go of what is too old; after an error as [`Database::keep`]. None: that was all.
     pub(super) fn expire(&mut self, pass: &mut Pass) -> Result<Option<Gone>, StoreError> {
         let gone = pass.step(&mut self.store.connection).and_then(|gone| self.store.tidy().map(|()| gone));
         if gone.is_err() {
@@ -107,16 +107,16 @@ impl Book {
     }
 
     /// As [`Store::renew`].
-    pub(super) fn renew(self, what: &str) -> Result<Book, StoreError> {
+    pub(super) fn renew(self, what: &str) -> Result<Database, StoreError> {
         let mut store = self.store.renew(&KIND, what)?;
-        let known = settle(&mut store)?;
-        Ok(Book { store, known })
+        let cache = settle(&mut store)?;
+        Ok(Database { store, cache })
     }
 }
 
 /// Makes sure of what is there. A sync may have failed before, and the system then calls clean what is not on the disk: what
 /// is written ahead is written once more, elsewhere, before anything of it is believed.
-fn settle(store: &mut Store) -> Result<Known, StoreError> {
+fn settle(store: &mut Store) -> Result<Cache, StoreError> {
     let (ahead, moved): (i64, i64) =
         store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
     if ahead != moved {
@@ -128,5 +128,5 @@ fn settle(store: &mut Store) -> Result<Known, StoreError> {
     for table in ["starts", "readings", "kept", "minutes", "hours", "expired"] {
         store.connection.prepare(&format!("SELECT * FROM {table}"))?;
     }
-    Known::of(&store.connection)
+    Cache::of(&store.connection)
 }

@@ -10,7 +10,7 @@ const WHILE_US: i64 = 10_000_000;
 
 /// Of one start of an agent.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct ClockOffset {
     /// Microseconds, once it was needed.
     us: Option<i64>,
     /// Since when it has seemed to be much more, and the least that it has seemed since.
@@ -19,9 +19,9 @@ pub(super) struct Ahead {
     last: Option<(i64, i64)>,
 }
 
-impl Ahead {
-    pub(super) fn known(us: Option<i64>) -> Ahead {
-        Ahead { us, ..Ahead::default() }
+impl ClockOffset {
+    pub(super) fn known(us: Option<i64>) -> ClockOffset {
+        ClockOffset { us, ..ClockOffset::default() }
     }
 
     pub(super) fn us(&self) -> Option<i64> {
@@ -66,7 +66,7 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     /// Dates of what was captured each 20 ms by a clock that is a day behind, and came so much later than its age says.
-    fn dates(ahead: &mut Ahead, begins_us: i64, delays: &[i64]) -> Vec<i64> {
+    fn dates(ahead: &mut ClockOffset, begins_us: i64, delays: &[i64]) -> Vec<i64> {
         let captured = (begins_us..).step_by(20_000).zip(delays);
         let date = |(captured, delay): (i64, &i64)| {
             let came = captured + 86_400 * SECOND + delay;
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn the_least_delay_counts_and_order_is_kept() {
-        let mut ahead = Ahead::default();
+        let mut ahead = ClockOffset::default();
         assert_eq!(dates(&mut ahead, 0, &[250_000, 40_000, 5_000, 300_000]), [250_000, 230_000, 210_000, 190_000]);
         assert_eq!(dates(&mut ahead, SECOND, &[60_000, 2 * SECOND, 5_000]), [5_000; 3]);
     }
 
     #[test]
     fn a_message_that_waited_long_is_no_clock_that_was_set() {
-        let mut ahead = Ahead::default();
+        let mut ahead = ClockOffset::default();
         assert_eq!(dates(&mut ahead, 0, &[1_000]), [1_000]);
         let waited: Vec<i64> = (0..100).map(|place| 2 * SECOND - 20_000 * place).collect();
         assert_eq!(dates(&mut ahead, SECOND, &waited), [1_000; 100]);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_is_believed_after_a_while_and_one_set_forward_at_once() {
-        let mut ahead = Ahead::default();
+        let mut ahead = ClockOffset::default();
         dates(&mut ahead, 2 * 3600 * SECOND, &[1_000]);
         let hour = 3600 * SECOND;
         let back = dates(&mut ahead, hour, &[hour + 2_000; 600]);

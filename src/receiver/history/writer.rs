@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::Came;
-use super::book::Book;
+use super::ReceivedReadings;
+use super::database::Database;
 use super::expiry::Expiry;
 use super::state::State;
 use crate::config::Period;
@@ -27,13 +27,13 @@ const GATHER: Duration = Duration::from_millis(250);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The thread's own.
-pub(super) struct Keeper {
+pub(super) struct Writer {
     path: PathBuf,
-    came: Receiver<Came>,
+    came: Receiver<ReceivedReadings>,
     /// Where what the group takes is given back.
     room: Arc<AtomicUsize>,
-    book: Option<Book>,
-    group: Vec<Came>,
+    database: Option<Database>,
+    group: Vec<ReceivedReadings>,
     /// When the group is written.
     due: Option<Instant>,
     /// Since when it cannot be.
@@ -45,7 +45,7 @@ pub(super) struct Keeper {
     heartbeat: Heartbeat,
 }
 
-impl Drop for Keeper {
+impl Drop for Writer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.state.fails("its thread has failed".to_owned());
@@ -53,19 +53,19 @@ impl Drop for Keeper {
     }
 }
 
-impl Keeper {
+impl Writer {
     pub(super) fn new(
         path: PathBuf,
         keep: Period,
-        came: Receiver<Came>,
+        came: Receiver<ReceivedReadings>,
         room: Arc<AtomicUsize>,
         state: Arc<State>,
         heartbeat: Heartbeat,
-    ) -> Keeper {
+    ) -> Writer {
         let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());
-        let (book, group, due, failing) = (None, Vec::new(), None, None);
+        let (database, group, due, failing) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Keeper { path, came, room, book, group, due, failing, failures, refusals, expiry, state, heartbeat }
+        Writer { path, came, room, database, group, due, failing, failures, refusals, expiry, state, heartbeat }
     }
 
     /// Keeps what comes until no more does; tells first whether the file can be used.
@@ -99,22 +99,22 @@ impl Keeper {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        let book = Book::open(&self.path)?;
-        self.begin(book);
+        let database = Database::open(&self.path)?;
+        self.begin(database);
         Ok(())
     }
 
-    fn begin(&mut self, book: Book) {
-        if let Some((aside, what)) = book.was_set_aside() {
+    fn begin(&mut self, database: Database) {
+        if let Some((aside, what)) = database.was_set_aside() {
             warn!("history: {} was no use ({what}) and is now {}", self.path.display(), aside.display());
         }
-        if let Some(copy) = book.incomplete() {
+        if let Some(copy) = database.incomplete() {
             let (path, copy) = (self.path.display(), copy.display());
             warn!(
                 "history: {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
             );
         }
-        self.book = Some(book);
+        self.database = Some(database);
     }
 
     /// Takes what comes until the group is due; false when no more will.
@@ -134,14 +134,14 @@ impl Keeper {
     }
 
     fn expire(&mut self) {
-        let expired = self.book.as_mut().map_or(Ok(0), |book| self.expiry.step(book));
+        let expired = self.database.as_mut().map_or(Ok(0), |database| self.expiry.step(database));
         match expired {
             Ok(readings) => self.state.expired(readings),
             Err(trouble) => self.bear(trouble),
         }
     }
 
-    fn add(&mut self, came: Came) {
+    fn add(&mut self, came: ReceivedReadings) {
         let now = Instant::now();
         if self.failing.is_none() {
             let due = if came.readings.backlog { now } else { now + GATHER };
@@ -169,12 +169,12 @@ impl Keeper {
     }
 
     fn try_to_write(&mut self) -> Result<(), StoreError> {
-        if self.book.is_none() {
+        if self.database.is_none() {
             self.open()?;
         }
-        let Some(book) = &mut self.book else { return Ok(()) };
+        let Some(database) = &mut self.database else { return Ok(()) };
         while !self.group.is_empty() {
-            let written = book.keep(&self.group)?;
+            let written = database.keep(&self.group)?;
             let peers = self.group[..written.messages].iter().filter_map(|came| came.from.as_ref());
             let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.told)).collect();
             for ack in written.acks {
@@ -188,16 +188,16 @@ impl Keeper {
                 self.refusals.log_of(written.refused, &"history", &what);
             }
         }
-        book.tidy()
+        database.tidy()
     }
 
     /// The group stays, and is written again into a file that is opened anew: nothing that this one says is believed.
     fn bear(&mut self, mut trouble: StoreError) {
         self.failing.get_or_insert_with(Instant::now);
         self.due = Some(Instant::now() + AGAIN);
-        if let (Some(book), StoreError::Damaged(what)) = (self.book.take(), &trouble) {
-            match book.renew(what) {
-                Ok(book) => return self.begin(book),
+        if let (Some(database), StoreError::Damaged(what)) = (self.database.take(), &trouble) {
+            match database.renew(what) {
+                Ok(database) => return self.begin(database),
                 Err(other) => trouble = other,
             }
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::Came;
+use super::ReceivedReadings;
 use super::aggregates::Changes;
-use super::ahead::Ahead;
+use super::clock_offset::ClockOffset;
 use crate::name::Name;
 use crate::ranges::Ranges;
 use crate::store::StoreError;
@@ -33,7 +33,7 @@ const INSERT: &str =
     "INSERT OR IGNORE INTO readings(series, at_us, start, seq, value, dated) VALUES (?, ?, ?, ?, ?, ?)";
 
 /// What is in the tables, as far as it was needed.
-pub(super) struct Known {
+pub(super) struct Cache {
     /// By agent and boot.
     starts: HashMap<(Name, Name), Start>,
     /// Of all their ranges.
@@ -52,7 +52,7 @@ struct Start {
     kept: Ranges,
     /// Those that are new in this transaction.
     added: Ranges,
-    ahead: Ahead,
+    ahead: ClockOffset,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,10 +77,10 @@ pub struct Ack {
     pub last: u64,
 }
 
-impl Known {
-    pub(super) fn of(connection: &Connection) -> Result<Known, StoreError> {
+impl Cache {
+    pub(super) fn of(connection: &Connection) -> Result<Cache, StoreError> {
         let (series, changes) = (all_series(connection)?, Changes::default());
-        Ok(Known { starts: HashMap::new(), pieces: 0, series, added: Vec::new(), changes })
+        Ok(Cache { starts: HashMap::new(), pieces: 0, series, added: Vec::new(), changes })
     }
 
     /// They are read again when they are needed.
@@ -94,7 +94,11 @@ impl Known {
     }
 
     /// Takes in what messages that come together tell of an agent's clock, before any of them is dated.
-    pub(super) fn compare_clocks(&mut self, transaction: &Transaction<'_>, group: &[Came]) -> Result<(), StoreError> {
+    pub(super) fn compare_clocks(
+        &mut self,
+        transaction: &Transaction<'_>,
+        group: &[ReceivedReadings],
+    ) -> Result<(), StoreError> {
         let is_unset = |batch: &&Batch| !batch.synchronised && batch.age_ms.is_some();
         for came in group {
             for batch in came.readings.batches.iter().filter(is_unset) {
@@ -113,7 +117,7 @@ impl Known {
     }
 
     /// The start that a message is of.
-    fn start(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<&mut Start, StoreError> {
+    fn start(&mut self, transaction: &Transaction<'_>, came: &ReceivedReadings) -> Result<&mut Start, StoreError> {
         let key = came.start();
         if !self.starts.contains_key(&key) {
             let start = Start::load(transaction, &key)?;
@@ -124,7 +128,7 @@ impl Known {
     }
 
     /// Writes what is new of a message; gives how many readings are refused.
-    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &Came) -> Result<u64, StoreError> {
+    pub(super) fn put(&mut self, transaction: &Transaction<'_>, came: &ReceivedReadings) -> Result<u64, StoreError> {
         let (agent, key) = (&came.readings.agent, came.start());
         self.start(transaction, came)?;
         let start = self.starts.get_mut(&key).expect("it was just put there");
@@ -187,7 +191,7 @@ impl Known {
     }
 
     /// What is there of a message, in whole ranges: an ack that was lost is made good by the next.
-    pub(super) fn acknowledge(&self, came: &Came, acks: &mut BTreeSet<Ack>) {
+    pub(super) fn acknowledge(&self, came: &ReceivedReadings, acks: &mut BTreeSet<Ack>) {
         let Some((from, start)) = came.from.as_ref().zip(self.starts.get(&came.start())) else { return };
         for batch in &came.readings.batches {
             let last_of_batch = batch.seq.saturating_add((batch.values.len() as u64).saturating_sub(1));
@@ -226,13 +230,14 @@ impl Start {
     fn load(transaction: &Transaction<'_>, (agent, boot): &(Name, Name)) -> Result<Start, StoreError> {
         let mut find = transaction.prepare_cached("SELECT id, ahead_us FROM starts WHERE agent = ? AND boot = ?")?;
         let found = find.query_row((&**agent, &**boot), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let mut start = Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead: Ahead::default() };
+        let mut start =
+            Start { id: 0, kept: Ranges::default(), added: Ranges::default(), ahead: ClockOffset::default() };
         let Some((id, ahead_us)) = found else {
             let mut insert = transaction.prepare_cached("INSERT INTO starts(agent, boot) VALUES (?, ?)")?;
             start.id = insert.insert((&**agent, &**boot))?;
             return Ok(start);
         };
-        (start.id, start.ahead) = (id, Ahead::known(ahead_us));
+        (start.id, start.ahead) = (id, ClockOffset::known(ahead_us));
         let mut select = transaction.prepare_cached("SELECT first, last FROM kept WHERE start = ?")?;
         for row in select.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
             let (first, last) = row?;
