@@ -113,10 +113,10 @@ impl Agent {
         let address = outlet.end.address().to_string();
         let health = Part::new(Kind::Link, name, format!("{address}{}", outlet.secrecy()), &self.changed);
         let spool = self.spool.as_ref().filter(|_| outlet.is_acknowledged());
-        let shelf = spool.map(|(spool, _)| spool.keep_for(&address));
+        let spool = spool.map(|(spool, _)| spool.keep_for(&address));
         let (cameras, watched_cameras) = watch::channel(SharedCameras::default());
-        let inputs = self.link_inputs(config, &outlet, &health, watched_cameras, shelf.clone());
-        let worker = LinkWorker { health: health.clone(), cameras, shelf };
+        let inputs = self.link_inputs(config, &outlet, &health, watched_cameras, spool.clone());
+        let worker = LinkWorker { health: health.clone(), cameras, shelf: spool };
         let reporter = health.clone();
         self.links.start(outlet.clone(), worker, |stop| Session::run(number, outlet, reporter, inputs, stop));
         health
@@ -128,7 +128,7 @@ impl Agent {
         outlet: &Outlet,
         health: &Part,
         cameras: watch::Receiver<SharedCameras>,
-        shelf: Option<Shelf>,
+        spool: Option<Shelf>,
     ) -> Inputs {
         let (feed, last) = self.state.follow();
         // A pub link starts with its first subscriber.
@@ -138,8 +138,8 @@ impl Agent {
             boot: self.boot.clone(),
             cameras,
             state: Arc::clone(&self.state),
-            readings: LiveReadings::new(feed, last_seq, health.clone(), shelf.clone()),
-            backlog: shelf.map(Backlog::new),
+            readings: LiveReadings::new(feed, last_seq, health.clone(), spool.clone()),
+            backlog: spool.map(Backlog::new),
             frames: self.frame_notifier.follow(),
             status: self.status.subscribe(),
         }

@@ -53,11 +53,10 @@ impl SharedDemand {
 
     /// Sets whether a link needs the camera's frames.
     pub fn set_consumer(&self, link: usize, needs_frames: bool) {
-        self.0.send_if_modified(
-            |Demand { consumers, .. }| {
-                if needs_frames { consumers.insert(link) } else { consumers.remove(&link) }
-            },
-        );
+        self.0.send_if_modified(|demand| {
+            let consumers = &mut demand.consumers;
+            if needs_frames { consumers.insert(link) } else { consumers.remove(&link) }
+        });
     }
 
     /// Requests one frame for a link, even if the camera is switched off.

@@ -24,7 +24,7 @@ fn a_link_without_a_peer_holds_up_neither_cameras_nor_other_links() {
     receiver.program.says_json("many frames", |message| message["seq"].as_u64() > Some(50));
     receiver.program.says_json("a status that tells the links apart", |message| {
         let cause = |link: usize| message["links"][link]["cause"].as_str().unwrap_or("").to_owned();
-        (0..2).all(|link| cause(link).starts_with("nobody there")) && cause(2) == "connected"
+        (0..2).all(|link| cause(link).starts_with("no peer")) && cause(2) == "connected"
     });
 }
 

@@ -83,7 +83,7 @@ fn a_camera_that_was_switched_off_from_afar_stays_off_with_other_settings_unless
     peer.hears("it is off", |message| message["cameras"][0]["settings"]["on"] == false);
     let smaller = DOOR.replace("320x240", "160x120");
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
-    agent.logs("ended: camera door (pattern); begun: camera door (pattern)", "");
+    agent.logs("stopped: camera door (pattern); started: camera door (pattern)", "");
     let status = peer.hears("a status of the next one", |message| {
         message["type"] == "status" && message["cameras"][0]["for_ms"].as_u64() < Some(900)
     });

@@ -22,7 +22,7 @@ const MAX_IN_FLIGHT: usize = 4096;
 #[derive(Debug)]
 pub struct Backlog {
     shelf: Shelf,
-    /// Whether the current receiver acknowledges readings; `None` before its hello.
+    /// Whether the current receiver stores and acknowledges readings; `None` before its hello.
     acks: Option<bool>,
     /// The last receiver that sent a hello acknowledges readings.
     last_receiver_acks: bool,
@@ -68,7 +68,7 @@ impl Backlog {
     }
 
     /// True if the receiver does not store readings.
-    pub(super) fn is_discarded(&self) -> bool {
+    pub(super) fn receiver_discards(&self) -> bool {
         self.acks == Some(false)
     }
 

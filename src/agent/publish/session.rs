@@ -210,7 +210,7 @@ impl Session {
     }
 
     fn report(&mut self, may_send: bool) {
-        let discards = self.inputs.backlog.as_ref().is_some_and(Backlog::is_discarded);
+        let discards = self.inputs.backlog.as_ref().is_some_and(Backlog::receiver_discards);
         self.peer.report(may_send, discards, &self.link, &self.health);
     }
 
