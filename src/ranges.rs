@@ -90,7 +90,7 @@ impl Ranges {
 mod tests {
     use super::*;
 
-    /// Sixty numbers, one by one.
+    /// A reference set of sixty numbers, one flag each.
     #[derive(Clone, Copy)]
     struct Plain([bool; 60]);
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_what_a_list_of_numbers_would_be() {
+    fn ranges_behave_like_a_set_of_numbers() {
         fastrand::seed(7);
         let mut all = [(Ranges::default(), Plain([false; 60])), (Ranges::default(), Plain([false; 60]))];
         for _ in 0..20_000 {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_number_is_a_number() {
+    fn largest_number_is_supported() {
         let mut ranges = Ranges::default();
         ranges.insert(u64::MAX, u64::MAX);
         ranges.insert(0, u64::MAX - 1);

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn garbled_labels_push_no_known_quantity_out() {
+    fn garbled_labels_do_not_evict_known_quantities() {
         let (state, port) = (State::default(), Name::nearest("gas"));
         let say = |name: &str, listed: bool| {
             let quantity = Quantity { name: name.into(), unit: "".into(), listed };

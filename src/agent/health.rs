@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_messages_are_logged_less_and_less_often() {
+    fn persistent_cause_is_logged_at_growing_intervals() {
         let (mut history, start) = (LogHistory::default(), Instant::now());
         let logged = |history: &mut LogHistory, seconds: std::ops::Range<u64>| -> Vec<u64> {
             let mut times: Vec<u64> = seconds.collect();

@@ -1,6 +1,6 @@
-//! What viewers want of cameras, on its way to the agents.
+//! Viewers' commands for cameras, on their route to the agents.
 //!
-//! Each link that agents listen on notes which of them it hears (`Inbox`), and is given what is for them.
+//! Each two-route link registers the agents it hears, and its `Inbox` gets the commands for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,100 +14,97 @@ use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::Control;
 
-/// Orders that wait for one link's task; it takes them as fast as messages.
-const WAITING: usize = 64;
+/// Orders waiting for one link's task; it takes them as fast as messages.
+const QUEUE: usize = 64;
 
-/// Agents that are remembered: what comes from a network must not fill memory.
-const MOST: usize = 1024;
+/// Limit on the agents in memory: the network must not fill it.
+const MAX_AGENTS: usize = 1024;
 
-/// An agent says how it is each second; what was silent for three is not waited for.
-const GONE: Duration = Duration::from_secs(3);
+/// An agent silent for this long is unreachable; it sends a status every second.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A link that has not passed an order on by now is too busy.
-const TAKEN: Duration = Duration::from_secs(1);
+/// How long a link may take to pass an order on before it counts as busy.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The way to every agent that listens. Cheap to clone.
+/// Routes to all reachable agents. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Commands {
-    ways: Arc<Mutex<HashMap<Name, Way>>>,
+    routes: Arc<Mutex<HashMap<Name, Route>>>,
 }
 
-/// Where an agent was heard last.
-struct Way {
+/// The link that an agent was last heard on.
+struct Route {
     orders: mpsc::Sender<Order>,
     peer: Bytes,
     heard: Instant,
 }
 
-/// What is to be said to a peer of a link.
+/// A command for a peer of a link.
 pub struct Order {
-    /// What its messages begin with on a router; elsewhere empty.
+    /// Its routing id on a router; empty for other patterns.
     pub peer: Bytes,
-    /// The words.
+    /// The command.
     pub control: Control,
-    /// Hears whether the link took it.
+    /// Gets whether the link took it.
     pub taken: oneshot::Sender<bool>,
 }
 
-/// Why nothing can be said to an agent.
+/// Why a command did not reach an agent.
 #[derive(Debug, thiserror::Error)]
-pub enum NoWay {
-    /// It is not heard over any link on which it would listen.
-    #[error(
-        "nothing reaches this agent now: it is reached while it is heard over a link of the pattern pair or router in \
-         the format watchpost"
-    )]
+pub enum SendError {
+    /// The agent is not connected over a two-route link.
+    #[error("agent not reachable: commands need a connected link with pattern pair or router and format watchpost")]
     Unreached,
-    /// Its link has too much to do.
+    /// Its link is busy.
     #[error("the link to this agent is busy; try again in a second")]
     Busy,
 }
 
 impl Commands {
-    /// One link's end.
+    /// A new link's inbox.
     #[must_use]
     pub fn inbox(&self) -> Inbox {
-        let (sender, orders) = mpsc::channel(WAITING);
+        let (sender, orders) = mpsc::channel(QUEUE);
         Inbox { commands: self.clone(), sender, orders }
     }
 
-    /// Whether an agent would hear what is said to it now.
+    /// Whether an agent can be reached now.
     #[must_use]
     pub fn reaches(&self, agent: &Name) -> bool {
-        self.ways().get(agent).is_some_and(Way::is_open)
+        self.routes().get(agent).is_some_and(Route::is_open)
     }
 
-    /// Says something to an agent; when this is done its link has taken it.
+    /// Sends a command to an agent; returns when its link has taken it.
     ///
     /// # Errors
-    /// When nothing reaches it.
-    pub async fn send(&self, agent: &Name, control: Control) -> Result<(), NoWay> {
+    /// When the agent cannot be reached.
+    pub async fn send(&self, agent: &Name, control: Control) -> Result<(), SendError> {
         let (taken, answer) = oneshot::channel();
         {
-            let ways = self.ways();
-            let way = ways.get(agent).filter(|way| way.is_open()).ok_or(NoWay::Unreached)?;
-            let order = Order { peer: way.peer.clone(), control, taken };
-            way.orders.try_send(order).map_err(|_| NoWay::Busy)?;
+            let routes = self.routes();
+            let route = routes.get(agent).filter(|route| route.is_open()).ok_or(SendError::Unreached)?;
+            let order = Order { peer: route.peer.clone(), control, taken };
+            route.orders.try_send(order).map_err(|_| SendError::Busy)?;
         }
-        match timeout(TAKEN, answer).await {
+        match timeout(SEND_TIMEOUT, answer).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) | Err(_) => Err(NoWay::Busy),
-            Ok(Err(_)) => Err(NoWay::Unreached),
+            Ok(Ok(false)) | Err(_) => Err(SendError::Busy),
+            Ok(Err(_)) => Err(SendError::Unreached),
         }
     }
 
-    fn ways(&self) -> MutexGuard<'_, HashMap<Name, Way>> {
-        lock(&self.ways)
+    fn routes(&self) -> MutexGuard<'_, HashMap<Name, Route>> {
+        lock(&self.routes)
     }
 }
 
-impl Way {
+impl Route {
     fn is_open(&self) -> bool {
-        self.heard.elapsed() < GONE && !self.orders.is_closed()
+        self.heard.elapsed() < AGENT_TIMEOUT && !self.orders.is_closed()
     }
 }
 
-/// What one link has of the commands.
+/// Commands for the agents of one link.
 pub struct Inbox {
     commands: Commands,
     sender: mpsc::Sender<Order>,
@@ -115,26 +112,26 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// An agent that listens was heard over this link.
+    /// Registers an agent that was heard over this link.
     pub fn heard(&self, agent: &Name, peer: &Bytes) {
-        let mut ways = self.commands.ways();
-        if let Some(way) = ways.get_mut(agent) {
-            way.heard = Instant::now();
-            if way.peer != *peer || !way.orders.same_channel(&self.sender) {
-                (way.peer, way.orders) = (peer.clone(), self.sender.clone());
+        let mut routes = self.commands.routes();
+        if let Some(route) = routes.get_mut(agent) {
+            route.heard = Instant::now();
+            if route.peer != *peer || !route.orders.same_channel(&self.sender) {
+                (route.peer, route.orders) = (peer.clone(), self.sender.clone());
             }
             return;
         }
-        if ways.len() == MOST {
-            ways.retain(|_, way| way.is_open());
+        if routes.len() == MAX_AGENTS {
+            routes.retain(|_, route| route.is_open());
         }
-        if ways.len() < MOST {
-            let way = Way { orders: self.sender.clone(), peer: peer.clone(), heard: Instant::now() };
-            ways.insert(agent.clone(), way);
+        if routes.len() < MAX_AGENTS {
+            let route = Route { orders: self.sender.clone(), peer: peer.clone(), heard: Instant::now() };
+            routes.insert(agent.clone(), route);
         }
     }
 
-    /// What is to be said next. It can be asked again and again, and loses nothing.
+    /// Returns the next order. Cancel-safe.
     pub async fn next(&mut self) -> Option<Order> {
         self.orders.recv().await
     }

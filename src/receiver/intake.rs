@@ -1,4 +1,4 @@
-//! One link of the receiver: messages in, onto the wall, into the history and to the recorder.
+//! One link of the receiver: passes its messages on to the wall, the history and the recorder.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Inbox;
-use super::history::{Ack, Feed, Unkept};
+use super::history::{Ack, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
 use super::recorder;
@@ -26,67 +26,67 @@ use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
 use crate::lock::lock;
 use crate::wire::{Message, Totals, decode};
 
-/// At the end, what is on its way is awaited until it is quiet for so long, but not for longer in all.
-const QUIET: Duration = Duration::from_millis(200);
-const LAST: Duration = Duration::from_secs(1);
+/// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for `DRAIN_TIMEOUT`.
+const QUIET_TIMEOUT: Duration = Duration::from_millis(200);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often agents are told that somebody listens.
-const HELLO: Duration = Duration::from_secs(1);
+/// How often agents get a hello.
+const HELLO_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The wait between tries to open the link once more.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The delay between attempts to reopen a link.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// After so many messages in a row others get their turn.
-const FAIR: u32 = 32;
+/// Messages in a row before other tasks get their turn.
+const MESSAGES_PER_TURN: u32 = 32;
 
-/// A link's worker.
+/// Receives from one link.
 pub struct Intake {
-    /// Its table in the configuration.
+    /// The link's table in the configuration.
     pub inlet: Inlet,
-    /// What is known.
+    /// Where the newest state goes.
     pub wall: watch::Sender<Wall>,
-    /// Who wants each message's header as a line.
+    /// Takes each message's header as a JSON line.
     pub lines: Option<mpsc::Sender<String>>,
-    /// Where readings are kept.
+    /// Where readings are stored.
     pub history: Option<Feed>,
     /// Where frames are recorded.
     pub recorder: Option<recorder::Feed>,
-    /// What viewers want of its agents.
+    /// Viewers' commands for this link's agents.
     pub inbox: Inbox,
-    /// What session.
+    /// Counts messages.
     pub stats: LinkStats,
 }
 
 impl Intake {
-    /// Receives from its socket until the shutdown, then what is still on its way; gives the count of what session.
+    /// Receives until the shutdown, and then what is still on its way; returns what arrived.
     ///
     /// # Errors
     /// When the socket fails.
     pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Totals> {
         let mut session = Session {
             totals: Totals::default(),
-            replies: Replies::of(&self.inlet, self.history.is_some()),
+            replies: Replies::new(&self.inlet, self.history.is_some()),
             malformed: LogThrottle::default(),
             dropped: LogThrottle::default(),
             others: LogThrottle::default(),
-            unkept: LogThrottle::default(),
+            not_stored: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
-        let mut hellos = interval(HELLO);
+        let mut hellos = interval(HELLO_INTERVAL);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
-                    self.wall.send_if_modified(Wall::forget);
+                    self.wall.send_if_modified(Wall::forget_silent);
                     if link.has_waiting_peer() {
-                        session.others.log(&Named(&link), &others(link.next_peer()));
+                        session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
                 }
                 ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
                 Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
                 parts = link.receive() => if let Some(parts) = parts? {
-                    self.take(&mut link, &parts, &mut session)?;
+                    self.handle(&mut link, &parts, &mut session)?;
                 } else {
                     let options = link.options();
                     link.close().await;
@@ -99,7 +99,7 @@ impl Intake {
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
-            if in_a_row.is_multiple_of(FAIR) {
+            if in_a_row.is_multiple_of(MESSAGES_PER_TURN) {
                 tokio::task::yield_now().await;
             }
         }
@@ -108,15 +108,15 @@ impl Intake {
         Ok(session.totals)
     }
 
-    /// Takes what is on its way, and says what of it is kept.
+    /// Receives what is still on its way, and acknowledges what is stored of it.
     async fn finish(&mut self, link: &mut Link, session: &mut Session) -> Result<()> {
-        let end = Instant::now() + LAST;
+        let end = Instant::now() + DRAIN_TIMEOUT;
         while Instant::now() < end {
             tokio::select! {
-                parts = timeout(QUIET, link.receive()) => match parts {
+                parts = timeout(QUIET_TIMEOUT, link.receive()) => match parts {
                     Ok(parts) => {
                         let Some(parts) = parts? else { break };
-                        self.take(link, &parts, session)?;
+                        self.handle(link, &parts, session)?;
                     }
                     Err(_) => break,
                 },
@@ -130,23 +130,25 @@ impl Intake {
         Ok(())
     }
 
-    /// Hands readings to the history.
+    /// Hands a message's readings to the history.
     fn keep(&mut self, link: &Link, peer: &Bytes, message: &Message, session: &mut Session) {
         let (Some(history), Message::Readings(readings)) = (&self.history, message) else { return };
-        match history.offer(readings, session.replies.speaks().then_some(peer)) {
+        match history.offer(readings, session.replies.is_two_way().then_some(peer)) {
             Ok(()) => {}
-            Err(Unkept::NoRoom) => {
-                session.unkept.log(&Named(link), &"readings are not kept: they come faster than they are written");
+            Err(NotStored::NoRoom) => {
+                session
+                    .not_stored
+                    .log(&Named(link), &"readings not stored: they arrive faster than the disk takes them");
             }
-            // It should not have: agents are no longer told that anybody keeps what they send.
-            Err(Unkept::Ended) => {
+            // This should not happen. Stop promising to store readings.
+            Err(NotStored::Ended) => {
                 self.history = None;
-                session.replies.keep_no_more();
+                session.replies.stop_acks();
             }
         }
     }
 
-    fn take(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
+    fn handle(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
@@ -155,13 +157,13 @@ impl Intake {
             Ok(message) => {
                 session.totals.add(&message);
                 self.stats.message(&message);
-                if session.replies.speaks() {
+                if session.replies.is_two_way() {
                     self.inbox.heard(message.agent(), &peer);
                 }
                 if let Some(lines) = &self.lines {
-                    // A slow reader loses lines; it does not make the wall old.
+                    // A slow reader of standard output loses lines, but never delays the wall.
                     if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
-                        session.dropped.log(&Named(link), &"a line was dropped, standard output is not read");
+                        session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
                     }
                 }
                 self.keep(link, &peer, &message, session);
@@ -177,7 +179,7 @@ impl Intake {
                 session.malformed.log(
                     &Named(link),
                     &format_args!(
-                        "malformed message ({error}); this link's format is {}, is the agent's the same?",
+                        "malformed message ({error}); check that the agent's link has format {}, too",
                         self.inlet.format
                     ),
                 );
@@ -187,52 +189,53 @@ impl Intake {
     }
 }
 
-/// What somebody should know who has connected two agents to a pair.
-fn others(next: Option<IpAddr>) -> String {
-    let at = next.map(|address| format!(", at {address},")).unwrap_or_default();
-    format!("another agent{at} waits, a pair has one; the pattern router, with dealer at the agents, has any number")
+/// The log line about a second agent on a pair link.
+fn waiting_agent(next: Option<IpAddr>) -> String {
+    let at = next.map(|address| format!(" at {address}")).unwrap_or_default();
+    format!("another agent{at} is waiting: a pair link serves one agent; use `router` here and `dealer` on the agents")
 }
 
-/// Peers that are remembered, so that the same one is logged now and then only.
-const MOST_REFUSED: usize = 64;
+/// Limit on the refused peers in memory, which the log throttle needs.
+const MAX_REFUSED: usize = 64;
 
-/// Logs who does not come in over a link.
+/// Returns a callback that logs refused peers.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
     let refused = Mutex::new(BTreeMap::<String, LogThrottle>::new());
     Arc::new(move |refusal: &Refusal| {
         let mut refused = lock(&refused);
-        if refused.len() == MOST_REFUSED && !refused.contains_key(&refusal.who) {
+        if refused.len() == MAX_REFUSED && !refused.contains_key(&refusal.who) {
             refused.clear();
         }
         refused.entry(refusal.who.clone()).or_default().log(&format_args!("link {address}"), &refusal.text);
     })
 }
 
-/// A link once more, which may not be had at once: a key that is being changed, no descriptors.
+/// Opens a link, and retries until it succeeds: a key may be about to change, or descriptors may have run out.
 pub(super) async fn reopen(options: LinkOptions) -> Link {
-    let mut trouble = LogThrottle::default();
+    let mut failures = LogThrottle::default();
     let who = format!("link {}", options.end.address());
     loop {
         match options.clone().open() {
             Ok(link) => return link,
-            Err(error) => trouble.log(&who, &format_args!("{error:#}")),
+            Err(error) => failures.log(&who, &format_args!("{error:#}")),
         }
-        sleep(AGAIN).await;
+        sleep(RETRY_DELAY).await;
     }
 }
 
-/// What session over a link.
+/// The state of one link's task.
 struct Session {
+    /// What arrived.
     totals: Totals,
     replies: Replies,
     malformed: LogThrottle,
     dropped: LogThrottle,
     others: LogThrottle,
-    unkept: LogThrottle,
+    not_stored: LogThrottle,
 }
 
-/// What is said of a link begins with this.
+/// The link, as log lines name it.
 struct Named<'a>(&'a Link);
 
 impl Display for Named<'_> {
@@ -241,10 +244,10 @@ impl Display for Named<'_> {
     }
 }
 
-/// What is kept, when there is news of it.
+/// Waits for the next acknowledgement from the history.
 async fn next_ack(history: &mut Option<Feed>) -> Ack {
     match history {
-        // It has its own end of it, too, so that there always is a next one.
+        // The feed holds a sender, too, so the channel never closes.
         Some(history) => match history.acks.recv().await {
             Some(ack) => ack,
             None => pending().await,

@@ -1,4 +1,4 @@
-//! What came over each link, counted for metrics.
+//! Message counts of each link, for metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,33 +6,33 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::lock::lock;
 use crate::wire::{Malformed, Message};
 
-/// One link's counts, which its task and the page share. Cheap to clone.
+/// One link's counts, shared by its task and the page. Cheap to clone.
 #[derive(Clone)]
 pub struct LinkStats {
-    /// As it is called in the log.
+    /// Its address, as in the log.
     pub address: Arc<str>,
     counts: Arc<Mutex<Counts>>,
 }
 
-/// Since the start.
+/// Counts since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Messages by their type.
+    /// Messages by type.
     pub messages: BTreeMap<&'static str, u64>,
-    /// What was no message, by what is wrong with it.
+    /// Malformed messages, by cause.
     pub malformed: BTreeMap<&'static str, u64>,
-    /// The socket is gone, and a new one is not to be had yet.
+    /// Whether the link is closed and waits to be reopened.
     pub closed: bool,
 }
 
 impl LinkStats {
-    /// Of a link that is open.
+    /// Counts for a link that is open.
     #[must_use]
     pub fn of(address: &str) -> LinkStats {
         LinkStats { address: address.into(), counts: Arc::default() }
     }
 
-    /// How they are now.
+    /// The current counts.
     #[must_use]
     pub fn now(&self) -> Counts {
         self.lock().clone()

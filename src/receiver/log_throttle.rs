@@ -1,14 +1,14 @@
-//! What goes wrong again and again is counted each time, and logged now and then.
+//! Counts every occurrence of a problem, and logs it now and then.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-/// The same trouble is logged this often at most.
-const LOG: Duration = Duration::from_mins(1);
+/// How often one problem is logged at most.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// One kind of trouble.
+/// One kind of problem.
 #[derive(Debug, Default)]
 pub(super) struct LogThrottle {
     count: u64,
@@ -16,15 +16,15 @@ pub(super) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// `who` has it.
+    /// Counts an occurrence; `who` has the problem.
     pub(super) fn log(&mut self, who: &dyn Display, what: &dyn Display) {
         self.log_of(1, who, what);
     }
 
-    /// It has come so many times more.
+    /// Counts several occurrences.
     pub(super) fn log_of(&mut self, times: u64, who: &dyn Display, what: &dyn Display) {
         self.count += times;
-        if self.logged.is_none_or(|at| at.elapsed() > LOG) {
+        if self.logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
             self.logged = Some(Instant::now());
             warn!("{who}: {what} ({} so far)", self.count);
         }

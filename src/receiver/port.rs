@@ -1,97 +1,100 @@
-//! What an agent's statuses, one after the other, tell of a serial port.
+//! The recent past of a serial port, from the statuses of its agent: its line rate and when it last refused a line.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::wire::PartStatus;
 
-/// A rate is of at least so many lines, or this time, so that it stands still, and over at least a few seconds; but of no
-/// more than the last minutes, so that it is still of now.
-const ENOUGH_LINES: u64 = 100;
-const ENOUGH_MS: u64 = 15_000;
-const CALM_MS: u64 = 3_000;
-const LONGEST_MS: u64 = 5 * 60 * 1_000;
+/// A rate covers at least this many lines within at least [`MIN_WINDOW_MS`], or [`FULL_WINDOW_MS`], so that it is steady; and
+/// at most [`MAX_WINDOW_MS`], so that it is current.
+const FULL_WINDOW_LINES: u64 = 100;
+const FULL_WINDOW_MS: u64 = 15_000;
+const MIN_WINDOW_MS: u64 = 3_000;
+const MAX_WINDOW_MS: u64 = 5 * 60 * 1_000;
 
-/// What a port counts besides refusals. A line whose beginning was missed is there at each opening and is no wonder.
-const NO_REFUSALS: [&str; 4] = ["bytes", "cut_line", "lines", "opened"];
+/// Counters of a port that are not refusals. A truncated first line occurs on every open and is expected.
+const OTHER_COUNTERS: [&str; 4] = ["bytes", "cut_line", "lines", "opened"];
 
 /// One serial port.
 #[derive(Debug, Default)]
 pub struct Port {
-    /// Since it is up: the statuses that told of new lines. Of these the rate is made and not of all, because a board
-    /// that speaks every ten seconds would seem now faster and now slower between its lines.
-    news: VecDeque<Told>,
-    last: Option<Told>,
+    /// Samples with new lines since the port is up. The rate is computed from these only: with all samples, the rate of a
+    /// board that writes every ten seconds would go up and down between its lines.
+    samples: VecDeque<Sample>,
+    last: Option<Sample>,
     refused: Option<u64>,
     refused_at: Option<Instant>,
 }
 
-/// Good lines so far, as told after so many milliseconds of being up: by the agent's clock, which a link that holds
-/// messages up does not disturb.
+/// The number of good lines at one time.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Sample {
+    /// Milliseconds since the port is up, by the agent's clock: delays on the link do not matter.
     at_ms: u64,
     lines: u64,
 }
 
 impl Port {
-    /// Takes in what a status says of it.
-    pub fn note(&mut self, part: &PartStatus, now: Instant) {
+    /// Adds the port's part of a status.
+    pub fn update(&mut self, part: &PartStatus, now: Instant) {
         let refused = refusals(part).map(|(_, count)| count).fold(0, u64::saturating_add);
         if self.refused.replace(refused).is_some_and(|before| refused > before) {
             self.refused_at = Some(now);
         }
-        let told = Told { at_ms: part.for_ms, lines: part.counts.get("lines").copied().unwrap_or(0) };
-        let goes_on = |before: Told| told.at_ms >= before.at_ms && told.lines >= before.lines;
-        if !part.up || !self.last.is_some_and(goes_on) {
-            // What was before it went down says nothing of now.
-            self.news.clear();
-            self.last = part.up.then_some(told);
+        let sample = Sample { at_ms: part.for_ms, lines: part.counts.get("lines").copied().unwrap_or(0) };
+        let continues = |before: Sample| sample.at_ms >= before.at_ms && sample.lines >= before.lines;
+        if !part.up || !self.last.is_some_and(continues) {
+            // The port was down in between.
+            self.samples.clear();
+            self.last = part.up.then_some(sample);
             return;
         }
-        // Over another link a status comes a second time.
-        let news = self.last.replace(told).is_some_and(|before| told.lines > before.lines && told.at_ms > before.at_ms);
-        if news {
-            self.news.push_back(told);
-            while self.news.get(1).is_some_and(|next| is_enough(*next, told)) || self.news[0].is_too_long_before(told) {
-                self.news.pop_front();
+        // Each further link delivers the same status again.
+        let is_new =
+            self.last.replace(sample).is_some_and(|before| sample.lines > before.lines && sample.at_ms > before.at_ms);
+        if is_new {
+            self.samples.push_back(sample);
+            while self.samples.get(1).is_some_and(|next| is_full_window(*next, sample))
+                || self.samples[0].is_outdated_at(sample)
+            {
+                self.samples.pop_front();
             }
         }
     }
 
-    /// Good lines a second; none until two statuses had news.
+    /// Good lines per second; `None` until two statuses had new lines.
     #[must_use]
     pub fn lines_per_s(&self) -> Option<f64> {
-        let (first, last) = (self.news.front()?, self.news.back()?);
-        let gaps = self.news.len() as f64 - 1.0;
-        let told_ms = (last.at_ms - first.at_ms) as f64;
-        // News that is later than usual lowers the rate while it is awaited.
-        let awaited_ms = (self.last?.at_ms - first.at_ms) as f64 * gaps / (gaps + 1.0);
-        (gaps > 0.0).then(|| (last.lines - first.lines) as f64 * 1_000.0 / told_ms.max(awaited_ms))
+        let (first, last) = (self.samples.front()?, self.samples.back()?);
+        let gaps = self.samples.len() as f64 - 1.0;
+        let window_ms = (last.at_ms - first.at_ms) as f64;
+        // Lines that are overdue lower the rate already.
+        let overdue_ms = (self.last?.at_ms - first.at_ms) as f64 * gaps / (gaps + 1.0);
+        (gaps > 0.0).then(|| (last.lines - first.lines) as f64 * 1_000.0 / window_ms.max(overdue_ms))
     }
 
-    /// How long ago lines were last refused; none if that was before the first status.
+    /// Time since lines were last refused; `None` if that was before the first status.
     #[must_use]
     pub fn refused_ago(&self) -> Option<Duration> {
         self.refused_at.map(|at| at.elapsed())
     }
 }
 
-impl Told {
-    fn is_too_long_before(self, now: Told) -> bool {
-        now.at_ms - self.at_ms > LONGEST_MS
+impl Sample {
+    fn is_outdated_at(self, now: Sample) -> bool {
+        now.at_ms - self.at_ms > MAX_WINDOW_MS
     }
 }
 
-fn is_enough(from: Told, to: Told) -> bool {
+fn is_full_window(from: Sample, to: Sample) -> bool {
     let ms = to.at_ms - from.at_ms;
-    ms >= ENOUGH_MS || (to.lines - from.lines >= ENOUGH_LINES && ms >= CALM_MS)
+    ms >= FULL_WINDOW_MS || (to.lines - from.lines >= FULL_WINDOW_LINES && ms >= MIN_WINDOW_MS)
 }
 
-/// Lines and values that were refused since the agent started, by cause.
+/// Number of refused lines and values since the agent started, by cause.
 pub fn refusals(part: &PartStatus) -> impl Iterator<Item = (&str, u64)> {
     let counts = part.counts.iter().map(|(cause, count)| (cause.as_ref(), *count));
-    counts.filter(|(cause, count)| *count > 0 && !NO_REFUSALS.contains(cause))
+    counts.filter(|(cause, count)| *count > 0 && !OTHER_COUNTERS.contains(cause))
 }
 
 #[cfg(test)]
@@ -111,11 +114,11 @@ mod tests {
         }
     }
 
-    /// A port after a status a second, each with as many lines as `lines` says of the second.
+    /// Returns a port after one status per second, with line counts from `lines`.
     fn port(seconds: u64, lines: impl Fn(u64) -> u64) -> Port {
         let mut port = Port::default();
         for second in 0..=seconds {
-            port.note(&status(true, second, &[("lines", lines(second))]), Instant::now());
+            port.update(&status(true, second, &[("lines", lines(second))]), Instant::now());
         }
         port
     }
@@ -127,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_told_from_the_second_news_on() {
+    fn rate_is_known_from_the_second_change_on() {
         assert_eq!(port(1, |second| second * 4).lines_per_s(), None);
         assert_rate(&port(2, |second| second * 4), 4.0);
         assert_rate(&port(2, |second| second * 98_304), 98_304.0);
     }
 
     #[test]
-    fn a_board_that_speaks_every_ten_seconds_has_the_same_rate_in_each_of_them() {
+    fn rate_of_a_slow_board_is_steady() {
         for seconds in 100..120 {
             assert_rate(&port(seconds, |second| second / 10), 0.1);
             assert_rate(&port(seconds, |second| second / 10 * 5), 0.5);
@@ -142,52 +145,52 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_becomes_faster_or_silent_is_soon_said_to_be() {
+    fn rate_follows_faster_and_silent_boards() {
         assert_rate(&port(64, |second| second + second.saturating_sub(60) * 1_999), 2_000.0);
         let stopped = port(70, |second| second.min(10));
         assert!(stopped.lines_per_s().is_some_and(|rate| rate < 0.2), "{stopped:?}");
     }
 
     #[test]
-    fn a_flood_that_is_over_is_soon_forgotten() {
+    fn rate_recovers_soon_after_a_flood() {
         assert_rate(&port(80, |second| second.min(60) * 2_000 + second.saturating_sub(60)), 1.0);
     }
 
     #[test]
-    fn what_was_before_an_unplugging_is_not_in_the_rate() {
+    fn rate_restarts_when_the_board_is_unplugged() {
         let mut port = port(60, |second| second * 50);
-        port.note(&status(false, 0, &[("lines", 3_000)]), Instant::now());
+        port.update(&status(false, 0, &[("lines", 3_000)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
         for second in 0..10 {
-            port.note(&status(true, second, &[("lines", 3_000 + second * 2)]), Instant::now());
+            port.update(&status(true, second, &[("lines", 3_000 + second * 2)]), Instant::now());
         }
         assert_rate(&port, 2.0);
-        // Down and up again between two statuses.
-        port.note(&status(true, 0, &[("lines", 3_020)]), Instant::now());
+        // The port was down and up again between two statuses.
+        port.update(&status(true, 0, &[("lines", 3_020)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
     }
 
     #[test]
-    fn a_status_that_comes_twice_is_no_news() {
+    fn repeated_status_does_not_change_the_rate() {
         let mut port = Port::default();
         for second in 0..5 {
             for _ in 0..2 {
-                port.note(&status(true, second, &[("lines", second * 4)]), Instant::now());
+                port.update(&status(true, second, &[("lines", second * 4)]), Instant::now());
             }
         }
         assert_rate(&port, 4.0);
     }
 
     #[test]
-    fn refusals_are_lately_only_when_their_number_grew_and_a_cut_line_is_none() {
+    fn refusals_are_recent_only_if_their_count_grew() {
         let mut port = Port::default();
-        for (cause, lately) in [("garbled_line", false), ("cut_line", false), ("lines", false), ("not_a_number", true)]
+        for (cause, recent) in [("garbled_line", false), ("cut_line", false), ("lines", false), ("not_a_number", true)]
         {
             let counts = [("garbled_line", 7), (cause, 7)];
-            port.note(&status(true, 1, &counts), Instant::now());
-            assert_eq!(port.refused_ago().is_some(), lately, "{cause}");
+            port.update(&status(true, 1, &counts), Instant::now());
+            assert_eq!(port.refused_ago().is_some(), recent, "{cause}");
         }
-        let told = status(true, 1, &[("cut_line", 1), ("garbled_line", 7), ("lines", 9), ("out_of_range", 0)]);
-        assert_eq!(refusals(&told).collect::<Vec<_>>(), [("garbled_line", 7)]);
+        let status = status(true, 1, &[("cut_line", 1), ("garbled_line", 7), ("lines", 9), ("out_of_range", 0)]);
+        assert_eq!(refusals(&status).collect::<Vec<_>>(), [("garbled_line", 7)]);
     }
 }

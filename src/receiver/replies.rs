@@ -1,7 +1,6 @@
-//! What the receiver says to the agents of a link: that it is there, which frames it has seen, which readings it keeps,
-//! and what viewers want of cameras.
+//! Control messages to the agents of a link: hello, frames seen, readings stored, and viewers' commands.
 //!
-//! An agent that hears nothing sends all that the socket takes; what is lost of this is said again within a second.
+//! An agent without replies sends as much as the socket takes. Lost replies are repeated within a second.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,110 +15,109 @@ use crate::link::Link;
 use crate::name::Name;
 use crate::wire::{Control, Message};
 
-/// Agents of one link that are spoken to, and cameras of each.
-const MOST: usize = 1024;
-const MOST_CAMERAS: usize = 64;
+/// Limits on the agents of one link that get replies, and on the cameras of each.
+const MAX_PEERS: usize = 1024;
+const MAX_CAMERAS: usize = 64;
 
-/// An agent that has said nothing for this long, and it says how it is each second, is no longer spoken to.
-const GONE: Duration = Duration::from_secs(10);
+/// An agent silent for this long gets no more replies; it sends a status every second.
+const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Replies {
-    /// Some patterns have no way back, and some formats no agent that listens.
-    speaks: bool,
-    /// By what its messages begin with on a router; elsewhere there is one, without a name.
+    /// False for one-way patterns and formats.
+    is_two_way: bool,
+    /// By routing id on a router; other patterns have one peer, with an empty id.
     peers: HashMap<Bytes, Peer>,
-    /// Connections that had ended when this was last looked at.
+    /// Number of connections that had ended at the last reply.
     ended: u64,
-    /// Readings are kept here, and acknowledged.
+    /// Whether readings are stored here, and acknowledged.
     acks: bool,
 }
 
 struct Peer {
-    heard: Instant,
+    last_message: Instant,
     /// The newest frame of each camera.
     seen: HashMap<Name, Control>,
 }
 
 impl Replies {
-    /// On a link; `acks`: readings are kept here.
-    pub(super) fn of(inlet: &Inlet, acks: bool) -> Replies {
-        let speaks = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
-        Replies { speaks, peers: HashMap::new(), ended: 0, acks }
+    /// The replies of a link; `acks`: whether readings are stored here.
+    pub(super) fn new(inlet: &Inlet, acks: bool) -> Replies {
+        let is_two_way = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
+        Replies { is_two_way, peers: HashMap::new(), ended: 0, acks }
     }
 
-    /// Whether anybody there listens.
-    pub(super) fn speaks(&self) -> bool {
-        self.speaks
+    /// Whether agents on this link get replies.
+    pub(super) fn is_two_way(&self) -> bool {
+        self.is_two_way
     }
 
-    /// Readings are not kept here any more.
-    pub(super) fn keep_no_more(&mut self) {
+    /// Stops promising to store readings.
+    pub(super) fn stop_acks(&mut self) {
         self.acks = false;
     }
 
-    /// Says which readings are there for good.
+    /// Acknowledges readings that are on the disk.
     ///
     /// # Errors
     /// As [`Link::try_send`].
     pub(super) fn acknowledge(link: &mut Link, Ack { peer, boot, first, last, .. }: Ack) -> Result<()> {
-        say(link, &peer, &Control::Ack { boot, first, seq: last })
+        send(link, &peer, &Control::Ack { boot, first, seq: last })
     }
 
-    /// Says what a viewer wants.
+    /// Passes a viewer's command on.
     ///
     /// # Errors
     /// As [`Link::try_send`].
     pub(super) fn pass_on(link: &mut Link, Order { peer, control, taken }: Order) -> Result<()> {
-        let is_taken = try_say(link, &peer, &control)?;
-        // A viewer that has left meanwhile need not be told.
+        let is_taken = try_send(link, &peer, &control)?;
+        // The viewer may have left.
         let _ = taken.send(is_taken);
         Ok(())
     }
 
-    /// Says what is to be said to a peer that sent a message.
+    /// Replies to a message.
     ///
     /// # Errors
     /// As [`Link::try_send`].
     pub(super) fn answer(&mut self, link: &mut Link, peer: &Bytes, message: &Message) -> Result<()> {
-        if !self.speaks {
+        if !self.is_two_way {
             return Ok(());
         }
         if std::mem::replace(&mut self.ended, link.ended()) != link.ended() && peer.is_empty() {
             self.peers.clear();
         }
         if !self.peers.contains_key(peer) {
-            if self.peers.len() == MOST {
+            if self.peers.len() == MAX_PEERS {
                 return Ok(());
             }
-            say(link, peer, &Control::hello(self.acks))?;
+            send(link, peer, &Control::hello(self.acks))?;
         }
         let known = self.peers.entry(peer.clone()).or_insert_with(Peer::new);
-        known.heard = Instant::now();
+        known.last_message = Instant::now();
         if let Message::Status(status) = message {
-            // A camera that is gone is not spoken of.
             known.seen.retain(|name, _| status.cameras.iter().any(|camera| camera.name == *name));
         }
         if let Message::Frame(header, _) = message
             && let Some(boot) = header.boot.clone()
         {
             let seen = Control::Seen { camera: header.camera.clone(), boot, seq: header.seq };
-            say(link, peer, &seen)?;
-            if known.seen.len() < MOST_CAMERAS || known.seen.contains_key(&header.camera) {
+            send(link, peer, &seen)?;
+            if known.seen.len() < MAX_CAMERAS || known.seen.contains_key(&header.camera) {
                 known.seen.insert(header.camera.clone(), seen);
             }
         }
         Ok(())
     }
 
-    /// Says hello to all, each second, and once more what they may have missed.
+    /// Sends hello to every peer and repeats the frames seen, in case they were lost. Call it every second.
     ///
     /// # Errors
     /// As [`Link::try_send`].
     pub(super) fn greet(&mut self, link: &mut Link) -> Result<()> {
-        self.peers.retain(|_, peer| peer.heard.elapsed() < GONE);
+        self.peers.retain(|_, peer| peer.last_message.elapsed() < PEER_TIMEOUT);
         for (name, peer) in &self.peers {
-            say(link, name, &Control::hello(self.acks))?;
-            peer.seen.values().try_for_each(|seen| say(link, name, seen))?;
+            send(link, name, &Control::hello(self.acks))?;
+            peer.seen.values().try_for_each(|seen| send(link, name, seen))?;
         }
         Ok(())
     }
@@ -127,17 +125,17 @@ impl Replies {
 
 impl Peer {
     fn new() -> Peer {
-        Peer { heard: Instant::now(), seen: HashMap::new() }
+        Peer { last_message: Instant::now(), seen: HashMap::new() }
     }
 }
 
-/// Whoever takes nothing now is not waited for.
-fn say(link: &mut Link, peer: &Bytes, control: &Control) -> Result<()> {
-    try_say(link, peer, control).map(drop)
+/// Sends without blocking: a peer that cannot take it now misses it.
+fn send(link: &mut Link, peer: &Bytes, control: &Control) -> Result<()> {
+    try_send(link, peer, control).map(drop)
 }
 
-/// True when it was taken.
-fn try_say(link: &mut Link, peer: &Bytes, control: &Control) -> Result<bool> {
+/// Sends without blocking; returns whether the link took it.
+fn try_send(link: &mut Link, peer: &Bytes, control: &Control) -> Result<bool> {
     let (name, control) = (peer.clone(), control.encode());
     if peer.is_empty() { link.try_send(&[control]) } else { link.try_send(&[name, control]) }
 }

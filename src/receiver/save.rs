@@ -1,4 +1,4 @@
-//! The newest JPEG of each camera as a file, for programs that want just that.
+//! `--save`: the newest JPEG of each camera as a file, for other programs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,26 +14,26 @@ use tracing::warn;
 use super::wall::{Shown, Wall};
 use crate::name::Name;
 
-/// When the frame that was saved last came, for each camera on the wall.
+/// When the last saved frame of each camera arrived.
 type Saved = HashMap<(Name, Name), Instant>;
 
-/// Failures are logged this often at most.
-const LOG: Duration = Duration::from_mins(1);
+/// Rate limit of the log line about failures.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Keeps `DIR/AGENT/CAMERA.jpg` the newest frame until the shutdown. Each file is whole at any time: it is written
-/// beside and then renamed. A full or broken disk costs files and a line in the log, nothing else.
+/// Keeps the newest frame in `DIR/AGENT/CAMERA.jpg` until the shutdown. Files are always complete: a temporary file replaces
+/// them by renaming. A full or broken disk only costs files, and is logged.
 ///
 /// # Errors
-/// When the directory cannot be made.
+/// When the directory cannot be created.
 pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: CancellationToken) -> Result<()> {
-    fs::create_dir_all(&dir).await.with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::create_dir_all(&dir).await.with_context(|| format!("cannot create {}", dir.display()))?;
     let mut saved = Saved::new();
     let mut logged: Option<Instant> = None;
     loop {
         let newer = newer(&wall.borrow_and_update(), &mut saved);
         for (agent, camera, shown) in newer {
             let Err(error) = save(&dir, &agent, &camera, &shown).await else { continue };
-            if logged.is_none_or(|at| at.elapsed() > LOG) {
+            if logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                 logged = Some(Instant::now());
                 warn!("{error:#}");
             }
@@ -61,7 +61,7 @@ fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name, Arc<Shown>)> {
 }
 
 async fn save(dir: &Path, agent: &Name, camera: &Name, shown: &Shown) -> Result<()> {
-    // Names hold nothing that a path could be led astray with.
+    // A `Name` cannot contain path separators or dots.
     let dir = dir.join(&**agent);
     let (file, beside) = (dir.join(format!("{camera}.jpg")), dir.join(format!(".{camera}.jpg")));
     let write = async {

@@ -1,22 +1,22 @@
-//! How the receiver is, in one line, for the service manager.
+//! The receiver's state in one line, for the service manager.
 
 use std::time::Duration;
 
 use super::web::{Site, causes};
 
-/// An agent says how it is each second; one that was silent for longer is not heard.
-const SILENT: Duration = Duration::from_secs(5);
+/// An agent silent for this long is not connected; it sends a status every second.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is heard, where the page is, and what is the matter.
-pub(super) fn summary(site: &Site, page: &str, refused: bool) -> String {
+/// Connected agents, the page's address, and problems.
+pub(super) fn summary(site: &Site, page: &str, rejected: bool) -> String {
     let wall = site.wall.borrow();
-    let heard = wall.agents.values().filter(|agent| agent.heard.elapsed() < SILENT).count();
-    let silent = wall.agents.len() - heard;
+    let connected = wall.agents.values().filter(|agent| agent.heard.elapsed() < AGENT_TIMEOUT).count();
+    let silent = wall.agents.len() - connected;
     let silent = if silent > 0 { format!(", silent: {silent}") } else { String::new() };
     drop(wall);
-    let mut line = format!("agents heard: {heard}{silent}; the page is at http://{page}/");
-    let refused = refused.then(|| "the last configuration was not taken, see the log".to_owned());
-    for cause in causes(site).into_iter().chain(refused) {
+    let mut line = format!("agents connected: {connected}{silent}; page at http://{page}/");
+    let rejected = rejected.then(|| "the last configuration was rejected, see the log".to_owned());
+    for cause in causes(site).into_iter().chain(rejected) {
         line = format!("{line}; {cause}");
     }
     line

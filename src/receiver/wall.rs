@@ -12,74 +12,74 @@ use crate::clock::Stamp;
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
 
-/// What comes from a network must not fill memory: more agents, more cameras, ports or quantities of one than these
-/// are left out.
-const MOST_AGENTS: usize = 64;
-const MOST_CAMERAS: usize = 64;
-const MOST_PORTS: usize = 64;
-const MOST_QUANTITIES: usize = 1024;
+/// Limits on what the network can put into memory; agents, and an agent's cameras, ports and quantities, beyond these are
+/// ignored.
+const MAX_AGENTS: usize = 64;
+const MAX_CAMERAS: usize = 64;
+const MAX_PORTS: usize = 64;
+const MAX_QUANTITIES: usize = 1024;
 
-/// An agent that was not heard for so long has ended, and another may have its name.
-const CONTESTED: Duration = Duration::from_secs(5);
+/// An agent silent for this long has ended; another one may use its name.
+const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One that was not heard for so long has another name by now, or is no more.
-const FORGOTTEN: Duration = Duration::from_hours(24);
+/// An agent silent for this long was renamed or removed, and is forgotten.
+const FORGET_AFTER: Duration = Duration::from_hours(24);
 
-/// Two agents of one name, and too many of them, are logged this often at most.
-const LOG: Duration = Duration::from_mins(1);
+/// Rate limit of the log lines about duplicate names and too many agents.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the receiver knows now.
+/// The current state of all agents.
 #[derive(Debug, Default)]
 pub struct Wall {
     /// By name.
     pub agents: BTreeMap<Name, Agent>,
-    /// Grows with each change but those of frames alone.
+    /// Grows with each change, except when only frames changed.
     pub edition: u64,
-    /// When it was said that there are too many agents.
-    crowded: Option<Instant>,
+    /// When the limit of agents was last logged.
+    limit_logged: Option<Instant>,
 }
 
 /// One agent.
 #[derive(Debug)]
 pub struct Agent {
-    /// Its latest start; none while only formats were heard that do not say.
+    /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
     boot_before: Option<Name>,
     contested: Option<Instant>,
-    /// When its last message came.
+    /// When its last message arrived.
     pub heard: Instant,
-    /// Cameras that frames came from.
+    /// Cameras that sent frames.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
     pub readings: BTreeMap<(Name, Arc<str>), Current>,
-    /// Its last status, and when it came.
+    /// Its last status, and when it arrived.
     pub status: Option<(Status, Instant)>,
-    /// What its statuses told of each serial port over time.
+    /// The recent past of each serial port, from its statuses.
     pub ports: BTreeMap<Name, Port>,
 }
 
 /// One camera's newest frame.
 #[derive(Debug)]
 pub struct Camera {
-    /// Counts the frames that came.
+    /// Number of frames received.
     pub number: u64,
-    /// How long they were together.
+    /// Their total size.
     pub bytes: u64,
-    /// The newest.
+    /// The newest frame.
     pub shown: Arc<Shown>,
     rate: Rate,
 }
 
-/// A frame as it came.
+/// A received frame.
 #[derive(Debug)]
 pub struct Shown {
-    /// What was said of it.
+    /// Its header.
     pub header: FrameHeader,
     /// A JPEG file.
     pub jpeg: Bytes,
-    /// When it came.
+    /// When it arrived.
     pub received: Instant,
-    /// When it was captured, microseconds since 1970 by this machine's clock, as far as [`Shown::age`] is known.
+    /// When it was captured, microseconds since 1970 by this machine's clock, with the accuracy of [`Shown::age`].
     pub captured_at_us: i64,
 }
 
@@ -89,8 +89,8 @@ impl Shown {
         Shown { header, jpeg, received: Instant::now(), captured_at_us }
     }
 
-    /// How long ago it was captured: what it took to be sent, by the agent's clock, and what passed here since. The
-    /// way between is not in it, because the two clocks need not agree.
+    /// Time since its capture: its age when sent, by the agent's clock, and the time since it arrived here. The time on the
+    /// network is not included, because the two clocks need not agree.
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_micros(self.header.age_us) + self.received.elapsed()
@@ -100,20 +100,20 @@ impl Shown {
 /// The newest reading of one quantity of one port.
 #[derive(Debug)]
 pub struct Current {
-    /// As it came.
+    /// The reading as received.
     pub reading: Reading,
-    /// When it came.
+    /// When it arrived.
     pub received: Instant,
 }
 
 impl Current {
-    /// As [`Shown::age`].
+    /// Time since its measurement; see [`Shown::age`].
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.reading.age_ms) + self.received.elapsed()
     }
 
-    /// It is no longer a current value.
+    /// Whether it is too old to be shown as current.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.age() > Duration::from_millis(self.reading.stale_after_ms)
@@ -121,7 +121,7 @@ impl Current {
 }
 
 impl Camera {
-    /// Frames that came in the last full second.
+    /// Frames received in the last full second.
     #[must_use]
     pub fn fps(&self) -> f64 {
         self.rate.per_second()
@@ -129,32 +129,32 @@ impl Camera {
 }
 
 impl Wall {
-    /// Forgets agents that have long been silent; true when there was one.
-    pub fn forget(&mut self) -> bool {
+    /// Removes agents that have been silent for long; returns whether there were any.
+    pub fn forget_silent(&mut self) -> bool {
         let before = self.agents.len();
-        self.agents.retain(|_, agent| agent.heard.elapsed() < FORGOTTEN);
+        self.agents.retain(|_, agent| agent.heard.elapsed() < FORGET_AFTER);
         let is_fewer = self.agents.len() < before;
         self.edition += u64::from(is_fewer);
         is_fewer
     }
 
-    /// Takes in a message; gives its frame, if it is a new one.
+    /// Applies a message; returns its frame if it is new.
     pub fn apply(&mut self, message: Message) -> Option<Arc<Shown>> {
         let known = self.agents.contains_key(message.agent());
-        // What had to wait is nothing of now, and of a boot that may be long past.
-        let is_past = matches!(&message, Message::Readings(readings) if readings.backlog);
-        if is_past {
+        // Backlog is not current and may be from an earlier boot.
+        let is_backlog = matches!(&message, Message::Readings(readings) if readings.backlog);
+        if is_backlog {
             return None;
         }
-        if !known && self.agents.len() == MOST_AGENTS {
-            if self.crowded.is_none_or(|at| at.elapsed() > LOG) {
-                self.crowded = Some(Instant::now());
-                warn!("agent {} is left out: {MOST_AGENTS} are known, and there is room for no more", message.agent());
+        if !known && self.agents.len() == MAX_AGENTS {
+            if self.limit_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+                self.limit_logged = Some(Instant::now());
+                warn!("agent {} ignored: limit of {MAX_AGENTS} agents reached", message.agent());
             }
             return None;
         }
         let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);
-        if !agent.is_of(message.agent(), message.boot()) {
+        if !agent.accepts(message.agent(), message.boot()) {
             return None;
         }
         agent.heard = Instant::now();
@@ -162,27 +162,29 @@ impl Wall {
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
                 let readings = std::mem::take(&mut header.readings);
-                // Where there is a status it tells more, and the last frame stays what is shown of the camera.
-                let is_known = header.no_signal.is_some() && agent.status.is_some();
+                // A status says more than a placeholder, and the last frame stays on the wall.
+                let is_redundant = header.no_signal.is_some() && agent.status.is_some();
                 let cameras = agent.cameras.len();
-                if !is_known {
+                if !is_redundant {
                     taken = agent.show(header, jpeg);
                 }
-                (agent.cameras.len() > cameras) | agent.read(readings)
+                (agent.cameras.len() > cameras) | agent.update_readings(readings)
             }
-            Message::Readings(readings) => agent.read(readings.batches.into_iter().flat_map(Batch::readings)),
+            Message::Readings(readings) => {
+                agent.update_readings(readings.batches.into_iter().flat_map(Batch::readings))
+            }
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
-                // What the agent no longer knows was a garbled label, or is of a port that it no longer has.
+                // Readings the agent no longer lists came from a garbled label or a removed port.
                 agent.readings.retain(|(port, quantity), _| {
                     readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
                 });
-                agent.read(readings);
-                // A camera may be gone, too; what came in a format without names has its name from here.
+                agent.update_readings(readings);
+                // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
                     camera.shown.header.boot.is_none() || status.cameras.iter().any(|part| part.name == *name)
                 });
-                agent.note(status);
+                agent.update_status(status);
                 true
             }
         };
@@ -205,39 +207,38 @@ impl Agent {
         }
     }
 
-    /// Whether a message of this boot is to be taken. A new boot starts the agent anew: its numbers begin again, and
-    /// what it no longer has must not stay. A boot that comes back while the other one still speaks is a second agent
-    /// of the same name.
-    fn is_of(&mut self, name: &Name, boot: Option<&Name>) -> bool {
+    /// Whether to accept a message of this boot. A new boot resets the agent: its numbers start over, and parts that it no
+    /// longer has must not stay. If the previous boot returns while the new one still sends, two agents share the name.
+    fn accepts(&mut self, name: &Name, boot: Option<&Name>) -> bool {
         if boot.is_none() || self.boot.as_ref() == boot {
             return true;
         }
         if self.boot.is_none() {
             self.boot = boot.cloned();
-            info!("agent {name} is heard");
+            info!("agent {name} connected");
             return true;
         }
-        if self.boot_before.as_ref() == boot && self.heard.elapsed() < CONTESTED {
-            if self.contested.is_none_or(|at| at.elapsed() > LOG) {
+        if self.boot_before.as_ref() == boot && self.heard.elapsed() < CONTEST_TIMEOUT {
+            if self.contested.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                 self.contested = Some(Instant::now());
-                warn!("two agents are named {name}; the one that started first is not shown");
+                warn!("two agents are named {name}; ignoring the one that started first");
             }
             return false;
         }
-        info!("agent {name} was started anew");
+        info!("agent {name} restarted");
         let boot_before = std::mem::replace(self, Agent::new()).boot;
         (self.boot, self.boot_before) = (boot.cloned(), boot_before);
         true
     }
 
-    /// Gives the frame, if it is new.
+    /// Stores the frame; returns it if it is new.
     fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> Option<Arc<Shown>> {
         let name = header.camera.clone();
         let shown = Arc::new(Shown::now(header, jpeg));
         let bytes = shown.jpeg.len() as u64;
         if let Some(camera) = self.cameras.get_mut(&name) {
             let known = &camera.shown.header;
-            // Over another link already, or later than a newer one.
+            // The frame already arrived over another link, or after a newer one.
             let numbered = shown.header.boot.is_some() && shown.header.no_signal.is_none();
             if numbered && shown.header.boot == known.boot && shown.header.seq <= known.seq {
                 return None;
@@ -248,32 +249,32 @@ impl Agent {
             camera.shown = Arc::clone(&shown);
             return Some(shown);
         }
-        if self.cameras.len() == MOST_CAMERAS {
+        if self.cameras.len() == MAX_CAMERAS {
             return None;
         }
         self.cameras.insert(name, Camera { number: 1, bytes, shown: Arc::clone(&shown), rate: Rate::default() });
         Some(shown)
     }
 
-    fn note(&mut self, status: Status) {
+    fn update_status(&mut self, status: Status) {
         let now = Instant::now();
         self.ports.retain(|name, _| status.ports.iter().any(|part| part.name == *name));
         for part in &status.ports {
-            if self.ports.len() < MOST_PORTS || self.ports.contains_key(&part.name) {
-                self.ports.entry(part.name.clone()).or_default().note(part, now);
+            if self.ports.len() < MAX_PORTS || self.ports.contains_key(&part.name) {
+                self.ports.entry(part.name.clone()).or_default().update(part, now);
             }
         }
         self.status = Some((status, now));
     }
 
-    /// True when one is newer than what was known.
-    fn read(&mut self, readings: impl IntoIterator<Item = Reading>) -> bool {
+    /// Stores newer readings; returns whether there were any.
+    fn update_readings(&mut self, readings: impl IntoIterator<Item = Reading>) -> bool {
         let mut changed = false;
         for reading in readings {
             let key = (reading.port.clone(), reading.quantity.clone());
             let newer = match self.readings.get(&key) {
                 Some(current) => reading.seq > current.reading.seq,
-                None => self.readings.len() < MOST_QUANTITIES,
+                None => self.readings.len() < MAX_QUANTITIES,
             };
             if newer {
                 self.readings.insert(key, Current { reading, received: Instant::now() });
@@ -284,7 +285,7 @@ impl Agent {
     }
 }
 
-/// Counts by full seconds.
+/// Frames per second, counted over full seconds.
 #[derive(Debug)]
 struct Rate {
     since: Instant,

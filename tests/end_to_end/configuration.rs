@@ -7,11 +7,11 @@ use crate::harness::Bench;
 
 fn watchpost(command: &str, config: &Path) -> Output {
     let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-    watchpost.args([command, "--config"]).arg(config).output().expect("it starts")
+    watchpost.args([command, "--config"]).arg(config).output().expect("watchpost starts")
 }
 
-/// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 43] = [
+/// An invalid agent configuration, the line of its error, and what the message must contain.
+const INVALID: [(&str, u32, &[&str]); 43] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -124,25 +124,25 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
 ];
 
 #[test]
-fn a_wrong_file_is_refused_with_its_line_and_what_to_write_instead() {
+fn invalid_file_is_rejected_with_line_and_advice() {
     let bench = Bench::new();
-    for (text, line, words) in WRONG {
+    for (text, line, words) in INVALID {
         let config = bench.path("agent.toml");
         std::fs::write(&config, format!("{text}\n")).expect("a temporary file");
         let run = watchpost("run", &config);
-        let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert_eq!(run.status.code(), Some(1), "{text}\n{said}");
-        assert!(said.contains(&format!("agent.toml, line {line}: ")), "{text}\n{said}");
-        assert!(words.iter().all(|word| said.contains(word)), "{text}\n{said}");
+        let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(1), "{text}\n{stderr}");
+        assert!(stderr.contains(&format!("agent.toml, line {line}: ")), "{text}\n{stderr}");
+        assert!(words.iter().all(|word| stderr.contains(word)), "{text}\n{stderr}");
     }
 }
 
 #[test]
-fn check_says_the_same_as_run() {
+fn check_reports_the_same_errors_as_run() {
     let bench = Bench::new();
-    for (text, ..) in WRONG {
+    for (text, ..) in INVALID {
         let config = bench.path("agent.toml");
-        // A file of links alone is taken for a receiver's.
+        // Without `name`, `check` takes a file that has only links for a receiver's.
         std::fs::write(&config, format!("name = \"a\"\n{text}")).expect("a temporary file");
         let (run, check) = (watchpost("run", &config), watchpost("check", &config));
         assert_eq!((run.status.code(), run.stderr), (check.status.code(), check.stderr));
@@ -150,37 +150,39 @@ fn check_says_the_same_as_run() {
 }
 
 #[test]
-fn check_reads_the_file_that_run_would_read() {
-    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("it starts");
+fn check_reads_the_same_default_file_as_run() {
+    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("watchpost starts");
     assert_eq!(check, watchpost("check", Path::new("/etc/watchpost/watchpost.toml")));
 }
 
 #[test]
-fn check_says_which_place_on_the_disk_cannot_be() {
+fn check_reports_unusable_paths() {
     let bench = Bench::new();
     let config = bench.path("places.toml");
     let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n";
     let agent = format!("name = \"a\"\n[[serial]]\nport = \"/dev/ttyUSB0\"\n{link}");
-    let file = bench.path("file");
-    std::fs::write(&file, "no directory").expect("a temporary file");
-    for (parts, place, key) in [
+    let not_a_dir = bench.path("file");
+    std::fs::write(&not_a_dir, "no directory").expect("a temporary file");
+    for (tables, file, key) in [
         (format!("{link}[record]\n"), "rec", "dir"),
         (format!("{link}[history]\n"), "rec/history.sqlite", "path"),
         (format!("{agent}[spool]\n"), "rec/spool.sqlite", "path"),
     ] {
-        for (above, said, status) in [(&file, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)] {
-            let place = above.join(place);
-            std::fs::write(&config, format!("{parts}{key} = \"{}\"\n", place.display())).expect("a temporary file");
+        for (parent, expected, status) in
+            [(&not_a_dir, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)]
+        {
+            let path = parent.join(file);
+            std::fs::write(&config, format!("{tables}{key} = \"{}\"\n", path.display())).expect("a temporary file");
             let check = watchpost("check", &config);
             let text = String::from_utf8_lossy(&check.stdout);
             assert_eq!(check.status.code(), Some(status), "{text}");
-            assert!(text.contains(said) && text.contains(&*place.to_string_lossy()), "{text}");
+            assert!(text.contains(expected) && text.contains(&*path.to_string_lossy()), "{text}");
         }
     }
 }
 
 #[test]
-fn a_file_that_is_not_there_or_says_nothing_is_refused() {
+fn missing_or_empty_file_is_rejected() {
     let bench = Bench::new();
     let missing = watchpost("run", &bench.path("none.toml"));
     assert_eq!(missing.status.code(), Some(1));
@@ -192,14 +194,14 @@ fn a_file_that_is_not_there_or_says_nothing_is_refused() {
 }
 
 #[test]
-fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
+fn shipped_config_files_are_valid_and_show_real_defaults() {
     let bench = Bench::new();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     config::agent(&dir.join("examples/two-boards-four-cameras.toml")).expect("the example");
     let agent = |path: &Path| format!("{:?}", config::agent(path).expect("the agent's file"));
     let (plain, set) = (dir.join("watchpost.toml"), bench.path("watchpost.toml"));
     std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
-    // The agent's own name is the machine's, and cannot stand in a file.
+    // The default name is the host's, so the file cannot show it.
     assert_eq!(
         agent(&plain).split_once("serial:").map(|(_, rest)| rest.to_owned()),
         agent(&set).split_once("serial:").map(|(_, rest)| rest
@@ -213,17 +215,17 @@ fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
     let (plain, set) = (dir.join("receiver.toml"), bench.path("receiver.toml"));
     std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
     assert_eq!(receiver(&plain), receiver(&set));
-    assert_eq!(receiver(&plain), format!("{:?}", config::Receiver::default()), "what it does without a file");
+    assert_eq!(receiver(&plain), format!("{:?}", config::Receiver::default()), "the defaults without a file");
 }
 
-/// The file with its lines `# key = value` uncommented.
+/// The file's text with each `# key = value` line uncommented.
 fn with_defaults_set(file: &Path) -> String {
-    let text = std::fs::read_to_string(file).expect("a file of ours");
+    let text = std::fs::read_to_string(file).expect("a file of the repository");
     let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     text.lines()
         .map(|line| {
             match line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))) {
-                // Only for another format; their default shows in the comparison with no file at all.
+                // These keys are valid for another format only; the comparison without a file covers their defaults.
                 Some(set) if set.starts_with("agent =") || set.starts_with("camera =") => String::new(),
                 Some(set) => set.to_owned(),
                 None => line.to_owned(),

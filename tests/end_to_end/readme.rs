@@ -1,12 +1,10 @@
-use std::process::Command;
-
 use bytes::Bytes;
 use watchpost::agent::encode::Encoder;
 use watchpost::config::{Format, Quality, ShownAs};
 use watchpost::frame::{Frame, Layout};
 use watchpost::wire::{Control, decode};
 
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::peers_python;
 use crate::harness::{Bench, Board, Program, eventually};
 
 /// README's programs in Python, in their order.
@@ -27,7 +25,7 @@ fn the_ten_lines_of_python_receive_frames_and_readings() {
     );
     let address = agent.logs("bound at ", "");
     let code = code.replace("tcp://127.0.0.1:5560", &address);
-    let receiver = Program::start(Command::new(PEERS_PYTHON).current_dir(bench.dir.path()).args(["-u", "-c", &code]));
+    let receiver = Program::start(peers_python().current_dir(bench.dir.path()).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
     // It is written anew with each frame, and empty in between.
     let read = || std::fs::read(bench.path("door.jpg")).ok();
@@ -50,7 +48,7 @@ fn with_the_lines_for_encryption_they_receive_from_a_link_with_a_curve_table() {
         bench.server("greenhouse-1")
     ));
     let code = code.replace("tcp://192.168.137.20:5560", &agent.logs("bound at ", ""));
-    let receiver = Program::start(Command::new(PEERS_PYTHON).current_dir(bench.path("keys")).args(["-u", "-c", &code]));
+    let receiver = Program::start(peers_python().current_dir(bench.path("keys")).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
 }
 
@@ -63,7 +61,7 @@ fn the_encrypted_receiver_in_python_lets_in_who_may_come_and_nobody_else() {
     let code =
         code.replace("/etc/watchpost", &bench.dir.path().display().to_string()).replace("tcp://*:5559", &address);
     assert!(bench.key("hub", "key_secret").exists());
-    let receiver = Program::start(Command::new(PEERS_PYTHON).args(["-u", "-c", &code]));
+    let receiver = Program::start(peers_python().args(["-u", "-c", &code]));
     let start = |name: &str| {
         let keys = bench.client(name, "hub");
         bench.agent(&format!(
@@ -80,7 +78,7 @@ fn the_encrypted_receiver_in_python_lets_in_who_may_come_and_nobody_else() {
 #[test]
 fn the_protocols_receiver_says_how_it_is_used() {
     let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
-    let said = Command::new(PEERS_PYTHON).arg(code).output().expect("it starts");
+    let said = peers_python().arg(code).output().expect("it starts");
     assert_eq!(said.status.code(), Some(1), "{said:?}");
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.contains("Usage: receiver.py tcp://") && !said.contains("Traceback"), "{said}");
@@ -92,7 +90,7 @@ fn the_protocols_receiver_in_forty_lines_has_the_pictures_and_the_readings_of_tw
     let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
     assert!(std::fs::read_to_string(code).expect("an example").lines().count() <= 40);
     let address = format!("tcp://127.0.0.1:{}", crate::harness::free_port());
-    let mut command = Command::new(PEERS_PYTHON);
+    let mut command = peers_python();
     let receiver = Program::start(command.current_dir(bench.dir.path()).args(["-u", code, &address]));
     let agents = ["shed", "barn"].map(|name| {
         let bench = Bench::new();

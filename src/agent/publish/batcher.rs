@@ -160,7 +160,7 @@ mod tests {
     use crate::wire::Message;
 
     #[test]
-    fn batch_is_never_larger_than_estimated() {
+    fn batch_on_the_wire_is_no_longer_than_estimated() {
         for name in ["t", "\"\\\"\\", &"\\".repeat(256), "温度"] {
             let quantity = Arc::new(Quantity { name: name.into(), unit: name.into(), listed: false });
             let name = Name::nearest(&"x".repeat(1_000));

@@ -115,7 +115,7 @@ mod tests {
             if now > start + time / 2 {
                 longest = longest.max(path_is_free.saturating_duration_since(now));
             }
-            let (sent, at) = arrivals.pop_front().expect("a page is always in flight");
+            let (sent, at) = arrivals.pop_front().expect("a page in flight");
             now = at;
             arrived += PAGE;
             window.acknowledged(PAGE, now - sent, now);
@@ -127,7 +127,7 @@ mod tests {
     fn slow_path_is_busy_without_a_long_queue() {
         for disk in [1, 20, 200].map(Duration::from_millis) {
             let (rate, longest) = simulate(250_000, disk, Duration::from_secs(30));
-            assert!(rate > 100_000.0, "{rate} bytes a second, of 250,000");
+            assert!(rate > 100_000.0, "{rate} of 250,000 bytes per second");
             assert!(longest < Duration::from_millis(150), "{longest:?} with a disk latency of {disk:?}");
         }
     }
@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn fast_path_is_used_despite_a_slow_disk() {
         let (rate, _) = simulate(100_000_000, Duration::from_millis(50), Duration::from_secs(30));
-        assert!(rate > 20_000_000.0, "{rate} bytes a second");
+        assert!(rate > 20_000_000.0, "{rate} bytes per second");
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unacknowledged_frames_never_exceed_the_window() {
+    fn receiver_is_never_further_behind_than_its_window() {
         for window in 1..=4 {
             let (mut flow, mut camera, mut next) = (FlowControl::default(), InFlight::default(), 1);
             flow.hello(window);

@@ -1,4 +1,4 @@
-//! What was measured in a minute and in an hour, in a few numbers: charts of months need no more, and it outlives the readings.
+//! Count, sum, minimum and maximum per minute and per hour. Charts of months need no more, and they outlive the readings.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,31 @@ use rusqlite::{Connection, Transaction};
 
 use crate::store::StoreError;
 
-/// The tables, in addition to those of version 1.
+/// The tables that version 1 lacks.
 pub(super) const SCHEMA: &str = include_str!("aggregates.sql");
 
 /// Microseconds.
 pub(super) const MINUTE: i64 = 60_000_000;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 
-/// Buckets that a file of version 1 is gone through with at once, so that they need not all be in memory.
-const AT_ONCE: usize = 10_000;
+/// Buckets in memory at once while a file of version 1 is upgraded.
+const UPGRADE_BATCH: usize = 10_000;
 
-/// Values, in a few numbers.
+/// A summary of several values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bucket {
-    /// How many.
+    /// Number of values.
     pub(super) count: i64,
-    /// Of all; never infinite, so that no two of them are no number together.
+    /// Sum of the values, clamped to finite numbers, so that adding two sums never gives NaN.
     pub(super) sum: f64,
-    /// The smallest.
+    /// The smallest value.
     pub(super) min: f64,
-    /// The largest.
+    /// The largest value.
     pub(super) max: f64,
 }
 
 impl Bucket {
-    pub(super) fn of(value: f64) -> Bucket {
+    pub(super) fn new(value: f64) -> Bucket {
         Bucket { count: 1, sum: value, min: value, max: value }
     }
 
@@ -40,34 +40,34 @@ impl Bucket {
         (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
     }
 
-    /// Of all values.
+    /// The mean of the values.
     pub(super) fn mean(&self) -> f64 {
         (self.sum / self.count as f64).max(self.min).min(self.max)
     }
 }
 
-/// Where the bucket of so many microseconds begins that a moment is in.
-pub(super) fn beginning(at_us: i64, step_us: i64) -> i64 {
+/// The start of the bucket of `step_us` microseconds that `at_us` falls into.
+pub(super) fn bucket_start(at_us: i64, step_us: i64) -> i64 {
     at_us.saturating_sub(at_us.rem_euclid(step_us))
 }
 
-/// What is to be added to the tables in one transaction: each bucket is written once, however many readings are in it.
+/// Additions to the tables in one transaction: each bucket is written once, however many readings it gets.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// By series and beginning.
+    /// By series and start.
     minutes: BTreeMap<(i64, i64), Bucket>,
 }
 
 impl Changes {
     pub(super) fn add(&mut self, series: i64, at_us: i64, value: f64) {
-        add(&mut self.minutes, (series, beginning(at_us, MINUTE)), &Bucket::of(value));
+        add(&mut self.minutes, (series, bucket_start(at_us, MINUTE)), &Bucket::new(value));
     }
 
     pub(super) fn write(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         let minutes = std::mem::take(&mut self.minutes);
         let mut hours = BTreeMap::new();
         for ((series, at_us), bucket) in &minutes {
-            add(&mut hours, (*series, beginning(*at_us, HOUR)), bucket);
+            add(&mut hours, (*series, bucket_start(*at_us, HOUR)), bucket);
         }
         for (table, buckets) in [("minutes", minutes), ("hours", hours)] {
             let mut upsert = transaction.prepare_cached(&format!(
@@ -87,13 +87,13 @@ fn add(buckets: &mut BTreeMap<(i64, i64), Bucket>, key: (i64, i64), bucket: &Buc
     buckets.entry(key).and_modify(|there| there.add(bucket)).or_insert(*bucket);
 }
 
-/// Gives a file of version 1 what it lacks, all or nothing of it.
+/// Upgrades a file of version 1 in one transaction.
 pub(super) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         2 => return Ok(()),
         1 => {}
-        other => return Err(StoreError::Damaged(format!("there is no version {other}"))),
+        other => return Err(StoreError::Damaged(format!("unknown version {other}"))),
     }
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
@@ -103,7 +103,7 @@ pub(super) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
         let mut changes = Changes::default();
         while let Some(row) = rows.next()? {
             changes.add(row.get(0)?, row.get(1)?, row.get(2)?);
-            if changes.minutes.len() >= AT_ONCE {
+            if changes.minutes.len() >= UPGRADE_BATCH {
                 changes.write(&transaction)?;
             }
         }

@@ -1,5 +1,4 @@
--- What was measured in each minute, from at_us on, and in each hour: of what is not in `readings` any more, too. sum: of the
--- values.
+-- Values per minute and hour, from at_us on, including expired readings.
 CREATE TABLE minutes(
     series INTEGER NOT NULL,
     at_us INTEGER NOT NULL,
@@ -16,7 +15,7 @@ CREATE TABLE hours(
     min REAL NOT NULL,
     max REAL NOT NULL,
     PRIMARY KEY (series, at_us)) WITHOUT ROWID;
--- What of a table is from before that moment need not be there any more.
+-- Tables are incomplete before this moment.
 CREATE TABLE expired(
     name TEXT PRIMARY KEY,
     before_us INTEGER NOT NULL) WITHOUT ROWID;

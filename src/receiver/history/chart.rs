@@ -1,38 +1,38 @@
-//! A series over a time, in so few points that they can be drawn, whatever its length: of readings, of minutes or of hours, as
-//! fine as can be gone through in a moment. What was smallest and largest stays.
+//! A series over a period in a limited number of points: from readings, minutes or hours, the finest that can be read in a
+//! moment. The points keep minimum and maximum.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::aggregates::{Bucket, HOUR, MINUTE, beginning};
+use super::aggregates::{Bucket, HOUR, MINUTE, bucket_start};
 use super::read_error::ReadError;
 
-/// Rows that are gone through for a point; hours, of which there is nothing coarser: those of 45 years.
-const ROWS_A_POINT: usize = 20;
-const MOST_HOURS: usize = 400_000;
+/// Rows read per point at max. Hours, the coarsest table, have a limit of 45 years.
+const ROWS_PER_POINT: usize = 20;
+const MAX_HOURS: usize = 400_000;
 
-/// What is to be drawn.
+/// A request for a chart.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    /// Its number.
+pub struct ChartQuery {
+    /// Number of the series.
     pub series: i64,
     /// Microseconds since 1970.
     pub from_us: i64,
-    /// Behind the end, and behind `from_us`; by less than 2^62.
+    /// End of the period, exclusive: after `from_us`, by less than 2^62.
     pub to_us: i64,
-    /// At most so many, and at least two.
+    /// The max points to return, at least two.
     pub points: usize,
 }
 
-/// What can be drawn.
+/// A series in points.
 #[derive(Debug)]
 pub struct Chart {
-    /// What each point stands for: so many microseconds from its time on; 0: for one reading.
+    /// The microseconds that each point covers from its time on; 0 if each point is one reading.
     pub step_us: i64,
-    /// In their order; none for a time without readings.
+    /// The points by time; periods without readings have none.
     pub points: Vec<Point>,
 }
 
-/// What was measured at or from a time on.
+/// One point of a chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Microseconds since 1970.
@@ -41,15 +41,15 @@ pub struct Point {
     pub min: f64,
     /// The largest.
     pub max: f64,
-    /// Of all.
+    /// The mean of all values.
     pub mean: f64,
 }
 
-/// A table that charts are drawn from.
+/// A table that charts can be read from.
 struct Level {
     table: &'static str,
     columns: &'static str,
-    /// What a step has several of: readings have a time to the millisecond that means something.
+    /// Steps are multiples of this. Times of readings are accurate to the millisecond.
     unit_us: i64,
 }
 
@@ -60,15 +60,15 @@ const LEVELS: [Level; 3] = [
 ];
 
 impl Chart {
-    pub(super) fn read(connection: &mut Connection, ask: &Ask) -> Result<Chart, ReadError> {
-        // One state of the file for all that follows.
+    pub(super) fn read(connection: &mut Connection, query: &ChartQuery) -> Result<Chart, ReadError> {
+        // One snapshot of the file for all reads.
         let transaction = connection.transaction()?;
         let series = "SELECT 1 FROM series WHERE id = ?";
-        if transaction.query_row(series, [ask.series], |_| Ok(())).optional()?.is_none() {
-            return Err(ReadError::NoSeries(ask.series));
+        if transaction.query_row(series, [query.series], |_| Ok(())).optional()?.is_none() {
+            return Err(ReadError::NoSeries(query.series));
         }
         for level in &LEVELS {
-            if let Some(chart) = level.draw(&transaction, ask)? {
+            if let Some(chart) = level.read(&transaction, query)? {
                 return Ok(chart);
             }
         }
@@ -77,34 +77,34 @@ impl Chart {
 }
 
 impl Level {
-    /// None: something has expired here, or there is too much.
-    fn draw(&self, connection: &Connection, ask: &Ask) -> Result<Option<Chart>, ReadError> {
-        let step_us = self.step_us(ask);
-        // Whole steps, so that a chart that moves on with the time keeps its shape.
-        let from_us = beginning(ask.from_us, step_us);
-        let to_us = beginning(ask.to_us - 1, step_us) + step_us;
+    /// Reads the chart from this table; `None` if rows of the period have expired, or there are too many.
+    fn read(&self, connection: &Connection, query: &ChartQuery) -> Result<Option<Chart>, ReadError> {
+        let step_us = self.step_us(query);
+        // Aligned steps keep the shape of a chart that moves with time.
+        let from_us = bucket_start(query.from_us, step_us);
+        let to_us = bucket_start(query.to_us - 1, step_us) + step_us;
         if self.has_expired(connection, from_us)? {
             return Ok(None);
         }
-        let most = if self.unit_us == HOUR { MOST_HOURS } else { ask.points * ROWS_A_POINT };
-        let rows = self.rows(connection, ask.series, from_us..to_us, most + 1)?;
-        if rows.len() > most {
+        let max = if self.unit_us == HOUR { MAX_HOURS } else { query.points * ROWS_PER_POINT };
+        let rows = self.rows(connection, query.series, from_us..to_us, max + 1)?;
+        if rows.len() > max {
             return Ok(None);
         }
         if self.unit_us < MINUTE {
-            let asked: Vec<_> =
-                rows.iter().filter(|(at_us, _)| (ask.from_us..ask.to_us).contains(at_us)).copied().collect();
-            if asked.len() <= ask.points {
-                return Ok(Some(Chart { step_us: 0, points: asked.into_iter().map(Point::of).collect() }));
+            let in_period: Vec<_> =
+                rows.iter().filter(|(at_us, _)| (query.from_us..query.to_us).contains(at_us)).copied().collect();
+            if in_period.len() <= query.points {
+                return Ok(Some(Chart { step_us: 0, points: in_period.into_iter().map(Point::of).collect() }));
             }
         }
         Ok(Some(Chart { step_us, points: in_steps(&rows, step_us).into_iter().map(Point::of).collect() }))
     }
 
-    /// As long that there are no more points than asked for, wherever the first begins.
-    fn step_us(&self, ask: &Ask) -> i64 {
-        let between = ask.points.saturating_sub(1).max(1) as u64;
-        let units = (ask.to_us.abs_diff(ask.from_us)).div_ceil(between).div_ceil(self.unit_us as u64);
+    /// The step that gives at max the requested number of points, wherever the first one starts.
+    fn step_us(&self, query: &ChartQuery) -> i64 {
+        let between = query.points.saturating_sub(1).max(1) as u64;
+        let units = (query.to_us.abs_diff(query.from_us)).div_ceil(between).div_ceil(self.unit_us as u64);
         self.unit_us * units.max(1) as i64
     }
 
@@ -119,14 +119,14 @@ impl Level {
         connection: &Connection,
         series: i64,
         range: std::ops::Range<i64>,
-        most: usize,
+        max: usize,
     ) -> Result<Vec<(i64, Bucket)>, ReadError> {
         let Level { table, columns, .. } = self;
         let sql = format!(
             "SELECT {columns} FROM {table} WHERE series = ? AND at_us >= ? AND at_us < ? ORDER BY at_us LIMIT ?"
         );
         let mut select = connection.prepare(&sql)?;
-        let rows = select.query_map((series, range.start, range.end, most as i64), |row| {
+        let rows = select.query_map((series, range.start, range.end, max as i64), |row| {
             let bucket = Bucket { count: row.get(1)?, sum: row.get(2)?, min: row.get(3)?, max: row.get(4)? };
             Ok((row.get(0)?, bucket))
         })?;
@@ -137,7 +137,7 @@ impl Level {
 fn in_steps(rows: &[(i64, Bucket)], step_us: i64) -> Vec<(i64, Bucket)> {
     let mut steps: Vec<(i64, Bucket)> = Vec::new();
     for (at_us, bucket) in rows {
-        let at_us = beginning(*at_us, step_us);
+        let at_us = bucket_start(*at_us, step_us);
         match steps.last_mut() {
             Some((last_us, last)) if *last_us == at_us => last.add(bucket),
             _ => steps.push((at_us, *bucket)),

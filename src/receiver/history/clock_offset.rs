@@ -1,21 +1,21 @@
-//! By how much this machine's clock is ahead of an agent's that nobody has set.
+//! How far this machine's clock is ahead of an unsynchronised agent's clock.
 //!
-//! What came, less its age, less when the agent's clock says that it was captured, is that, and what its way here took more
-//! than its age knows of: so it is at most what it seems, and the least that it ever seemed is the nearest. A clock that
-//! was set back looks like a message that took long, until for a while all of them do.
+//! Each message gives an estimate: its arrival, minus its age, minus its capture by the agent's clock. The estimate includes
+//! the time on the network, so the smallest one is the most accurate. An agent's clock that was set back looks like a slow
+//! message, until all messages look slow for a while.
 
-/// What seems to be so much more than before is another clock, once it has seemed so for a while.
-const SET_US: i64 = 1_000_000;
-const WHILE_US: i64 = 10_000_000;
+/// Estimates larger by `STEP_US` for `CONFIRM_US` mean that the agent's clock was set.
+const STEP_US: i64 = 1_000_000;
+const CONFIRM_US: i64 = 10_000_000;
 
-/// Of one start of an agent.
+/// The offset for one start of an agent.
 #[derive(Debug, Default)]
 pub(super) struct ClockOffset {
-    /// Microseconds, once it was needed.
+    /// The offset in microseconds, once it was needed.
     us: Option<i64>,
-    /// Since when it has seemed to be much more, and the least that it has seemed since.
-    more: Option<(i64, i64)>,
-    /// What was captured last, by the agent's clock, and what date that got.
+    /// Since when estimates are much larger, and the smallest of them.
+    larger: Option<(i64, i64)>,
+    /// The newest capture by the agent's clock, and the date it got.
     last: Option<(i64, i64)>,
 }
 
@@ -28,30 +28,31 @@ impl ClockOffset {
         self.us
     }
 
-    /// A message of `came_us`, by this machine's clock, has it at most at this.
-    pub(super) fn seems(&mut self, seems_us: i64, came_us: i64) {
+    /// Adds an estimate from a message that arrived at `arrived_us` by this machine's clock.
+    pub(super) fn add_estimate(&mut self, estimate_us: i64, arrived_us: i64) {
         let Some(known) = self.us else {
-            self.us = Some(seems_us);
+            self.us = Some(estimate_us);
             return;
         };
-        if seems_us.saturating_sub(known) < SET_US {
-            (self.us, self.more) = (Some(known.min(seems_us)), None);
+        if estimate_us.saturating_sub(known) < STEP_US {
+            (self.us, self.larger) = (Some(known.min(estimate_us)), None);
             return;
         }
-        let (since, least) = self.more.map_or((came_us, seems_us), |(since, least)| (since, least.min(seems_us)));
-        self.more = Some((since, least));
-        if came_us.saturating_sub(since) >= WHILE_US {
-            (self.us, self.more) = (Some(least), None);
+        let (since, least) =
+            self.larger.map_or((arrived_us, estimate_us), |(since, least)| (since, least.min(estimate_us)));
+        self.larger = Some((since, least));
+        if arrived_us.saturating_sub(since) >= CONFIRM_US {
+            (self.us, self.larger) = (Some(least), None);
         }
     }
 
-    /// When something was captured, by this machine's clock; none, when no column holds that. What was captured later is not
-    /// dated earlier because it is known better by then.
+    /// Converts a capture time to this machine's clock; `None` if it overflows. Better estimates never date a later capture
+    /// earlier.
     pub(super) fn date(&mut self, captured_us: i64) -> Option<i64> {
         let mut at_us = captured_us.checked_add(self.us?)?;
         match self.last {
             Some((last, _)) if captured_us < last => return Some(at_us),
-            Some((_, last_at)) if last_at.saturating_sub(at_us) < WHILE_US => at_us = at_us.max(last_at),
+            Some((_, last_at)) if last_at.saturating_sub(at_us) < CONFIRM_US => at_us = at_us.max(last_at),
             _ => {}
         }
         self.last = Some((captured_us, at_us));
@@ -65,39 +66,39 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// Dates of what was captured each 20 ms by a clock that is a day behind, and came so much later than its age says.
-    fn dates(ahead: &mut ClockOffset, begins_us: i64, delays: &[i64]) -> Vec<i64> {
+    /// Dates readings captured every 20 ms by a clock a day behind, which arrive `delays` later than their age says.
+    fn dates(offset: &mut ClockOffset, begins_us: i64, delays: &[i64]) -> Vec<i64> {
         let captured = (begins_us..).step_by(20_000).zip(delays);
         let date = |(captured, delay): (i64, &i64)| {
-            let came = captured + 86_400 * SECOND + delay;
-            ahead.seems(came - captured, came);
-            ahead.date(captured).expect("a date") - captured - 86_400 * SECOND
+            let arrived = captured + 86_400 * SECOND + delay;
+            offset.add_estimate(arrived - captured, arrived);
+            offset.date(captured).expect("a date") - captured - 86_400 * SECOND
         };
         captured.map(date).collect()
     }
 
     #[test]
-    fn the_least_delay_counts_and_order_is_kept() {
-        let mut ahead = ClockOffset::default();
-        assert_eq!(dates(&mut ahead, 0, &[250_000, 40_000, 5_000, 300_000]), [250_000, 230_000, 210_000, 190_000]);
-        assert_eq!(dates(&mut ahead, SECOND, &[60_000, 2 * SECOND, 5_000]), [5_000; 3]);
+    fn smallest_delay_counts_and_order_is_kept() {
+        let mut offset = ClockOffset::default();
+        assert_eq!(dates(&mut offset, 0, &[250_000, 40_000, 5_000, 300_000]), [250_000, 230_000, 210_000, 190_000]);
+        assert_eq!(dates(&mut offset, SECOND, &[60_000, 2 * SECOND, 5_000]), [5_000; 3]);
     }
 
     #[test]
-    fn a_message_that_waited_long_is_no_clock_that_was_set() {
-        let mut ahead = ClockOffset::default();
-        assert_eq!(dates(&mut ahead, 0, &[1_000]), [1_000]);
+    fn delayed_message_is_not_a_clock_step() {
+        let mut offset = ClockOffset::default();
+        assert_eq!(dates(&mut offset, 0, &[1_000]), [1_000]);
         let waited: Vec<i64> = (0..100).map(|place| 2 * SECOND - 20_000 * place).collect();
-        assert_eq!(dates(&mut ahead, SECOND, &waited), [1_000; 100]);
+        assert_eq!(dates(&mut offset, SECOND, &waited), [1_000; 100]);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_believed_after_a_while_and_one_set_forward_at_once() {
-        let mut ahead = ClockOffset::default();
-        dates(&mut ahead, 2 * 3600 * SECOND, &[1_000]);
+    fn backward_step_is_accepted_late_and_forward_step_at_once() {
+        let mut offset = ClockOffset::default();
+        dates(&mut offset, 2 * 3600 * SECOND, &[1_000]);
         let hour = 3600 * SECOND;
-        let back = dates(&mut ahead, hour, &[hour + 2_000; 600]);
+        let back = dates(&mut offset, hour, &[hour + 2_000; 600]);
         assert_eq!((back[0], back[500]), (1_000, hour + 2_000));
-        assert_eq!(dates(&mut ahead, 4 * hour, &[1_000]), [1_000]);
+        assert_eq!(dates(&mut offset, 4 * hour, &[1_000]), [1_000]);
     }
 }

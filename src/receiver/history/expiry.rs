@@ -1,78 +1,77 @@
-//! What is too old goes: readings after a time that is configured, minutes after two years. Hours stay for ever, and so does
-//! the knowledge of which numbers were there: what comes again is known.
+//! Deletes expired rows: readings after `keep`, minutes after two years. Hours stay, and so do the numbers of deleted readings,
+//! so that a repeated reading is still recognised.
 
 use std::time::{Duration, Instant};
 
 use tracing::info;
 
 use super::database::Database;
-use super::expiry_pass::{Gone, Pass};
+use super::expiry_pass::{Deleted, Pass};
 use crate::clock::{Stamp, WallClock};
 use crate::config::Period;
 use crate::store::StoreError;
 
-/// Between looks at all that there is; sooner where little is kept.
-const SELDOMEST: Duration = Duration::from_mins(1);
-const OFTENEST: Duration = Duration::from_secs(1);
+/// The interval between passes is a hundredth of `keep`, within these limits.
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause between steps, so that the disk can serve incoming readings.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What has gone is said so often.
-const LOG: Duration = Duration::from_hours(24);
+/// Interval of the log line about deleted rows.
+const LOG_INTERVAL: Duration = Duration::from_hours(24);
 
-/// When something is to go, and how far that is done.
+/// The schedule of passes, and the current one.
 pub(super) struct Expiry {
     keep: Period,
     clock: WallClock,
     pass: Option<Pass>,
     due: Instant,
-    unsaid: Gone,
-    said: Option<Instant>,
+    /// Deleted since the last log line.
+    unlogged: Deleted,
+    logged: Option<Instant>,
 }
 
 impl Expiry {
     pub(super) fn new(keep: Period) -> Expiry {
-        let (clock, unsaid) = (WallClock::default(), Gone::default());
-        Expiry { keep, clock, pass: None, due: Instant::now(), unsaid, said: None }
+        let (clock, unlogged) = (WallClock::default(), Deleted::default());
+        Expiry { keep, clock, pass: None, due: Instant::now(), unlogged, logged: None }
     }
 
-    /// When there is something to be done again.
+    /// When to call [`Expiry::step`] next.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// Lets go of a little; gives how many readings that were.
+    /// Deletes a few rows; returns how many readings.
     pub(super) fn step(&mut self, database: &mut Database) -> Result<u64, StoreError> {
         self.clock.look();
-        // What is old by a clock that may be wrong may be new.
+        // By a wrong clock, new readings may look old.
         if !self.clock.is_synchronised() {
-            (self.pass, self.due) = (None, Instant::now() + OFTENEST);
+            (self.pass, self.due) = (None, Instant::now() + MIN_INTERVAL);
             return Ok(0);
         }
         let now_us = self.clock.date(Stamp::now(), false).unix_us;
         let pass = self.pass.get_or_insert_with(|| Pass::new(now_us, self.keep));
-        let gone = database.expire(pass)?;
-        if let Some(gone) = gone {
-            self.unsaid.readings += gone.readings;
-            self.unsaid.minutes += gone.minutes;
+        let deleted = database.expire(pass)?;
+        if let Some(deleted) = deleted {
+            self.unlogged.readings += deleted.readings;
+            self.unlogged.minutes += deleted.minutes;
             self.due = Instant::now() + PAUSE;
-            return Ok(gone.readings);
+            return Ok(deleted.readings);
         }
         self.pass = None;
-        self.due = Instant::now() + (self.keep.0 / 100).clamp(OFTENEST, SELDOMEST);
-        self.say();
+        self.due = Instant::now() + (self.keep.0 / 100).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        self.log();
         Ok(0)
     }
 
-    fn say(&mut self) {
-        let Gone { readings, minutes } = self.unsaid;
-        if readings + minutes > 0 && self.said.is_none_or(|said| said.elapsed() > LOG) {
+    fn log(&mut self) {
+        let Deleted { readings, minutes } = self.unlogged;
+        if readings + minutes > 0 && self.logged.is_none_or(|logged| logged.elapsed() > LOG_INTERVAL) {
             let keep = self.keep;
-            info!(
-                "history: {readings} readings older than {keep} have gone, and {minutes} minutes older than two years"
-            );
-            (self.unsaid, self.said) = (Gone::default(), Some(Instant::now()));
+            info!("history: deleted {readings} readings older than {keep} and {minutes} minutes older than two years");
+            (self.unlogged, self.logged) = (Deleted::default(), Some(Instant::now()));
         }
     }
 }

@@ -14,23 +14,24 @@ const KEEP_MINUTES: Duration = Duration::from_hours(2 * 366 * 24);
 const ROWS_PER_STEP: i64 = 2_000;
 const SERIES_PER_STEP: usize = 200;
 
-/// So much has gone.
+/// How many rows were deleted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct Deleted {
     pub(super) readings: u64,
     pub(super) minutes: u64,
 }
 
-/// Once through all series.
+/// A pass over all series.
 pub(super) struct Pass {
     readings_before_us: i64,
     minutes_before_us: i64,
-    /// The last series that is done.
+    /// The last series that is complete.
     series: i64,
-    /// Of the next: the last reading that was looked at (when, start and number).
-    behind: Key,
+    /// In the next series, the last reading that was examined.
+    cursor: Key,
 }
 
+/// Time, start and number of a reading.
 type Key = (i64, i64, i64);
 
 const FIRST: Key = (i64::MIN, i64::MIN, i64::MIN);
@@ -39,58 +40,58 @@ impl Pass {
     pub(super) fn new(now_us: i64, keep: Period) -> Pass {
         let before = |kept: Duration| now_us.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
         let (readings_before_us, minutes_before_us) = (before(keep.0), before(KEEP_MINUTES));
-        Pass { readings_before_us, minutes_before_us, series: i64::MIN, behind: FIRST }
+        Pass { readings_before_us, minutes_before_us, series: i64::MIN, cursor: FIRST }
     }
 
-    /// A small transaction; none: it is done.
-    pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Option<Gone>, StoreError> {
+    /// Deletes a few rows in one transaction; `None` when the pass is complete.
+    pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Option<Deleted>, StoreError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut gone = Gone::default();
+        let mut deleted = Deleted::default();
         for _ in 0..SERIES_PER_STEP {
             let next = "SELECT id FROM series WHERE id > ? ORDER BY id LIMIT 1";
             let next = transaction.prepare_cached(next)?.query_row([self.series], |row| row.get(0)).optional()?;
             let Some(series) = next else {
                 transaction.commit()?;
-                return Ok((gone.readings + gone.minutes > 0).then_some(gone));
+                return Ok((deleted.readings + deleted.minutes > 0).then_some(deleted));
             };
             let (readings, last) = self.expire_readings(&transaction, series)?;
             let minutes = self.expire_minutes(&transaction, series)?;
-            gone.readings += readings;
-            gone.minutes += minutes;
-            self.behind = last.unwrap_or(FIRST);
-            let is_done = last.is_none() && minutes < ROWS_PER_STEP as u64;
-            if is_done {
+            deleted.readings += readings;
+            deleted.minutes += minutes;
+            self.cursor = last.unwrap_or(FIRST);
+            let is_complete = last.is_none() && minutes < ROWS_PER_STEP as u64;
+            if is_complete {
                 self.series = series;
             }
-            if !is_done || gone.readings + gone.minutes >= ROWS_PER_STEP as u64 {
+            if !is_complete || deleted.readings + deleted.minutes >= ROWS_PER_STEP as u64 {
                 break;
             }
         }
         transaction.commit()?;
-        Ok(Some(gone))
+        Ok(Some(deleted))
     }
 
-    /// Gives how many have gone, and the last that was looked at if there are more.
+    /// Returns how many readings were deleted, and the last one examined if there are more.
     fn expire_readings(&self, transaction: &Transaction<'_>, series: i64) -> Result<(u64, Option<Key>), StoreError> {
-        let (at_us, start, seq) = self.behind;
+        let (at_us, start, seq) = self.cursor;
         let last = "SELECT at_us, start, seq FROM readings
                     WHERE series = ? AND (at_us, start, seq) > (?, ?, ?) AND at_us < ?
                     ORDER BY at_us, start, seq LIMIT 1 OFFSET ?";
         let given = (series, at_us, start, seq, self.readings_before_us, ROWS_PER_STEP - 1);
         let key = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let last = transaction.prepare_cached(last)?.query_row(given, key).optional()?;
-        // Of those that nobody's clock dated it is not known how old they are.
+        // The age of readings with `dated` 2 is unknown, so they stay.
         let delete = "DELETE FROM readings
                       WHERE series = ? AND (at_us, start, seq) > (?, ?, ?) AND (at_us, start, seq) <= (?, ?, ?)
                           AND dated <> 2";
         let (end_us, end_start, end_seq) =
             last.unwrap_or((self.readings_before_us.saturating_sub(1), i64::MAX, i64::MAX));
         let given = (series, at_us, start, seq, end_us, end_start, end_seq);
-        let gone = transaction.prepare_cached(delete)?.execute(given)? as u64;
-        if gone > 0 {
-            note(transaction, "readings", self.readings_before_us)?;
+        let deleted = transaction.prepare_cached(delete)?.execute(given)? as u64;
+        if deleted > 0 {
+            mark_expired(transaction, "readings", self.readings_before_us)?;
         }
-        Ok((gone, last))
+        Ok((deleted, last))
     }
 
     fn expire_minutes(&self, transaction: &Transaction<'_>, series: i64) -> Result<u64, StoreError> {
@@ -98,16 +99,16 @@ impl Pass {
                           (SELECT at_us FROM minutes WHERE series = ?1 AND at_us < ?2 ORDER BY at_us LIMIT 1 OFFSET ?3),
                           ?2)";
         let given = (series, self.minutes_before_us, ROWS_PER_STEP);
-        let gone = transaction.prepare_cached(delete)?.execute(given)? as u64;
-        if gone > 0 {
-            note(transaction, "minutes", self.minutes_before_us)?;
+        let deleted = transaction.prepare_cached(delete)?.execute(given)? as u64;
+        if deleted > 0 {
+            mark_expired(transaction, "minutes", self.minutes_before_us)?;
         }
-        Ok(gone)
+        Ok(deleted)
     }
 }
 
-/// Who reads must not take what is left for all that was there.
-fn note(transaction: &Transaction<'_>, table: &str, before_us: i64) -> Result<(), StoreError> {
+/// Records that the table is incomplete before this time, so that readers do not take the rest for everything.
+fn mark_expired(transaction: &Transaction<'_>, table: &str, before_us: i64) -> Result<(), StoreError> {
     let upsert = "INSERT INTO expired(name, before_us) VALUES (?, ?)
                   ON CONFLICT DO UPDATE SET before_us = max(before_us, excluded.before_us)";
     transaction.prepare_cached(upsert)?.execute((table, before_us))?;

@@ -1,10 +1,10 @@
-//! Every reading that comes is kept, once.
+//! Stores every reading once.
 //!
-//! A link's task hands readings over without waiting (`Feed`); a thread of its own, because disks block, writes them in groups
-//! (`writer.rs`) into an `SQLite` file (`database.rs`, `cache.rs`; dates in `clock_offset.rs`), with what they come to in minutes and hours
-//! (`aggregates.rs`), and lets go of them when they are old (`expiry.rs`). What is there is acknowledged over the link that it came
-//! from, and an agent sends again what was not acknowledged, so whatever goes wrong here loses nothing and holds up nothing. Who
-//! reads it (`reader.rs`) has connections of its own: charts (`chart.rs`), and all readings of a time (`export.rs`).
+//! A link's task hands readings over without waiting ([`Feed`]). A thread, because disks block, writes them in groups
+//! (`writer.rs`) to an `SQLite` file (`database.rs`; `cache.rs` knows which readings are new, `clock_offset.rs` dates them), adds
+//! them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`, `expiry_pass.rs`). Stored readings
+//! are acknowledged over their link, and agents repeat what was not acknowledged, so a failure here loses nothing and blocks
+//! nothing. Readers (`reader.rs`) have connections of their own, for charts (`chart.rs`) and exports (`export.rs`).
 
 mod aggregates;
 mod cache;
@@ -33,7 +33,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use cache::Ack;
-pub use chart::{Ask, Chart, Point};
+pub use chart::{Chart, ChartQuery, Point};
 pub use export::{Export, Row};
 pub use read_error::ReadError;
 pub use reader::{Reader, Series};
@@ -47,24 +47,24 @@ use crate::wire::{Batch, Readings, Value};
 use state::State;
 use writer::Writer;
 
-/// Bytes of readings that wait to be written, by estimate, and messages that wait to be put into a group.
-const ROOM: usize = 8 * 1024 * 1024;
-const MESSAGES: usize = 1024;
+/// Limits on readings waiting to be written: estimated bytes, and messages not yet in a group.
+const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
+const MAX_PENDING_MESSAGES: usize = 1024;
 
-/// Acks that wait for one link's task.
-const ACKS: usize = 1024;
+/// Acknowledgements waiting for one link's task.
+const ACK_QUEUE: usize = 1024;
 
-/// A large file takes longer than this to be looked at, and the receiver shows what comes meanwhile; that it cannot be used at
-/// all is known sooner.
-const OPENED: Duration = Duration::from_secs(5);
+/// How long to wait for the file to open. Checking a large file takes longer, and the receiver starts meanwhile; a file that
+/// cannot be used fails sooner.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// At the end, so long is waited for a disk that is slow: the receiver ends within two seconds, of which links have one. What
-/// is not written then was not acknowledged.
+/// How long shutdown waits for the disk. The receiver stops within two seconds, of which links take one. What is not written
+/// by then was not acknowledged.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// A history, and the thread that writes it.
+/// The history and its writer thread.
 pub struct History {
-    came: SyncSender<ReceivedReadings>,
+    incoming: SyncSender<ReceivedReadings>,
     room: Arc<AtomicUsize>,
     links: AtomicUsize,
     reader: Reader,
@@ -72,129 +72,129 @@ pub struct History {
     thread: JoinHandle<()>,
 }
 
-/// What one link gives to the history, and hears from it.
+/// One link's connection to the history.
 pub struct Feed {
     link: usize,
-    came: SyncSender<ReceivedReadings>,
-    /// Bytes for which there still is [`ROOM`].
+    incoming: SyncSender<ReceivedReadings>,
+    /// Bytes left of [`MAX_PENDING_BYTES`].
     room: Arc<AtomicUsize>,
-    /// What is there now, for this link's agents.
+    /// Acknowledgements for this link's agents.
     pub acks: mpsc::Receiver<Ack>,
-    /// Where that is said.
-    told: mpsc::Sender<Ack>,
+    /// The sender of `acks`, for the writer.
+    ack_sender: mpsc::Sender<Ack>,
 }
 
-/// Why readings are not kept.
+/// Why readings were not accepted.
 #[derive(Debug)]
-pub enum Unkept {
-    /// They come faster than they are written.
+pub enum NotStored {
+    /// They arrive faster than they are written.
     NoRoom,
-    /// The history has ended.
+    /// The writer has stopped.
     Ended,
 }
 
-/// Readings as they came.
+/// Received readings.
 struct ReceivedReadings {
-    /// Who is told when they are there.
+    /// Who gets the acknowledgement.
     from: Option<Peer>,
-    /// Microseconds since 1970, by this machine's clock.
+    /// When they arrived, in microseconds since 1970, by this machine's clock.
     at_us: i64,
     readings: Readings,
-    /// Bytes, by estimate.
+    /// Estimated bytes in memory.
     size: usize,
 }
 
 struct Peer {
     link: usize,
-    /// Its link's [`Feed`] hears it.
-    told: mpsc::Sender<Ack>,
+    /// Leads to its link's [`Feed`].
+    acks: mpsc::Sender<Ack>,
     name: Bytes,
 }
 
 impl History {
-    /// Opens the file; readings that are older than `keep` go. A disk that is full or fails is no error: it is tried again until
-    /// it is well.
+    /// Opens the file; readings older than `keep` are deleted. A full or failing disk is not an error: the writer retries.
     ///
     /// # Errors
-    /// When the file is another receiver's or a newer one's, or may not be used.
+    /// When another program uses the file, a newer watchpost wrote it, or permissions forbid its use.
     pub async fn open(path: PathBuf, keep: Period) -> Result<History, StoreError> {
-        let (came, taken) = sync_channel(MESSAGES);
-        let room = Arc::new(AtomicUsize::new(ROOM));
+        let (incoming, received) = sync_channel(MAX_PENDING_MESSAGES);
+        let room = Arc::new(AtomicUsize::new(MAX_PENDING_BYTES));
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(State::default());
-        let keeper = Writer::new(path.clone(), keep, taken, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
+        let writer =
+            Writer::new(path.clone(), keep, received, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();
         let run = move || {
-            keeper.run(told);
+            writer.run(told);
             ending.end();
         };
         let thread = Builder::new().name("history".to_owned()).spawn(run)?;
-        match timeout(OPENED, opened).await {
-            Ok(Ok(Err(trouble))) => return Err(trouble),
+        match timeout(OPEN_TIMEOUT, opened).await {
+            Ok(Ok(Err(error))) => return Err(error),
             Ok(_) => {}
-            Err(_) => info!("history: {} is large and still being looked at", path.display()),
+            Err(_) => info!("history: {} is large and still being checked", path.display()),
         }
         let (links, reader) = (AtomicUsize::new(0), Reader::new(path, state));
-        Ok(History { came, room, links, reader, heartbeat, thread })
+        Ok(History { incoming, room, links, reader, heartbeat, thread })
     }
 
-    /// For whoever wants to know what is in it.
+    /// Read access to the history.
     #[must_use]
     pub fn reader(&self) -> Reader {
         self.reader.clone()
     }
 
-    /// What one more link needs.
+    /// Connects one more link.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        let (told, acks) = mpsc::channel(ACKS);
+        let (ack_sender, acks) = mpsc::channel(ACK_QUEUE);
         let link = self.links.fetch_add(1, Ordering::Relaxed);
-        Feed { link, came: self.came.clone(), room: Arc::clone(&self.room), acks, told }
+        Feed { link, incoming: self.incoming.clone(), room: Arc::clone(&self.room), acks, ack_sender }
     }
 
-    /// Its thread's.
+    /// The writer thread's heartbeat.
     #[must_use]
     pub fn heartbeat(&self) -> &Heartbeat {
         &self.heartbeat
     }
 
-    /// Waits until all is written of links that have ended, and the file is closed, but not for longer than `limit`.
+    /// Waits until everything is written and the file is closed, but at most until `limit`. End all links first.
     pub async fn end(self, limit: impl Future<Output = ()>) {
-        drop(self.came);
+        drop(self.incoming);
         tokio::select! {
             ended = spawn_blocking(|| self.thread.join()) => {
                 if !matches!(ended, Ok(Ok(()))) {
                     warn!("history: its thread failed");
                 }
             }
-            () = limit => warn!("history: left behind, the disk takes too long"),
+            () = limit => warn!("history: the disk takes too long; abandoning its thread"),
         }
     }
 }
 
 impl Feed {
-    /// Hands readings over, to be acknowledged to `peer` if that one listens.
+    /// Hands readings over; `peer` gets the acknowledgement.
     ///
     /// # Errors
-    /// When they are not kept.
-    pub fn offer(&self, readings: &Readings, peer: Option<&Bytes>) -> Result<(), Unkept> {
+    /// When they are not accepted.
+    pub fn offer(&self, readings: &Readings, peer: Option<&Bytes>) -> Result<(), NotStored> {
         let size = size(readings);
         if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size)).is_err() {
-            return Err(Unkept::NoRoom);
+            return Err(NotStored::NoRoom);
         }
-        let from = peer.map(|name| Peer { link: self.link, told: self.told.clone(), name: name.clone() });
-        let came = ReceivedReadings { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
-        self.came.try_send(came).map_err(|refused| {
+        let from = peer.map(|name| Peer { link: self.link, acks: self.ack_sender.clone(), name: name.clone() });
+        let message = ReceivedReadings { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
+        self.incoming.try_send(message).map_err(|refused| {
             self.room.fetch_add(size, Ordering::Relaxed);
             match refused {
-                TrySendError::Full(_) => Unkept::NoRoom,
-                TrySendError::Disconnected(_) => Unkept::Ended,
+                TrySendError::Full(_) => NotStored::NoRoom,
+                TrySendError::Disconnected(_) => NotStored::Ended,
             }
         })
     }
 
-    /// No more comes from this link; what is still to be written is told, and then there is an end.
+    /// Ends the feed; the channel returns the remaining acknowledgements and then closes.
     #[must_use]
     pub fn finish(self) -> mpsc::Receiver<Ack> {
         self.acks
@@ -208,7 +208,7 @@ impl ReceivedReadings {
     }
 }
 
-/// What an allocation takes beside its content: a text's two counters, and what the allocator needs.
+/// Overhead of an allocation: a text's two counters, and the allocator's header.
 const ALLOCATION: usize = 32;
 
 fn size(readings: &Readings) -> usize {

@@ -1,5 +1,5 @@
--- The numbers of an agent's readings begin anew with each of its starts. ahead_us: by so much this machine's clock was ahead
--- of the agent's, where that was needed.
+-- Starts of agents; the numbers of readings start over with each. ahead_us: how far this machine's clock was ahead of the
+-- agent's, if that was needed.
 CREATE TABLE starts(
     id INTEGER PRIMARY KEY,
     agent TEXT NOT NULL,
@@ -13,8 +13,8 @@ CREATE TABLE series(
     quantity TEXT NOT NULL,
     unit TEXT NOT NULL,
     UNIQUE (agent, port, quantity, unit));
--- at_us: when it was captured, microseconds since 1970. dated: 0 by the agent's clock, which was set by another one; 1 by the
--- receiver's; 2 by a clock that nobody had set.
+-- at_us: when it was captured, in microseconds since 1970. dated: the clock of at_us: 0 the agent's, synchronised; 1 the
+-- receiver's; 2 the agent's, unsynchronised.
 CREATE TABLE readings(
     series INTEGER NOT NULL,
     at_us INTEGER NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE readings(
     value REAL NOT NULL,
     dated INTEGER NOT NULL,
     PRIMARY KEY (series, at_us, start, seq)) WITHOUT ROWID;
--- Which numbers of a start are there.
+-- The numbers of a start that are stored or were refused.
 CREATE TABLE kept(
     start INTEGER NOT NULL,
     first INTEGER NOT NULL,

@@ -1,24 +1,24 @@
-//! How the history is, for whoever asks.
+//! The history's state, for readers of other threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::lock::lock;
 
-/// What its thread says and others hear.
+/// Set by the writer, read by others.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Why nothing is kept now; empty: it is.
+    /// Why no readings are stored now; empty if they are.
     cause: Mutex<String>,
     expired: AtomicU64,
 }
 
 impl State {
-    pub(super) fn fails(&self, cause: String) {
+    pub(super) fn set_cause(&self, cause: String) {
         *lock(&self.cause) = cause;
     }
 
-    pub(super) fn is_well(&self) {
+    pub(super) fn clear_cause(&self) {
         lock(&self.cause).clear();
     }
 
@@ -26,12 +26,12 @@ impl State {
         lock(&self.cause).clone()
     }
 
-    /// So many more readings were too old.
-    pub(super) fn expired(&self, readings: u64) {
+    /// Adds to the number of expired readings.
+    pub(super) fn add_expired(&self, readings: u64) {
         self.expired.fetch_add(readings, Ordering::Relaxed);
     }
 
-    pub(super) fn all_expired(&self) -> u64 {
+    pub(super) fn expired(&self) -> u64 {
         self.expired.load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! The history's thread: gathers what comes, writes it in groups, and bears with disks.
+//! The history's writer thread: writes readings in groups, and retries when the disk fails.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,24 +19,24 @@ use crate::receiver::log_throttle::LogThrottle;
 use crate::service::{BEAT, Heartbeat};
 use crate::store::StoreError;
 
-/// Readings wait so long for others: an SD card lives by what it is not told to write. A backlog does not wait, because the
-/// agent does, and while it is written the next gathers.
-const GATHER: Duration = Duration::from_millis(250);
+/// How long live readings wait to be written together, because every write wears an SD card. A backlog is written at once: the
+/// agent waits for its acknowledgement before it sends more.
+const GROUP_DELAY: Duration = Duration::from_millis(250);
 
-/// The wait between tries on a disk that fails.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The delay between attempts while the disk fails.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The thread's own.
+/// State of the thread.
 pub(super) struct Writer {
     path: PathBuf,
-    came: Receiver<ReceivedReadings>,
-    /// Where what the group takes is given back.
+    incoming: Receiver<ReceivedReadings>,
+    /// Free room for readings in memory; the group's size is returned to it.
     room: Arc<AtomicUsize>,
     database: Option<Database>,
     group: Vec<ReceivedReadings>,
-    /// When the group is written.
+    /// When to write the group.
     due: Option<Instant>,
-    /// Since when it cannot be.
+    /// Since when writing fails.
     failing: Option<Instant>,
     failures: LogThrottle,
     refusals: LogThrottle,
@@ -48,7 +48,7 @@ pub(super) struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.state.fails("its thread has failed".to_owned());
+            self.state.set_cause("its thread failed".to_owned());
         }
     }
 }
@@ -57,7 +57,7 @@ impl Writer {
     pub(super) fn new(
         path: PathBuf,
         keep: Period,
-        came: Receiver<ReceivedReadings>,
+        incoming: Receiver<ReceivedReadings>,
         room: Arc<AtomicUsize>,
         state: Arc<State>,
         heartbeat: Heartbeat,
@@ -65,36 +65,36 @@ impl Writer {
         let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());
         let (database, group, due, failing) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Writer { path, came, room, database, group, due, failing, failures, refusals, expiry, state, heartbeat }
+        Writer { path, incoming, room, database, group, due, failing, failures, refusals, expiry, state, heartbeat }
     }
 
-    /// Keeps what comes until no more does; tells first whether the file can be used.
-    pub(super) fn run(mut self, told: oneshot::Sender<Result<(), StoreError>>) {
-        self.state.fails(format!("{} is being looked at", self.path.display()));
+    /// Writes readings until all feeds are gone; first reports whether the file can be used.
+    pub(super) fn run(mut self, opened: oneshot::Sender<Result<(), StoreError>>) {
+        self.state.set_cause(format!("{} is being checked", self.path.display()));
         match self.open() {
             Ok(()) => {
-                self.state.is_well();
-                info!("history: readings are kept in {}", self.path.display());
-                // Nobody waits for it any more when it took long.
-                let _ = told.send(Ok(()));
+                self.state.clear_cause();
+                info!("history: storing readings in {}", self.path.display());
+                // The receiver has stopped waiting if this took long.
+                let _ = opened.send(Ok(()));
             }
             Err(
-                trouble @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk(_) | StoreError::Unreadable(_)),
+                error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk(_) | StoreError::Unreadable(_)),
             ) => {
-                self.bear(trouble);
-                let _ = told.send(Ok(()));
+                self.retry_later(error);
+                let _ = opened.send(Ok(()));
             }
-            Err(trouble) => match told.send(Err(trouble)) {
-                Err(Err(trouble)) => self.bear(trouble),
+            Err(error) => match opened.send(Err(error)) {
+                Err(Err(error)) => self.retry_later(error),
                 _ => return,
             },
         }
         while self.gather() {
             self.write();
         }
-        // The second time into a new file, if the first found damage.
+        // If the first attempt finds damage, the second one writes to a new file.
         if !self.write() && !self.write() {
-            warn!("history: {} messages with readings could not be kept", self.group.len());
+            warn!("history: {} readings messages could not be stored", self.group.len());
         }
     }
 
@@ -105,27 +105,27 @@ impl Writer {
     }
 
     fn begin(&mut self, database: Database) {
-        if let Some((aside, what)) = database.was_set_aside() {
-            warn!("history: {} was no use ({what}) and is now {}", self.path.display(), aside.display());
+        if let Some((aside, what)) = database.set_aside() {
+            warn!("history: {} could not be used ({what}); moved to {}", self.path.display(), aside.display());
         }
         if let Some(copy) = database.incomplete() {
             let (path, copy) = (self.path.display(), copy.display());
             warn!(
-                "history: {path}: what was written last is not all right, as after a power cut or damage; {copy} is as it was"
+                "history: {path}: the write-ahead log was incomplete (power cut or damage); the original is saved as {copy}"
             );
         }
         self.database = Some(database);
     }
 
-    /// Takes what comes until the group is due; false when no more will.
+    /// Receives readings until the group is due; returns false when all feeds are gone.
     fn gather(&mut self) -> bool {
         loop {
             self.heartbeat.beat();
             let next = self.due.unwrap_or(self.expiry.due());
-            match self.came.recv_timeout(next.saturating_duration_since(Instant::now()).min(BEAT)) {
-                Ok(came) => self.add(came),
+            match self.incoming.recv_timeout(next.saturating_duration_since(Instant::now()).min(BEAT)) {
+                Ok(message) => self.add(message),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < next => {}
-                // Nothing has come and nothing waits to be written.
+                // Nothing arrived, and nothing waits to be written.
                 Err(RecvTimeoutError::Timeout) if self.due.is_none() => self.expire(),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -136,73 +136,73 @@ impl Writer {
     fn expire(&mut self) {
         let expired = self.database.as_mut().map_or(Ok(0), |database| self.expiry.step(database));
         match expired {
-            Ok(readings) => self.state.expired(readings),
-            Err(trouble) => self.bear(trouble),
+            Ok(readings) => self.state.add_expired(readings),
+            Err(error) => self.retry_later(error),
         }
     }
 
-    fn add(&mut self, came: ReceivedReadings) {
+    fn add(&mut self, message: ReceivedReadings) {
         let now = Instant::now();
         if self.failing.is_none() {
-            let due = if came.readings.backlog { now } else { now + GATHER };
+            let due = if message.readings.backlog { now } else { now + GROUP_DELAY };
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         }
-        self.group.push(came);
+        self.group.push(message);
     }
 
-    /// False when it has to be tried again.
+    /// Writes the group; returns false if it must be retried.
     fn write(&mut self) -> bool {
-        match self.try_to_write() {
+        match self.try_write() {
             Ok(()) => {
                 self.due = None;
-                self.state.is_well();
+                self.state.clear_cause();
                 if let Some(since) = self.failing.take() {
-                    info!("history: keeping again in {}, after {:.0?}", self.path.display(), since.elapsed());
+                    info!("history: storing readings in {} again, after {:.0?}", self.path.display(), since.elapsed());
                 }
                 true
             }
-            Err(trouble) => {
-                self.bear(trouble);
+            Err(error) => {
+                self.retry_later(error);
                 false
             }
         }
     }
 
-    fn try_to_write(&mut self) -> Result<(), StoreError> {
+    fn try_write(&mut self) -> Result<(), StoreError> {
         if self.database.is_none() {
             self.open()?;
         }
         let Some(database) = &mut self.database else { return Ok(()) };
         while !self.group.is_empty() {
-            let written = database.keep(&self.group)?;
-            let peers = self.group[..written.messages].iter().filter_map(|came| came.from.as_ref());
-            let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.told)).collect();
+            let written = database.store(&self.group)?;
+            let peers = self.group[..written.messages].iter().filter_map(|message| message.from.as_ref());
+            let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.acks)).collect();
             for ack in written.acks {
-                // What does not fit is acknowledged when the agent sends it again.
+                // An acknowledgement that does not fit is sent when the agent repeats the readings.
                 let _ = links.get(&ack.link).map(|link| link.try_send(ack));
             }
-            let size = self.group.drain(..written.messages).map(|came| came.size).sum();
+            let size = self.group.drain(..written.messages).map(|message| message.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);
             if written.refused > 0 {
-                let what = "readings are not kept, nor sent again: too many quantities, gaps or digits";
+                let what = "readings refused: too many quantities or gaps, or numbers too large";
                 self.refusals.log_of(written.refused, &"history", &what);
             }
         }
         database.tidy()
     }
 
-    /// The group stays, and is written again into a file that is opened anew: nothing that this one says is believed.
-    fn bear(&mut self, mut trouble: StoreError) {
+    /// Schedules a retry. The group stays, and is written to a reopened file, because nothing in the old handle is trusted.
+    fn retry_later(&mut self, mut error: StoreError) {
         self.failing.get_or_insert_with(Instant::now);
-        self.due = Some(Instant::now() + AGAIN);
-        if let (Some(database), StoreError::Damaged(what)) = (self.database.take(), &trouble) {
+        self.due = Some(Instant::now() + RETRY_DELAY);
+        if let (Some(database), StoreError::Damaged(what)) = (self.database.take(), &error) {
             match database.renew(what) {
                 Ok(database) => return self.begin(database),
-                Err(other) => trouble = other,
+                Err(other) => error = other,
             }
         }
-        let what = format!("no reading is kept in {}: {trouble}; tried again each second", self.path.display());
+        let what = format!("readings cannot be stored in {}: {error}; retrying every second", self.path.display());
         self.failures.log(&"history", &what);
-        self.state.fails(what);
+        self.state.set_cause(what);
     }
 }

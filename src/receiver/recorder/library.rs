@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_told_of_as_far_as_they_can_be_seen() {
+    fn gaps_are_merged_only_if_too_small_to_see() {
         let second = 1_000_000;
         let apart = |gap: i64, count: i64| -> Vec<(i64, i64)> {
             (0..count).map(|number| number * (gap + second)).map(|from| (from, from + second)).collect()

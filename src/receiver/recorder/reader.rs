@@ -273,7 +273,7 @@ mod tests {
         Bytes::from(vec![number as u8; 20 + number as usize])
     }
 
-    /// Four clusters of five frames, 40 ms apart, and where each ends.
+    /// Returns four clusters of five frames, 40 ms apart, with their ends and marks.
     fn recorded() -> (Vec<u8>, Vec<u64>, Vec<Mark>) {
         let (mut file, mut ends, mut marks) = (header(&ABOUT), Vec::new(), Vec::new());
         for number in 0..4 {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn file_is_read_as_written() {
         let (file, ends, marks) = recorded();
         let whole = scan(&*file).expect("bytes").expect("ours");
         assert_eq!(whole, Whole { marks: marks.clone(), end: ends[3], last_ms: 3160 });
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_finished_has_cues_and_is_scanned_as_before() {
+    fn finished_file_has_cues_and_the_same_content() {
         let (_, ends, marks) = recorded();
         let file = finished();
         assert_eq!(cues(&*file).expect("bytes"), Some(marks.clone()));
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_at_any_byte_loses_what_is_behind_it_and_its_own_cluster() {
+    fn truncation_loses_only_the_cluster_it_hits() {
         let (_, ends, _) = recorded();
         let file = finished();
         for cut in 0..file.len() {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn no_damage_makes_anything_panic_or_large() {
+    fn damage_causes_no_panic_and_no_large_allocation() {
         let file = finished();
         for place in 0..file.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff, file[place] ^ 0x40] {

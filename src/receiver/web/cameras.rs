@@ -15,7 +15,7 @@ use super::Site;
 use super::answer::{Refusal, json_of};
 use crate::config::{Fps, Quality};
 use crate::name::Name;
-use crate::receiver::commands::NoWay;
+use crate::receiver::commands::SendError;
 use crate::wire::Control;
 
 /// When the frame was captured, microseconds since 1970 by the receiver's clock.
@@ -59,8 +59,8 @@ async fn snapshot(State(site): State<Site>, Path(which): Path<(String, String)>)
 async fn send(site: &Site, agent: &Name, control: Control) -> Result<Response, Refusal> {
     match site.commands.send(agent, control).await {
         Ok(()) => Ok((StatusCode::ACCEPTED, json_of(&json!({}))).into_response()),
-        Err(no_way @ NoWay::Unreached) => Err(Refusal(StatusCode::CONFLICT, no_way.to_string())),
-        Err(no_way @ NoWay::Busy) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, no_way.to_string())),
+        Err(no_way @ SendError::Unreached) => Err(Refusal(StatusCode::CONFLICT, no_way.to_string())),
+        Err(no_way @ SendError::Busy) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, no_way.to_string())),
     }
 }
 

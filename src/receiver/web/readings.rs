@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::answer::{Refusal, json_of};
-use crate::receiver::history::{Ask, ReadError, Reader, Series};
+use crate::receiver::history::{ChartQuery, ReadError, Reader, Series};
 
 /// Points of a chart, without other words and at most.
 const POINTS: usize = 600;
@@ -90,7 +90,7 @@ async fn chart(
         let points = text.parse().ok().filter(|points| (2..=MOST_POINTS).contains(points));
         points.ok_or_else(|| bad(format!("`points` is {text:?}; write a number from 2 to {MOST_POINTS}")))
     })?;
-    let chart = reader(&site)?.chart(Ask { series, from_us, to_us, points }).await?;
+    let chart = reader(&site)?.chart(ChartQuery { series, from_us, to_us, points }).await?;
     let points: Vec<_> = chart.points.iter().map(|point| (point.at_us, point.min, point.max, point.mean)).collect();
     Ok(json_of(&json!({
         "series": series, "from_us": from_us, "to_us": to_us, "step_us": chart.step_us, "points": points,

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thumbnail_is_at_most_as_wide_as_it_is_to_be_and_shows_the_same() {
+    fn thumbnail_has_limited_width_and_the_same_content() {
         for (width, height, wanted) in [(640, 480, (160, 120)), (1920, 1080, (160, 90)), (2592, 1944, (160, 120))] {
             let small = of(&picture(width, height), 160).expect("a thumbnail");
             let image = turbojpeg::decompress(&small, PixelFormat::RGB).expect("a JPEG");

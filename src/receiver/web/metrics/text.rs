@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_has_its_help_its_type_and_labels_that_are_escaped() {
+    fn family_has_help_type_and_escaped_labels() {
         let mut text = Text::default();
         text.family("a_total", Kind::Counter, "What it is.", [([("who", "a\"b\\c\nd")], 1.0), ([("who", "é")], 0.25)]);
         text.family("b", Kind::Gauge, "And this.", [([], f64::INFINITY)]);

@@ -1,39 +1,33 @@
-//! How soon frames flow again when a receiver is killed, when an agent is, and when the cable between them was cut, each
-//! many times in every pattern; and whether the one that lives on keeps its memory, threads and descriptors. The two
-//! have a network namespace each, so it has to be root who runs it: `cargo bench --bench cuts -- --times 100`, perhaps with
-//! the names of some patterns.
-
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../../tests/end_to_end/harness/mod.rs"]
-mod harness;
-#[path = "../network/mod.rs"]
-mod network;
+//! Measures how soon frames flow again after a receiver is killed, an agent is killed, or the cable between them is cut, in
+//! every pattern. Compares the survivor's memory, threads and descriptors before and after. Each end has its own network
+//! namespace, which needs root.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::program::PEERS_PYTHON;
-use harness::{Bench, Program};
-use network::{AGENT, Network, RECEIVER};
+use crate::harness::installed::peers_python;
+use crate::harness::{Bench, Program};
+use crate::network::{AGENT, Network, RECEIVER};
+use crate::percentile;
 
-/// The cable stays cut for longer than the kernel looks for a peer that is silent.
-const CUT: Duration = Duration::from_secs(6);
+/// How long the cable stays cut: longer than the kernel probes a silent peer.
+const CUT_DURATION: Duration = Duration::from_secs(6);
 
-/// Time enough for what is left of a fault, when it is told whether something grew.
-const SETTLED: Duration = Duration::from_secs(1);
+/// How long both ends settle after a fault before their resources are counted.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 const PORT: u16 = 5561;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What the two ends have as their link.
+/// The link tables of both ends.
 struct Pattern {
     name: &'static str,
     agent: &'static str,
     receiver: Option<&'static str>,
 }
 
-/// `A` is the agent's address, `R` the receiver's. Without a receiver of ours it is imagezmq's hub.
+/// `A` stands for the agent's address, `R` for the receiver's. The pattern without a receiver table uses imagezmq's hub.
 const PATTERNS: [Pattern; 5] = [
     Pattern {
         name: "pair",
@@ -58,46 +52,49 @@ const PATTERNS: [Pattern; 5] = [
     Pattern { name: "req", agent: r#"pattern = "req", format = "imagezmq", connect = "R""#, receiver: None },
 ];
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let times = arguments.iter().skip_while(|argument| *argument != "--times").nth(1);
-    let times = times.map_or(10, |times| times.parse().expect("--times N"));
-    println!("Back within, seconds, {times} times each; wanted: 5. What lives on, before and after\n");
-    println!("{:<20}{:<18}{:>6}{:>6}   {:<16}{:<12}descriptors", "", "", "half", "all", "MiB", "threads");
-    let is_named = |pattern: &&Pattern| arguments.iter().any(|argument| argument == pattern.name);
-    let named: Vec<&Pattern> = PATTERNS.iter().filter(is_named).collect();
-    let all = PATTERNS.iter().filter(|_| named.is_empty());
-    for pattern in all.chain(named.iter().copied()) {
+/// The patterns that can be requested.
+pub fn names() -> Vec<&'static str> {
+    PATTERNS.iter().map(|pattern| pattern.name).collect()
+}
+
+/// Injects each fault `times` times in each of the patterns `only`, or in every pattern if it is empty.
+pub fn run(times: u32, only: &[&str]) {
+    println!(
+        "Seconds until frames flow again, {times} times each; goal: 5. The survivor's resources before and after\n"
+    );
+    println!("{:<20}{:<18}{:>7}{:>6}   {:<16}{:<12}descriptors", "", "", "median", "max", "MiB", "threads");
+    for pattern in PATTERNS.iter().filter(|pattern| only.is_empty() || only.contains(&pattern.name)) {
         let mut ends = Ends::start(pattern);
         ends.fault("receiver killed", times, |ends| ends.receiver = None);
         ends.fault("agent killed", times, |ends| ends.agent = None);
         ends.fault("cable cut", times, |ends| {
             ends.network.cable("down");
-            sleep(CUT);
+            sleep(CUT_DURATION);
             ends.network.cable("up");
         });
     }
 }
 
-/// An agent and a receiver, each in its namespace.
+/// An agent and a receiver, each in its own namespace.
 struct Ends {
     pattern: &'static Pattern,
     bench: Bench,
     agent: Option<Program>,
     receiver: Option<Program>,
-    // Last: it goes when nobody is in it.
+    // Last: a namespace can be removed only after its programs have ended.
     network: Network,
 }
 
 impl Ends {
     fn start(pattern: &'static Pattern) -> Ends {
         let mut ends = Ends { pattern, bench: Bench::new(), agent: None, receiver: None, network: Network::new() };
-        ends.start_what_is_missing();
-        ends.receives();
+        ends.start_missing();
+        ends.wait_for_frame();
         ends
     }
 
-    fn start_what_is_missing(&mut self) {
+    /// Starts the end that a fault killed.
+    fn start_missing(&mut self) {
         let link = |link: &str| {
             let link = link.replace('A', &format!("tcp://{AGENT}:{PORT}"));
             format!("{}, plaintext = true", link.replace('R', &format!("tcp://{RECEIVER}:{PORT}")))
@@ -109,7 +106,9 @@ impl Ends {
             } else {
                 let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/image_hub.py");
                 let address = format!("tcp://{RECEIVER}:{PORT}");
-                Program::start(self.network.within("r").args([PEERS_PYTHON, "-u", hub, &address, "answers"]))
+                Program::start(
+                    self.network.within("r").arg(peers_python().get_program()).args(["-u", hub, &address, "answers"]),
+                )
             });
         }
         if self.agent.is_none() {
@@ -128,32 +127,33 @@ impl Ends {
     }
 
     /// Waits for the next frame.
-    fn receives(&self) {
-        let receiver = self.receiver.as_ref().expect("it is there");
+    fn wait_for_frame(&self) {
+        let receiver = self.receiver.as_ref().expect("the receiver runs");
         receiver.forget();
         receiver.says_json("a frame", |message| message["type"] == "frame" || message["msg"] == "a c");
     }
 
-    fn fault(&mut self, what: &str, times: u32, fault: impl Fn(&mut Ends)) {
-        let (mut back, mut before) = (Vec::new(), None);
+    /// Injects a fault `times` times and prints a line about it.
+    fn fault(&mut self, name: &str, times: u32, inject: impl Fn(&mut Ends)) {
+        let (mut recoveries, mut before) = (Vec::new(), None);
         for _ in 0..times {
-            fault(self);
+            inject(self);
             let healed = Instant::now();
-            self.start_what_is_missing();
-            self.receives();
-            back.push(healed.elapsed());
-            // The first one of a kind may take what it keeps.
+            self.start_missing();
+            self.wait_for_frame();
+            recoveries.push(healed.elapsed());
+            // The first fault of a kind may allocate buffers that stay.
             if before.is_none() {
-                sleep(SETTLED);
-                before = Some(self.used(what));
+                sleep(SETTLE_TIME);
+                before = Some(self.resources(name));
             }
         }
-        sleep(SETTLED);
-        let (before, after) = (before.expect("at least once"), self.used(what));
-        back.sort();
-        let at = |share: f64| back[((back.len() - 1) as f64 * share) as usize].as_secs_f64();
+        sleep(SETTLE_TIME);
+        let (before, after) = (before.expect("at least one fault"), self.resources(name));
+        recoveries.sort();
+        let at = |share| percentile(&recoveries, share).as_secs_f64();
         println!(
-            "{:<20}{what:<18}{:>6.2}{:>6.2}   {:<16}{:<12}{} {}",
+            "{:<20}{name:<18}{:>7.2}{:>6.2}   {:<16}{:<12}{} {}",
             self.pattern.name,
             at(0.5),
             at(1.0),
@@ -164,10 +164,10 @@ impl Ends {
         );
     }
 
-    /// Memory in MiB, threads and descriptors of the one that lives on; the agent, when both do.
-    fn used(&self, what: &str) -> (f64, usize, usize) {
-        let lives = if what == "agent killed" { &self.receiver } else { &self.agent };
-        let lives = lives.as_ref().expect("it is there");
-        (lives.memory() as f64 / MIB, lives.threads(), lives.descriptors())
+    /// Memory in MiB, threads and descriptors of the surviving end; of the agent if both survive.
+    fn resources(&self, fault: &str) -> (f64, usize, usize) {
+        let survivor = if fault == "agent killed" { &self.receiver } else { &self.agent };
+        let survivor = survivor.as_ref().expect("it survived");
+        (survivor.memory() as f64 / MIB, survivor.threads(), survivor.descriptors())
     }
 }

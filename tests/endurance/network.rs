@@ -1,4 +1,4 @@
-//! Two network namespaces with a cable between them, which only root may have.
+//! Two network namespaces with a virtual cable between them. Only root can create them.
 
 use std::process::Command;
 
@@ -6,9 +6,9 @@ use std::process::Command;
 pub const AGENT: &str = "10.203.7.1";
 pub const RECEIVER: &str = "10.203.7.2";
 
-/// Two network namespaces with a cable between them, which are gone when this is dropped.
+/// Two network namespaces with a virtual cable between them, removed when dropped.
 pub struct Network {
-    /// Of their names, so that another run may have its own.
+    /// Part of the namespaces' names, so that several runs can coexist.
     number: u32,
 }
 
@@ -30,29 +30,30 @@ impl Network {
         network
     }
 
-    /// A command that runs at the end `a`, the agent's, or `r`, the receiver's.
+    /// Returns a command that runs at the agent's end, `a`, or the receiver's end, `r`.
     pub fn within(&self, end: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &format!("{end}-{}", self.number)]);
         command
     }
 
-    /// The receiver's end is pulled (`down`) or plugged (`up`); the agent's interface stays up, without a carrier.
-    #[allow(dead_code, reason = "each bench needs its own")]
+    /// Unplugs (`down`) or plugs (`up`) the receiver's end. The agent's interface stays up, without a carrier.
+    #[allow(dead_code, reason = "only link_cuts uses it")]
     pub fn cable(&self, state: &str) {
         self.run("ip", &format!("-n r-N link set vr {state}"));
     }
 
-    /// What the agent sends goes no faster than this, and waits for a fifth of a second at most.
-    #[allow(dead_code, reason = "each bench needs its own")]
-    pub fn narrow(&self, rate: &str) {
+    /// Limits what the agent sends to `rate`, with at most 200 ms of queueing.
+    #[allow(dead_code, reason = "only the bench `late` uses it")]
+    pub fn limit(&self, rate: &str) {
         self.run("tc", &format!("-n a-N qdisc add dev va root tbf rate {rate} burst 4kb latency 200ms"));
     }
 
     fn run(&self, program: &str, words: &str) {
         let words = words.replace("-N", &format!("-{}", self.number));
-        let status = Command::new(program).args(words.split(' ')).status().expect("Debian's iproute2");
-        assert!(status.success(), "{program} {words}; is it root who runs this?");
+        let status = Command::new(program).args(words.split(' ')).status();
+        let status = status.unwrap_or_else(|error| panic!("{program} (package iproute2): {error}"));
+        assert!(status.success(), "{program} {words} failed; this needs root");
     }
 }
 

@@ -1,11 +1,9 @@
-//! A real file system of the agent's that has no room, and one that is read-only: whether the status says so while readings
-//! go on, and how soon all of them are on the disk when it is over. What has files open cannot be made read-only by hand, so
-//! it is so from the start there; how it becomes so is in `tests/end_to_end/spool_faults.rs`. The file system is mounted for
-//! the agent alone, so it has to be root who runs it: `cargo bench --bench fulldisk -- --times 20`.
-
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness/mod.rs"]
-mod harness;
+//! Gives the agent's spool a real file system that fills up, and one that is read-only. Checks that the status names the cause
+//! while readings keep flowing, and measures how soon all readings are on the disk after recovery.
+//!
+//! A file system with open files cannot be remounted read-only, so it is read-only from the start.
+//! `tests/end_to_end/spool_faults.rs` covers the transition. Each file system is mounted for the agent alone, which needs
+//! root.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,19 +11,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::hub::{Hub, hello, readings_in, spooling_of, take};
-use harness::{Bench, Board, Program};
+use crate::harness::hub::{Hub, hello, readings_in, spooling_of, take};
+use crate::harness::{Bench, Board, Program};
 
-/// From its end to everything on the disk.
-const RECOVERY: Duration = Duration::from_secs(5);
+/// The longest allowed time from the end of the fault to all readings on the disk.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
 
-/// Bytes that the file system has, with room for what the agent keeps.
-const SIZE: usize = 4 << 20;
+/// Size of the file system in bytes, with room for what the agent spools.
+const FILE_SYSTEM_SIZE: usize = 4 << 20;
 
 struct Fault {
     name: &'static str,
-    /// How the file system is mounted, beyond its size.
-    mounted: &'static str,
+    /// The mount option besides the size.
+    mount_option: &'static str,
+    /// The start of the cause in the status.
     cause: &'static str,
     inject: fn(&Lab),
     heal: fn(&Lab),
@@ -34,38 +33,41 @@ struct Fault {
 const FAULTS: [Fault; 2] = [
     Fault {
         name: "full",
-        mounted: "rw",
+        mount_option: "rw",
         cause: "the disk is full",
         inject: Lab::fill,
-        heal: |lab| fs::remove_file(lab.inside("filler")).expect("it is there"),
+        heal: |lab| fs::remove_file(lab.inside("filler")).expect("the filler exists"),
     },
     Fault {
         name: "read-only",
-        mounted: "ro",
+        mount_option: "ro",
         cause: "the disk is read-only",
         inject: |_| {},
         heal: Lab::make_writable,
     },
 ];
 
-fn main() {
-    let mut arguments = std::env::args().skip_while(|argument| *argument != "--times").skip(1);
-    let times = arguments.next().map_or(5, |times| times.parse().expect("--times N"));
-    println!("           times   all on the disk after it is over, s: half, all; wanted: {}", RECOVERY.as_secs());
+/// Injects each fault `times` times and prints the recovery times.
+pub fn run(times: u32) {
+    println!(
+        "           times   seconds from recovery to all readings on disk: median, max; goal: {}",
+        RECOVERY_LIMIT.as_secs()
+    );
     for fault in FAULTS {
-        let mut took: Vec<f64> = (0..times).map(|_| Lab::new(&fault).suffer(&fault).as_secs_f64()).collect();
+        let mut took: Vec<f64> = (0..times).map(|_| Lab::new(&fault).recovery_time(&fault).as_secs_f64()).collect();
         took.sort_by(f64::total_cmp);
         println!("{:<10}{times:>6}   {:>6.2}{:>6.2}", fault.name, took[took.len() / 2], took[took.len() - 1]);
-        assert!(took[took.len() - 1] < RECOVERY.as_secs_f64());
+        assert!(took[took.len() - 1] < RECOVERY_LIMIT.as_secs_f64());
     }
 }
 
-/// An agent whose spool has a file system of its own.
+/// An agent whose spool has its own file system.
 struct Lab {
     bench: Bench,
     board: Board,
     hub: Hub,
     agent: Program,
+    /// The last value that the board sent.
     last: u64,
 }
 
@@ -73,9 +75,10 @@ impl Lab {
     fn new(fault: &Fault) -> Lab {
         let (bench, board, mut hub) = (Bench::new(), Board::new(), Hub::new());
         let directory = bench.path("state/watchpost");
-        fs::create_dir_all(&directory).expect("a temporary directory");
+        fs::create_dir_all(&directory).expect("the spool directory is created");
         let mut unshare = Command::new("unshare");
-        let mount = format!("mount -t tmpfs -o size={SIZE},{} spool \"$0\" && exec \"$@\"", fault.mounted);
+        let mount =
+            format!("mount -t tmpfs -o size={FILE_SYSTEM_SIZE},{} spool \"$0\" && exec \"$@\"", fault.mount_option);
         unshare.args(["--mount", "sh", "-c", &mount]).arg(directory).arg(env!("CARGO_BIN_EXE_watchpost"));
         let agent = spooling_of(unshare, &bench, &board, &hub, "");
         agent.logs("open at", "");
@@ -83,16 +86,16 @@ impl Lab {
         Lab { bench, board, hub, agent, last: 0 }
     }
 
-    /// A file of the spool's directory, which nobody but the agent sees under its own name.
+    /// The path of a file in the spool's directory, which only the agent's mount namespace contains.
     fn inside(&self, name: &str) -> PathBuf {
         let directory = self.bench.path("state/watchpost");
-        let directory = directory.strip_prefix("/").expect("a whole path");
+        let directory = directory.strip_prefix("/").expect("the path is absolute");
         PathBuf::from(format!("/proc/{}/root", self.agent.id())).join(directory).join(name)
     }
 
     fn fill(&self) {
-        let mut filler = File::create(self.inside("filler")).expect("a file");
-        // The last write takes what there is.
+        let mut filler = File::create(self.inside("filler")).expect("the filler is created");
+        // The last write takes the remaining space.
         while filler.write(&[0; 4096]).is_ok() {}
     }
 
@@ -109,8 +112,8 @@ impl Lab {
         take(self.hub.peer(), [self.last]);
     }
 
-    /// Gives how long it took to recover.
-    fn suffer(mut self, fault: &Fault) -> Duration {
+    /// Injects the fault, ends it, and returns how long the recovery took.
+    fn recovery_time(mut self, fault: &Fault) -> Duration {
         (fault.inject)(&self);
         self.measure();
         self.hub.peer().hears(fault.cause, |header| {
@@ -119,13 +122,13 @@ impl Lab {
         (0..20).for_each(|_| self.measure());
         (fault.heal)(&self);
         let healed = Instant::now();
-        self.hub.peer().hears("all on the disk", |header| {
+        self.hub.peer().hears("all readings on the disk", |header| {
             header["spool"]["up"] == true && header["spool"]["counts"]["readings_on_disk"] == self.last
         });
         let took = healed.elapsed();
-        // A copy, because SQLite would look for the name outside.
+        // SQLite resolves the path outside the agent's mount namespace, so it reads a copy.
         for name in ["spool.sqlite", "spool.sqlite-wal"] {
-            fs::copy(self.inside(name), self.bench.path(name)).expect("it is there");
+            fs::copy(self.inside(name), self.bench.path(name)).expect("the spool file exists");
         }
         assert_eq!(readings_in(&self.bench.path("spool.sqlite")), self.last);
         took

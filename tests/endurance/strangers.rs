@@ -1,8 +1,4 @@
-//! How late frames are at the peer of an encrypted link while others, who may not come, do what they can at its port.
-
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness/mod.rs"]
-mod harness;
+//! Measures how late frames reach the peer of an encrypted link while unauthorized peers disturb its port.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,23 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use harness::{Bench, Shows};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
-/// Each is looked at so often, in turns, and for so long each time: 6,000 frames in all.
-const TURNS: usize = 6;
+use crate::harness::{Bench, Shows};
+use crate::percentile;
+
+/// How long one turn of a disturbance lasts: 1,000 frames.
 const TURN: Duration = Duration::from_secs(10);
 
-const SILENT: usize = 1000;
-const GARBAGE: Duration = Duration::from_millis(10);
+const SILENT_CONNECTIONS: usize = 1000;
+const GARBAGE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What it is called, and what it does until it is to stop.
+/// Open files that the connections need.
+const OPEN_FILES: u64 = 4096;
+
+/// The name of a disturbance, and a function that disturbs until the flag is set.
 type Disturber<'a> = (&'a str, &'a (dyn Fn(&AtomicBool) + Sync));
 
-fn main() {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    setrlimit(Resource::RLIMIT_NOFILE, most.min(4096), most).expect("a limit");
+/// Runs each disturbance for `turns` turns, alternating between them, and prints the delays.
+pub fn run(turns: u32) {
+    let (_, hard_limit) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard_limit.min(OPEN_FILES), hard_limit).expect("a limit");
     let bench = Bench::new();
     bench.allow("pi");
     let agent = bench.agent(&format!(
@@ -37,13 +38,13 @@ fn main() {
     let address = agent.logs("bound at ", "");
     let good = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
     let disturbers: [Disturber; 4] = [
-        ("nobody else", &|_| {}),
-        ("1,000 connections that say nothing", &|stop| say_nothing(&address, stop)),
-        ("garbage, 100 times a second", &|stop| say_garbage(&address, stop)),
-        ("30 with a wrong key, an unlisted one or none", &|stop| show_wrong_keys(&bench, &address, stop)),
+        ("no other peer", &|_| {}),
+        ("1,000 silent connections", &|stop| stay_silent(&address, stop)),
+        ("garbage, 100 times a second", &|stop| send_garbage(&address, stop)),
+        ("30 peers with a wrong, unlisted or no key", &|stop| show_wrong_keys(&bench, &address, stop)),
     ];
     let mut delays = disturbers.map(|_| Vec::new());
-    for _ in 0..TURNS {
+    for _ in 0..turns {
         for ((_, disturb), delays) in disturbers.iter().zip(&mut delays) {
             let stop = AtomicBool::new(false);
             scope(|scope| {
@@ -53,16 +54,19 @@ fn main() {
             });
         }
     }
-    println!("frames of 640x480, 100 a second, encrypted, to one good peer, and beside it:");
-    let alone = percentile(&mut delays[0], 0.99);
-    for ((name, _), delays) in disturbers.iter().zip(&mut delays) {
-        let (half, most) = (percentile(delays, 0.5), percentile(delays, 0.99));
-        let ratio = most.as_secs_f64() / alone.as_secs_f64();
-        println!("  {name:<46} half within {half:>6.2?}, 99 % within {most:>6.2?}: {ratio:.2} (wanted: at most 2)");
+    println!("frames of 640x480, 100 a second, encrypted, to one authorized peer; also connected:");
+    for delays in &mut delays {
+        delays.sort();
+    }
+    let undisturbed = percentile(&delays[0], 0.99);
+    for ((name, _), delays) in disturbers.iter().zip(&delays) {
+        let (median, p99) = (percentile(delays, 0.5), percentile(delays, 0.99));
+        let ratio = p99.as_secs_f64() / undisturbed.as_secs_f64();
+        println!("  {name:<46} median {median:>6.2?}, p99 {p99:>6.2?}, ratio {ratio:.2} (goal: at most 2)");
     }
 }
 
-/// How late the frames of a turn are.
+/// Returns the delays of the frames of one turn.
 fn listen(good: &zmq::Socket) -> Vec<Duration> {
     let end = Instant::now() + TURN;
     let mut delays = Vec::new();
@@ -83,37 +87,37 @@ fn connect(address: &str) -> TcpStream {
     TcpStream::connect(address.trim_start_matches("tcp://")).expect("a connection")
 }
 
-/// As many as there are to be, at any time: those that were closed are opened again.
-fn say_nothing(address: &str, stop: &AtomicBool) {
+/// Keeps silent connections open, and replaces those that the agent closes.
+fn stay_silent(address: &str, stop: &AtomicBool) {
     let open = || {
         let socket = connect(address);
         socket.set_nonblocking(true).expect("an option");
         socket
     };
-    // The greeting of the agent's side comes first, in pieces.
+    // The agent's ZeroMQ greeting arrives first, in pieces.
     let is_closed = |mut socket: &TcpStream| match socket.read(&mut [0; 256]) {
         Ok(read) => read == 0,
         Err(error) => error.kind() != ErrorKind::WouldBlock,
     };
-    let mut sockets: Vec<TcpStream> = (0..SILENT).map(|_| open()).collect();
+    let mut sockets: Vec<TcpStream> = (0..SILENT_CONNECTIONS).map(|_| open()).collect();
     while !stop.load(Ordering::Relaxed) {
         sockets.retain(|socket| !is_closed(socket));
-        sockets.resize_with(SILENT, open);
+        sockets.resize_with(SILENT_CONNECTIONS, open);
         sleep(Duration::from_millis(50));
     }
 }
 
-fn say_garbage(address: &str, stop: &AtomicBool) {
+fn send_garbage(address: &str, stop: &AtomicBool) {
     let mut random = fastrand::Rng::with_seed(1);
     while !stop.load(Ordering::Relaxed) {
         let garbage: Vec<u8> = (0..4096).map(|_| random.u8(..)).collect();
-        // It may be cut off before it has said all.
+        // The agent may close the connection before everything is sent.
         let _ = connect(address).write_all(&garbage);
-        sleep(GARBAGE);
+        sleep(GARBAGE_INTERVAL);
     }
 }
 
-/// They try again and again by themselves.
+/// Connects peers without permission; libzmq keeps retrying their handshakes.
 fn show_wrong_keys(bench: &Bench, address: &str, stop: &AtomicBool) {
     let shown = [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")];
     let sockets: Vec<zmq::Socket> =
@@ -122,11 +126,6 @@ fn show_wrong_keys(bench: &Bench, address: &str, stop: &AtomicBool) {
         sleep(Duration::from_millis(50));
     }
     for socket in &sockets {
-        assert_eq!(socket.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN), "a stranger got a message");
+        assert_eq!(socket.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN), "an unauthorized peer got a message");
     }
-}
-
-fn percentile(times: &mut [Duration], share: f64) -> Duration {
-    times.sort();
-    times[((times.len() - 1) as f64 * share) as usize]
 }

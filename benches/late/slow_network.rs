@@ -1,4 +1,4 @@
-//! A network that carries a fifth of what the camera gives, and readings beside the frames.
+//! A network that carries a fifth of the camera's data, shared by frames and readings.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 use crate::harness::film::film_of;
 use crate::harness::{Bench, Board, Program};
 use crate::network::{Network, RECEIVER};
-use crate::{age, row};
+use crate::{age, print_row};
 
 const RATE: &str = "2mbit";
 const PORT: &str = "5561";
 
-/// How often the board says something.
-const LINES: Duration = Duration::from_millis(100);
+/// The interval between lines of the board.
+const LINE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Readings that wait when the receiver comes, a hundred lines at a time.
-const WAITING: u32 = 400_000;
+/// Spooled readings when the receiver starts.
+const BACKLOG: u32 = 400_000;
 const LINE: &str = "t-25-h-60-mq2-312-light-540-mq9-120\n";
 
-pub fn narrow(time: Duration) {
+pub fn run(time: Duration) {
     if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
-        println!("\nA narrow network is for root only.");
+        println!("\nThe slow network is skipped; it needs root.");
         return;
     }
-    for waiting in [0, WAITING] {
-        over_it(time, waiting);
+    for backlog in [0, BACKLOG] {
+        measure(time, backlog);
     }
 }
 
-fn over_it(time: Duration, waiting: u32) {
+fn measure(time: Duration, backlog: u32) {
     let (network, bench, mut board) = (Network::new(), Bench::new(), Board::new());
-    network.narrow(RATE);
+    network.limit(RATE);
     let (film, jpegs) = film_of(&bench, "film", 30, (1280, 960));
     bench.plug_camera_of(0, &format!("MJPG 1280x960 30 {}", film.display()));
     let address = format!("tcp://{RECEIVER}:{PORT}");
@@ -50,7 +50,7 @@ fn over_it(time: Duration, waiting: u32) {
     );
     agent.logs("open at", "");
     board.write(b"\n");
-    for _ in 0..waiting / 500 {
+    for _ in 0..backlog / 500 {
         board.write(LINE.repeat(100).as_bytes());
     }
     let receiver = start(
@@ -63,15 +63,15 @@ fn over_it(time: Duration, waiting: u32) {
         ),
     );
     let (mut frames, mut readings) = (Vec::new(), Vec::new());
-    let mut late = 0;
-    let (mut said, start) = (0_u32, Instant::now());
+    let mut backlog_messages = 0;
+    let (mut lines, start) = (0_u32, Instant::now());
     while start.elapsed() < time {
-        if start.elapsed() > LINES * said {
-            said += 1;
-            board.say(&format!("n-{said}"));
+        if start.elapsed() > LINE_INTERVAL * lines {
+            lines += 1;
+            board.say(&format!("n-{lines}"));
         }
         let Some(message) = receiver.said_json(|message| message["type"] != "status") else { continue };
-        late += receiver.out().matches("\"backlog\":true").count();
+        backlog_messages += receiver.out().matches("\"backlog\":true").count();
         receiver.forget();
         if message["type"] == "frame" {
             frames.push(age(&message));
@@ -79,14 +79,14 @@ fn over_it(time: Duration, waiting: u32) {
             readings.push(age(&message["batches"][0]));
         }
     }
-    println!("\nThe same over {RATE}, frames of {} KiB, a line ten times a second", jpegs[0].len() / 1024);
-    if waiting > 0 {
-        println!("and {late} messages with readings that had to wait");
-        row("pair, frames", &frames, [f64::MAX; 2]);
-        row("pair, readings", &readings, [f64::MAX; 2]);
+    println!("\nThe same over {RATE}, frames of {} KiB, ten lines per second", jpegs[0].len() / 1024);
+    if backlog > 0 {
+        println!("and {backlog_messages} messages with spooled readings");
+        print_row("pair, frames", &frames, [f64::MAX; 2]);
+        print_row("pair, readings", &readings, [f64::MAX; 2]);
     } else {
-        row("pair, frames", &frames, [f64::MAX, 1_000.0]);
-        row("pair, readings", &readings, [f64::MAX, 200.0]);
+        print_row("pair, frames", &frames, [f64::MAX, 1_000.0]);
+        print_row("pair, readings", &readings, [f64::MAX, 200.0]);
     }
 }
 

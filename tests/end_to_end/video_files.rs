@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Board, FILM, eventually, peer};
+use crate::harness::{Bench, Board, eventually, peer, sample_video};
 
-/// The example in config/ with its devices and addresses replaced by what is here.
+/// The example in config/, with devices and addresses of this test.
 fn example(boards: &[Board; 2], ports: &[u64]) -> String {
     let example = include_str!("../../config/examples/two-boards-four-cameras.toml");
     let mut text = example
@@ -13,7 +13,7 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
         ["/dev/video0", "/dev/video2", "/dev/video4", "/dev/video6"].iter().zip([5559, 5556, 5557, 5558])
     {
         let place = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
-        text = text.replace(&format!("\"{camera}\""), &format!("\"{FILM}\""));
+        text = text.replace(&format!("\"{camera}\""), &format!("\"{}\"", sample_video()));
         text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[place]));
     }
     assert!(!text.contains("192.168") && !text.contains("/dev/video"), "{text}");
@@ -21,23 +21,23 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
 }
 
 #[test]
-fn the_four_camera_example_reaches_a_python_receiver_and_a_subscriber() {
+fn four_camera_example_reaches_python_peers() {
     let bench = Bench::new();
     let receiver = peer("four_ports.py", &[]);
-    let ports = receiver.says_json("its ports", |said| said["ports"].is_array());
+    let ports = receiver.says_json("its ports", |line| line["ports"].is_array());
     let ports: Vec<u64> = ports["ports"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
     let mut boards = [Board::new(), Board::new()];
     let agent = bench.agent(&example(&boards, &ports));
     let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", ""), "frame/greenhouse-1/south"]);
-    // One opens the first board's port, one the second's, in any order.
+    // The ports open in any order.
     eventually("both ports", || (agent.log().matches("open at").count() == 2).then_some(()));
     boards[0].say("t-25-h-60");
     boards[1].say("mq2-312-light-540-mq9-120");
 
     for port in ports {
         eventually(&format!("20 frames on port {port}; {}", agent.log()), || {
-            let said = receiver.out();
-            let frames = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let out = receiver.out();
+            let frames = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let frames: Vec<Value> = frames.filter(|frame| frame["port"] == port).collect();
             assert!(frames.iter().all(|frame| frame["size"] == json!([480, 320])));
             (frames.len() >= 20).then_some(())
@@ -55,8 +55,8 @@ fn the_four_camera_example_reaches_a_python_receiver_and_a_subscriber() {
 }
 
 #[test]
-fn a_film_plays_again_at_its_end() {
-    // The film as a file of a few frames: its size is that of a whole one.
+fn video_file_loops() {
+    // A short file, so that it ends soon.
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let (film, jpegs) = crate::harness::film(&bench, "film.mjpeg", 7);
@@ -68,22 +68,23 @@ fn a_film_plays_again_at_its_end() {
         film.display(),
         receiver.link
     ));
-    let more_than_once = 3 * jpegs.len() as u64;
-    receiver.program.says_json("more frames than the film has", |message| {
-        message["type"] == "frame" && message["seq"].as_u64() > Some(more_than_once)
+    let three_rounds = 3 * jpegs.len() as u64;
+    receiver.program.says_json("more frames than the file has", |message| {
+        message["type"] == "frame" && message["seq"].as_u64() > Some(three_rounds)
     });
     assert!(!agent.log().contains("ended"), "{}", agent.log());
 }
 
 #[test]
-fn a_film_plays_at_its_own_rate() {
+fn video_file_plays_at_its_own_rate() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(
         r#"
-        camera = [{{ name = "door", source = "{FILM}", fps = 100 }}]
+        camera = [{{ name = "door", source = "{}", fps = 100 }}]
         link = [{{ pattern = "pair", connect = "{}" }}]
         "#,
+        sample_video(),
         receiver.link
     ));
     let captured = |seq: u64| {

@@ -1,26 +1,25 @@
-//! The faults of a USB camera, each many times in a row: how soon the status names the cause, how soon the camera is
-//! back when it is over, what the three others lose meanwhile, and whether the agent's memory, descriptors and threads
-//! stay what they were. `cargo bench --bench faults -- --times 100`, perhaps with the names of some faults.
-
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
-#[path = "../tests/end_to_end/harness/mod.rs"]
-mod harness;
+//! Repeats each fault of a USB camera many times. Measures how soon the status names the cause, how soon frames return after
+//! the fault, and which frames the three other cameras lose. Compares the agent's memory, descriptors and threads before and
+//! after.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use harness::film::film_of;
-use harness::{Bench, PATIENCE, Program, eventually};
 use serde_json::Value;
 
-/// Four cameras; the first has the faults.
+use crate::harness::film::film_of;
+use crate::harness::{Bench, PATIENCE, Program, eventually};
+use crate::percentile;
+
+/// The four cameras; only the first one fails.
 const NAMES: [&str; 4] = ["faulty", "second", "third", "fourth"];
 const KIND: &str = "MJPG 640x480 30";
 
-/// What counts as the fault's name in the status, how it comes about and how it ends.
+/// A fault of a camera.
 struct Fault {
     name: &'static str,
+    /// Starts of the causes that the status may name.
     causes: &'static [&'static str],
     inject: fn(&mut Lab),
     heal: fn(&mut Lab),
@@ -47,7 +46,7 @@ const FAULTS: [Fault; 6] = [
         causes: GONE,
         inject: Lab::unplug,
         heal: |lab| {
-            // The others have 1 to 3.
+            // The other cameras are at 1 to 3.
             lab.node = if lab.node == 0 { 4 } else { 0 };
             lab.plug();
         },
@@ -55,7 +54,7 @@ const FAULTS: [Fault; 6] = [
     Fault {
         name: "nospace",
         causes: &["no bandwidth left"],
-        // As when its bus is reset, and another camera is quicker.
+        // Like a bus reset after which another camera takes the bandwidth first.
         inject: |lab| {
             lab.set("nospace");
             lab.plug();
@@ -64,45 +63,45 @@ const FAULTS: [Fault; 6] = [
     },
 ];
 
-fn main() {
-    let (mut times, mut wanted) = (20, Vec::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--bench" => {}
-            "--times" => times = arguments.next().and_then(|n| n.parse().ok()).expect("--times and a number"),
-            _ => wanted.push(argument),
-        }
-    }
+/// The run without a fault, to compare with.
+const NO_FAULT: &str = "none";
+
+/// The faults that can be requested.
+pub fn names() -> Vec<&'static str> {
+    [NO_FAULT].into_iter().chain(FAULTS.iter().map(|fault| fault.name)).collect()
+}
+
+/// Injects each of the faults `only`, or every fault if it is empty, `times` times and prints a line for each.
+pub fn run(times: u32, only: &[&str]) {
     let mut lab = Lab::new();
-    println!("                 seen in, ms          back in, ms          MiB, descriptors, threads");
+    println!("                 detected in, ms      recovered in, ms     MiB, descriptors, threads");
     println!(
-        "fault     times  half, 99 %, all      half, 99 %, all      before        after         frames lost by the others"
+        "fault     times  median, p99, max     median, p99, max     before        after         frames lost by the others"
     );
-    let is_wanted = |name| wanted.is_empty() || wanted.iter().any(|other| other == name);
-    if is_wanted("none") {
-        lab.report("none", times, |lab| {
+    let is_requested = |name| only.is_empty() || only.contains(&name);
+    if is_requested(NO_FAULT) {
+        lab.report(NO_FAULT, times, |lab| {
             lab.listen(Duration::from_secs(1));
             None
         });
     }
-    for fault in FAULTS.iter().filter(|fault| is_wanted(fault.name)) {
-        lab.report(fault.name, times, |lab| Some(lab.suffer(fault)));
+    for fault in FAULTS.iter().filter(|fault| is_requested(fault.name)) {
+        lab.report(fault.name, times, |lab| Some(lab.detection_and_recovery(fault)));
     }
 }
 
-/// An agent with its cameras, and a receiver that counts.
+/// An agent with its cameras, and a receiver that counts frames.
 struct Lab {
     bench: Bench,
     agent: Program,
     socket: zmq::Socket,
     film: String,
-    /// Where the camera with the faults is plugged in.
+    /// The device number of the failing camera.
     node: u32,
-    /// Of each camera, the number of its last frame.
+    /// The sequence number of each camera's last frame.
     last: [u64; 4],
-    /// The others' frames that came, and those that had a number and did not.
-    came: u64,
+    /// Frames of the other cameras that arrived, and sequence numbers that did not.
+    arrived: u64,
     lost: u64,
 }
 
@@ -124,16 +123,16 @@ impl Lab {
             others.join(", "),
             socket.get_last_endpoint().expect("bound").expect("an address"),
         ));
-        let mut lab = Lab { bench, agent, socket, film, node: 0, last: [0; 4], came: 0, lost: 0 };
+        let mut lab = Lab { bench, agent, socket, film, node: 0, last: [0; 4], arrived: 0, lost: 0 };
         lab.plug();
-        // Everything has happened once before anything is measured.
+        // Warm up: each fault happens once before anything is measured.
         for fault in &FAULTS {
-            lab.suffer(fault);
+            lab.detection_and_recovery(fault);
         }
         lab
     }
 
-    /// Plugs the camera in, or out and in again.
+    /// Plugs the camera in, or unplugs it and plugs it in again.
     fn plug(&mut self) {
         self.bench.link_camera("usb-faulty", self.node);
         self.bench.plug_camera_of(self.node, &format!("{KIND} {}", self.film));
@@ -152,45 +151,46 @@ impl Lab {
         fs::remove_file(self.bench.camera(self.node, control)).expect("it was there");
     }
 
-    /// Gives how long it took until the status said the cause, and from the end of the fault to the next frame.
-    fn suffer(&mut self, fault: &Fault) -> [Duration; 2] {
+    /// Injects the fault and ends it. Returns the time until the status named the cause, and the time from the end of the fault
+    /// to the next frame.
+    fn detection_and_recovery(&mut self, fault: &Fault) -> [Duration; 2] {
         self.until(&format!("frames before {}", fault.name), |message| message["camera"] == NAMES[0]);
-        // At any moment of the agent's own turns.
+        // A random phase relative to the agent's own intervals.
         self.listen(Duration::from_millis(fastrand::u64(0..500)));
         let injected = Instant::now();
         (fault.inject)(self);
         self.until(fault.name, |message| {
             let camera = &message["cameras"][0];
-            let said = camera["cause"].as_str().unwrap_or_default();
-            camera["up"] == false && fault.causes.iter().any(|cause| said.starts_with(cause))
+            let named = camera["cause"].as_str().unwrap_or_default();
+            camera["up"] == false && fault.causes.iter().any(|cause| named.starts_with(cause))
         });
-        let seen = injected.elapsed();
-        let (healed, taken) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
+        let detection = injected.elapsed();
+        let (healed, healed_at) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
         (fault.heal)(self);
         self.until(&format!("frames after {}", fault.name), |message| {
-            message["camera"] == NAMES[0] && message["captured_at_us"].as_u64() >= Some(taken.as_micros() as u64)
+            message["camera"] == NAMES[0] && message["captured_at_us"].as_u64() >= Some(healed_at.as_micros() as u64)
         });
-        [seen, healed.elapsed()]
+        [detection, healed.elapsed()]
     }
 
     fn listen(&mut self, time: Duration) {
         let end = Instant::now() + time;
-        while self.hear(end).is_some() {}
+        while self.receive(end).is_some() {}
     }
 
     fn until(&mut self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
             let message =
-                self.hear(end).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}\n{}", self.agent.log()));
+                self.receive(end).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}\n{}", self.agent.log()));
             if matches(&message) {
                 return message;
             }
         }
     }
 
-    /// The next message's header, if one comes before the end.
-    fn hear(&mut self, end: Instant) -> Option<Value> {
+    /// Returns the next message's header if one arrives before `end`.
+    fn receive(&mut self, end: Instant) -> Option<Value> {
         let left = end.saturating_duration_since(Instant::now());
         self.socket.set_rcvtimeo(left.as_millis() as i32).expect("an option");
         let parts = self.socket.recv_multipart(0).ok()?;
@@ -199,7 +199,7 @@ impl Lab {
             let seq = header["seq"].as_u64().expect("a number");
             assert!(seq > self.last[camera], "frame {seq} of {} after {}", NAMES[camera], self.last[camera]);
             if camera > 0 {
-                self.came += 1;
+                self.arrived += 1;
                 self.lost += seq - self.last[camera] - 1;
             }
             self.last[camera] = seq;
@@ -207,7 +207,7 @@ impl Lab {
         Some(header)
     }
 
-    /// What the others have lost so far, by cause.
+    /// Frames that the other cameras have lost so far, by cause.
     fn losses(&mut self) -> BTreeMap<String, u64> {
         let status = self.until("a status", |message| message["type"] == "status");
         let mut losses = BTreeMap::from([("between camera and link".to_owned(), self.lost)]);
@@ -219,19 +219,22 @@ impl Lab {
         losses
     }
 
-    fn held(&self) -> String {
+    /// The agent's memory, descriptors and threads.
+    fn resources(&self) -> String {
         let memory = self.agent.memory() as f64 / f64::from(1 << 20);
         format!("{memory:.2}, {}, {}", self.agent.descriptors(), self.agent.threads())
     }
 
-    fn report(&mut self, name: &str, times: usize, mut once: impl FnMut(&mut Lab) -> Option<[Duration; 2]>) {
-        let (before, losses_before, came_before) = (self.held(), self.losses(), self.came);
+    fn report(&mut self, name: &str, times: u32, mut once: impl FnMut(&mut Lab) -> Option<[Duration; 2]>) {
+        let (before, losses_before, arrived_before) = (self.resources(), self.losses(), self.arrived);
         let all: Vec<[Duration; 2]> = (0..times).filter_map(|_| once(self)).collect();
-        let (losses, came) = (self.losses(), self.came - came_before);
-        // A camera that is back has one thread, and the one before it has ended.
-        let threads = |held: &str| held.rsplit_once(' ').map(|(_, threads)| threads.to_owned());
-        let after = eventually("no thread more", || Some(self.held()).filter(|held| threads(held) <= threads(&before)));
-        let [seen, back] = [0, 1].map(|which| percentiles(all.iter().map(|pair| pair[which]).collect()));
+        let (losses, arrived) = (self.losses(), self.arrived - arrived_before);
+        // The thread of the failed camera may still be shutting down.
+        let threads = |resources: &str| resources.rsplit_once(' ').map(|(_, threads)| threads.to_owned());
+        let after = eventually("no more threads than before", || {
+            Some(self.resources()).filter(|after| threads(after) <= threads(&before))
+        });
+        let [detection, recovery] = [0, 1].map(|which| percentiles(all.iter().map(|pair| pair[which]).collect()));
         let lost: Vec<String> = losses
             .iter()
             .map(|(cause, count)| (cause, count - losses_before.get(cause).copied().unwrap_or_default()))
@@ -239,7 +242,7 @@ impl Lab {
             .map(|(cause, count)| format!("{count} {cause}"))
             .collect();
         let lost = if lost.is_empty() { "none".to_owned() } else { lost.join(", ") };
-        println!("{name:<9} {times:>5}  {seen:<20} {back:<20} {before:<13} {after:<13} {lost}, of {came}");
+        println!("{name:<9} {times:>5}  {detection:<20} {recovery:<20} {before:<13} {after:<13} {lost}, of {arrived}");
     }
 }
 
@@ -248,6 +251,6 @@ fn percentiles(mut times: Vec<Duration>) -> String {
         return "-".to_owned();
     }
     times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_millis();
+    let at = |share| percentile(&times, share).as_millis();
     format!("{}, {}, {}", at(0.5), at(0.99), at(1.0))
 }

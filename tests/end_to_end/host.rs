@@ -13,19 +13,19 @@ fn agent(bench: &Bench, link: &str) -> Program {
     ))
 }
 
-/// Waits until the agent's status says this of its machine.
+/// Waits for a status whose data about the host matches.
 #[track_caller]
-fn says(peer: &Peer, what: &str, is_so: impl Fn(&Value) -> bool) {
-    peer.hears(what, |header| header["type"] == "status" && is_so(&header["machine"]));
+fn reports(peer: &Peer, what: &str, matches: impl Fn(&Value) -> bool) {
+    peer.hears(what, |header| header["type"] == "status" && matches(&header["machine"]));
 }
 
 #[test]
-fn a_status_says_how_the_machine_is_and_the_machine_may_change() {
+fn status_reports_host_health_and_its_changes() {
     let bench = Bench::new();
     let (pi, peer) = (Pi::new(&bench), Peer::new());
     let _agent = agent(&bench, &peer.address);
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
-    let all_is_well = json!({
+    let healthy = json!({
         "temperature_c": 48.312, "undervoltage": false, "undervoltage_since_boot": false,
         "throttled": false, "throttled_since_boot": false,
         "memory": { "bytes": 3_884_112 * 1024_u64, "available_bytes": 2_913_084 * 1024_u64 },
@@ -33,18 +33,18 @@ fn a_status_says_how_the_machine_is_and_the_machine_may_change() {
         "wifi": { "interface": "wlan0", "signal_dbm": -61.0 },
         "synchronised": true, "boot_id": boot_id.trim(),
     });
-    says(&peer, "all is well", |machine| {
+    reports(&peer, "a healthy host", |machine| {
         let mut machine = machine.clone();
         let uptime = machine.as_object_mut().and_then(|machine| machine.remove("uptime_s"));
-        uptime.and_then(|seconds| seconds.as_u64()).is_some_and(|seconds| seconds > 0) && machine == all_is_well
+        uptime.and_then(|seconds| seconds.as_u64()).is_some_and(|seconds| seconds > 0) && machine == healthy
     });
 
-    pi.has("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
-    pi.has("dev/vcio_gencmd", "throttled=0x50004\n");
-    pi.has("sys/class/thermal/thermal_zone0/temp", "81500\n");
-    pi.lacks("synchronised");
-    pi.lacks("proc/self");
-    says(&peer, "nothing is well", |machine| {
+    pi.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
+    pi.set("dev/vcio_gencmd", "throttled=0x50004\n");
+    pi.set("sys/class/thermal/thermal_zone0/temp", "81500\n");
+    pi.remove("synchronised");
+    pi.remove("proc/self");
+    reports(&peer, "an unhealthy host", |machine| {
         let flags = ["undervoltage", "undervoltage_since_boot", "throttled", "throttled_since_boot"];
         flags.iter().all(|flag| machine[flag] == true)
             && machine["temperature_c"] == 81.5
@@ -54,12 +54,12 @@ fn a_status_says_how_the_machine_is_and_the_machine_may_change() {
 }
 
 #[test]
-fn a_disk_that_hangs_holds_up_nothing_not_even_the_end() {
+fn hanging_disk_blocks_nothing_not_even_shutdown() {
     let bench = Bench::new();
     let (pi, peer) = (Pi::new(&bench), Peer::new());
-    pi.has("hang", "");
+    pi.set("hang", "");
     let mut agent = agent(&bench, &peer.address);
-    says(&peer, "the temperature, and nothing of the disk", |machine| {
+    reports(&peer, "the temperature without the disk", |machine| {
         machine["temperature_c"] == 48.312 && machine["disk"].is_null()
     });
     peer.hears("a frame", |header| header["type"] == "frame");
@@ -68,19 +68,19 @@ fn a_disk_that_hangs_holds_up_nothing_not_even_the_end() {
 }
 
 #[test]
-fn what_a_machine_does_not_say_is_left_out() {
+fn missing_host_sensors_are_omitted() {
     let bench = Bench::new();
     let empty = bench.path("empty");
     let roots = Roots { proc: empty.clone(), sys: empty.clone(), dev: empty };
     let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::look(&roots);
-    // The system call says so much and no more.
+    // sysinfo(2) reports total memory and uptime only.
     assert!(memory.is_some_and(|memory| memory.bytes > 0 && memory.available_bytes.is_none()) && uptime_s > 0);
     let expected = HostStatus { memory, uptime_s, synchronised, ..HostStatus::default() };
     assert_eq!(HostStatus::look(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
 }
 
 #[test]
-fn files_that_make_no_sense_are_passed_over() {
+fn nonsensical_sensor_files_are_ignored() {
     let bench = Bench::new();
     let pi = Pi::new(&bench);
     let look = || {
@@ -88,24 +88,24 @@ fn files_that_make_no_sense_are_passed_over() {
         HostStatus::look(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
     };
     assert_eq!(look().temperature_c, Some(48.312));
-    // Not the hottest of all, but of the processor's.
-    pi.has("sys/class/thermal/thermal_zone1/type", "battery\n");
-    pi.has("sys/class/thermal/thermal_zone1/temp", "99000\n");
-    pi.has("sys/class/thermal/thermal_zone2/type", "cpu1-thermal\n");
-    pi.has("sys/class/thermal/thermal_zone2/temp", "-1500\n");
+    // The temperature of the hottest zone of the processor, not of any zone.
+    pi.set("sys/class/thermal/thermal_zone1/type", "battery\n");
+    pi.set("sys/class/thermal/thermal_zone1/temp", "99000\n");
+    pi.set("sys/class/thermal/thermal_zone2/type", "cpu1-thermal\n");
+    pi.set("sys/class/thermal/thermal_zone2/temp", "-1500\n");
     assert_eq!(look().temperature_c, Some(48.312));
-    pi.has("sys/class/thermal/thermal_zone0/temp", "hot\n");
-    pi.has("sys/class/hwmon/hwmon1/name", "other\n");
-    pi.has("proc/meminfo", "MemTotal: many kB\nMemAvailable: 1 kB\n");
-    // A scale of a driver's own, up to 70.
-    pi.has("proc/self/net/wireless", "a\nb\n wlan0: 0000 49. 61. 0 0 0 0 0 0 0\n");
+    pi.set("sys/class/thermal/thermal_zone0/temp", "hot\n");
+    pi.set("sys/class/hwmon/hwmon1/name", "other\n");
+    pi.set("proc/meminfo", "MemTotal: many kB\nMemAvailable: 1 kB\n");
+    // A driver with its own scale, up to 70.
+    pi.set("proc/self/net/wireless", "a\nb\n wlan0: 0000 49. 61. 0 0 0 0 0 0 0\n");
     let HostStatus { temperature_c, undervoltage, memory, wifi, throttled, .. } = look();
     assert_eq!((temperature_c, undervoltage, wifi, throttled), (Some(-1.5), None, None, None));
     assert!(memory.is_some_and(|memory| memory.available_bytes.is_none()), "{memory:?}");
 }
 
 #[test]
-fn a_disk_is_found_though_the_directories_are_not_made_yet() {
+fn disk_is_found_before_its_directories_exist() {
     let bench = Bench::new();
     let disk = Room::of_disk(&bench.path("not/yet/spool.sqlite")).expect("a disk");
     assert!(disk.bytes > 0 && disk.available_bytes.is_some_and(|free| free <= disk.bytes), "{disk:?}");
@@ -117,8 +117,8 @@ fn a_disk_is_found_though_the_directories_are_not_made_yet() {
     assert_eq!(room(u64::MAX, Some(0)), Some(100));
 }
 
-/// A receiver, the agent of a machine, and a browser with the page.
-async fn shown(bench: &Bench) -> (Receiver, Program, Browser) {
+/// Starts a receiver, an agent, and a browser that shows the agent's camera live.
+async fn start_with_page(bench: &Bench) -> (Receiver, Program, Browser) {
     let receiver = bench.pair_receiver();
     let agent = agent(bench, &receiver.link);
     let browser = Browser::open(bench, &receiver.page).await;
@@ -127,10 +127,10 @@ async fn shown(bench: &Bench) -> (Receiver, Program, Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_and_its_numbers_tell_how_the_machine_is() {
+async fn page_and_metrics_show_host_health() {
     let bench = Bench::new();
     let pi = Pi::new(&bench);
-    let (receiver, _agent, browser) = shown(&bench).await;
+    let (receiver, _agent, browser) = start_with_page(&bench).await;
     browser.reads(".agent-machine", &["48 °C", "memory 25 %", "disk 34 %", "wlan0 −61 dBm", "up "]).await;
     browser.reads("#health[data-tone=good]", &["Everything is live"]).await;
     let samples = [
@@ -148,31 +148,31 @@ async fn the_page_and_its_numbers_tell_how_the_machine_is() {
         assert_eq!(metrics.contains(&format!("\nwatchpost_agent_machine_{sample}\n")), is_there, "{sample}: {metrics}");
     }
 
-    pi.has("dev/vcio_gencmd", "throttled=0x50005\n");
-    pi.has("disk", "32000 640\n");
+    pi.set("dev/vcio_gencmd", "throttled=0x50005\n");
+    pi.set("disk", "32000 640\n");
     browser.reads("#health[data-tone=bad]", &["shed: its power supply is too weak"]).await;
     browser.reads(".agent-machine [data-tone=bad]", &["undervoltage"]).await;
     browser.reads("#problems li", &["its disk is 98 % full", "its processor is throttled"]).await;
     let wall = || get_json(&receiver.page, "/api/wall").1["agents"][0]["machine"].clone();
-    eventually("the wall says so", || (wall()["disk"]["available_bytes"] == 640_000_000).then_some(()));
+    eventually("the free space in /api/wall", || (wall()["disk"]["available_bytes"] == 640_000_000).then_some(()));
 
-    pi.has("dev/vcio_gencmd", "throttled=0x50000\n");
-    pi.has("disk", "32000 21000\n");
-    pi.has("sys/class/thermal/thermal_zone0/temp", "80000\n");
-    pi.lacks("synchronised");
+    pi.set("dev/vcio_gencmd", "throttled=0x50000\n");
+    pi.set("disk", "32000 21000\n");
+    pi.set("sys/class/thermal/thermal_zone0/temp", "80000\n");
+    pi.remove("synchronised");
     browser.reads("#health[data-tone=warn]", &["it is hot, 80 °C"]).await;
     browser.reads("#problems li", &["its clock is not synchronised"]).await;
-    // What is over is told in the small print alone.
+    // Past undervoltage appears only in the agent's details.
     browser.reads(".agent-machine [data-about=power][data-tone=quiet]", &["undervoltage before"]).await;
     browser.close().await;
 }
 
-/// Agents of before say nothing of their machine.
+/// Older agents send no data about their host.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_says_nothing_of_its_machine_is_shown_without() {
+async fn agent_without_host_data_is_shown_without_it() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = crate::harness::Agent::on(&receiver);
+    let agent = crate::harness::FakeAgent::on(&receiver);
     let reading = json!({
         "seq": 1, "port": "climate", "quantity": "t", "value": 21.5, "unit": "°C", "captured_at_us": 1_795_284_000_001_000_i64,
         "age_ms": 1, "stale_after_ms": 60_000, "stale": false
@@ -181,8 +181,8 @@ async fn an_agent_that_says_nothing_of_its_machine_is_shown_without() {
         "type": "status", "v": 1, "agent": "shed", "boot": "b1", "cameras": [], "ports": [], "links": [], "readings": [reading]
     });
     let browser = Browser::open(&bench, &receiver.page).await;
-    // Not before: the agent would be silent when a slow browser is there.
-    agent.socket.send_multipart(["status/shed", &status.to_string()], 0).expect("the receiver takes it");
+    // Sent only now: with a slow browser, the agent would otherwise count as silent.
+    agent.socket.send_multipart(["status/shed", &status.to_string()], 0).expect("the message is sent");
     browser.reads("#health[data-tone=good]", &["Everything is live"]).await;
     let line = "return document.querySelector('.agent-machine').childElementCount";
     assert_eq!(browser.run(line, &[]).await, 0);

@@ -1,4 +1,4 @@
-//! What a spool's file holds, as an agent would send it.
+//! Reads a spool file as an agent would send it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use watchpost::config::{self, Bytes};
 use watchpost::name::Name;
 use watchpost::wire::{Batch, PartStatus};
 
-/// Time enough to try a second time.
-const TWICE: Duration = Duration::from_secs(3);
+/// Long enough for the spool to retry once.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What came of opening a file.
+/// What a spool file contains.
 #[derive(Debug)]
-pub struct Kept {
-    /// With the start of the agent that they are of, in order, without what depends on when they are sent.
+pub struct SpoolContents {
+    /// Each batch with the boot of its agent, in order. Fields that depend on the time of sending are cleared.
     pub batches: Vec<(Name, Batch)>,
     pub status: PartStatus,
 }
 
-/// Opens a spool, takes everything out of it for the link of this address and acknowledges nothing.
-pub fn kept(path: &Path, link: &str) -> Kept {
+/// Reads every batch that a spool holds for the link with this address, without acknowledging any.
+pub fn read_spool(path: &Path, link: &str) -> SpoolContents {
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::new(Notify::new()));
     let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000), keep: None };
     let boot = Name::nearest("another");
@@ -33,10 +33,10 @@ pub fn kept(path: &Path, link: &str) -> Kept {
     let shelf = spool.keep_for(link);
     spool.begin(&config).expect("a thread");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    // A disk that is not there is waited for.
-    let ask = || runtime.block_on(async { timeout(TWICE, shelf.ask()).await });
+    // The spool waits for a missing disk.
+    let ask = || runtime.block_on(async { timeout(TIMEOUT, shelf.ask()).await });
     let mut batches = Vec::new();
-    let end = Instant::now() + TWICE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         while let Ok(page) = ask().map(|page| page.expect("the spool runs"))
             && page.numbers().is_some()
@@ -47,19 +47,19 @@ pub fn kept(path: &Path, link: &str) -> Kept {
         if health.status().up || Instant::now() > end {
             break;
         }
-        // It stopped in the middle, or did not begin.
+        // The spool failed to open, or stopped halfway: start over.
         shelf.begin_anew();
         batches.clear();
         sleep(Duration::from_millis(10));
     }
     runtime.block_on(spool.end());
-    Kept { batches, status: health.status() }
+    SpoolContents { batches, status: health.status() }
 }
 
-impl Kept {
-    /// Files that were set aside, because they were damaged or cut short.
+impl SpoolContents {
+    /// The number of files set aside because they were damaged or incomplete.
     pub fn set_aside(&self) -> u64 {
-        let count = |what: &str| self.status.counts.get(what).copied().unwrap_or_default();
+        let count = |key: &str| self.status.counts.get(key).copied().unwrap_or_default();
         count("damaged_files") + count("incomplete_writes")
     }
 }
