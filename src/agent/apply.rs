@@ -10,7 +10,7 @@ use super::camera::Camera;
 use super::health::{Kind, Part};
 use super::publish::{Backlog, Inputs, LiveReadings, Session, SharedCamera, SharedCameras};
 use super::serial::Port;
-use super::spool::Shelf;
+use super::spool::SpoolHandle;
 use super::{Agent, CameraWorker, LinkWorker};
 use crate::config::{self, OutPattern, Outlet};
 use crate::name::Name;
@@ -41,7 +41,7 @@ impl Agent {
         }
         for link in old_links.ended {
             self.sent.merge(link.output);
-            link.handle.shelf.iter().for_each(Shelf::leave);
+            link.handle.spool.iter().for_each(SpoolHandle::unconfigure);
         }
 
         let mut started = Vec::new();
@@ -113,10 +113,10 @@ impl Agent {
         let address = outlet.end.address().to_string();
         let health = Part::new(Kind::Link, name, format!("{address}{}", outlet.secrecy()), &self.changed);
         let spool = self.spool.as_ref().filter(|_| outlet.is_acknowledged());
-        let spool = spool.map(|(spool, _)| spool.keep_for(&address));
+        let spool = spool.map(|(spool, _)| spool.add_link(&address));
         let (cameras, watched_cameras) = watch::channel(SharedCameras::default());
         let inputs = self.link_inputs(config, &outlet, &health, watched_cameras, spool.clone());
-        let worker = LinkWorker { health: health.clone(), cameras, shelf: spool };
+        let worker = LinkWorker { health: health.clone(), cameras, spool };
         let reporter = health.clone();
         self.links.start(outlet.clone(), worker, |stop| Session::run(number, outlet, reporter, inputs, stop));
         health
@@ -128,7 +128,7 @@ impl Agent {
         outlet: &Outlet,
         health: &Part,
         cameras: watch::Receiver<SharedCameras>,
-        spool: Option<Shelf>,
+        spool: Option<SpoolHandle>,
     ) -> Inputs {
         let (feed, last) = self.state.follow();
         // A pub link starts with its first subscriber.

@@ -44,7 +44,7 @@ use apply::Applied;
 use health::{Kind, Part};
 use host_monitor::HostMonitor;
 use publish::{SharedCamera, SharedCameras};
-use spool::{Shelf, Spool};
+use spool::{Spool, SpoolHandle};
 use summary::summary;
 
 /// The time between two statuses, unless a part changes sooner.
@@ -126,7 +126,7 @@ struct CameraWorker {
 struct LinkWorker {
     health: Part,
     cameras: watch::Sender<SharedCameras>,
-    shelf: Option<Shelf>,
+    spool: Option<SpoolHandle>,
 }
 
 impl Agent {
@@ -164,8 +164,8 @@ impl Agent {
         let feed = agent.state.follow().0;
         agent.apply(config).await?;
         if let (Some((spool, _)), Some(config)) = (&mut agent.spool, &agent.config.spool) {
-            spool.begin(config)?;
-            agent.spool_feed = Some(tokio::spawn(spool.follow(feed, agent.spool_stop.clone())));
+            spool.start(config)?;
+            agent.spool_feed = Some(tokio::spawn(spool.keep_all(feed, agent.spool_stop.clone())));
         }
         agent.publish_status();
         Ok(agent)
@@ -243,7 +243,7 @@ impl Agent {
         let (stopped, started) = (list(stopped), list(started));
         info!("configuration reloaded; stopped: {stopped}; started: {started}; the rest unchanged");
         if let Some((spool, _)) = &self.spool {
-            spool.warn_of_strays();
+            spool.warn_about_unconfigured_links();
         }
         Ok(())
     }
@@ -280,7 +280,7 @@ impl Agent {
         }
         self.links.end().await.into_iter().for_each(|sent| self.sent.merge(sent));
         if let Some((spool, _)) = self.spool {
-            spool.end().await;
+            spool.stop().await;
         }
         Ok(self.sent)
     }

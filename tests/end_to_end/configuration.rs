@@ -234,3 +234,88 @@ fn with_defaults_set(file: &Path) -> String {
         .collect::<Vec<_>>()
         .join("\n")
 }
+
+/// The standard output of `watchpost check` for a configuration.
+fn checked(bench: &Bench, text: &str) -> String {
+    let config = bench.path("checked.toml");
+    std::fs::write(&config, text).expect("a temporary file");
+    let check = watchpost("check", &config);
+    assert!(check.status.success(), "{check:?}");
+    String::from_utf8(check.stdout).expect("text")
+}
+
+/// The cells of the sizing table in docs/recording.md: the size, kB per frame, and GB per day at the rates of the heading.
+fn sizing_rows() -> Vec<(String, Vec<f64>)> {
+    let section = include_str!("../../docs/recording.md").split("## Sizing\n").nth(1).expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).filter(|line| line.contains('x'));
+    rows.filter_map(|line| {
+        let cells: Vec<&str> = line.trim_end_matches('|').split('|').map(str::trim).collect();
+        let numbers = cells[1..].iter().map(|cell| cell.parse().ok()).collect::<Option<Vec<f64>>>()?;
+        Some((cells[0].to_owned(), numbers))
+    })
+    .collect()
+}
+
+#[test]
+fn check_estimates_footage_as_the_document_does() {
+    let bench = Bench::new();
+    let rows = sizing_rows();
+    assert!(rows.len() >= 4, "{rows:?}");
+    for (size, numbers) in rows {
+        for (fps, documented) in [1.0, 5.0, 10.0, 25.0].into_iter().zip(&numbers[1..]) {
+            let text = checked(
+                &bench,
+                &format!(
+                    "camera = [{{ name = \"a\", source = \"pattern\", size = \"{size}\", fps = {fps} }}]\n\
+                     link = [{{ pattern = \"pair\", connect = \"tcp://127.0.0.1:5559\" }}]"
+                ),
+            );
+            let (_, rest) = text.split_once("footage  a            about ").unwrap_or_else(|| panic!("{text}"));
+            let said: f64 = rest.split_once(" GB a day").expect("GB").0.parse().expect("a number");
+            // Small pictures have more bytes per pixel than the estimate assumes.
+            assert!((0.7..1.1).contains(&(said / documented)), "{size} at {fps}: {said} and {documented}");
+        }
+    }
+}
+
+#[test]
+fn check_estimates_all_cameras_together() {
+    let bench = Bench::new();
+    let link = "[[link]]\npattern = \"pair\"\nconnect = \"tcp://127.0.0.1:5559\"\n";
+    let camera = |name: &str, rest: &str| format!("[[camera]]\nname = \"{name}\"\n{rest}\n");
+    let door = camera("door", "source = \"pattern\"");
+    let yard = camera("yard", "source = \"/dev/video9\"\nsize = \"1280x720\"\nfps = 1\nquality = 95");
+    let text = checked(&bench, &format!("{door}{yard}{link}"));
+    for line in ["door         about 115 GB a day\n", "yard         about 29 GB a day\n"] {
+        assert!(text.contains(&format!("  footage  {line}")), "{text}");
+    }
+    assert!(text.contains("  footage  together     about 144 GB a day if a receiver records every frame\n"), "{text}");
+
+    let stream = camera("gate", "source = \"rtsp://10.0.0.9/1\"");
+    let text = checked(&bench, &format!("{door}{stream}{link}"));
+    assert!(text.contains("every frame, without gate, where `size` is not set\n"), "{text}");
+    let text = checked(&bench, &format!("[[serial]]\nport = \"/dev/ttyUSB9\"\n{link}"));
+    assert!(!text.contains("footage"), "{text}");
+}
+
+#[test]
+fn check_estimates_how_long_recordings_last() {
+    let bench = Bench::new();
+    let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:5559\"\n";
+    for (record, words) in [
+        (
+            "",
+            "10 GB        lasts about 2 h, less than `keep` (7d), with one camera of 640x480 at 25 frames/s (115 GB a day)",
+        ),
+        (
+            "fps = 1\nmax_size = \"500 GB\"",
+            "500 GB       lasts about 108 days, with one camera of 640x480 at 1 frames/s (4.6 GB a day)",
+        ),
+        ("fps = 1\ncameras = [\"a\", \"b\"]", "with 2 cameras of 640x480 at 1 frames/s (9.2 GB a day)"),
+    ] {
+        let dir = bench.path("recordings");
+        let text = checked(&bench, &format!("{link}[record]\ndir = \"{}\"\n{record}\n", dir.display()));
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(!checked(&bench, &format!("{link}[record]\noff = true\n")).contains("capacity"));
+}

@@ -163,7 +163,7 @@ async fn page_and_metrics_show_host_health() {
     browser.reads("#health[data-tone=warn]", &["it is hot, 80 °C"]).await;
     browser.reads("#problems li", &["its clock is not synchronised"]).await;
     // Past undervoltage appears only in the agent's details.
-    browser.reads(".agent-machine [data-about=power][data-tone=quiet]", &["undervoltage before"]).await;
+    browser.reads(".agent-machine [data-about=power][data-tone=quiet]", &["undervoltage earlier"]).await;
     browser.close().await;
 }
 

@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Backups taken while both ends run, and restored.
+mod backup;
 /// Boards: lines on serial ports become readings.
 mod boards;
 /// USB cameras: their frames, formats and failures.
@@ -64,7 +66,7 @@ mod page_chart;
 mod page_history;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
-/// The code in the documents works.
+/// Runs the code of README and docs/.
 mod readme;
 /// Reload of a running agent's configuration.
 mod reload;
@@ -84,6 +86,8 @@ mod views;
 mod power_cuts;
 /// Shutdown of agent and receiver.
 mod shutdown;
+/// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
+mod sketches;
 /// The spool: readings are stored until every receiver has acknowledged them.
 mod spool;
 /// Dates of spooled readings when the clock changes meanwhile.

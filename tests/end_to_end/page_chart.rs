@@ -127,10 +127,10 @@ async fn clicked_moment_opens_its_footage() {
         .await;
 
     // Choosing a quantity by keyboard keeps the focus on its button.
-    browser.click("#line-names button").await;
-    browser.sees("#line-names button:focus[aria-pressed=false]").await;
+    browser.click("#series-names button").await;
+    browser.sees("#series-names button:focus[aria-pressed=false]").await;
     browser.presses(' ').await;
-    browser.sees("#line-names button:focus[aria-pressed=true]").await;
+    browser.sees("#series-names button:focus[aria-pressed=true]").await;
     browser.close().await;
 }
 

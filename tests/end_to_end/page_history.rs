@@ -68,7 +68,7 @@ async fn dragging_to_a_moment_shows_its_picture() {
     sees_spans(&browser).await;
     for (from, to) in [(20, 3), (3, 37), (37, 12)] {
         let (start, end) = (times[from] + FRAME_INTERVAL_US / 2, times[to] + FRAME_INTERVAL_US / 2);
-        browser.drags("#lanes", position_of(&browser, start).await, position_of(&browser, end).await).await;
+        browser.drags("#tracks", position_of(&browser, start).await, position_of(&browser, end).await).await;
         shows(&browser, to).await;
     }
     // Frame by frame; the cursor follows the capture times.
@@ -82,7 +82,7 @@ async fn dragging_to_a_moment_shows_its_picture() {
     }
     // Nothing was recorded before the first frame.
     let before = position_of(&browser, times[0] - 500_000).await;
-    browser.drags("#lanes", position_of(&browser, times[11]).await, before).await;
+    browser.drags("#tracks", position_of(&browser, times[11]).await, before).await;
     browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
     // Playback skips to the next footage.
     browser.presses(' ').await;
@@ -121,14 +121,14 @@ async fn marked_range_can_be_downloaded() {
     browser.presses('[').await;
     browser
         .drags(
-            "#lanes",
+            "#tracks",
             position_of(&browser, times[10]).await,
             position_of(&browser, times[29] + FRAME_INTERVAL_US / 2).await,
         )
         .await;
     shows(&browser, 29).await;
     browser.presses(']').await;
-    let download = browser.sees("#cut-links a[href*='/shed/door/range.mkv']").await;
+    let download = browser.sees("#selection-links a[href*='/shed/door/range.mkv']").await;
     let download = download.attr("href").await.expect("an attribute").expect("an address");
     let head = "return fetch(arguments[0]).then(async (answer) => [answer.status, ...new Uint8Array(await answer.arrayBuffer()).slice(0, 4)])";
     // EBML's first bytes, RFC 8794.
@@ -149,7 +149,7 @@ async fn page_finds_footage_recorded_while_it_is_open() {
     shows(&browser, 39).await;
     // The step button reaches a frame that is recorded later.
     sender.sends(&numbered(40), newest + FRAME_INTERVAL_US);
-    let step = format!("document.getElementById('step-on').click(); {SHOWN_NUMBER}");
+    let step = format!("document.getElementById('step-forward').click(); {SHOWN_NUMBER}");
     browser.becomes("the next frame", &step, &[], |shown| *shown == 40).await;
 
     // "Nothing recorded" disappears once late frames arrive.

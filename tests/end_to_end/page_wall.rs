@@ -95,12 +95,12 @@ async fn camera_is_enlarged_saved_and_switched_by_mouse_and_keys() {
     });
     assert!(saved.starts_with(&[0xff, 0xd8]) && saved.ends_with(&[0xff, 0xd9]), "the saved file is not a JPEG");
     browser.presses('o').await;
-    browser.reads(&tile("shed/door", "off"), &["Off", "by choice"]).await;
+    browser.reads(&tile("shed/door", "off"), &["Off", "on purpose"]).await;
     browser.presses('\u{e00c}').await; // escape
     browser.sees("article[data-camera='shed/door']:not([data-large])").await;
     browser.reads("#health[data-tone=good]", &["1 switched off"]).await;
     browser.points("article[data-camera='shed/door']", 0.5).await;
-    browser.click("article[data-camera='shed/door'] [data-act=power]").await;
+    browser.click("article[data-camera='shed/door'] [data-action=power]").await;
     browser.sees(&tile("shed/door", "live")).await;
     browser.presses('?').await;
     browser.sees("#help[open]").await;

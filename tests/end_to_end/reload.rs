@@ -179,7 +179,7 @@ fn returning_link_gets_all_readings_and_others_stay_up() {
     acknowledge(&one, 2.0);
     acknowledge(&two, 2.0);
     bench.reload(&agent, &first);
-    agent.logs(&format!("spool: keeps for {}, which no [[link]] has", two.address), "");
+    agent.logs(&format!("spool still keeps readings for {}, which is no longer configured", two.address), "");
     say(3.0);
     acknowledge(&one, 3.0);
     let two = two.restart();

@@ -10,6 +10,7 @@ use watchpost::clock::Stamp;
 use watchpost::config;
 use watchpost::name::Name;
 use watchpost::quantity::Quantity;
+use watchpost::ranges::SeqRange;
 use watchpost::reading::State;
 
 use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
@@ -151,18 +152,18 @@ fn each_link_keeps_its_readings_until_forgotten() {
     let one = format!("{serial}link = [{}]", link(&hub));
     let second = bench.agent(&one);
     second.logs("open at", "");
-    assert!(second.logs("spool: keeps for ", ",").starts_with(&removed));
+    assert!(second.logs("spool still keeps readings for ", ",").starts_with(&removed));
     let text = spool_command(&one, &[]);
-    assert!(text.contains(&format!("2 readings wait for {removed}, which is in no [[link]]")), "{text}");
+    assert!(text.contains(&format!("2 readings wait for {removed}, which is no longer configured")), "{text}");
     let text = spool_command(&one, &["--forget", &removed]);
-    assert!(text.contains(&format!("nothing is kept for {removed} any more")), "{text}");
+    assert!(text.contains(&format!("dropped the readings for {removed}")), "{text}");
     assert!(!text.contains(&format!("wait for {removed}")), "{text}");
     assert!(
         spool_command(&one, &["--forget", &removed]).contains("readings are kept for"),
         "the forgotten link is still known"
     );
     // The agent notices even while its boards are silent.
-    second.logs("nothing more is kept for a link that was given up", "");
+    second.logs("spool: dropped readings of a forgotten link", "");
     board.say("n-4");
     waits_for(&bench, 1);
 }
@@ -186,7 +187,7 @@ fn full_spool_drops_and_counts_the_oldest_readings() {
             && count(header, "readings_on_disk") + count(header, "readings_lost_no_room") == 20 * lines + 1
     });
     assert!(count(&full, "readings_lost_no_room") > 20 * lines / 4, "{full}");
-    agent.logs("readings lost, no room: ", "");
+    agent.logs("full; dropped the ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
@@ -258,7 +259,7 @@ fn listing_a_damaged_spool_explains_the_recovery() {
     let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(message.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{message}");
+    assert!(message.contains("spool.sqlite; the agent moves a damaged spool aside when it starts"), "{message}");
 }
 
 #[test]
@@ -297,23 +298,24 @@ fn link_removed_before_it_is_stored_keeps_its_readings() {
     let (state, boot) = (Arc::<State>::default(), Name::nearest("b1"));
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::default());
     let mut spool = Spool::new(&boot, &state, health.clone());
-    let stays = spool.keep_for("tcp://stays");
+    let stays = spool.add_link("tcp://stays");
     let (feed, _) = state.follow();
-    spool.begin(&config).expect("a thread");
+    spool.start(&config).expect("a thread");
     eventually("an open file", || health.status().up.then_some(()));
-    spool.keep_for("tcp://leaves").leave();
+    spool.add_link("tcp://leaves").unconfigure();
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let quantity = Arc::new(Quantity { name: "t".into(), unit: "".into(), listed: true });
     state.record(&Name::nearest("air"), Duration::from_secs(10), Stamp::now(), &mut vec![(quantity, 21.5)]);
     let end = CancellationToken::new();
     end.cancel();
-    runtime.block_on(spool.follow(feed, end));
-    assert_eq!(stays.ack(&boot, 1, 1), Some((1, 1)));
+    runtime.block_on(spool.keep_all(feed, end));
+    let one = SeqRange::new(1, 1);
+    assert_eq!(stays.acknowledge(&boot, one), Some(one));
     eventually("a row for the removed link", || (health.status().counts["readings_on_disk"] == 1).then_some(()));
-    let back = spool.keep_for("tcp://leaves");
-    back.live_from(2);
-    let page = runtime.block_on(back.ask()).expect("the spool runs");
-    assert_eq!(page.numbers(), Some((1, 1)));
-    runtime.block_on(spool.end());
+    let back = spool.add_link("tcp://leaves");
+    back.set_live_from(2);
+    let page = runtime.block_on(back.request_page()).expect("the spool runs");
+    assert_eq!(page.seqs(), Some(one));
+    runtime.block_on(spool.stop());
 }

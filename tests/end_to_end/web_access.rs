@@ -45,14 +45,18 @@ impl Bench {
     }
 }
 
-/// Returns every path in the receiver's source, with a camera's names filled in. New routes are included automatically.
+/// Returns every path in the receiver's source, with a camera's names filled in, and the paths of the page's files. New
+/// routes are included automatically.
 pub fn paths() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/receiver/web")];
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/receiver/web");
+    let mut dirs = vec![web.clone()];
     while let Some(dir) = dirs.pop() {
         for path in fs::read_dir(dir).expect("the source").map(|entry| entry.expect("an entry").path()) {
             if path.is_dir() {
                 dirs.push(path);
+            } else if let Ok(file) = path.strip_prefix(web.join("page")) {
+                paths.insert(format!("/{}", file.display()).replace("/index.html", "/"));
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let code = fs::read_to_string(path).expect("source");
                 let texts = code.split('"').filter(|text| text.starts_with('/') && !text.contains([' ', '\n', '\\']));
@@ -61,6 +65,7 @@ pub fn paths() -> BTreeSet<String> {
         }
     }
     assert!(paths.len() > 20 && paths.contains("/api/cameras/shed/door/frame.jpg"), "{paths:?}");
+    assert!(paths.contains("/") && paths.contains("/live/tiles.js"), "{paths:?}");
     paths
 }
 
@@ -258,6 +263,25 @@ fn foreign_origins_and_host_names_are_refused() {
             let headers = [("Host", name), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode)];
             assert_eq!(status_of_post(page, "/api/cameras/shed/door", &headers), status, "{mode} to {name}");
         }
+    }
+}
+
+#[test]
+fn page_files_are_served_with_their_content_type() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/history/footage.js", "text/javascript; charset=utf-8"),
+        ("/live/live.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = get(&receiver.page, path);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
+    }
+    for path in ["/index.html", "/login.html", "/package.json", "/types.d.ts", "/live/", "/../login.html"] {
+        assert_eq!(get(&receiver.page, path).status, 404, "{path}");
     }
 }
 

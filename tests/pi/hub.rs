@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::eventually;
-use crate::host::free_port;
+use crate::machine::free_port;
 use crate::program::Program;
 
 pub struct Hub {

@@ -1,4 +1,4 @@
-//! Installs, configures and runs watchpost on an emulated Raspberry Pi as README says, with a receiver on this machine.
+//! Installs, configures and runs watchpost on an emulated Raspberry Pi with the commands of docs/raspberry-pi.md, with a receiver on this machine.
 //! script/test-pi makes the disk and the package, and runs this program with their directory.
 //!
 //! The steps build on one another, so they are printed and timed one by one instead of being separate tests.
@@ -59,8 +59,8 @@ fn main() {
     let pi = step("the Pi starts", || Machine::start(&dir, &boards));
     let mut scene = Scene { pi, boards, hub };
     let steps: [(&str, Step); 17] = [
-        ("README's commands install, configure and start the agent", readme::agent_is_installed),
-        ("README's commands start the receiver, with keys and a token", readme::receiver_is_installed),
+        ("the documented commands install, configure and start the agent", readme::agent_is_installed),
+        ("the documented commands start the receiver, with keys and a token", readme::receiver_is_installed),
         ("frames of two cameras and readings of two boards arrive", faults::frames_and_readings_arrive),
         ("the sandboxed service reports the clock's state", faults::clock_state_is_reported),
         ("an unplugged board is down, and comes back", faults::unplugged_board_comes_back),

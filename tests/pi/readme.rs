@@ -1,14 +1,14 @@
-//! Runs the commands of README's section about the Pi.
+//! Follows docs/raspberry-pi.md word by word.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::{Board, Scene, eventually};
 
-/// Returns the commands of a code block in README's section, without their comments.
+/// Returns the commands of a `sh` block of the document, without their comments.
 fn lines(block: usize) -> impl Iterator<Item = &'static str> {
-    let section = include_str!("../../README.md").split_once("### On a Raspberry Pi\n").expect("the section").1;
-    let block = section.split("```sh\n").nth(block).expect("the block").split_once("```").expect("its end").0;
+    let document = include_str!("../../docs/raspberry-pi.md");
+    let block = document.split("```sh\n").nth(block).expect("the block").split_once("```").expect("its end").0;
     block.lines().map(|line| line.split_once("  #").map_or(line, |(command, _)| command).trim_end())
 }
 

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::host::Machine;
+use crate::machine::Machine;
 use crate::{Board, Scene};
 
 /// Seconds to measure, unless `WATCH` says otherwise.

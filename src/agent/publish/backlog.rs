@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::congestion_window::CongestionWindow;
-use crate::agent::spool::{Page, Shelf};
+use crate::agent::spool::{Page, SpoolHandle};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::wire::Message;
 
 /// Readings without an acknowledgement are sent again after this time.
@@ -21,7 +22,7 @@ const MAX_IN_FLIGHT: usize = 4096;
 /// The readings that one link's receiver lacks.
 #[derive(Debug)]
 pub struct Backlog {
-    shelf: Shelf,
+    spool: SpoolHandle,
     /// Whether the current receiver stores and acknowledges readings; `None` before its hello.
     acks: Option<bool>,
     /// The last receiver that sent a hello acknowledges readings.
@@ -38,8 +39,7 @@ pub struct Backlog {
 #[derive(Debug)]
 struct Sent {
     boot: Name,
-    first: u64,
-    last: u64,
+    seqs: SeqRange,
     at: Instant,
     /// Size in bytes if it is a page; `None` for live readings.
     page_bytes: Option<usize>,
@@ -48,9 +48,9 @@ struct Sent {
 impl Backlog {
     /// Creates the backlog of a link that the spool keeps readings for.
     #[must_use]
-    pub fn new(shelf: Shelf) -> Backlog {
+    pub fn new(spool: SpoolHandle) -> Backlog {
         Backlog {
-            shelf,
+            spool,
             acks: None,
             last_receiver_acks: false,
             may_have_more: false,
@@ -83,18 +83,18 @@ impl Backlog {
 
     /// Starts over for a peer that has received no unacknowledged message.
     pub(super) fn reset(&mut self) {
-        self.shelf.begin_anew();
-        *self = Backlog { last_receiver_acks: self.last_receiver_acks, ..Backlog::new(self.shelf.clone()) };
+        self.spool.reset_in_flight();
+        *self = Backlog { last_receiver_acks: self.last_receiver_acks, ..Backlog::new(self.spool.clone()) };
     }
 
     /// Handles an acknowledgement: the receiver has stored these readings.
-    pub(super) fn ack(&mut self, boot: &Name, first: u64, last: u64) {
+    pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
         // The receiver may acknowledge each batch of a page separately.
-        let Some((first, last)) = self.shelf.ack(boot, first, last) else { return };
+        let Some(acked) = self.spool.acknowledge(boot, seqs) else { return };
         let now = Instant::now();
         let window = &mut self.window;
         self.in_flight.retain(|sent| {
-            let is_acknowledged = sent.boot == *boot && first <= sent.first && sent.last <= last;
+            let is_acknowledged = sent.boot == *boot && acked.contains(sent.seqs);
             if let Some(bytes) = sent.page_bytes.filter(|_| is_acknowledged) {
                 window.acknowledged(bytes, now - sent.at, now);
             }
@@ -103,8 +103,8 @@ impl Backlog {
     }
 
     /// Notes that live readings were sent.
-    pub(super) fn live_was_sent(&mut self, boot: &Name, first: u64, last: u64) {
-        self.remember(Sent { boot: boot.clone(), first, last, at: Instant::now(), page_bytes: None });
+    pub(super) fn live_was_sent(&mut self, boot: &Name, seqs: SeqRange) {
+        self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page_bytes: None });
     }
 
     /// Notes that the link skipped readings, which are in the spool now.
@@ -115,24 +115,24 @@ impl Backlog {
     /// The next page, if the congestion window has room for it.
     pub(super) fn message(&mut self, agent: &Name, synchronised: bool) -> Option<Message> {
         self.poll_page();
-        let page = self.page.as_ref().filter(|page| self.window.has_room(page.length()))?;
+        let page = self.page.as_ref().filter(|page| self.window.has_room(page.size()))?;
         Some(Message::backlog(agent, page.boot(), page.batches(synchronised)))
     }
 
     /// Notes that the page was sent.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
-        let Some((first, last)) = page.numbers() else { return };
-        let bytes = page.length();
+        let Some(seqs) = page.seqs() else { return };
+        let bytes = page.size();
         self.window.sent(bytes);
-        self.remember(Sent { boot: page.boot().clone(), first, last, at: Instant::now(), page_bytes: Some(bytes) });
+        self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page_bytes: Some(bytes) });
         self.may_have_more = true;
     }
 
     /// Waits until a page may be ready to send.
     async fn ready(&mut self) {
         self.poll_page();
-        if self.page.as_ref().is_some_and(|page| self.window.has_room(page.length())) {
+        if self.page.as_ref().is_some_and(|page| self.window.has_room(page.size())) {
             return;
         }
         let deadline = self.in_flight.front().filter(|_| self.acks()).map(|sent| sent.at + ACK_TIMEOUT);
@@ -165,13 +165,13 @@ impl Backlog {
         }
         if self.acks() && self.may_have_more && self.page.is_none() {
             self.may_have_more = false;
-            self.requested = Some(self.shelf.ask());
+            self.requested = Some(self.spool.request_page());
         }
     }
 
     /// Keeps a page to send; an empty one means that the receiver lacks nothing.
     fn set_page(&mut self, page: Option<Page>) {
-        self.page = page.filter(|page| page.numbers().is_some());
+        self.page = page.filter(|page| page.seqs().is_some());
     }
 
     fn remember(&mut self, sent: Sent) {
@@ -179,7 +179,7 @@ impl Backlog {
             && let Some(oldest) = self.in_flight.pop_front()
             && self.acks()
         {
-            self.give_back(&oldest);
+            self.release(&oldest);
         }
         self.in_flight.push_back(sent);
     }
@@ -187,12 +187,12 @@ impl Backlog {
     /// Returns messages whose acknowledgement is overdue to the spool.
     fn expire(&mut self) {
         while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.at.elapsed() >= ACK_TIMEOUT) {
-            self.give_back(&sent);
+            self.release(&sent);
         }
     }
 
-    fn give_back(&mut self, sent: &Sent) {
-        self.shelf.give_back(&sent.boot, sent.first, sent.last);
+    fn release(&mut self, sent: &Sent) {
+        self.spool.release(&sent.boot, sent.seqs);
         if let Some(bytes) = sent.page_bytes {
             self.window.lost(bytes);
         }

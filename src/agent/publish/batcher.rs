@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::agent::health::Part;
-use crate::agent::spool::Shelf;
+use crate::agent::spool::SpoolHandle;
 use crate::reading::Batch;
 
 /// The shortest time between two messages with readings. Each message wakes two threads here and some at the receiver, and
@@ -32,7 +32,7 @@ pub struct LiveReadings {
     last_seq: Option<u64>,
     health: Part,
     /// The spool, if it keeps the readings that this link skips.
-    shelf: Option<Shelf>,
+    spool: Option<SpoolHandle>,
     has_gap: bool,
 }
 
@@ -43,10 +43,10 @@ impl LiveReadings {
         feed: broadcast::Receiver<Arc<Batch>>,
         last_seq: Option<u64>,
         health: Part,
-        shelf: Option<Shelf>,
+        spool: Option<SpoolHandle>,
     ) -> LiveReadings {
-        if let (Some(shelf), Some(last)) = (&shelf, last_seq) {
-            shelf.live_from(last + 1);
+        if let (Some(spool), Some(last)) = (&spool, last_seq) {
+            spool.set_live_from(last + 1);
         }
         LiveReadings {
             feed,
@@ -55,7 +55,7 @@ impl LiveReadings {
             due: Instant::now(),
             last_seq,
             health,
-            shelf,
+            spool,
             has_gap: false,
         }
     }
@@ -112,11 +112,11 @@ impl LiveReadings {
         self.last_seq = Some(last);
         self.has_gap = true;
         let skipped = std::mem::take(&mut self.batches);
-        if let Some(shelf) = &self.shelf {
+        if let Some(spool) = &self.spool {
             for batch in skipped {
-                shelf.unclaim(batch.seq, batch.last_seq());
+                spool.release_live(batch.seqs());
             }
-            shelf.live_from(last + 1);
+            spool.set_live_from(last + 1);
         }
     }
 
@@ -133,8 +133,8 @@ impl LiveReadings {
 
     fn add(&mut self, batch: Arc<Batch>) {
         let missed = self.last_seq.map_or(0, |last| batch.seq - last - 1);
-        if let Some(shelf) = &self.shelf {
-            shelf.claim(batch.seq, batch.last_seq());
+        if let Some(spool) = &self.spool {
+            spool.send_live(batch.seqs());
             self.has_gap |= missed > 0;
         } else if missed > 0 {
             self.health.count("readings_lost", missed);

@@ -7,6 +7,7 @@ use super::camera_stream::CameraStream;
 use super::peer_state::PeerMessage;
 use super::session::Session;
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::wire::Control;
 
 impl Session {
@@ -55,7 +56,7 @@ impl Session {
             }
             Control::Ack { boot, first, seq } => {
                 if let Some(backlog) = &mut self.inputs.backlog {
-                    backlog.ack(&boot, first, seq);
+                    backlog.ack(&boot, SeqRange::new(first, seq));
                 }
             }
         }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::session::Session;
 use crate::link::MAX_PART_BYTES;
+use crate::ranges::SeqRange;
 use crate::wire::{Message, encode};
 
 impl Session {
@@ -33,13 +34,13 @@ impl Session {
     fn send_readings(&mut self, now: bool) -> Result<Option<bool>> {
         let inputs = &mut self.inputs;
         let Some(batches) = inputs.readings.message(now) else { return Ok(None) };
-        let (first, last) = (batches[0].seq, batches[batches.len() - 1].last_seq());
+        let seqs = SeqRange::new(batches[0].seq, batches[batches.len() - 1].last_seq());
         let message = Message::readings(&inputs.agent, &inputs.boot, &inputs.state.clock, batches);
         let sent = self.send(&message)?;
         if sent {
             self.inputs.readings.mark_sent();
             if let Some(backlog) = &mut self.inputs.backlog {
-                backlog.live_was_sent(&self.inputs.boot, first, last);
+                backlog.live_was_sent(&self.inputs.boot, seqs);
             }
         }
         Ok(Some(sent))

@@ -58,7 +58,7 @@ impl From<QueryRejection> for Refusal {
     fn from(why: QueryRejection) -> Refusal {
         let words = why.body_text();
         let words = words.trim_start_matches("Failed to deserialize query string: ");
-        Refusal(StatusCode::BAD_REQUEST, format!("{words}; README says what may be asked"))
+        Refusal(StatusCode::BAD_REQUEST, format!("{words}; see docs/http-api.md"))
     }
 }
 

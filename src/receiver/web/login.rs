@@ -51,7 +51,7 @@ async fn leave(State(site): State<Site>) -> Response {
 }
 
 fn form(status: StatusCode, words: &str) -> Response {
-    let page = include_str!("page/login.html").replace(PLACE, words);
+    let page = include_str!("login.html").replace(PLACE, words);
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 

@@ -88,7 +88,7 @@ fn routes(site: &Site) -> Router {
         .merge(metrics::routes())
         .merge(readings::routes())
         .merge(tell::routes())
-        .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is nothing here; README has what there is".into()))
+        .fallback(async || Refusal(StatusCode::NOT_FOUND, "nothing is here; see docs/http-api.md".into()))
         .layer(from_fn(answer::take_body))
         .layer(from_fn_with_state(site.clone(), access::door))
         .layer(from_fn(answer::finish))

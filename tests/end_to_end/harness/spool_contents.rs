@@ -30,16 +30,16 @@ pub fn read_spool(path: &Path, link: &str) -> SpoolContents {
     let config = config::Spool { path: path.to_owned(), max_size: Bytes(256_000_000), keep: None };
     let boot = Name::nearest("another");
     let mut spool = Spool::new(&boot, &Arc::default(), health.clone());
-    let shelf = spool.keep_for(link);
-    spool.begin(&config).expect("a thread");
+    let handle = spool.add_link(link);
+    spool.start(&config).expect("a thread");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     // The spool waits for a missing disk.
-    let ask = || runtime.block_on(async { timeout(TIMEOUT, shelf.ask()).await });
+    let ask = || runtime.block_on(async { timeout(TIMEOUT, handle.request_page()).await });
     let mut batches = Vec::new();
     let end = Instant::now() + TIMEOUT;
     loop {
         while let Ok(page) = ask().map(|page| page.expect("the spool runs"))
-            && page.numbers().is_some()
+            && page.seqs().is_some()
         {
             let dated = page.batches(true).into_iter();
             batches.extend(dated.map(|batch| (page.boot().clone(), Batch { age_ms: None, stale: false, ..batch })));
@@ -48,11 +48,11 @@ pub fn read_spool(path: &Path, link: &str) -> SpoolContents {
             break;
         }
         // The spool failed to open, or stopped halfway: start over.
-        shelf.begin_anew();
+        handle.reset_in_flight();
         batches.clear();
         sleep(Duration::from_millis(10));
     }
-    runtime.block_on(spool.end());
+    runtime.block_on(spool.stop());
     SpoolContents { batches, status: health.status() }
 }
 

@@ -180,7 +180,7 @@ fn agent_with_damaged_spool_sends_sound_and_new_readings() {
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");
@@ -237,7 +237,7 @@ fn read_errors_count_as_damage() {
         let fault = format!("pread64:error=EIO:{when}");
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
         let recovered = readings_in(&directory.join(NAME));
         assert!(recovered == 320 || damaged && (1..320).contains(&recovered), "{recovered} readings");
