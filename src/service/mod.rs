@@ -70,7 +70,7 @@ impl Manager {
         let limit = watchdog.interval.max(BEAT) * PATIENCE;
         if let Some(stuck) = threads.find(|thread| thread.is_stuck(limit)) {
             if !std::mem::replace(&mut watchdog.has_given_up, true) {
-                error!("{} has not moved for {limit:?}: the service manager may start all anew", stuck.what());
+                error!("{} has not moved for {limit:?}: the service manager may start all anew", stuck.name());
             }
             return;
         }

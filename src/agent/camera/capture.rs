@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::finish::Finish;
 use super::picture::Next;
-use super::pulse::Pulse;
 use super::source::Source;
 use super::video::pipe::Wish;
 use crate::agent::demand::Demand;
@@ -44,7 +43,6 @@ pub(super) struct Capture {
     pub(super) slot: Slot,
     pub(super) health: Part,
     pub(super) demand: watch::Receiver<Demand>,
-    pub(super) pulse: Arc<Pulse>,
     pub(super) stop: CancellationToken,
     /// The camera's frames so far.
     pub(super) frames: Arc<AtomicU64>,
@@ -62,7 +60,7 @@ impl Capture {
     pub(super) fn run(&self) -> Result<()> {
         let mut source = Source::open(&self.config, &self.health)?;
         while !source.is_open()? {
-            self.pulse.beat(LIVING);
+            self.beat(LIVING);
             if self.stop.is_cancelled() {
                 return Ok(());
             }
@@ -71,10 +69,7 @@ impl Capture {
         let how = source.describe();
         let mut finish = Finish::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
-            self.pulse.beat(LIVING);
-            if self.worked.load(Ordering::Relaxed) {
-                self.heartbeat.beat();
-            }
+            self.beat(LIVING);
             let (wanted, wish) = {
                 let demand = self.demand.borrow();
                 (demand.is_wanted(), Wish { fps: demand.settings.fps, quality: demand.settings.quality })
@@ -101,7 +96,7 @@ impl Capture {
                 }
                 Next::Taken(captured, picture) => (captured, picture),
             };
-            self.pulse.beat(ENCODING);
+            self.beat(ENCODING);
             let Some(JpegImage { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;
@@ -112,6 +107,18 @@ impl Capture {
             self.slot.put(Jpeg { seq, captured, width, height, bytes }, || self.stop.is_cancelled());
         }
         Ok(())
+    }
+
+    /// Shows that the thread is alive, and that its next beat is due within `patience`. The watchdog expects beats only of
+    /// a source that has worked. An abandoned thread does not beat: a revived one must not hide that it hung.
+    fn beat(&self, patience: Duration) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        self.heartbeat.expect_within(patience);
+        if self.worked.load(Ordering::Relaxed) {
+            self.heartbeat.beat();
+        }
     }
 
     fn works(&self, how: &str) {

@@ -3,8 +3,7 @@
 //! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
 //! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
 //! `videodev2.rs`, `video/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
-//! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `pulse.rs` tells a thread that hangs
-//! from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
+//! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
 
 mod broken;
 mod capture;
@@ -15,7 +14,6 @@ pub mod offer;
 pub mod pace;
 mod pattern;
 mod picture;
-mod pulse;
 mod source;
 mod usb;
 mod v4l2;
@@ -39,7 +37,6 @@ use crate::config;
 use crate::frame::Slot;
 use crate::service::Heartbeat;
 use capture::{Capture, LIVING, opening};
-use pulse::Pulse;
 
 /// The waits between tries to open a camera.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -181,13 +178,13 @@ impl Camera {
             slot: self.slot.clone(),
             health: self.health.clone(),
             demand: self.demand.clone(),
-            pulse: Arc::new(Pulse::new(opening(&self.config.source))),
             stop: shutdown.child_token(),
             frames: Arc::clone(&self.frames),
             heartbeat: self.heartbeat.clone(),
             worked: Arc::clone(worked),
         };
-        let (stop, pulse) = (capture.stop.clone(), Arc::clone(&capture.pulse));
+        let (stop, heartbeat) = (capture.stop.clone(), capture.heartbeat.clone());
+        heartbeat.expect_within(opening(&self.config.source));
         let (thread, mut end) = match start(capture) {
             Ok(started) => started,
             Err(error) => return End::Failed(error),
@@ -195,7 +192,7 @@ impl Camera {
         let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
             end = &mut end => Some(ended(end)),
-            () = hangs(&pulse, device) => Some(End::Hangs),
+            () = hangs(&heartbeat, device) => Some(End::Hangs),
             () = self.idle() => None,
             () = shutdown.cancelled() => None,
         };
@@ -247,22 +244,22 @@ fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
 }
 
 /// Waits until a beat is late. Of a device that is slow to open it is said long before it is given up.
-async fn hangs(pulse: &Pulse, device: Option<Part>) {
-    let (start, opening) = (Instant::now(), pulse.due());
+async fn hangs(heartbeat: &Heartbeat, device: Option<Part>) {
+    let (start, opening) = (Instant::now(), heartbeat.due());
     // Once it is open, it beats faster: what is due comes nearer.
-    while pulse.due() == opening && Instant::now() < opening.into() {
+    while heartbeat.due() == opening && Instant::now() < opening.into() {
         sleep(LOOK).await;
-        let is_slow = start.elapsed() > LIVING && pulse.due() == opening;
+        let is_slow = start.elapsed() > LIVING && heartbeat.due() == opening;
         if let Some(device) = device.as_ref().filter(|_| is_slow) {
             device.down("takes long to open");
         }
     }
     loop {
-        let due = pulse.due();
+        let due = heartbeat.due();
         sleep_until(due.into()).await;
         // When all was held up, the thread has just woken, too.
         sleep(LOOK).await;
-        if pulse.due() == due {
+        if heartbeat.due() == due {
             return;
         }
     }
