@@ -9,7 +9,7 @@ use std::thread::Builder;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, dup2_stdout};
-use watchpost::agent::camera::video::pipe::{self, Answer, HEAD, Malformed, Request, Wish};
+use watchpost::agent::camera::video::pipe::{self, Answer, HEAD_BYTES, Malformed, PictureRequest, Request};
 use watchpost::config::{Size, Source, VideoSource};
 
 /// What the agent hears.
@@ -34,7 +34,7 @@ impl Answers {
 
     /// Says something in words: that it is open, or what it failed with.
     pub(super) fn tell(&mut self, answer: fn(usize) -> Answer, words: &str) -> io::Result<()> {
-        let words = pipe::short(words);
+        let words = pipe::truncated(words);
         self.say(answer(words.len()), words.as_bytes())
     }
 }
@@ -42,11 +42,11 @@ impl Answers {
 /// The film that the agent wants to be opened, and the size of its pictures.
 pub(super) fn order() -> Result<(VideoSource, Option<Size>)> {
     let mut stdin = io::stdin().lock();
-    let Request::Open { size, length } = Request::of_head(&head(&mut stdin)?)? else { bail!(Malformed) };
+    let Request::Open { size, length } = Request::from_head(&head(&mut stdin)?)? else { bail!(Malformed) };
     let mut source = vec![0; length];
     stdin.read_exact(&mut source)?;
     match Source::try_from(String::from_utf8(source)?) {
-        Ok(Source::Video(film)) => Ok((film, size)),
+        Ok(Source::Video(source)) => Ok((source, size)),
         _ => bail!(Malformed),
     }
 }
@@ -54,11 +54,11 @@ pub(super) fn order() -> Result<(VideoSource, Option<Size>)> {
 /// What the agent wants of each next picture; never more than one is waited for.
 ///
 /// A thread listens as long as there is an agent, and ends the program with it, whatever FFmpeg does meanwhile.
-pub(super) fn wishes() -> Result<Receiver<Option<Wish>>> {
+pub(super) fn wishes() -> Result<Receiver<Option<PictureRequest>>> {
     let (sender, wishes) = sync_channel(1);
     let listen = move || {
         let mut stdin = io::stdin().lock();
-        while let Ok(Request::Next(wish)) = head(&mut stdin).and_then(|head| Ok(Request::of_head(&head)?)) {
+        while let Ok(Request::Next(wish)) = head(&mut stdin).and_then(|head| Ok(Request::from_head(&head)?)) {
             // When nobody is there to take it the program is ending already.
             let _ = sender.send(wish);
         }
@@ -69,8 +69,8 @@ pub(super) fn wishes() -> Result<Receiver<Option<Wish>>> {
     Ok(wishes)
 }
 
-fn head(pipe: &mut impl Read) -> Result<[u8; HEAD]> {
-    let mut head = [0; HEAD];
+fn head(pipe: &mut impl Read) -> Result<[u8; HEAD_BYTES]> {
+    let mut head = [0; HEAD_BYTES];
     pipe.read_exact(&mut head)?;
     Ok(head)
 }

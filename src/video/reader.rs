@@ -109,7 +109,7 @@ impl Reading {
         let (mut pace, mut picture) = (None, Mat::default());
         loop {
             let wanted = self.shared.state().wanted;
-            if play.as_mut().is_some_and(|play| !play.waits(PATIENCE)) {
+            if play.as_mut().is_some_and(|play| !play.wait_until_due(PATIENCE)) {
                 self.shared.state().news.get_or_insert(News::Nothing);
                 continue;
             }
@@ -144,6 +144,6 @@ impl Reading {
 
 fn is_due(pace: &mut Option<Pace>, fps: Fps) -> bool {
     let pace = pace.get_or_insert_with(|| Pace::of(fps));
-    pace.keep(fps);
-    pace.takes_now()
+    pace.set_fps(fps);
+    pace.accepts_now()
 }

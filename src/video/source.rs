@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use opencv::core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Size as CvSize};
 use opencv::imgproc::{INTER_AREA, resize};
-use watchpost::agent::camera::video::pipe::{Answer, Told, Wish};
+use watchpost::agent::camera::video::pipe::{Answer, PictureInfo, PictureRequest};
 use watchpost::agent::encode::Encoder;
 use watchpost::config::{self, Size};
 use watchpost::frame::{Frame, Layout, MAX_JPEG_BYTES};
@@ -22,11 +22,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn open(film: &config::VideoSource, size: Option<Size>) -> Result<Source> {
-        let video = Video::open(film)?;
+    pub(super) fn open(source: &config::VideoSource, size: Option<Size>) -> Result<Source> {
+        let video = Video::open(source)?;
         let asked = size.map(|size| format!("{size} ")).unwrap_or_default();
         let rate = if video.is_file() { format!(", {:.0} frames a second", video.fps()) } else { String::new() };
-        let what = format!("{asked}{}{rate}", film.kind());
+        let what = format!("{asked}{}{rate}", source.kind());
         let (picture, resized, encoder) = (Mat::default(), Mat::default(), Encoder::default());
         Ok(Source { reader: Reader::start(video)?, size, picture, resized, encoder, what })
     }
@@ -40,21 +40,21 @@ impl Source {
     ///
     /// # Errors
     /// When the film has to be opened anew.
-    pub(super) fn next(&mut self, wish: Option<Wish>) -> Result<(Answer, Bytes)> {
+    pub(super) fn next(&mut self, wish: Option<PictureRequest>) -> Result<(Answer, Bytes)> {
         let news = self.reader.next(wish.map(|wish| wish.fps), &mut self.picture)?;
         let (captured, replaced, quality) = match (news, wish) {
-            (News::Nothing, _) => return Ok((Answer::Nothing, Bytes::new())),
-            (News::Passed, _) | (News::Taken(..), None) => return Ok((Answer::Passed, Bytes::new())),
+            (News::Nothing, _) => return Ok((Answer::NotReady, Bytes::new())),
+            (News::Passed, _) | (News::Taken(..), None) => return Ok((Answer::Skipped, Bytes::new())),
             (News::Taken(captured, replaced), Some(wish)) => (captured, replaced, wish.quality),
         };
         let frame =
             self.size.map_or_else(|| pixels(&self.picture), |size| scaled(&self.picture, &mut self.resized, size))?;
         let jpeg = self.encoder.encode(frame, quality)?;
         if jpeg.len() > MAX_JPEG_BYTES {
-            return Ok((Answer::Oversized, Bytes::new()));
+            return Ok((Answer::TooLarge, Bytes::new()));
         }
         let Frame { width, height, .. } = frame;
-        let told = Told { captured: captured.monotonic(), width, height, replaced, length: jpeg.len() };
+        let told = PictureInfo { captured: captured.monotonic(), width, height, replaced, length: jpeg.len() };
         Ok((Answer::Picture(told), jpeg))
     }
 }

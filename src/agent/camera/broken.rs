@@ -5,27 +5,27 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::STALLED;
+use super::STALL_TIMEOUT;
 use crate::agent::health::Part;
 
-pub(super) struct Broken {
+pub(super) struct BrokenFrames {
     /// No frame was whole since then.
     since: Option<Instant>,
     health: Part,
 }
 
-impl Broken {
-    pub(super) fn new(health: Part) -> Broken {
-        Broken { since: None, health }
+impl BrokenFrames {
+    pub(super) fn new(health: Part) -> BrokenFrames {
+        BrokenFrames { since: None, health }
     }
 
     /// The last frame was.
-    pub(super) fn is_going_on(&self) -> bool {
+    pub(super) fn is_failing(&self) -> bool {
         self.since.is_some()
     }
 
     /// A frame was whole, or nobody wants to know.
-    pub(super) fn end(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.since = None;
     }
 
@@ -35,7 +35,7 @@ impl Broken {
     /// When there have been no others for some time.
     pub(super) fn count(&mut self, fault: &'static str, why: &dyn Display) -> Result<()> {
         self.health.count(fault, 1);
-        if self.since.get_or_insert_with(Instant::now).elapsed() > STALLED {
+        if self.since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {
             bail!("gives only broken frames: {why}");
         }
         Ok(())

@@ -8,10 +8,9 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::finish::Finish;
-use super::picture::Next;
-use super::source::Source;
-use super::video::pipe::Wish;
+use super::finish::Finisher;
+use super::picture::Poll;
+use super::source::{CaptureRequest, Source};
 use crate::agent::demand::Demand;
 use crate::agent::health::Part;
 use crate::config;
@@ -19,20 +18,20 @@ use crate::frame::{Jpeg, JpegImage, Slot};
 use crate::service::Heartbeat;
 
 /// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
-const OPENING: Duration = Duration::from_secs(8);
+const DEVICE_OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 const VIDEO_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A capture shows that it lives before each wait for a frame.
-pub(super) const LIVING: Duration = Duration::from_millis(1_500);
+pub(super) const FRAME_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// And before it encodes one, which takes longer the larger it is, and the more else a small machine has to do.
-const ENCODING: Duration = Duration::from_secs(8);
+const ENCODE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long a source may take to be opened.
-pub(super) fn opening(source: &config::Source) -> Duration {
+pub(super) fn open_timeout(source: &config::Source) -> Duration {
     match source {
         config::Source::Video(_) => VIDEO_OPEN_TIMEOUT,
-        config::Source::Device(_) | config::Source::Pattern => OPENING,
+        config::Source::Device(_) | config::Source::Pattern => DEVICE_OPEN_TIMEOUT,
     }
 }
 
@@ -60,53 +59,56 @@ impl Capture {
     pub(super) fn run(&self) -> Result<()> {
         let mut source = Source::open(&self.config, &self.health)?;
         while !source.is_open()? {
-            self.beat(LIVING);
+            self.beat(FRAME_TIMEOUT);
             if self.stop.is_cancelled() {
                 return Ok(());
             }
         }
         self.health.count("opened", 1);
-        let how = source.describe();
-        let mut finish = Finish::of(&self.config, &self.health)?;
+        let description = source.describe();
+        let mut finisher = Finisher::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
-            self.beat(LIVING);
-            let (wanted, wish) = {
-                let demand = self.demand.borrow();
-                (demand.is_wanted(), Wish { fps: demand.settings.fps, quality: demand.settings.quality })
-            };
-            let next = source.next(wish, wanted)?;
+            self.beat(FRAME_TIMEOUT);
+            let request = self.request();
+            let polled = source.poll(request)?;
             // Whoever was given up while it hung is no longer to be heard.
             if self.stop.is_cancelled() {
                 break;
             }
-            let (captured, picture) = match next {
-                Next::Nothing => continue,
-                Next::Passed => {
-                    if !wanted {
+            let (captured, picture) = match polled {
+                Poll::NotReady => continue,
+                Poll::Skipped => {
+                    if !request.is_wanted {
                         self.slot.clear();
                     }
-                    if finish.is_well() {
-                        self.works(&how);
+                    if finisher.is_working() {
+                        self.report_up(&description);
                     }
                     continue;
                 }
-                Next::Oversized => {
-                    finish.oversized()?;
+                Poll::TooLarge => {
+                    finisher.count_too_large()?;
                     continue;
                 }
-                Next::Taken(captured, picture) => (captured, picture),
+                Poll::Frame(captured, picture) => (captured, picture),
             };
-            self.beat(ENCODING);
-            let Some(JpegImage { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
+            self.beat(ENCODE_TIMEOUT);
+            let Some(JpegImage { width, height, bytes }) = finisher.finish(picture, request.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;
             }
             let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
-            self.works(&how);
+            self.report_up(&description);
             self.health.count("frames", 1);
             self.slot.put(Jpeg { seq, captured, width, height, bytes }, || self.stop.is_cancelled());
         }
         Ok(())
+    }
+
+    fn request(&self) -> CaptureRequest {
+        let demand = self.demand.borrow();
+        let (fps, quality) = (demand.settings.fps, demand.settings.quality);
+        CaptureRequest { fps, quality, is_wanted: demand.is_wanted() }
     }
 
     /// Shows that the thread is alive, and that its next beat is due within `patience`. The watchdog expects beats only of
@@ -121,8 +123,8 @@ impl Capture {
         }
     }
 
-    fn works(&self, how: &str) {
+    fn report_up(&self, description: &str) {
         self.worked.store(true, Ordering::Relaxed);
-        self.health.up(how);
+        self.health.up(description);
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::broken::Broken;
+use super::broken::BrokenFrames;
 use super::picture::Picture;
 use crate::agent::encode::Encoder;
 use crate::agent::health::Part;
@@ -11,28 +11,28 @@ use crate::config::{Camera, Quality};
 use crate::frame::{JpegImage, MAX_JPEG_BYTES};
 
 /// Encodes what is pixels, and turns and cuts what is to be.
-pub(super) struct Finish {
+pub(super) struct Finisher {
     encoder: Encoder,
     transform: Option<Transform>,
-    broken: Broken,
+    broken: BrokenFrames,
 }
 
-impl Finish {
-    pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finish> {
+impl Finisher {
+    pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finisher> {
         let (encoder, transform) = (Encoder::default(), Transform::of(camera)?);
-        Ok(Finish { encoder, transform, broken: Broken::new(health.clone()) })
+        Ok(Finisher { encoder, transform, broken: BrokenFrames::new(health.clone()) })
     }
 
     /// What came last could be sent.
-    pub(super) fn is_well(&self) -> bool {
-        !self.broken.is_going_on()
+    pub(super) fn is_working(&self) -> bool {
+        !self.broken.is_failing()
     }
 
     /// `None`: the picture cannot be sent, and is counted.
     ///
     /// # Errors
     /// When it cannot be encoded, when what is to be cut out is not in it, and when for some time none could be sent.
-    pub(super) fn picture(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
+    pub(super) fn finish(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
         let whole = match picture {
             Picture::Jpeg { width, height, bytes } => JpegImage { width, height, bytes },
             Picture::Pixels(frame) => {
@@ -45,10 +45,10 @@ impl Finish {
         };
         match finished {
             Some(finished) if finished.bytes.len() <= MAX_JPEG_BYTES => {
-                self.broken.end();
+                self.broken.reset();
                 return Ok(Some(finished));
             }
-            Some(_) => self.oversized()?,
+            Some(_) => self.count_too_large()?,
             None => self.broken.count("damaged_frames", &"they cannot be turned or cut")?,
         }
         Ok(None)
@@ -58,7 +58,7 @@ impl Finish {
     ///
     /// # Errors
     /// When for some time none could be sent.
-    pub(super) fn oversized(&mut self) -> Result<()> {
+    pub(super) fn count_too_large(&mut self) -> Result<()> {
         self.broken.count("oversized_frames", &"they are too large to be sent")
     }
 }

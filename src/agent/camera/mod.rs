@@ -36,29 +36,29 @@ use crate::backoff::Backoff;
 use crate::config;
 use crate::frame::Slot;
 use crate::service::Heartbeat;
-use capture::{Capture, LIVING, opening};
+use capture::{Capture, FRAME_TIMEOUT, open_timeout};
 
 /// The waits between tries to open a camera.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// To ask a network camera costs it and us next to nothing, and who restarts one looks for its picture.
-const MAX_RETRY_DELAY_OF_STREAMS: Duration = Duration::from_secs(3);
+const MAX_STREAM_RETRY_DELAY: Duration = Duration::from_secs(3);
 
 /// The longest a source waits for a picture before it lets its thread look whether it is to stop.
-const PATIENCE: Duration = Duration::from_millis(250);
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A device that gave no picture for this long is opened anew.
-const STALLED: Duration = Duration::from_millis(1_500);
+const STALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// How often it is looked whether a source is open by now.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
-const END: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
-const LINGER: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a camera's worker has.
 pub struct Camera {
@@ -77,22 +77,22 @@ pub struct Camera {
 }
 
 /// How a capture ended.
-enum End {
+enum Outcome {
     /// It is no longer needed, or everything ends.
     Stopped,
     /// It failed.
     Failed(anyhow::Error),
     /// Its thread shows no life.
-    Hangs,
+    Hung,
 }
 
 impl Camera {
     /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let is_video = matches!(self.config.source, config::Source::Video(_));
-        let max_delay = if is_video { MAX_RETRY_DELAY_OF_STREAMS } else { MAX_RETRY_DELAY };
+        let max_delay = if is_video { MAX_STREAM_RETRY_DELAY } else { MAX_RETRY_DELAY };
         let (mut backoff, mut hung) = (Backoff::new(FIRST_RETRY_DELAY, max_delay), None);
-        while shutdown.run_until_cancelled(self.needed()).await.is_some() {
+        while shutdown.run_until_cancelled(self.wait_until_needed()).await.is_some() {
             // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
             hung = hung.filter(|thread: &JoinHandle<()>| !thread.is_finished());
             if hung.is_some() {
@@ -103,11 +103,11 @@ impl Camera {
             let end = self.capture(&worked, &mut hung, &shutdown).await;
             // What it saw last is old from now on.
             self.slot.clear();
-            let hangs = matches!(end, End::Hangs);
+            let hangs = matches!(end, Outcome::Hung);
             match end {
-                End::Stopped => continue,
-                End::Failed(error) => self.health.down(&format!("{error:#}")),
-                End::Hangs => self.health.down("hangs in its driver or stream"),
+                Outcome::Stopped => continue,
+                Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
+                Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }
             // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that
             // made its thread hang, on a server that is gone, would hang, too.
@@ -122,7 +122,7 @@ impl Camera {
     }
 
     /// Waits until there is something to capture for.
-    async fn needed(&mut self) {
+    async fn wait_until_needed(&mut self) {
         if self.is_needed() {
             return;
         }
@@ -151,7 +151,7 @@ impl Camera {
     }
 
     /// Waits until there has been nothing to capture for, for some time.
-    async fn idle(&mut self) {
+    async fn wait_until_idle(&mut self) {
         loop {
             while self.is_needed() {
                 if self.demand.changed().await.is_err() {
@@ -160,7 +160,9 @@ impl Camera {
             }
             let off = !self.demand.borrow().is_on();
             if off
-                || timeout(LINGER, self.demand.wait_for(|demand| demand.is_wanted() || !demand.is_on())).await.is_err()
+                || timeout(IDLE_TIMEOUT, self.demand.wait_for(|demand| demand.is_wanted() || !demand.is_on()))
+                    .await
+                    .is_err()
             {
                 return;
             }
@@ -172,7 +174,7 @@ impl Camera {
         worked: &Arc<AtomicBool>,
         hung: &mut Option<JoinHandle<()>>,
         shutdown: &CancellationToken,
-    ) -> End {
+    ) -> Outcome {
         let capture = Capture {
             config: self.config.clone(),
             slot: self.slot.clone(),
@@ -184,24 +186,24 @@ impl Camera {
             worked: Arc::clone(worked),
         };
         let (stop, heartbeat) = (capture.stop.clone(), capture.heartbeat.clone());
-        heartbeat.expect_within(opening(&self.config.source));
+        heartbeat.expect_within(open_timeout(&self.config.source));
         let (thread, mut end) = match start(capture) {
             Ok(started) => started,
-            Err(error) => return End::Failed(error),
+            Err(error) => return Outcome::Failed(error),
         };
         let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
             end = &mut end => Some(ended(end)),
-            () = hangs(&heartbeat, device) => Some(End::Hangs),
-            () = self.idle() => None,
+            () = overdue(&heartbeat, device) => Some(Outcome::Hung),
+            () = self.wait_until_idle() => None,
             () = shutdown.cancelled() => None,
         };
         stop.cancel();
         let (end, is_over) = match early {
-            Some(End::Hangs) => (End::Hangs, false),
+            Some(Outcome::Hung) => (Outcome::Hung, false),
             Some(end) => (end, true),
             // To wait for a stream's answer takes longer; that is no trouble of the camera's.
-            None => (End::Stopped, timeout_at(Instant::now() + END, end).await.is_ok()),
+            None => (Outcome::Stopped, timeout_at(Instant::now() + STOP_TIMEOUT, end).await.is_ok()),
         };
         if !is_over {
             *hung = Some(thread);
@@ -209,7 +211,7 @@ impl Camera {
         }
         let ended = thread.join();
         self.heartbeat.end();
-        if ended.is_err() { End::Failed(anyhow!("its thread panicked")) } else { end }
+        if ended.is_err() { Outcome::Failed(anyhow!("its thread panicked")) } else { end }
     }
 
     fn is_missing(&self) -> bool {
@@ -234,22 +236,22 @@ fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)>
     Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
 }
 
-fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
+fn ended(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
     match end {
-        Ok(Ok(())) => End::Stopped,
-        Ok(Err(error)) => End::Failed(error),
+        Ok(Ok(())) => Outcome::Stopped,
+        Ok(Err(error)) => Outcome::Failed(error),
         // Said by nobody: the thread is joined, and tells.
-        Err(_) => End::Failed(anyhow!("its thread ended")),
+        Err(_) => Outcome::Failed(anyhow!("its thread ended")),
     }
 }
 
 /// Waits until a beat is late. Of a device that is slow to open it is said long before it is given up.
-async fn hangs(heartbeat: &Heartbeat, device: Option<Part>) {
+async fn overdue(heartbeat: &Heartbeat, device: Option<Part>) {
     let (start, opening) = (Instant::now(), heartbeat.due());
     // Once it is open, it beats faster: what is due comes nearer.
     while heartbeat.due() == opening && Instant::now() < opening.into() {
-        sleep(LOOK).await;
-        let is_slow = start.elapsed() > LIVING && heartbeat.due() == opening;
+        sleep(CHECK_INTERVAL).await;
+        let is_slow = start.elapsed() > FRAME_TIMEOUT && heartbeat.due() == opening;
         if let Some(device) = device.as_ref().filter(|_| is_slow) {
             device.down("takes long to open");
         }
@@ -258,7 +260,7 @@ async fn hangs(heartbeat: &Heartbeat, device: Option<Part>) {
         let due = heartbeat.due();
         sleep_until(due.into()).await;
         // When all was held up, the thread has just woken, too.
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
         if heartbeat.due() == due {
             return;
         }
@@ -300,6 +302,6 @@ mod tests {
             assert!(control.set(Some(true), None, None));
         }
         shutdown.cancel();
-        timeout(END, camera).await.expect("in time").expect("no panic");
+        timeout(STOP_TIMEOUT, camera).await.expect("in time").expect("no panic");
     }
 }

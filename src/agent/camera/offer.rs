@@ -91,23 +91,23 @@ impl Offer {
     #[must_use]
     pub fn settled(&self, camera: &Camera) -> Option<Settled> {
         let format = self.used()?;
-        let wish = camera.size.unwrap_or_default();
-        let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wish), rates));
-        let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wish))?;
+        let wanted = camera.size.unwrap_or_default();
+        let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wanted), rates));
+        let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wanted))?;
         Some(Settled { fourcc: format.fourcc, size, fps: nearest_rate(rates, camera.fps.get()) })
     }
 }
 
-fn nearest_size(sizes: Sizes, wish: Size) -> Size {
-    let nearest = |least: u32, most: u32, step: u32, wish: u32| {
-        let wish = wish.clamp(least, most.max(least));
-        wish - (wish - least) % step.max(1)
+fn nearest_size(sizes: Sizes, wanted: Size) -> Size {
+    let nearest = |least: u32, most: u32, step: u32, wanted: u32| {
+        let wanted = wanted.clamp(least, most.max(least));
+        wanted - (wanted - least) % step.max(1)
     };
     match sizes {
         Sizes::One(size) => size,
         Sizes::Range { least, most, step } => Size {
-            width: nearest(least.width, most.width, step.width, wish.width),
-            height: nearest(least.height, most.height, step.height, wish.height),
+            width: nearest(least.width, most.width, step.width, wanted.width),
+            height: nearest(least.height, most.height, step.height, wanted.height),
         },
     }
 }
@@ -120,12 +120,12 @@ fn difference(one: Size, other: Size) -> u64 {
 }
 
 /// By the time between two frames, as uvcvideo chooses (`uvc_try_frame_interval`).
-fn nearest_rate(rates: &Rates, wish: f64) -> f64 {
-    let distance = |rate: f64| (1.0 / rate - 1.0 / wish).abs();
+fn nearest_rate(rates: &Rates, wanted: f64) -> f64 {
+    let distance = |rate: f64| (1.0 / rate - 1.0 / wanted).abs();
     match rates {
         Rates::Each(rates) => {
-            rates.iter().copied().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(wish)
+            rates.iter().copied().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(wanted)
         }
-        Rates::Range { least, most } => wish.max(*least).min(*most),
+        Rates::Range { least, most } => wanted.max(*least).min(*most),
     }
 }

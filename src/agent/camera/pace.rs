@@ -25,19 +25,19 @@ impl Pace {
     }
 
     /// Changes the rate, if this is another.
-    pub fn keep(&mut self, fps: Fps) {
+    pub fn set_fps(&mut self, fps: Fps) {
         self.interval = interval(fps.get());
         self.due = self.due.min(Instant::now() + self.interval);
     }
 
     /// Whether a frame that arrives now is wanted.
-    pub fn takes_now(&mut self) -> bool {
-        self.takes(Instant::now())
+    pub fn accepts_now(&mut self) -> bool {
+        self.accepts(Instant::now())
     }
 
     /// Frames of a quicker source are dropped evenly; a third of an interval of leeway keeps the jitter of an equally quick
     /// one from costing frames.
-    fn takes(&mut self, now: Instant) -> bool {
+    fn accepts(&mut self, now: Instant) -> bool {
         if now + self.interval / 3 < self.due {
             return false;
         }
@@ -46,11 +46,11 @@ impl Pace {
     }
 
     /// Sleeps until the next frame is due, for at most `patience`; false when it is not due yet.
-    pub fn waits(&mut self, patience: Duration) -> bool {
+    pub fn wait_until_due(&mut self, timeout: Duration) -> bool {
         let now = Instant::now();
         let wait = self.due.saturating_duration_since(now);
-        std::thread::sleep(wait.min(patience));
-        if wait > patience {
+        std::thread::sleep(wait.min(timeout));
+        if wait > timeout {
             return false;
         }
         self.advance(now.max(self.due));
@@ -72,27 +72,27 @@ mod tests {
     use super::*;
 
     /// Which frames are taken of a source of 30 a second that is up to 8 ms late.
-    fn taken(fps: f64, frames: u32) -> Vec<u32> {
+    fn accepted(fps: f64, frames: u32) -> Vec<u32> {
         let mut pace = Pace::new(fps);
         let start = pace.due;
         let late = |frame: u32| Duration::from_millis(u64::from(frame * 7 % 9));
-        (0..frames).filter(|frame| pace.takes(start + interval(30.0) * *frame + late(*frame))).collect()
+        (0..frames).filter(|frame| pace.accepts(start + interval(30.0) * *frame + late(*frame))).collect()
     }
 
     #[test]
     fn frames_of_a_quicker_source_are_dropped_evenly() {
         for (fps, count, steps) in [(10.0, 100, 3..=3), (15.0, 150, 2..=2), (25.0, 250, 1..=2)] {
-            let taken = taken(fps, 300);
-            assert!(taken.len().abs_diff(count) <= 1, "{} instead of {count}", taken.len());
+            let accepted = accepted(fps, 300);
+            assert!(accepted.len().abs_diff(count) <= 1, "{} instead of {count}", accepted.len());
             // The second is as early as it may be.
-            assert!(taken[1..].windows(2).all(|two| steps.contains(&(two[1] - two[0]))), "{fps}: {taken:?}");
+            assert!(accepted[1..].windows(2).all(|two| steps.contains(&(two[1] - two[0]))), "{fps}: {accepted:?}");
         }
     }
 
     #[test]
     fn a_source_that_is_as_quick_or_slower_loses_none() {
         for fps in [30.0, 31.0, 60.0] {
-            assert_eq!(taken(fps, 300).len(), 300, "{fps}");
+            assert_eq!(accepted(fps, 300).len(), 300, "{fps}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A moving test picture that needs nothing: colour bars, a grey ramp, a disc that moves, and the frame's number.
 
-use super::PATIENCE;
+use super::POLL_TIMEOUT;
 use super::pace::Pace;
-use super::picture::{Next, Picture};
+use super::picture::{Picture, Poll};
 use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};
@@ -49,21 +49,21 @@ impl Pattern {
         Pattern { size, pace: Pace::of(camera.fps), fps: camera.fps.get(), number: 0, phase, still, picture }
     }
 
-    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Next<'_> {
-        self.pace.keep(fps);
-        if !self.pace.waits(PATIENCE) {
-            return Next::Nothing;
+    pub(super) fn poll(&mut self, fps: Fps, wanted: bool) -> Poll<'_> {
+        self.pace.set_fps(fps);
+        if !self.pace.wait_until_due(POLL_TIMEOUT) {
+            return Poll::NotReady;
         }
         self.number += 1;
         if !wanted {
-            return Next::Passed;
+            return Poll::Skipped;
         }
         self.picture.copy_from_slice(&self.still);
         self.draw_disc();
         self.draw_number();
         let Size { width, height } = self.size;
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.picture };
-        Next::Taken(Stamp::now(), Picture::Pixels(frame))
+        Poll::Frame(Stamp::now(), Picture::Pixels(frame))
     }
 
     pub(super) fn describe(&self) -> String {

@@ -2,11 +2,22 @@
 
 use anyhow::Result;
 
-use super::picture::Next;
-use super::video::pipe::Wish;
+use super::picture::Poll;
+use super::video::pipe::PictureRequest;
 use super::{pattern, usb, video};
 use crate::agent::health::Part;
-use crate::config;
+use crate::config::{self, Fps, Quality};
+
+/// What the links want of a camera's next picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CaptureRequest {
+    /// The highest rate, in frames per second.
+    pub(super) fps: Fps,
+    /// The JPEG quality of a picture that is encoded here.
+    pub(super) quality: Quality,
+    /// Whether any link takes the picture.
+    pub(super) is_wanted: bool,
+}
 
 pub(super) enum Source {
     Pattern(pattern::Pattern),
@@ -38,11 +49,12 @@ impl Source {
     ///
     /// # Errors
     /// When the source has to be opened anew.
-    pub(super) fn next(&mut self, wish: Wish, wanted: bool) -> Result<Next<'_>> {
+    pub(super) fn poll(&mut self, request: CaptureRequest) -> Result<Poll<'_>> {
+        let CaptureRequest { fps, quality, is_wanted } = request;
         match self {
-            Source::Pattern(pattern) => Ok(pattern.next(wish.fps, wanted)),
-            Source::Usb(usb) => usb.next(wish.fps, wanted),
-            Source::Video(video) => video.next(wanted.then_some(wish)),
+            Source::Pattern(pattern) => Ok(pattern.poll(fps, is_wanted)),
+            Source::Usb(usb) => usb.poll(fps, is_wanted),
+            Source::Video(video) => video.poll(is_wanted.then_some(PictureRequest { fps, quality })),
         }
     }
 

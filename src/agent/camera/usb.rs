@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::broken::Broken;
+use super::broken::BrokenFrames;
 use super::pace::Pace;
-use super::picture::{Next, Picture};
+use super::picture::{Picture, Poll};
 use super::v4l2::{Device, Filled, Format, FourCc, Stream};
-use super::{PATIENCE, STALLED};
+use super::{POLL_TIMEOUT, STALL_TIMEOUT};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
 use crate::config::{Camera, Fps};
@@ -21,7 +21,7 @@ use crate::jpeg::{self, Fault};
 const BUFFERS: u32 = 4;
 
 /// This thread was held up, because the machine slept or had too much to do, and what the driver has is of before.
-const LATE: Duration = Duration::from_secs(1);
+const MAX_FRAME_AGE: Duration = Duration::from_secs(1);
 
 pub(super) struct Usb {
     stream: Stream,
@@ -30,10 +30,10 @@ pub(super) struct Usb {
     pace: Pace,
     health: Part,
     /// When there was a frame.
-    last: Instant,
+    last_frame: Instant,
     /// How many in a row were too old.
-    old: u32,
-    broken: Broken,
+    stale_in_a_row: u32,
+    broken: BrokenFrames,
     sequence: Option<u32>,
     planes: Vec<u8>,
 }
@@ -52,50 +52,65 @@ impl Usb {
             let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             bail!("offers neither MJPG nor YUYV but {offered}");
         };
-        let wish = camera.size.unwrap_or_default();
-        let format = device.set_format(fourcc, wish.width, wish.height).map_err(in_words)?;
+        let wanted_size = camera.size.unwrap_or_default();
+        let format = device.set_format(fourcc, wanted_size.width, wanted_size.height).map_err(in_words)?;
         if format.fourcc != fourcc || format.width < 2 || format.height < 2 {
             bail!("was asked for {fourcc} and gives {}x{} {}", format.width, format.height, format.fourcc);
         }
         let rate = device.set_rate(camera.fps.get());
         let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
-        let (pace, broken, now) = (Pace::of(camera.fps), Broken::new(health.clone()), Instant::now());
-        Ok(Usb { stream, format, rate, pace, health, last: now, old: 0, broken, sequence: None, planes: Vec::new() })
+        let (pace, broken, now) = (Pace::of(camera.fps), BrokenFrames::new(health.clone()), Instant::now());
+        Ok(Usb {
+            stream,
+            format,
+            rate,
+            pace,
+            health,
+            last_frame: now,
+            stale_in_a_row: 0,
+            broken,
+            sequence: None,
+            planes: Vec::new(),
+        })
     }
 
-    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Result<Next<'_>> {
-        self.pace.keep(fps);
+    pub(super) fn poll(&mut self, fps: Fps, wanted: bool) -> Result<Poll<'_>> {
+        self.pace.set_fps(fps);
         let start = Instant::now();
-        self.stream.wait(PATIENCE).context("failed")?;
-        if start.elapsed() > 2 * PATIENCE {
+        self.stream.wait(POLL_TIMEOUT).context("failed")?;
+        if start.elapsed() > 2 * POLL_TIMEOUT {
             // It was not the camera that took so long.
-            self.last = Instant::now();
+            self.last_frame = Instant::now();
         }
         let Some(filled) = self.newest()? else {
             // In the dark some cameras take several of their intervals for a picture.
-            let patience = self.rate.map_or(STALLED, |fps| STALLED.max(Duration::from_secs_f64(4.0 / fps)));
-            if self.last.elapsed() > patience {
+            let patience = self.rate.map_or(STALL_TIMEOUT, |fps| STALL_TIMEOUT.max(Duration::from_secs_f64(4.0 / fps)));
+            if self.last_frame.elapsed() > patience {
                 bail!("gives no frames");
             }
-            return Ok(Next::Nothing);
+            return Ok(Poll::NotReady);
         };
-        self.last = Instant::now();
+        self.last_frame = Instant::now();
         if !wanted {
             let is_broken = self.stream.bytes(&filled).is_empty();
             self.give_back(filled)?;
-            self.broken.end();
-            return Ok(if is_broken { Next::Nothing } else { Next::Passed });
+            self.broken.reset();
+            return Ok(if is_broken { Poll::NotReady } else { Poll::Skipped });
         }
         // After a broken frame the next is looked at, whatever the rate: one that is not is no sign that the camera works.
-        if !self.broken.is_going_on() && !self.pace.takes_now() {
+        if !self.broken.is_failing() && !self.pace.accepts_now() {
             self.give_back(filled)?;
-            return Ok(Next::Passed);
+            return Ok(Poll::Skipped);
         }
-        let Some(captured) = self.time_of(&filled) else {
+        let Some(captured) = self.capture_time(&filled) else {
             self.give_back(filled)?;
-            return Ok(Next::Nothing);
+            return Ok(Poll::NotReady);
         };
-        if self.format.fourcc == FourCc::YUYV { self.planar(filled, captured) } else { self.own_jpeg(filled, captured) }
+        if self.format.fourcc == FourCc::YUYV {
+            self.planar(filled, captured)
+        } else {
+            self.camera_jpeg(filled, captured)
+        }
     }
 
     pub(super) fn describe(&self) -> String {
@@ -120,15 +135,15 @@ impl Usb {
 
     /// When it was captured; `None` when that is too long ago. More than it has buffers the driver cannot have kept: then
     /// it is the driver's clock that is wrong.
-    fn time_of(&mut self, filled: &Filled) -> Option<Stamp> {
-        if filled.captured.age() <= LATE {
-            self.old = 0;
+    fn capture_time(&mut self, filled: &Filled) -> Option<Stamp> {
+        if filled.captured.age() <= MAX_FRAME_AGE {
+            self.stale_in_a_row = 0;
             return Some(filled.captured);
         }
-        if self.old == BUFFERS {
+        if self.stale_in_a_row == BUFFERS {
             return Some(Stamp::now());
         }
-        self.old += 1;
+        self.stale_in_a_row += 1;
         self.health.count("frames_too_old", 1);
         None
     }
@@ -143,31 +158,31 @@ impl Usb {
     }
 
     /// The camera's own JPEG, copied once, and the buffer given back before anyone works on them.
-    fn own_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Next<'_>> {
-        let sound = jpeg::check(self.stream.bytes(&filled)).map(|jpeg| (jpeg.width, jpeg.height, jpeg.complete()));
+    fn camera_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Poll<'_>> {
+        let checked = jpeg::check(self.stream.bytes(&filled)).map(|jpeg| (jpeg.width, jpeg.height, jpeg.complete()));
         self.give_back(filled)?;
-        let Some((width, height, bytes)) = self.judge(sound)? else { return Ok(Next::Nothing) };
-        Ok(Next::Taken(captured, Picture::Jpeg { width, height, bytes }))
+        let Some((width, height, bytes)) = self.check(checked)? else { return Ok(Poll::NotReady) };
+        Ok(Poll::Frame(captured, Picture::Jpeg { width, height, bytes }))
     }
 
     /// YUYV taken apart into planes, as the encoder wants it, and the buffer given back before the encoding.
-    fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Next<'_>> {
+    fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Poll<'_>> {
         let Format { width, height, bytes_per_line, .. } = self.format;
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
-        if self.judge(whole.ok_or(Fault::Cut))?.is_none() {
-            return Ok(Next::Nothing);
+        if self.check(whole.ok_or(Fault::Cut))?.is_none() {
+            return Ok(Poll::NotReady);
         }
         let frame = Frame { width, height, layout: Layout::Yuv420, data: &self.planes };
-        Ok(Next::Taken(captured, Picture::Pixels(frame)))
+        Ok(Poll::Frame(captured, Picture::Pixels(frame)))
     }
 
     /// Counts a broken frame under its fault; fails when there is nothing else any more.
-    fn judge<T>(&mut self, frame: Result<T, Fault>) -> Result<Option<T>> {
+    fn check<T>(&mut self, frame: Result<T, Fault>) -> Result<Option<T>> {
         match frame {
             Ok(frame) => {
-                self.broken.end();
+                self.broken.reset();
                 Ok(Some(frame))
             }
             Err(fault) => self.broken.count(fault.name(), &fault).map(|()| None),
@@ -199,32 +214,32 @@ fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, pla
     if yuyv.len() < pitch * (height - 1) + width * 2 {
         return None;
     }
-    let of_chroma = width / 2 * height.div_ceil(2);
-    planes.resize(width * height + of_chroma * 2, 0);
+    let chroma_bytes = width / 2 * height.div_ceil(2);
+    planes.resize(width * height + chroma_bytes * 2, 0);
     let (y, chroma) = planes.split_at_mut(width * height);
-    let (cb, cr) = chroma.split_at_mut(of_chroma);
+    let (cb, cr) = chroma.split_at_mut(chroma_bytes);
     let chroma = cb.chunks_exact_mut(width / 2).zip(cr.chunks_exact_mut(width / 2));
     // What may stand behind the last line is no line.
     let yuyv = &yuyv[..yuyv.len().min(pitch * height)];
     for ((y, (cb, cr)), two) in y.chunks_mut(width * 2).zip(chroma).zip(yuyv.chunks(pitch * 2)) {
         for (y, line) in y.chunks_exact_mut(width).zip(two.chunks(pitch)) {
-            take_luma(line, y);
+            copy_luma(line, y);
         }
         let upper = &two[..width * 2];
-        take_chroma(upper, two.get(pitch..pitch + width * 2).unwrap_or(upper), cb, cr);
+        average_chroma(upper, two.get(pitch..pitch + width * 2).unwrap_or(upper), cb, cr);
     }
     Some(())
 }
 
 /// Words and not bytes are taken apart, because the compiler makes vectors of these: four times as quick.
-fn take_luma(line: &[u8], y: &mut [u8]) {
+fn copy_luma(line: &[u8], y: &mut [u8]) {
     for (y, two) in y.iter_mut().zip(line.as_chunks().0) {
         *y = u16::from_le_bytes(*two) as u8;
     }
 }
 
 /// The mean of each byte of two words: what both have, and half of what one has.
-fn take_chroma(upper: &[u8], lower: &[u8], cb: &mut [u8], cr: &mut [u8]) {
+fn average_chroma(upper: &[u8], lower: &[u8], cb: &mut [u8], cr: &mut [u8]) {
     let fours = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
     for ((cb, cr), (upper, lower)) in cb.iter_mut().zip(cr).zip(fours) {
         let (upper, lower) = (u32::from_le_bytes(*upper), u32::from_le_bytes(*lower));

@@ -119,9 +119,9 @@ impl Device {
     /// Wishes for a format; the driver answers with the nearest it has.
     pub(super) fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<Format> {
         let pixelformat = u32::from_le_bytes(fourcc.0);
-        let wish = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
+        let wanted = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
         let mut format = FormatArg { type_: VIDEO_CAPTURE, ..zeroed() };
-        format.fmt.pix = wish;
+        format.fmt.pix = wanted;
         // SAFETY: the struct is S_FMT's, and lives through the call.
         unsafe { s_fmt(self.0.as_raw_fd(), &raw mut format) }?;
         // SAFETY: for VIDEO_CAPTURE the driver fills `pix`, and any bytes are valid integers.
@@ -187,10 +187,10 @@ impl Stream {
     }
 
     /// Waits for a filled buffer; false when there was none in time.
-    pub(super) fn wait(&self, patience: Duration) -> io::Result<bool> {
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(self.device.0.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, patience) {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
             Ok(ready) => Ok(ready > 0),
             Err(nix::errno::Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),

@@ -12,13 +12,13 @@ use crate::config::{Fps, Quality, Size};
 use crate::frame::MAX_JPEG_BYTES;
 
 /// Bytes of a head, and of the greeting.
-pub const HEAD: usize = 48;
+pub const HEAD_BYTES: usize = 48;
 
 /// The most bytes of a source, and of a text.
-pub const LONGEST_TEXT: usize = 8 * 1024;
+pub const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// The widest and highest that a JPEG can be.
-const MOST_PIXELS: u64 = 65_535;
+const MAX_SIDE: u64 = 65_535;
 
 /// What came is nothing that the other end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +27,11 @@ pub struct Malformed;
 
 /// What every version says first, as a line, so that each understands every other.
 #[must_use]
-pub fn greeting() -> [u8; HEAD] {
-    let mut line = [b' '; HEAD];
-    let said = concat!("watchpost-video ", env!("CARGO_PKG_VERSION")).as_bytes();
-    line[..said.len()].copy_from_slice(said);
-    line[HEAD - 1] = b'\n';
+pub fn greeting() -> [u8; HEAD_BYTES] {
+    let mut line = [b' '; HEAD_BYTES];
+    let text = concat!("watchpost-video ", env!("CARGO_PKG_VERSION")).as_bytes();
+    line[..text.len()].copy_from_slice(text);
+    line[HEAD_BYTES - 1] = b'\n';
     line
 }
 
@@ -39,7 +39,7 @@ pub fn greeting() -> [u8; HEAD] {
 ///
 /// # Errors
 /// When it is no greeting.
-pub fn version(greeting: &[u8; HEAD]) -> Result<&str, Malformed> {
+pub fn version(greeting: &[u8; HEAD_BYTES]) -> Result<&str, Malformed> {
     let line = std::str::from_utf8(greeting).ok().and_then(|line| line.strip_prefix("watchpost-video "));
     line.and_then(|line| line.strip_suffix('\n')).map(str::trim_end).ok_or(Malformed)
 }
@@ -55,12 +55,12 @@ pub enum Request {
         length: usize,
     },
     /// Answer, soon: with the newest picture, if pictures are wanted.
-    Next(Option<Wish>),
+    Next(Option<PictureRequest>),
 }
 
 /// Which pictures are wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wish {
+pub struct PictureRequest {
     /// The most a second.
     pub fps: Fps,
     /// How they are to be encoded.
@@ -73,14 +73,16 @@ const NEXT: u64 = 2;
 impl Request {
     /// The head.
     #[must_use]
-    pub fn to_head(self) -> [u8; HEAD] {
+    pub fn to_head(self) -> [u8; HEAD_BYTES] {
         bytes(match self {
             Request::Open { size, length } => {
                 let Size { width, height } = size.unwrap_or(Size { width: 0, height: 0 });
                 [OPEN, length as u64, width.into(), height.into(), 0, 0]
             }
             Request::Next(None) => [NEXT, 0, 0, 0, 0, 0],
-            Request::Next(Some(Wish { fps, quality })) => [NEXT, 0, fps.get().to_bits(), quality.get().into(), 0, 0],
+            Request::Next(Some(PictureRequest { fps, quality })) => {
+                [NEXT, 0, fps.get().to_bits(), quality.get().into(), 0, 0]
+            }
         })
     }
 
@@ -88,10 +90,10 @@ impl Request {
     ///
     /// # Errors
     /// When the agent says no such thing.
-    pub fn of_head(head: &[u8; HEAD]) -> Result<Request, Malformed> {
+    pub fn from_head(head: &[u8; HEAD_BYTES]) -> Result<Request, Malformed> {
         match numbers(head) {
             [OPEN, length, width, height, 0, 0] => {
-                let length = bounded(length, LONGEST_TEXT)?;
+                let length = bounded(length, MAX_TEXT_BYTES)?;
                 let size = match (width, height) {
                     (0, 0) => None,
                     _ => Some(Size::try_from(format!("{width}x{height}")).map_err(|_| Malformed)?),
@@ -103,7 +105,7 @@ impl Request {
                 let fps = Fps::try_from(f64::from_bits(fps)).map_err(|_| Malformed)?;
                 let quality = i64::try_from(quality).map_err(|_| Malformed)?;
                 let quality = Quality::try_from(quality).map_err(|_| Malformed)?;
-                Ok(Request::Next(Some(Wish { fps, quality })))
+                Ok(Request::Next(Some(PictureRequest { fps, quality })))
             }
             _ => Err(Malformed),
         }
@@ -118,18 +120,18 @@ pub enum Answer {
     /// It ends, for a reason that follows in words, in this many bytes.
     Failed(usize),
     /// There is no picture yet.
-    Nothing,
+    NotReady,
     /// There was a picture that nobody wants, or not at this rate; it was not decoded.
-    Passed,
+    Skipped,
     /// There was one whose JPEG is larger than [`MAX_JPEG_BYTES`].
-    Oversized,
+    TooLarge,
     /// The newest picture, whose JPEG follows.
-    Picture(Told),
+    Picture(PictureInfo),
 }
 
 /// What is told of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct PictureInfo {
     /// What the system's monotonic clock showed when it was taken; microseconds are kept.
     pub captured: Duration,
     /// Pixels a line.
@@ -144,22 +146,22 @@ pub struct Told {
 
 const OPENED: u64 = 1;
 const FAILED: u64 = 2;
-const NOTHING: u64 = 3;
-const PASSED: u64 = 4;
-const OVERSIZED: u64 = 5;
+const NOT_READY: u64 = 3;
+const SKIPPED: u64 = 4;
+const TOO_LARGE: u64 = 5;
 const PICTURE: u64 = 6;
 
 impl Answer {
     /// The head.
     #[must_use]
-    pub fn to_head(self) -> [u8; HEAD] {
+    pub fn to_head(self) -> [u8; HEAD_BYTES] {
         bytes(match self {
             Answer::Opened(length) => [OPENED, length as u64, 0, 0, 0, 0],
             Answer::Failed(length) => [FAILED, length as u64, 0, 0, 0, 0],
-            Answer::Nothing => [NOTHING, 0, 0, 0, 0, 0],
-            Answer::Passed => [PASSED, 0, 0, 0, 0, 0],
-            Answer::Oversized => [OVERSIZED, 0, 0, 0, 0, 0],
-            Answer::Picture(Told { captured, width, height, replaced, length }) => {
+            Answer::NotReady => [NOT_READY, 0, 0, 0, 0, 0],
+            Answer::Skipped => [SKIPPED, 0, 0, 0, 0, 0],
+            Answer::TooLarge => [TOO_LARGE, 0, 0, 0, 0, 0],
+            Answer::Picture(PictureInfo { captured, width, height, replaced, length }) => {
                 let captured = captured.as_micros() as u64;
                 [PICTURE, length as u64, captured, width.into(), height.into(), replaced.into()]
             }
@@ -170,15 +172,15 @@ impl Answer {
     ///
     /// # Errors
     /// When the program says no such thing.
-    pub fn of_head(head: &[u8; HEAD]) -> Result<Answer, Malformed> {
+    pub fn from_head(head: &[u8; HEAD_BYTES]) -> Result<Answer, Malformed> {
         match numbers(head) {
-            [OPENED, length, 0, 0, 0, 0] => Ok(Answer::Opened(bounded(length, LONGEST_TEXT)?)),
-            [FAILED, length, 0, 0, 0, 0] => Ok(Answer::Failed(bounded(length, LONGEST_TEXT)?)),
-            [NOTHING, 0, 0, 0, 0, 0] => Ok(Answer::Nothing),
-            [PASSED, 0, 0, 0, 0, 0] => Ok(Answer::Passed),
-            [OVERSIZED, 0, 0, 0, 0, 0] => Ok(Answer::Oversized),
-            [PICTURE, length @ 1..=u64::MAX, captured, width @ 1..=MOST_PIXELS, height @ 1..=MOST_PIXELS, replaced] => {
-                Ok(Answer::Picture(Told {
+            [OPENED, length, 0, 0, 0, 0] => Ok(Answer::Opened(bounded(length, MAX_TEXT_BYTES)?)),
+            [FAILED, length, 0, 0, 0, 0] => Ok(Answer::Failed(bounded(length, MAX_TEXT_BYTES)?)),
+            [NOT_READY, 0, 0, 0, 0, 0] => Ok(Answer::NotReady),
+            [SKIPPED, 0, 0, 0, 0, 0] => Ok(Answer::Skipped),
+            [TOO_LARGE, 0, 0, 0, 0, 0] => Ok(Answer::TooLarge),
+            [PICTURE, length @ 1..=u64::MAX, captured, width @ 1..=MAX_SIDE, height @ 1..=MAX_SIDE, replaced] => {
+                Ok(Answer::Picture(PictureInfo {
                     captured: Duration::from_micros(captured),
                     width: width as u32,
                     height: height as u32,
@@ -194,27 +196,27 @@ impl Answer {
     #[must_use]
     pub fn length(self) -> usize {
         match self {
-            Answer::Opened(length) | Answer::Failed(length) | Answer::Picture(Told { length, .. }) => length,
-            Answer::Nothing | Answer::Passed | Answer::Oversized => 0,
+            Answer::Opened(length) | Answer::Failed(length) | Answer::Picture(PictureInfo { length, .. }) => length,
+            Answer::NotReady | Answer::Skipped | Answer::TooLarge => 0,
         }
     }
 }
 
 /// As much of a text as may be said.
 #[must_use]
-pub fn short(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST_TEXT)]
+pub fn truncated(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
-fn bytes(numbers: [u64; 6]) -> [u8; HEAD] {
-    let mut bytes = [0; HEAD];
+fn bytes(numbers: [u64; 6]) -> [u8; HEAD_BYTES] {
+    let mut bytes = [0; HEAD_BYTES];
     for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
         *place = number.to_le_bytes();
     }
     bytes
 }
 
-fn numbers(bytes: &[u8; HEAD]) -> [u64; 6] {
+fn numbers(bytes: &[u8; HEAD_BYTES]) -> [u64; 6] {
     let mut numbers = [0; 6];
     for (number, place) in numbers.iter_mut().zip(bytes.as_chunks().0) {
         *number = u64::from_le_bytes(*place);
@@ -222,8 +224,8 @@ fn numbers(bytes: &[u8; HEAD]) -> [u64; 6] {
     numbers
 }
 
-fn bounded(length: u64, most: usize) -> Result<usize, Malformed> {
-    usize::try_from(length).ok().filter(|length| *length <= most).ok_or(Malformed)
+fn bounded(length: u64, max: usize) -> Result<usize, Malformed> {
+    usize::try_from(length).ok().filter(|length| *length <= max).ok_or(Malformed)
 }
 
 #[cfg(test)]
@@ -232,19 +234,19 @@ mod tests {
 
     fn answers() -> Vec<Answer> {
         let captured = Duration::from_micros(1_234_567_890_123);
-        let told = Told { captured, width: 768, height: 576, replaced: 3, length: MAX_JPEG_BYTES };
-        let texts = [Answer::Opened(0), Answer::Opened(LONGEST_TEXT), Answer::Failed(17)];
-        [&texts[..], &[Answer::Nothing, Answer::Passed, Answer::Oversized, Answer::Picture(told)]].concat()
+        let info = PictureInfo { captured, width: 768, height: 576, replaced: 3, length: MAX_JPEG_BYTES };
+        let texts = [Answer::Opened(0), Answer::Opened(MAX_TEXT_BYTES), Answer::Failed(17)];
+        [&texts[..], &[Answer::NotReady, Answer::Skipped, Answer::TooLarge, Answer::Picture(info)]].concat()
     }
 
     fn requests() -> Vec<Request> {
         let size = Some(Size { width: 640, height: 480 });
-        let wish = |fps, quality| Wish {
+        let wanted = |fps, quality| PictureRequest {
             fps: Fps::try_from(fps).expect("a rate"),
             quality: Quality::try_from(quality).expect("a quality"),
         };
-        let opens = [Request::Open { size, length: 12 }, Request::Open { size: None, length: LONGEST_TEXT }];
-        let nexts = [None, Some(wish(0.01, 1)), Some(wish(12.5, 100))].map(Request::Next);
+        let opens = [Request::Open { size, length: 12 }, Request::Open { size: None, length: MAX_TEXT_BYTES }];
+        let nexts = [None, Some(wanted(0.01, 1)), Some(wanted(12.5, 100))].map(Request::Next);
         [&opens[..], &nexts].concat()
     }
 
@@ -252,27 +254,27 @@ mod tests {
     fn what_is_said_is_understood() {
         assert_eq!(version(&greeting()), Ok(env!("CARGO_PKG_VERSION")));
         for answer in answers() {
-            assert_eq!(Answer::of_head(&answer.to_head()), Ok(answer));
+            assert_eq!(Answer::from_head(&answer.to_head()), Ok(answer));
         }
         for request in requests() {
-            assert_eq!(Request::of_head(&request.to_head()), Ok(request));
+            assert_eq!(Request::from_head(&request.to_head()), Ok(request));
         }
-        assert_eq!(short(&"é".repeat(LONGEST_TEXT)).len(), LONGEST_TEXT);
+        assert_eq!(truncated(&"é".repeat(MAX_TEXT_BYTES)).len(), MAX_TEXT_BYTES);
     }
 
     #[test]
     fn what_is_damaged_is_refused_or_bounded() {
         let heads = answers().into_iter().map(Answer::to_head).chain(requests().into_iter().map(Request::to_head));
         for head in heads.chain([greeting()]) {
-            for bit in 0..HEAD * 8 {
+            for bit in 0..HEAD_BYTES * 8 {
                 let mut damaged = head;
                 damaged[bit / 8] ^= 1 << (bit % 8);
-                if let Ok(answer) = Answer::of_head(&damaged) {
+                if let Ok(answer) = Answer::from_head(&damaged) {
                     assert!(answer.length() <= MAX_JPEG_BYTES, "{answer:?}");
                     // Nothing was overlooked in it.
                     assert_eq!(answer.to_head(), damaged);
                 }
-                if let Ok(request) = Request::of_head(&damaged) {
+                if let Ok(request) = Request::from_head(&damaged) {
                     assert_eq!(request.to_head(), damaged);
                 }
             }
@@ -288,22 +290,22 @@ mod tests {
             [PICTURE, MAX_JPEG_BYTES as u64 + 1, 0, 1, 1, 0],
             [PICTURE, u64::MAX, 0, 1, 1, 0],
             [PICTURE, 1, 0, 0, 1, 0],
-            [PICTURE, 1, 0, 1, MOST_PIXELS + 1, 0],
+            [PICTURE, 1, 0, 1, MAX_SIDE + 1, 0],
             [PICTURE, 1, 0, 1, 1, 1 << 32],
-            [FAILED, LONGEST_TEXT as u64 + 1, 0, 0, 0, 0],
-            [PASSED, 1, 0, 0, 0, 0],
+            [FAILED, MAX_TEXT_BYTES as u64 + 1, 0, 0, 0, 0],
+            [SKIPPED, 1, 0, 0, 0, 0],
         ] {
-            assert_eq!(Answer::of_head(&bytes(numbers)), Err(Malformed), "{numbers:?}");
+            assert_eq!(Answer::from_head(&bytes(numbers)), Err(Malformed), "{numbers:?}");
         }
         for numbers in [
-            [OPEN, LONGEST_TEXT as u64 + 1, 0, 0, 0, 0],
+            [OPEN, MAX_TEXT_BYTES as u64 + 1, 0, 0, 0, 0],
             [OPEN, 1, 640, 0, 0, 0],
             [NEXT, 0, f64::NAN.to_bits(), 80, 0, 0],
             [NEXT, 0, 25_f64.to_bits(), 101, 0, 0],
         ] {
-            assert_eq!(Request::of_head(&bytes(numbers)), Err(Malformed), "{numbers:?}");
+            assert_eq!(Request::from_head(&bytes(numbers)), Err(Malformed), "{numbers:?}");
         }
-        assert_eq!(version(&[b'x'; HEAD]), Err(Malformed));
-        assert_eq!(version(&[0xff; HEAD]), Err(Malformed));
+        assert_eq!(version(&[b'x'; HEAD_BYTES]), Err(Malformed));
+        assert_eq!(version(&[0xff; HEAD_BYTES]), Err(Malformed));
     }
 }

@@ -10,21 +10,21 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::config::VideoSource;
 
 /// A network camera is there within this time, or is not.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks for a file, and for the other end of a stream.
 ///
 /// # Errors
 /// What is there instead.
-pub(super) fn is_there(film: &VideoSource) -> Result<()> {
-    match film {
+pub(super) fn check(source: &VideoSource) -> Result<()> {
+    match source {
         VideoSource::File(path) if !path.exists() => bail!("no such file"),
         VideoSource::File(_) => Ok(()),
-        VideoSource::Stream(address) => answers(address, ANSWER),
+        VideoSource::Stream(address) => answers(address, ANSWER_TIMEOUT),
         // `location=ADDRESS` of a source in it: one that refuses can make OpenCV 4.6 wait for the pipeline for ever.
         VideoSource::Pipeline(pipeline) => {
             let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
-            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER))
+            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER_TIMEOUT))
         }
     }
 }
@@ -35,11 +35,11 @@ pub(super) fn is_there(film: &VideoSource) -> Result<()> {
 /// What came instead of a connection, and that nothing came over it.
 fn answers(address: &str, limit: Duration) -> Result<()> {
     let Some((host, port)) = host_and_port(address) else { return Ok(()) };
-    let end = Instant::now() + limit;
-    let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let deadline = Instant::now() + limit;
+    let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let mut stream = Err(anyhow!("its name has no address"));
-    for place in (host, port).to_socket_addrs().context("cannot be found")? {
-        stream = TcpStream::connect_timeout(&place, left()).map_err(|error| in_words(error, limit));
+    for address_of_host in (host, port).to_socket_addrs().context("cannot be found")? {
+        stream = TcpStream::connect_timeout(&address_of_host, left()).map_err(|error| in_words(error, limit));
         if stream.is_ok() {
             break;
         }
@@ -71,7 +71,7 @@ fn silent(limit: Duration) -> anyhow::Error {
 
 fn host_and_port(address: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = address.split_once("://")?;
-    let usual = match scheme {
+    let default_port = match scheme {
         "rtsp" => 554,
         "http" => 80,
         "https" => 443,
@@ -85,7 +85,7 @@ fn host_and_port(address: &str) -> Option<(&str, u16)> {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
     };
-    Some((host, port.map_or(Some(usual), |port| port.parse().ok())?))
+    Some((host, port.map_or(Some(default_port), |port| port.parse().ok())?))
 }
 
 /// What stands before the path, and the path.
