@@ -1,6 +1,6 @@
 //! That the parser and the reference agree; panics when they do not.
 
-use watchpost::agent::line::{Framer, LONGEST, Line, Parser};
+use watchpost::agent::line::{Framer, Line, MAX_LINE_BYTES, Parser};
 
 use crate::reference::{Reference, Said};
 
@@ -49,7 +49,7 @@ pub fn on_bytes(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) {
             let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
             match line {
                 Line::Whole(line) => assert_eq!(line, whole),
-                Line::TooLong(start) => assert!(start == &whole[..LONGEST] && whole.len() > LONGEST),
+                Line::TooLong(start) => assert!(start == &whole[..MAX_LINE_BYTES] && whole.len() > MAX_LINE_BYTES),
                 Line::Tail(_) => panic!("not midway"),
             }
             if let Line::Whole(line) = line {

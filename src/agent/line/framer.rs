@@ -1,7 +1,7 @@
 //! Bytes to lines.
 
 /// The longest line a board may send, in bytes, without its end (LF or CRLF).
-pub const LONGEST: usize = 256;
+pub const MAX_LINE_BYTES: usize = 256;
 
 /// What ended in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,70 +18,71 @@ pub enum Line<'a> {
 #[derive(Debug)]
 pub struct Framer {
     /// What came of the line at hand, when it began in an earlier chunk. Never longer than [`LONGEST`] and a CR.
-    begun: Vec<u8>,
+    partial: Vec<u8>,
     /// The beginning of the line at hand was missed.
-    midway: bool,
+    starts_midway: bool,
     /// The line at hand was too long and is told of already.
-    skipping: bool,
+    is_skipping: bool,
 }
 
 impl Framer {
     /// `midway`: the first bytes may be the rest of a line whose beginning was missed.
     #[must_use]
-    pub fn new(midway: bool) -> Framer {
-        Framer { begun: Vec::with_capacity(LONGEST + 1), midway, skipping: false }
+    pub fn new(starts_midway: bool) -> Framer {
+        Framer { partial: Vec::with_capacity(MAX_LINE_BYTES + 1), starts_midway, is_skipping: false }
     }
 
     /// Takes the next bytes, and gives each line that they complete to `each`.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
-            self.end(&bytes[start..end], &mut each);
+            self.end_line(&bytes[start..end], &mut each);
             start = end + 1;
         }
-        self.keep(&bytes[start..], &mut each);
+        self.add(&bytes[start..], &mut each);
     }
 
     /// What came of a line that has no end yet.
     #[must_use]
-    pub fn begun(&self) -> &[u8] {
-        &self.begun
+    pub fn partial(&self) -> &[u8] {
+        &self.partial
     }
 
     /// Whether a line goes on that was too long already.
     #[must_use]
     pub fn is_skipping(&self) -> bool {
-        self.skipping
+        self.is_skipping
     }
 
-    fn end(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
-        if !self.begun.is_empty() {
-            self.keep(bytes, each);
+    fn end_line(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        if !self.partial.is_empty() {
+            self.add(bytes, each);
         }
-        let (midway, skipping) = (std::mem::take(&mut self.midway), std::mem::take(&mut self.skipping));
-        if !skipping {
+        let (starts_midway, is_skipping) =
+            (std::mem::take(&mut self.starts_midway), std::mem::take(&mut self.is_skipping));
+        if !is_skipping {
             // A line that lies in one chunk is not copied.
-            let line = if self.begun.is_empty() { bytes } else { &self.begun };
+            let line = if self.partial.is_empty() { bytes } else { &self.partial };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            each(match line.get(..LONGEST) {
-                Some(start) if line.len() > LONGEST => Line::TooLong(start),
-                _ if midway => Line::Tail(line),
+            each(match line.get(..MAX_LINE_BYTES) {
+                Some(start) if line.len() > MAX_LINE_BYTES => Line::TooLong(start),
+                _ if starts_midway => Line::Tail(line),
                 _ => Line::Whole(line),
             });
         }
-        self.begun.clear();
+        self.partial.clear();
     }
 
-    fn keep(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
-        if self.skipping {
+    fn add(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        if self.is_skipping {
             return;
         }
-        let room = LONGEST + 1 - self.begun.len();
-        self.begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room {
-            each(Line::TooLong(&self.begun[..LONGEST]));
-            self.begun.clear();
-            self.skipping = true;
+        let free = MAX_LINE_BYTES + 1 - self.partial.len();
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(free)]);
+        if bytes.len() > free {
+            each(Line::TooLong(&self.partial[..MAX_LINE_BYTES]));
+            self.partial.clear();
+            self.is_skipping = true;
         }
     }
 }
@@ -91,8 +92,8 @@ mod tests {
     use super::*;
 
     /// The lines of `bytes` in chunks of `size`, written down.
-    fn framed(midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
-        let (mut framer, mut lines) = (Framer::new(midway), Vec::new());
+    fn framed(starts_midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
+        let (mut framer, mut lines) = (Framer::new(starts_midway), Vec::new());
         for chunk in bytes.chunks(size) {
             framer.push(chunk, |line| {
                 let (kind, line) = match line {
@@ -100,10 +101,10 @@ mod tests {
                     Line::Tail(line) => ("tail", line),
                     Line::TooLong(line) => ("long", line),
                 };
-                assert!(line.len() <= LONGEST);
+                assert!(line.len() <= MAX_LINE_BYTES);
                 lines.push(format!("{kind} {}", String::from_utf8_lossy(line).replace('x', "")));
             });
-            assert!(framer.begun().len() <= LONGEST + 1);
+            assert!(framer.partial().len() <= MAX_LINE_BYTES + 1);
         }
         lines
     }
@@ -121,8 +122,8 @@ mod tests {
         for end in ["\n", "\r\n"] {
             for size in [1, 100, 1000] {
                 let line = |length| [&vec![b'x'; length], end.as_bytes()].concat();
-                assert_eq!(framed(false, &line(LONGEST), size), ["whole "]);
-                assert_eq!(framed(false, &line(LONGEST + 1), size), ["long "]);
+                assert_eq!(framed(false, &line(MAX_LINE_BYTES), size), ["whole "]);
+                assert_eq!(framed(false, &line(MAX_LINE_BYTES + 1), size), ["long "]);
             }
         }
     }

@@ -13,19 +13,19 @@ use crate::quantity::{Quantity, is_label, known, usual_unit};
 pub struct Labels {
     configured: Vec<config::Quantity>,
     /// The labels that were met, in the order in which the port's lines have them.
-    met: Vec<Met>,
+    labels: Vec<Label>,
     /// The place in `met` behind the one that was found last: most often the next label's.
     next: usize,
 }
 
 /// A label with a unit, and what they mean.
 #[derive(Debug)]
-struct Met {
-    label: Box<str>,
+struct Label {
+    text: Box<str>,
     unit: Box<str>,
     quantity: Arc<Quantity>,
     /// Nothing says what its unit is but the lines; this is in how many of them it was.
-    free: Option<u32>,
+    free_unit_lines: Option<u32>,
     /// The line's number is in °F and the quantity in °C.
     fahrenheit: bool,
     /// The number in the quantity's unit times `scale`, and `offset` more, is the value.
@@ -36,64 +36,68 @@ struct Met {
 }
 
 /// Garbled labels must not fill memory: the oldest makes room.
-const MOST_MET: usize = 64;
+const MAX_LABELS: usize = 64;
 
 impl Labels {
     /// `configured`: what the configuration says of quantities.
     #[must_use]
     pub fn new(configured: &[config::Quantity]) -> Labels {
-        Labels { configured: configured.to_vec(), met: Vec::new(), next: 0 }
+        Labels { configured: configured.to_vec(), labels: Vec::new(), next: 0 }
     }
 
-    /// The quantity that `label` means, and its value.
+    /// The quantity that `label` means, and its value; `None` when the text cannot be a label.
     ///
     /// # Errors
-    /// When the label is none, or the unit or the value cannot be of this quantity.
-    pub fn read(&mut self, label: &str, value: Value<'_>) -> Result<(Arc<Quantity>, f64), Refusal> {
-        let place = match self.find(label, value.unit) {
-            Some(place) => place,
-            None => self.meet(label, value.unit)?,
+    /// When the quantity cannot have the unit or the value.
+    pub fn read(&mut self, label: &str, value: Value<'_>) -> Result<Option<(Arc<Quantity>, f64)>, Refusal> {
+        let index = match self.find(label, value.unit) {
+            Some(index) => index,
+            None if !is_label(label) => return Ok(None),
+            None => self.add(label, value.unit)?,
         };
-        self.next = place + 1;
-        if self.met[place].free.is_some() {
-            self.check_free_unit(place)?;
+        self.next = index + 1;
+        if self.labels[index].free_unit_lines.is_some() {
+            self.check_free_unit(index)?;
         }
-        let met = &self.met[place];
-        let number = if met.fahrenheit { (value.number - 32.0) / 1.8 } else { value.number };
-        let number = if met.calibrated { rounded(number * met.scale + met.offset) } else { number };
-        if met.range.contains(&number) { Ok((Arc::clone(&met.quantity), number)) } else { Err(Refusal::OutOfRange) }
+        let found = &self.labels[index];
+        let number = if found.fahrenheit { (value.number - 32.0) / 1.8 } else { value.number };
+        let number = if found.calibrated { rounded(number * found.scale + found.offset) } else { number };
+        if found.range.contains(&number) {
+            Ok(Some((Arc::clone(&found.quantity), number)))
+        } else {
+            Err(Refusal::OutOfRange)
+        }
     }
 
     /// Where only the lines say the unit, that of most lines is right: a digit that is damaged looks like another one.
-    fn check_free_unit(&mut self, place: usize) -> Result<(), Refusal> {
-        let lines = self.met[place].free.map_or(1, |lines| lines.saturating_add(1));
-        self.met[place].free = Some(lines);
-        let label = &self.met[place].label;
-        let rival = |other: &Met| other.label == *label && other.free.is_some_and(|others| others > lines);
-        if self.met.iter().any(rival) { Err(Refusal::Unit) } else { Ok(()) }
+    fn check_free_unit(&mut self, index: usize) -> Result<(), Refusal> {
+        let lines = self.labels[index].free_unit_lines.map_or(1, |lines| lines.saturating_add(1));
+        self.labels[index].free_unit_lines = Some(lines);
+        let label = &self.labels[index].text;
+        let rival = |other: &Label| {
+            other.text == *label && other.free_unit_lines.is_some_and(|other_lines| other_lines > lines)
+        };
+        if self.labels.iter().any(rival) { Err(Refusal::Unit) } else { Ok(()) }
     }
 
     fn find(&self, label: &str, unit: &str) -> Option<usize> {
-        let (before, behind) = self.met.split_at(self.next.min(self.met.len()));
+        let (before, after) = self.labels.split_at(self.next.min(self.labels.len()));
         // No unit is the usual one, and comparing nothing with nothing is not free.
-        let is_unit = |met: &Met| met.unit.len() == unit.len() && (unit.is_empty() || *met.unit == *unit);
-        let is = |met: &Met| *met.label == *label && is_unit(met);
-        behind.iter().position(is).map(|place| place + before.len()).or_else(|| before.iter().position(is))
+        let is_unit = |found: &Label| found.unit.len() == unit.len() && (unit.is_empty() || *found.unit == *unit);
+        let is = |found: &Label| *found.text == *label && is_unit(found);
+        after.iter().position(is).map(|index| index + before.len()).or_else(|| before.iter().position(is))
     }
 
-    fn meet(&mut self, label: &str, unit: &str) -> Result<usize, Refusal> {
-        let met = self.meaning(label, unit)?;
-        if self.met.len() == MOST_MET {
-            self.met.remove(0);
+    fn add(&mut self, label: &str, unit: &str) -> Result<usize, Refusal> {
+        let found = self.resolve(label, unit)?;
+        if self.labels.len() == MAX_LABELS {
+            self.labels.remove(0);
         }
-        self.met.push(met);
-        Ok(self.met.len() - 1)
+        self.labels.push(found);
+        Ok(self.labels.len() - 1)
     }
 
-    fn meaning(&self, label: &str, unit: &str) -> Result<Met, Refusal> {
-        if !is_label(label) {
-            return Err(Refusal::Garbled);
-        }
+    fn resolve(&self, label: &str, unit: &str) -> Result<Label, Refusal> {
         let configured = self.configured.iter().find(|quantity| quantity.is_called(label));
         let name = match configured {
             Some(quantity) => &quantity.name,
@@ -108,27 +112,27 @@ impl Labels {
         let shown_unit = meant.unit.as_deref();
         // What a calibration is applied to is in the unit that the quantity has without one.
         let line_unit = if meant.is_calibrated() { own_unit } else { shown_unit.or(own_unit) };
-        let others = if line_unit == own_unit { known.map_or(&[][..], |known| known.line_units) } else { &[] };
+        let other_units = if line_unit == own_unit { known.map_or(&[][..], |known| known.line_units) } else { &[] };
         let fits = |unit: &str, own: &str| unit.is_empty() || usual_unit(unit) == usual_unit(own);
-        if line_unit.is_some_and(|own| !fits(unit, own) && !others.contains(&usual_unit(unit))) {
+        if line_unit.is_some_and(|own| !fits(unit, own) && !other_units.contains(&usual_unit(unit))) {
             return Err(Refusal::Unit);
         }
         let own_unit = own_unit.filter(|own| !own.is_empty());
-        let (least, most) = meant.range();
-        Ok(Met {
-            label: label.into(),
+        let (min, max) = meant.range();
+        Ok(Label {
+            text: label.into(),
             unit: unit.into(),
             quantity: Arc::new(Quantity {
                 name: name.into(),
                 unit: shown_unit.or(own_unit).unwrap_or(unit).into(),
                 listed: configured.is_some() || known.is_some(),
             }),
-            free: line_unit.is_none().then_some(0),
+            free_unit_lines: line_unit.is_none().then_some(0),
             fahrenheit: line_unit == Some("°C") && usual_unit(unit) == "°F",
             calibrated: meant.is_calibrated(),
             scale: meant.scale,
             offset: meant.offset,
-            range: least..=most,
+            range: min..=max,
         })
     }
 }
@@ -150,6 +154,6 @@ mod tests {
             labels.read(&format!("x{number}"), Value { number: 1.0, unit: "" }).expect("a quantity of its own");
             labels.read("t", Value { number: 25.0, unit: "" }).expect("temperature");
         }
-        assert!(labels.met.len() <= MOST_MET);
+        assert!(labels.labels.len() <= MAX_LABELS);
     }
 }

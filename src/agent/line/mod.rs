@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-pub use framer::{Framer, LONGEST, Line};
+pub use framer::{Framer, Line, MAX_LINE_BYTES};
 use labels::Labels;
-use pairs::pairs;
+use pairs::{Value, pairs};
 
 use crate::config;
 use crate::quantity::{Quantity, is_label};
@@ -96,33 +96,47 @@ impl Parser {
     }
 
     fn read(&mut self, line: &[u8], start: usize, values: &mut Vec<(Arc<Quantity>, f64)>) -> Result<(), Refusal> {
-        let by_place = !self.fields.is_empty();
+        let Parser { fields, labels, refusals } = self;
+        let by_position = !fields.is_empty();
         // Looked at to the end, because many bytes at once are faster than stopping at one.
         let has_control = line.iter().fold(false, |found, byte| found | byte.is_ascii_control());
         let clean = std::str::from_utf8(line).ok().filter(|_| !has_control);
-        let line = clean.map_or_else(|| behind_noise(line, by_place), |line| Ok(Cow::Borrowed(line)))?;
+        let line = clean.map_or_else(|| skip_noise(line, by_position), |line| Ok(Cow::Borrowed(line)))?;
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        let most = if by_place { self.fields.len() } else { LONGEST };
+        let max_pairs = if by_position { fields.len() } else { MAX_LINE_BYTES };
         let mut count = 0;
-        for pair in pairs(&line, by_place).take(most) {
-            let label = self.fields.get(count).map_or(pair.label, String::as_str);
+        let in_step = pairs(&line, by_position).take(max_pairs).all(|pair| {
+            let label = fields.get(count).map_or(pair.label, String::as_str);
             count += 1;
-            match pair.value.and_then(|value| self.labels.read(label, value)) {
-                Err(Refusal::Garbled) => return Err(Refusal::Garbled),
-                // A label without a value may end a line; anywhere else labels and values are out of step.
-                Err(refusal) if refusal != Refusal::Empty && !is_label(label) => return Err(Refusal::Garbled),
-                Err(refusal) => self.refusals.push(refusal),
-                Ok((quantity, _)) if values[start..].iter().any(|(other, _)| other.name == quantity.name) => {
-                    self.refusals.push(Refusal::Repeated);
+            match read_pair(labels, label, pair.value) {
+                Ok(None) => return false,
+                Ok(Some((quantity, _))) if values[start..].iter().any(|(other, _)| other.name == quantity.name) => {
+                    refusals.push(Refusal::Repeated);
                 }
-                Ok(value) => values.push(value),
+                Ok(Some(value)) => values.push(value),
+                Err(refusal) => refusals.push(refusal),
             }
-        }
-        let least = self.fields.len().max(1);
-        let is_word = values.len() == start && !line.contains('-');
-        if count < least || is_word { Err(Refusal::Garbled) } else { Ok(()) }
+            true
+        });
+        let has_all_fields = count >= fields.len().max(1);
+        let is_one_word = values.len() == start && !line.contains('-');
+        if in_step && has_all_fields && !is_one_word { Ok(()) } else { Err(Refusal::Garbled) }
+    }
+}
+
+/// Reads one pair; `None` when its label cannot be one, so that labels and values are out of step.
+fn read_pair(
+    labels: &mut Labels,
+    label: &str,
+    value: Result<Value<'_>, Refusal>,
+) -> Result<Option<(Arc<Quantity>, f64)>, Refusal> {
+    match value {
+        Ok(value) => labels.read(label, value),
+        // Text without a value may end a line.
+        Err(refusal) if refusal == Refusal::Empty || is_label(label) => Err(refusal),
+        Err(_) => Ok(None),
     }
 }
 
@@ -133,7 +147,7 @@ fn is_noise(byte: u8) -> bool {
 
 /// The line behind the last noise in its first label. With noise elsewhere it can only be read by place, where labels in
 /// another encoding do no harm.
-fn behind_noise(line: &[u8], by_place: bool) -> Result<Cow<'_, str>, Refusal> {
+fn skip_noise(line: &[u8], by_position: bool) -> Result<Cow<'_, str>, Refusal> {
     let label = line.iter().position(|byte| *byte == b'-').map_or(line, |dash| &line[..dash]);
     let (mut start, mut end) = (0, 0);
     for chunk in label.utf8_chunks() {
@@ -141,7 +155,7 @@ fn behind_noise(line: &[u8], by_place: bool) -> Result<Cow<'_, str>, Refusal> {
             start = end + noise + 1;
         }
         end += chunk.valid().len() + chunk.invalid().len();
-        if !chunk.invalid().is_empty() && !by_place {
+        if !chunk.invalid().is_empty() && !by_position {
             start = end;
         }
     }
@@ -149,7 +163,7 @@ fn behind_noise(line: &[u8], by_place: bool) -> Result<Cow<'_, str>, Refusal> {
     match std::str::from_utf8(rest) {
         // With nothing behind it, the noise is all there was.
         Ok(text) if start == 0 || !text.trim_ascii().is_empty() => Ok(Cow::Borrowed(text)),
-        Err(_) if by_place => Ok(String::from_utf8_lossy(rest)),
+        Err(_) if by_position => Ok(String::from_utf8_lossy(rest)),
         _ => Err(Refusal::Undecodable),
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 
 use super::Refusal;
-use crate::quantity::LONGEST_UNIT;
+use crate::quantity::MAX_UNIT_BYTES;
 
 /// One label with what stands behind it, as the line has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,34 +35,34 @@ pub struct Value<'a> {
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     rest: &'a str,
-    by_place: bool,
+    by_position: bool,
 }
 
 /// The pairs of a line. `by_place`: a label may be nothing, because only its place counts.
 #[must_use]
-pub fn pairs(line: &str, by_place: bool) -> Pairs<'_> {
-    Pairs { rest: line, by_place }
+pub fn pairs(line: &str, by_position: bool) -> Pairs<'_> {
+    Pairs { rest: line, by_position }
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        let nothing = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
-        let begun = &self.rest[nothing..];
-        if begun.is_empty() {
+        let is_empty = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
+        let start = &self.rest[is_empty..];
+        if start.is_empty() {
             return None;
         }
-        let from = if self.by_place { self.rest } else { begun };
-        let (label, behind) = cut(from, 0).unwrap_or((from, ""));
-        let (value, rest) = value(behind.trim_ascii_start());
+        let from = if self.by_position { self.rest } else { start };
+        let (label, after_dash) = split_at_dash(from, 0).unwrap_or((from, ""));
+        let (value, rest) = value(after_dash.trim_ascii_start());
         self.rest = rest;
         Some(Pair { label: label.trim_ascii(), value })
     }
 }
 
 /// What stands before and behind the first dash that is not before byte `from`.
-fn cut(text: &str, from: usize) -> Option<(&str, &str)> {
+fn split_at_dash(text: &str, from: usize) -> Option<(&str, &str)> {
     let dash = from + text.as_bytes()[from..].iter().position(|byte| *byte == b'-')?;
     Some((&text[..dash], &text[dash + 1..]))
 }
@@ -71,11 +71,11 @@ fn cut(text: &str, from: usize) -> Option<(&str, &str)> {
 fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
     let length = number_length(text.as_bytes());
     // The dashes of a number end nothing.
-    let from = length.max(usize::from(is_minus_no_number(text)));
-    let (whole, rest) = cut(text, from).unwrap_or((text, ""));
+    let from = length.max(usize::from(is_signed_non_number(text)));
+    let (whole, rest) = split_at_dash(text, from).unwrap_or((text, ""));
     if length == 0 {
-        let nothing = whole.trim_ascii().is_empty();
-        return (Err(if nothing { Refusal::Empty } else { Refusal::NotANumber }), rest);
+        let is_empty = whole.trim_ascii().is_empty();
+        return (Err(if is_empty { Refusal::Empty } else { Refusal::NotANumber }), rest);
     }
     let (number, unit) = (&whole[..length], if length == whole.len() { "" } else { whole[length..].trim() });
     let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
@@ -111,9 +111,9 @@ fn number_length(text: &[u8]) -> usize {
 }
 
 /// What C prints for no number can have a sign, too.
-fn is_minus_no_number(text: &str) -> bool {
+fn is_signed_non_number(text: &str) -> bool {
     let word = text.strip_prefix('-').and_then(|rest| rest.split(['-', ' ', '\r']).next());
-    word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|no_number| word.eq_ignore_ascii_case(no_number)))
+    word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|non_number| word.eq_ignore_ascii_case(non_number)))
 }
 
 fn check_unit(unit: &str) -> Result<(), Refusal> {
@@ -125,5 +125,5 @@ fn check_unit(unit: &str) -> Result<(), Refusal> {
     // Digits are powers and molecules, as in m3 and gH2O; 0x1F and a digit that a garbled one follows have others.
     let odd =
         |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || (c.is_ascii_digit() && c != '2' && c != '3');
-    if unit.len() > LONGEST_UNIT || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
+    if unit.len() > MAX_UNIT_BYTES || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
 }
