@@ -39,7 +39,7 @@ impl Stamp {
     /// this machine tell it; this moment, when that is yet to come.
     #[must_use]
     pub fn at(monotonic: Duration) -> Stamp {
-        match clock().checked_sub(monotonic) {
+        match monotonic_clock().checked_sub(monotonic) {
             Some(age) => Stamp::ago(age),
             None => Stamp::now(),
         }
@@ -48,7 +48,7 @@ impl Stamp {
     /// What the system's monotonic clock showed at this moment.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
-        clock().saturating_sub(self.age())
+        monotonic_clock().saturating_sub(self.age())
     }
 
     /// What the wall clock would have shown when the monotonic clock showed zero, in microseconds since 1970.
@@ -77,7 +77,7 @@ impl Stamp {
 }
 
 /// What the system's monotonic clock shows: nothing of a system without one.
-fn clock() -> Duration {
+fn monotonic_clock() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 
@@ -91,7 +91,7 @@ pub struct WallClock {
 }
 
 /// A moment in no boot of any machine.
-const NEVER: i64 = i64::MIN;
+const UNKNOWN: i64 = i64::MIN;
 
 /// When something was, as well as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,15 +105,15 @@ pub struct Date {
 impl Default for WallClock {
     /// As it is now.
     fn default() -> WallClock {
-        let clock = WallClock { synchronised: AtomicBool::new(false), zero_us: AtomicI64::new(NEVER) };
-        clock.look();
+        let clock = WallClock { synchronised: AtomicBool::new(false), zero_us: AtomicI64::new(UNKNOWN) };
+        clock.update();
         clock
     }
 }
 
 impl WallClock {
     /// Takes in how it is now. To be called often: each second, say.
-    pub fn look(&self) {
+    pub fn update(&self) {
         let synchronised = is_synchronised();
         self.synchronised.store(synchronised, Ordering::Relaxed);
         if synchronised {
@@ -132,7 +132,7 @@ impl WallClock {
     #[must_use]
     pub fn zero_us(&self) -> Option<i64> {
         let zero = self.zero_us.load(Ordering::Relaxed);
-        (zero != NEVER).then_some(zero)
+        (zero != UNKNOWN).then_some(zero)
     }
 
     /// When something was that was captured in this boot of the machine, by a clock that was `synchronised` then or not.
@@ -174,17 +174,17 @@ const FLAG: &str = "synchronised";
 ///
 /// # Errors
 /// When the file cannot be made or taken away.
-pub async fn tell(shutdown: CancellationToken) -> io::Result<()> {
+pub async fn publish(shutdown: CancellationToken) -> io::Result<()> {
     let dir = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(FLAG_DIR), PathBuf::from);
     let flag = dir.join(FLAG);
-    let mut look = interval(Duration::from_secs(1));
-    while shutdown.run_until_cancelled(look.tick()).await.is_some() {
-        set(&flag, is_synchronised())?;
+    let mut seconds = interval(Duration::from_secs(1));
+    while shutdown.run_until_cancelled(seconds.tick()).await.is_some() {
+        set_flag(&flag, is_synchronised())?;
     }
-    set(&flag, false)
+    set_flag(&flag, false)
 }
 
-fn set(flag: &Path, is_set: bool) -> io::Result<()> {
+fn set_flag(flag: &Path, is_set: bool) -> io::Result<()> {
     match (is_set, flag.try_exists()?) {
         (true, false) => File::create(flag).map(drop),
         (false, true) => fs::remove_file(flag),

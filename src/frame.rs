@@ -69,7 +69,7 @@ impl FrameNotifier {
     /// An empty slot that rings it.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        Slot { newest: Arc::default(), bell: self.0.clone() }
+        Slot { newest: Arc::default(), notifier: self.0.clone() }
     }
 
     /// Every ring from now on; those that were not waited for are one.
@@ -83,7 +83,7 @@ impl FrameNotifier {
 #[derive(Clone, Debug)]
 pub struct Slot {
     newest: Arc<Mutex<Option<Arc<Jpeg>>>>,
-    bell: watch::Sender<()>,
+    notifier: watch::Sender<()>,
 }
 
 impl Slot {
@@ -97,7 +97,7 @@ impl Slot {
         }
         let old = newest.replace(jpeg);
         drop(newest);
-        self.bell.send_replace(());
+        self.notifier.send_replace(());
         drop(old);
     }
 

@@ -83,4 +83,4 @@ pub fn usual_unit(unit: &str) -> &str {
 }
 
 /// Bytes; the longest usual unit, "µg/m³", has eight.
-pub const LONGEST_UNIT: usize = 16;
+pub const MAX_UNIT_BYTES: usize = 16;

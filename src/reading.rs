@@ -54,13 +54,13 @@ impl Batch {
 }
 
 /// Readings of one batch at most.
-pub const MOST_VALUES: usize = 128;
+pub const MAX_BATCH_VALUES: usize = 128;
 
 /// Batches that a slow follower may be behind before it loses the oldest.
-const FEED: usize = 4096;
+const FEED_CAPACITY: usize = 4096;
 
 /// Quantities of one port that are current at once: garbled labels must not fill memory.
-const MOST_QUANTITIES: usize = 64;
+const MAX_QUANTITIES: usize = 64;
 
 /// The newest reading of every quantity of every port, and the feed of all readings.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Newest {
     }
 
     /// What came once and never again under a label that nobody knows was a garbled label.
-    fn is_believed(&self) -> bool {
+    fn is_shown(&self) -> bool {
         self.is_known() || self.captured.age() <= self.stale_after
     }
 
@@ -115,7 +115,7 @@ impl Newest {
 
 impl Default for State {
     fn default() -> State {
-        State { clock: WallClock::default(), current: Mutex::default(), feed: broadcast::Sender::new(FEED) }
+        State { clock: WallClock::default(), current: Mutex::default(), feed: broadcast::Sender::new(FEED_CAPACITY) }
     }
 }
 
@@ -125,12 +125,12 @@ impl State {
         let synchronised = self.clock.is_synchronised();
         let mut values = values.drain(..).peekable();
         while values.peek().is_some() {
-            let values: Box<[_]> = values.by_ref().take(MOST_VALUES).collect();
+            let values: Box<[_]> = values.by_ref().take(MAX_BATCH_VALUES).collect();
             let mut current = lock(&self.current);
             let seq = current.last_seq + 1;
             current.last_seq += values.len() as u64;
             let batch = Batch { port: port.clone(), captured, synchronised, stale_after, seq, values };
-            current.renew(&batch);
+            current.update(&batch);
             // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
             // is no error.
             let _ = self.feed.send(Arc::new(batch));
@@ -142,11 +142,11 @@ impl State {
     pub fn current(&self) -> Vec<Reading> {
         let current = lock(&self.current);
         let newest = current.ports.iter().flat_map(|(port, newest)| newest.values().map(move |newest| (port, newest)));
-        newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
+        newest.filter(|(_, newest)| newest.is_shown()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
     /// Forgets what a port said: there is no such port any more, or it says other things.
-    pub fn forget(&self, port: &Name) {
+    pub fn clear_port(&self, port: &Name) {
         lock(&self.current).ports.remove(port);
     }
 
@@ -159,7 +159,7 @@ impl State {
 }
 
 impl Current {
-    fn renew(&mut self, batch: &Batch) {
+    fn update(&mut self, batch: &Batch) {
         let Batch { captured, stale_after, .. } = *batch;
         if !self.ports.contains_key(&batch.port) {
             self.ports.insert(batch.port.clone(), Port::new());
@@ -180,7 +180,7 @@ impl Current {
 /// Drops the quantity that was not told of for the longest time, when the port has too many; first of those that may be
 /// garbled.
 fn make_room(port: &mut Port) {
-    if port.len() > MOST_QUANTITIES
+    if port.len() > MAX_QUANTITIES
         && let Some((oldest, _)) = port.iter().min_by_key(|(_, newest)| (newest.is_known(), newest.seq))
     {
         let oldest = Arc::clone(oldest);
@@ -204,7 +204,7 @@ mod tests {
         say("soil", false);
         (0..200).for_each(|number| say(&format!("x{number}"), false));
         let names: Vec<_> = state.current().iter().map(|reading| reading.quantity.name.to_string()).collect();
-        assert_eq!(names.len(), MOST_QUANTITIES);
+        assert_eq!(names.len(), MAX_QUANTITIES);
         assert!(["mq9", "soil", "x199"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
     }
 }

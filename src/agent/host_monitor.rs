@@ -42,7 +42,7 @@ impl HostMonitor {
     pub fn watch(&self, spool: Option<PathBuf>, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (roots, watched) = (Roots::default(), self.clone());
-        let look = move || HostStatus::look(&roots);
+        let look = move || HostStatus::read(&roots);
         let ended = shutdown.clone();
         tasks.spawn(async move {
             ended.run_until_cancelled(again_and_again(look, |seen| watched.seen().machine = Some(seen))).await;

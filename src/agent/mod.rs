@@ -182,7 +182,7 @@ impl Agent {
                 // First, because the shutdown ends workers too.
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
-                _ = seconds.tick() => self.state.clock.look(),
+                _ = seconds.tick() => self.state.clock.update(),
                 () = news_since(made, &self.news) => {}
                 (_, error) = self.cameras.ended() => return Err(error),
                 (_, error) = self.ports.ended() => return Err(error),

@@ -98,15 +98,15 @@ pub const NEARLY_FULL: u64 = 95;
 impl HostStatus {
     /// Looks, but for the disk, which may hang. The firmware takes milliseconds.
     #[must_use]
-    pub fn look(roots: &Roots) -> HostStatus {
+    pub fn read(roots: &Roots) -> HostStatus {
         let throttled = firmware::throttled(&roots.dev);
         let has = |bits: u32| throttled.map(|throttled| throttled & bits != 0);
         HostStatus {
             temperature_c: sensors::temperature(&roots.sys),
             undervoltage: either(sensors::undervoltage(&roots.sys), has(firmware::UNDERVOLTAGE)),
-            undervoltage_since_boot: has(firmware::UNDERVOLTAGE << firmware::SINCE_BOOT),
-            throttled: has(firmware::SLOWER),
-            throttled_since_boot: has(firmware::SLOWER << firmware::SINCE_BOOT),
+            undervoltage_since_boot: has(firmware::UNDERVOLTAGE << firmware::SINCE_BOOT_SHIFT),
+            throttled: has(firmware::THROTTLED),
+            throttled_since_boot: has(firmware::THROTTLED << firmware::SINCE_BOOT_SHIFT),
             memory: sensors::memory(&roots.proc).or_else(memory),
             disk: None,
             wifi: sensors::wifi(&roots.proc),
@@ -131,8 +131,8 @@ impl Room {
     /// Of the disk that a path is on, or will be once its directories are made. Waits for as long as the disk hangs.
     #[must_use]
     pub fn of_disk(path: &Path) -> Option<Room> {
-        let there = path.ancestors().find(|path| path.exists())?;
-        let disk = statvfs(there).ok()?;
+        let existing = path.ancestors().find(|path| path.exists())?;
+        let disk = statvfs(existing).ok()?;
         // Each type of these is another one on another machine.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "they are narrower on 32 bits")]
         let [all, free, available, block] = [

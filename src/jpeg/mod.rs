@@ -41,11 +41,11 @@ impl Fault {
     }
 }
 
-const INSIDE: Fault = Fault::Damaged("a marker inside the picture");
+const MARKER_INSIDE: Fault = Fault::Damaged("a marker inside the picture");
 
 /// A JPEG that decoders take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sound<'a> {
+pub struct ValidJpeg<'a> {
     /// From the start to the end of the image, without what drivers leave behind it.
     pub bytes: &'a [u8],
     /// Pixels a line.
@@ -58,7 +58,7 @@ pub struct Sound<'a> {
     lacks_tables: Option<usize>,
 }
 
-impl Sound<'_> {
+impl ValidJpeg<'_> {
     /// A copy. Cameras may leave out Huffman tables if they are those of K.3, which not all decoders know: then the copy
     /// has them.
     #[must_use]
@@ -79,7 +79,7 @@ impl Sound<'_> {
 ///
 /// # Errors
 /// When libjpeg-turbo would refuse it, when it is of a coding that cameras do not use, and when the picture is cut.
-pub fn check(bytes: &[u8]) -> Result<Sound<'_>, Fault> {
+pub fn check(bytes: &[u8]) -> Result<ValidJpeg<'_>, Fault> {
     let mut segments = Segments::of(bytes)?;
     let (frame, lacks_tables) = head(&mut segments)?;
     loop {
@@ -87,10 +87,10 @@ pub fn check(bytes: &[u8]) -> Result<Sound<'_>, Fault> {
             marker::EOI => {
                 let Frame { width, height, .. } = frame;
                 let bytes = &bytes[..segments.place()];
-                return Ok(Sound { bytes, width, height, block: frame.block(), lacks_tables });
+                return Ok(ValidJpeg { bytes, width, height, block: frame.block(), lacks_tables });
             }
             marker::APP0..=marker::APP15 | marker::COM => {}
-            _ => return Err(INSIDE),
+            _ => return Err(MARKER_INSIDE),
         }
     }
 }
@@ -101,7 +101,7 @@ fn head<'a>(segments: &mut Segments<'a>) -> Result<(Frame<'a>, Option<usize>), F
     let mut tables = Tables::default();
     let (mut frame, mut defined) = (None, None);
     loop {
-        segments.skip_rubbish();
+        segments.skip_garbage();
         let Segment { marker, place, body } = segments.read()?;
         match marker {
             marker::SOF0 | marker::SOF1 if frame.is_none() => frame = Some(Frame::parse(body)?),
@@ -113,13 +113,13 @@ fn head<'a>(segments: &mut Segments<'a>) -> Result<(Frame<'a>, Option<usize>), F
             marker::DRI if body.len() == 2 => {}
             marker::APP0..=marker::APP15 | marker::COM => {}
             marker::SOS => {
-                let frame = frame.ok_or(Fault::Damaged("a picture of no size"))?;
+                let frame = frame.ok_or(Fault::Damaged("a scan before the frame header"))?;
                 let is_whole = frame.check_scan(body, &tables)?;
                 segments.skip(picture(segments.rest(), frame.blocks())?);
                 return Ok((frame, (!is_whole).then_some(defined.unwrap_or(place))));
             }
             marker::SOF2..=marker::SOF15 => return Err(Fault::Damaged("a coding other than sequential Huffman")),
-            _ => return Err(Fault::Damaged("a segment that does not belong there")),
+            _ => return Err(Fault::Damaged("a misplaced segment")),
         }
     }
 }
@@ -136,7 +136,7 @@ fn picture(data: &[u8], blocks: usize) -> Result<usize, Fault> {
                 return Ok(place);
             }
             Some(&marker::EOI) | None => break,
-            Some(_) => return Err(INSIDE),
+            Some(_) => return Err(MARKER_INSIDE),
         }
     }
     Err(Fault::Cut)
@@ -147,7 +147,7 @@ fn picture(data: &[u8], blocks: usize) -> Result<usize, Fault> {
 pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut segments = Segments::of(bytes).ok()?;
     loop {
-        segments.skip_rubbish();
+        segments.skip_garbage();
         let Segment { marker, body, .. } = segments.read().ok()?;
         match marker {
             marker::DHT | marker::JPG | marker::DAC => {}

@@ -36,12 +36,12 @@ impl<'a> Segments<'a> {
 
     /// Some cameras leave a few bytes between two segments. As libjpeg does, all up to the next marker that begins one is
     /// skipped, and with it the bytes of 0xFF that may fill that space (B.1.1.2).
-    pub(super) fn skip_rubbish(&mut self) {
+    pub(super) fn skip_garbage(&mut self) {
         let rest = self.rest();
         let begins = |byte| !matches!(byte, 0 | marker::TEM | marker::RST0..=marker::RST7 | 0xff);
         let mut places = memchr::memchr_iter(0xff, rest);
-        let rubbish = places.find(|place| rest.get(place + 1).copied().is_none_or(begins));
-        self.skip(rubbish.unwrap_or(rest.len()));
+        let garbage = places.find(|place| rest.get(place + 1).copied().is_none_or(begins));
+        self.skip(garbage.unwrap_or(rest.len()));
     }
 
     /// The next one, or the end of the image, which has no body.
@@ -50,7 +50,7 @@ impl<'a> Segments<'a> {
         let (marker, rest) = match self.rest() {
             [] | [0xff] => return Err(Fault::Cut),
             [0xff, ..marker::SOF0 | marker::RST0..=marker::SOI, ..] | [..0xff, ..] => {
-                return Err(Fault::Damaged("bytes that are no segment"));
+                return Err(Fault::Damaged("bytes outside any segment"));
             }
             &[_, marker, ref rest @ ..] => (marker, rest),
         };
@@ -67,7 +67,7 @@ fn length(marker: u8, rest: &[u8]) -> Result<usize, Fault> {
     match u16::from_be_bytes([high, low]) {
         // Where it does not matter what a segment holds, libjpeg lets that pass.
         0 | 1 if marker >= marker::APP0 => Ok(2),
-        0 | 1 => Err(Fault::Damaged("a segment of no length")),
+        0 | 1 => Err(Fault::Damaged("a segment without a length")),
         length => Ok(length.into()),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Fault;
 
-const QUANTISATION: Fault = Fault::Damaged("a quantisation table that cannot be");
-const HUFFMAN: Fault = Fault::Damaged("a Huffman table that cannot be");
+const BAD_QUANTISATION_TABLE: Fault = Fault::Damaged("an invalid quantisation table");
+const BAD_HUFFMAN_TABLE: Fault = Fault::Damaged("an invalid Huffman table");
 
 /// What a Huffman table codes (B.2.4.2).
 #[derive(Clone, Copy)]
@@ -26,9 +26,9 @@ impl Tables {
         let mut rest = body;
         while let Some((&precision_and_id, values)) = rest.split_first() {
             let bytes = if precision_and_id >> 4 == 0 { 64 } else { 128 };
-            rest = values.get(bytes..).ok_or(QUANTISATION)?;
+            rest = values.get(bytes..).ok_or(BAD_QUANTISATION_TABLE)?;
             let id = usize::from(precision_and_id & 15);
-            *self.quantisation.get_mut(id).ok_or(QUANTISATION)? = true;
+            *self.quantisation.get_mut(id).ok_or(BAD_QUANTISATION_TABLE)? = true;
         }
         Ok(())
     }
@@ -37,17 +37,17 @@ impl Tables {
     pub(super) fn define_huffman(&mut self, body: &[u8]) -> Result<(), Fault> {
         let mut rest = body;
         while let Some((&class_and_id, lengths)) = rest.split_first() {
-            let (lengths, symbols) = lengths.split_first_chunk().ok_or(HUFFMAN)?;
+            let (lengths, symbols) = lengths.split_first_chunk().ok_or(BAD_HUFFMAN_TABLE)?;
             let count = lengths.iter().map(|codes| usize::from(*codes)).sum();
-            let (symbols, next) = symbols.split_at_checked(count).filter(|_| count <= 256).ok_or(HUFFMAN)?;
-            let (class, can_be) = match class_and_id >> 4 {
+            let (symbols, next) = symbols.split_at_checked(count).filter(|_| count <= 256).ok_or(BAD_HUFFMAN_TABLE)?;
+            let (class, is_valid) = match class_and_id >> 4 {
                 // Of a difference of DC coefficients libjpeg reads at most so many bits.
                 0 => (Class::Dc, symbols.iter().all(|symbol| *symbol <= 15)),
                 1 => (Class::Ac, true),
-                _ => return Err(HUFFMAN),
+                _ => return Err(BAD_HUFFMAN_TABLE),
             };
             let id = usize::from(class_and_id & 15);
-            *self.huffman[class as usize].get_mut(id).ok_or(HUFFMAN)? = Some(can_be && is_code(lengths));
+            *self.huffman[class as usize].get_mut(id).ok_or(BAD_HUFFMAN_TABLE)? = Some(is_valid && is_code(lengths));
             rest = next;
         }
         Ok(())

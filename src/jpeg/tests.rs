@@ -39,11 +39,11 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 #[test]
 fn a_sound_one_passes_and_what_stands_behind_it_is_left_out() {
     let bytes = jpeg(&grey(), &[0x3f]);
-    let sound = Sound { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
+    let sound = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
     assert_eq!(check(&bytes), Ok(sound));
     assert_eq!(sound.complete(), bytes);
     assert_eq!(size(&bytes), Some((8, 8)));
-    for behind in [&[0; 1000], b"rubbish".as_slice(), &bytes, &END, &[0xff]] {
+    for behind in [&[0; 1000], b"garbage".as_slice(), &bytes, &END, &[0xff]] {
         assert_eq!(check(&[&bytes, behind].concat()), Ok(sound));
     }
 }
@@ -101,11 +101,11 @@ fn refused(head: &Head, marker: u8, body: &[u8]) -> String {
 #[test]
 fn headers_that_cannot_be_are_refused() {
     use marker::{SOF0, SOS};
-    let size = "a size that cannot be";
+    let size = "an invalid size";
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 0, 0, 8, 1, 7, 0x11, 0]), size);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 0, 1, 7, 0x11, 0]), size);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0xff, 0xdd, 1, 7, 0x11, 0]), size);
-    let kind = "a picture of other than one or three components of 8 bits";
+    let kind = "not one or three components of 8 bits";
     assert_eq!(refused(&grey(), SOF0, &[12, 0, 8, 0, 8, 1, 7, 0x11, 0]), kind);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 2, 7, 0x11, 0, 8, 0x11, 0]), kind);
     let length = "a header of the wrong length";
@@ -113,14 +113,14 @@ fn headers_that_cannot_be_are_refused() {
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 1, 7, 0x11, 0, 0]), length);
     assert_eq!(refused(&grey(), SOS, &[]), length);
     assert_eq!(refused(&grey(), SOS, &[2, 7, 0, 0, 63, 0]), length);
-    let sampling = "sampling factors that cannot be";
+    let sampling = "invalid sampling factors";
     for factors in [0x01, 0x10, 0x51, 0x15] {
         assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 1, 7, factors, 0]), sampling);
     }
     for [y, cb, cr] in [[0x42, 0x11, 0x12], [0x31, 0x21, 0x11], [0x22, 0x22, 0x22]] {
         assert_eq!(refused(&colour(16), SOF0, &[8, 0, 16, 0, 16, 3, 1, y, 0, 2, cb, 0, 3, cr, 0]), sampling);
     }
-    let components = "a scan of other components than the picture's";
+    let components = "a scan whose components differ from the frame's";
     assert_eq!(refused(&grey(), SOS, &[1, 8, 0, 0, 63, 0]), components);
     assert_eq!(refused(&colour(16), SOS, &[1, 1, 0, 0, 63, 0]), components);
     assert_eq!(refused(&colour(16), SOS, &[3, 2, 0, 1, 0, 3, 0, 0, 63, 0]), components);
@@ -134,13 +134,13 @@ fn headers_that_cannot_be_are_refused() {
 #[test]
 fn tables_that_cannot_be_or_are_missing_are_refused() {
     use marker::{DHT, DQT, SOF0, SOS};
-    let quantisation = "a quantisation table that cannot be";
+    let quantisation = "an invalid quantisation table";
     let table = |id: u8, values: &[u8]| [&[id], values].concat();
     assert_eq!(refused(&grey(), DQT, &table(0, &[1; 63])), quantisation);
     assert_eq!(refused(&grey(), DQT, &table(4, &[1; 64])), quantisation);
     assert_eq!(refused(&grey(), DQT, &table(0x10, &[1; 127])), quantisation);
-    let huffman = "a Huffman table that cannot be";
-    let missing = "a table that is missing or cannot be";
+    let huffman = "an invalid Huffman table";
+    let missing = "a missing or invalid table";
     let codes = |lengths: [u8; 4]| [&[0x10], lengths.as_slice(), &[0; 12], &[0; 100]].concat();
     let unused = |body: &[u8]| {
         let mut head = grey();
@@ -195,20 +195,20 @@ fn segments_that_do_not_belong_there_are_refused() {
     }
     let mut head = grey();
     head.remove(2);
-    assert_eq!(check(&jpeg(&head, &[1])), Err(Fault::Damaged("a picture of no size")));
+    assert_eq!(check(&jpeg(&head, &[1])), Err(Fault::Damaged("a scan before the frame header")));
 }
 
 #[test]
 fn between_segments_may_be_rubbish() {
     let bytes = jpeg(&grey(), &[1]);
-    let with = |rubbish: &[u8]| check(&[&bytes[..2], rubbish, &bytes[2..]].concat()).map(|sound| sound.width);
-    for rubbish in
+    let with = |garbage: &[u8]| check(&[&bytes[..2], garbage, &bytes[2..]].concat()).map(|sound| sound.width);
+    for garbage in
         [&[0xff, 0xff], [0, 7].as_slice(), &[0xff, 0, 0xff, 1, 0xff, marker::RST0], &[0xff, marker::COM, 0, 0]]
     {
-        assert_eq!(with(rubbish), Ok(8), "{rubbish:02x?}");
+        assert_eq!(with(garbage), Ok(8), "{garbage:02x?}");
     }
-    assert_eq!(with(&[0xff, marker::DRI, 0, 1]), Err(Fault::Damaged("a segment of no length")));
-    assert_eq!(with(&[0xff, marker::SOI]), Err(Fault::Damaged("bytes that are no segment")));
+    assert_eq!(with(&[0xff, marker::DRI, 0, 1]), Err(Fault::Damaged("a segment without a length")));
+    assert_eq!(with(&[0xff, marker::SOI]), Err(Fault::Damaged("bytes outside any segment")));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn the_standard_tables_are_inserted_where_there_are_none() {
     let scan = bytes.windows(2).position(|two| two == [0xff, marker::SOS]).expect("a scan");
     assert_eq!(whole, [&bytes[..scan], &standard::TABLES, &bytes[scan..]].concat());
     let again = check(&whole).expect("sound");
-    assert_eq!(again, Sound { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
+    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
     assert_eq!(again.complete(), whole);
     // Not all: what the camera defines holds, because it stands behind the standard ones.
     let mut head = colour(16);

@@ -14,7 +14,7 @@ pub use heartbeat::Heartbeat;
 pub const BEAT: Duration = Duration::from_secs(5);
 
 /// A thread that was not heard for so many watchdog intervals, and so many beats, is stuck.
-const PATIENCE: u32 = 4;
+const STUCK_AFTER: u32 = 4;
 
 /// The service manager, as whoever runs a service knows it.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub struct Manager {
 struct Watchdog {
     /// Starts the service anew when it was not fed for so long.
     interval: Duration,
-    fed: Option<Instant>,
-    has_given_up: bool,
+    notified_at: Option<Instant>,
+    is_failing: bool,
 }
 
 impl Manager {
@@ -37,14 +37,14 @@ impl Manager {
     #[must_use]
     pub fn of_environment() -> Manager {
         let watchdog = sd_notify::watchdog_enabled();
-        let watchdog = watchdog.map(|interval| Watchdog { interval, fed: None, has_given_up: false });
+        let watchdog = watchdog.map(|interval| Watchdog { interval, notified_at: None, is_failing: false });
         Manager { is_ready: false, status: String::new(), watchdog }
     }
 
     /// All has begun; said once.
     pub fn ready(&mut self) {
         if !std::mem::replace(&mut self.is_ready, true) {
-            tell(&[NotifyState::Ready]);
+            notify(&[NotifyState::Ready]);
         }
     }
 
@@ -52,14 +52,14 @@ impl Manager {
     pub fn reloading(&mut self) {
         self.is_ready = false;
         if let Ok(now) = NotifyState::monotonic_usec_now() {
-            tell(&[NotifyState::Reloading, now]);
+            notify(&[NotifyState::Reloading, now]);
         }
     }
 
     /// How it goes, in one line; said when it is another than before.
     pub fn status(&mut self, status: String) {
         if status != self.status {
-            tell(&[NotifyState::Status(&status)]);
+            notify(&[NotifyState::Status(&status)]);
             self.status = status;
         }
     }
@@ -67,27 +67,27 @@ impl Manager {
     /// It lives, if all of these do. To be said often.
     pub fn alive<'a>(&mut self, mut threads: impl Iterator<Item = &'a Heartbeat>) {
         let Some(watchdog) = &mut self.watchdog else { return };
-        let limit = watchdog.interval.max(BEAT) * PATIENCE;
+        let limit = watchdog.interval.max(BEAT) * STUCK_AFTER;
         if let Some(stuck) = threads.find(|thread| thread.is_stuck(limit)) {
-            if !std::mem::replace(&mut watchdog.has_given_up, true) {
-                error!("{} has not moved for {limit:?}: the service manager may start all anew", stuck.name());
+            if !std::mem::replace(&mut watchdog.is_failing, true) {
+                error!("{} stalled for {limit:?}; systemd's watchdog may restart the service", stuck.name());
             }
             return;
         }
-        watchdog.has_given_up = false;
-        if watchdog.fed.is_none_or(|fed| fed.elapsed() > watchdog.interval / 4) {
-            watchdog.fed = Some(Instant::now());
-            tell(&[NotifyState::Watchdog]);
+        watchdog.is_failing = false;
+        if watchdog.notified_at.is_none_or(|notified_at| notified_at.elapsed() > watchdog.interval / 4) {
+            watchdog.notified_at = Some(Instant::now());
+            notify(&[NotifyState::Watchdog]);
         }
     }
 
     /// It is about to end.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     // A service manager that does not listen is no trouble of ours.
     let _ = sd_notify::notify(states);
 }

@@ -23,26 +23,26 @@ impl Answers {
         Ok(Answers(own.into()))
     }
 
-    pub(super) fn greet(&mut self) -> io::Result<()> {
+    pub(super) fn send_greeting(&mut self) -> io::Result<()> {
         self.0.write_all(&pipe::greeting())
     }
 
-    pub(super) fn say(&mut self, answer: Answer, body: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&mut self, answer: Answer, body: &[u8]) -> io::Result<()> {
         self.0.write_all(&answer.to_head())?;
         self.0.write_all(body)
     }
 
     /// Says something in words: that it is open, or what it failed with.
-    pub(super) fn tell(&mut self, answer: fn(usize) -> Answer, words: &str) -> io::Result<()> {
-        let words = pipe::truncated(words);
-        self.say(answer(words.len()), words.as_bytes())
+    pub(super) fn send_text(&mut self, answer: fn(usize) -> Answer, text: &str) -> io::Result<()> {
+        let text = pipe::truncated(text);
+        self.send(answer(text.len()), text.as_bytes())
     }
 }
 
 /// The film that the agent wants to be opened, and the size of its pictures.
-pub(super) fn order() -> Result<(VideoSource, Option<Size>)> {
+pub(super) fn read_open_request() -> Result<(VideoSource, Option<Size>)> {
     let mut stdin = io::stdin().lock();
-    let Request::Open { size, length } = Request::from_head(&head(&mut stdin)?)? else { bail!(Malformed) };
+    let Request::Open { size, length } = Request::from_head(&read_head(&mut stdin)?)? else { bail!(Malformed) };
     let mut source = vec![0; length];
     stdin.read_exact(&mut source)?;
     match Source::try_from(String::from_utf8(source)?) {
@@ -54,22 +54,22 @@ pub(super) fn order() -> Result<(VideoSource, Option<Size>)> {
 /// What the agent wants of each next picture; never more than one is waited for.
 ///
 /// A thread listens as long as there is an agent, and ends the program with it, whatever FFmpeg does meanwhile.
-pub(super) fn wishes() -> Result<Receiver<Option<PictureRequest>>> {
-    let (sender, wishes) = sync_channel(1);
+pub(super) fn picture_requests() -> Result<Receiver<Option<PictureRequest>>> {
+    let (sender, requests) = sync_channel(1);
     let listen = move || {
         let mut stdin = io::stdin().lock();
-        while let Ok(Request::Next(wish)) = head(&mut stdin).and_then(|head| Ok(Request::from_head(&head)?)) {
+        while let Ok(Request::Next(request)) = read_head(&mut stdin).and_then(|head| Ok(Request::from_head(&head)?)) {
             // When nobody is there to take it the program is ending already.
-            let _ = sender.send(wish);
+            let _ = sender.send(request);
         }
         // An orderly end would ask the libraries, and they could hang.
         let _ = kill(Pid::this(), Signal::SIGKILL);
     };
-    Builder::new().name("wishes".into()).spawn(listen).context("cannot listen")?;
-    Ok(wishes)
+    Builder::new().name("requests".into()).spawn(listen).context("cannot start its input thread")?;
+    Ok(requests)
 }
 
-fn head(pipe: &mut impl Read) -> Result<[u8; HEAD_BYTES]> {
+fn read_head(pipe: &mut impl Read) -> Result<[u8; HEAD_BYTES]> {
     let mut head = [0; HEAD_BYTES];
     pipe.read_exact(&mut head)?;
     Ok(head)

@@ -44,27 +44,27 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     if std::io::stdin().is_terminal() {
-        bail!("is started by `watchpost run`, and of no use by hand");
+        bail!("is started by `watchpost run`; you cannot use it by hand");
     }
     // Ctrl-C and systemd tell every process of the service; this one ends with the agent, which may still need it.
     SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
     let mut answers = Answers::take_stdout()?;
-    answers.greet()?;
-    if let Err(error) = play(&mut answers) {
-        answers.tell(Answer::Failed, &format!("{error:#}"))?;
+    answers.send_greeting()?;
+    if let Err(error) = serve(&mut answers) {
+        answers.send_text(Answer::Failed, &format!("{error:#}"))?;
     }
     Ok(())
 }
 
 /// Plays until something fails. The end of the agent is this program's at once.
-fn play(answers: &mut Answers) -> Result<()> {
-    let (source, size) = agent::order()?;
-    let wishes = agent::wishes()?;
+fn serve(answers: &mut Answers) -> Result<()> {
+    let (source, size) = agent::read_open_request()?;
+    let requests = agent::picture_requests()?;
     let mut source = Source::open(&source, size)?;
-    answers.tell(Answer::Opened, source.describe())?;
-    for wish in wishes {
-        let (answer, jpeg) = source.next(wish)?;
-        answers.say(answer, &jpeg)?;
+    answers.send_text(Answer::Opened, source.describe())?;
+    for request in requests {
+        let (answer, jpeg) = source.poll(request)?;
+        answers.send(answer, &jpeg)?;
     }
     Ok(())
 }

@@ -12,13 +12,13 @@ use opencv::videoio::{
 use watchpost::config::VideoSource;
 
 /// FFmpeg looks at a stream for up to five seconds before it has opened it.
-const OPEN: Duration = Duration::from_secs(8);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A stream that is silent for this long is opened anew.
-const READ: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The rate of a file that does not tell its own.
-const USUAL_FPS: f64 = 25.0;
+const DEFAULT_FPS: f64 = 25.0;
 
 pub(super) struct Video {
     capture: VideoCapture,
@@ -41,13 +41,17 @@ impl Video {
         .context("cannot be opened")?;
         if !capture.is_opened()? {
             match source {
-                VideoSource::Stream(_) if start.elapsed() >= OPEN => bail!("gave no answer for {} s", OPEN.as_secs()),
-                VideoSource::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
+                VideoSource::Stream(_) if start.elapsed() >= OPEN_TIMEOUT => {
+                    bail!("gave no answer for {} s", OPEN_TIMEOUT.as_secs())
+                }
+                VideoSource::Pipeline(_) => {
+                    bail!("cannot be opened as a pipeline; run it with gst-launch-1.0 to see why")
+                }
                 _ => bail!("cannot be opened as a {}", source.kind()),
             }
         }
-        let told = capture.get(CAP_PROP_FPS)?;
-        let fps = if told.is_finite() && told > 0.0 && told <= 240.0 { told } else { USUAL_FPS };
+        let reported = capture.get(CAP_PROP_FPS)?;
+        let fps = if reported.is_finite() && reported > 0.0 && reported <= 240.0 { reported } else { DEFAULT_FPS };
         let path = if let VideoSource::File(path) = source { Some(path.clone()) } else { None };
         Ok(Video { capture, file: path, fps })
     }
@@ -64,17 +68,17 @@ impl Video {
     /// Goes to the next picture; a file begins again at its end.
     pub(super) fn grab(&mut self) -> Result<()> {
         let start = Instant::now();
-        if self.capture.grab()? || self.begins_again()? {
+        if self.capture.grab()? || self.rewind()? {
             return Ok(());
         }
-        if self.file.is_none() && start.elapsed() >= READ {
+        if self.file.is_none() && start.elapsed() >= READ_TIMEOUT {
             bail!("gives no frames");
         }
         bail!("ended")
     }
 
     /// False when it is no file, or has no pictures.
-    fn begins_again(&mut self) -> Result<bool> {
+    fn rewind(&mut self) -> Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         if self.capture.set(CAP_PROP_POS_FRAMES, 0.0)? && self.capture.grab()? {
             return Ok(true);
@@ -90,14 +94,14 @@ impl Video {
             bail!("gives no pictures");
         }
         if picture.typ() != CV_8UC3 {
-            bail!("gives no BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
+            bail!("does not give BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
         }
         Ok(())
     }
 }
 
 fn ffmpeg(address: &str) -> opencv::Result<VideoCapture> {
-    let (open, read) = (OPEN.as_millis() as i32, READ.as_millis() as i32);
+    let (open, read) = (OPEN_TIMEOUT.as_millis() as i32, READ_TIMEOUT.as_millis() as i32);
     let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
     VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)
 }

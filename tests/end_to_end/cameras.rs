@@ -201,7 +201,7 @@ fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_o
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
-    assert!(agent.log().contains("its thread is left behind"), "{}", agent.log());
+    assert!(agent.log().contains("abandoning its thread"), "{}", agent.log());
 }
 
 #[test]

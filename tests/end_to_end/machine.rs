@@ -72,11 +72,11 @@ fn what_a_machine_does_not_say_is_left_out() {
     let bench = Bench::new();
     let empty = bench.path("empty");
     let roots = Roots { proc: empty.clone(), sys: empty.clone(), dev: empty };
-    let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::look(&roots);
+    let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::read(&roots);
     // The system call says so much and no more.
     assert!(memory.is_some_and(|memory| memory.bytes > 0 && memory.available_bytes.is_none()) && uptime_s > 0);
     let expected = HostStatus { memory, uptime_s, synchronised, ..HostStatus::default() };
-    assert_eq!(HostStatus::look(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
+    assert_eq!(HostStatus::read(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn files_that_make_no_sense_are_passed_over() {
     let pi = Pi::new(&bench);
     let look = || {
         let at = |root: &str| pi.root().join(root);
-        HostStatus::look(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
+        HostStatus::read(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
     };
     assert_eq!(look().temperature_c, Some(48.312));
     // Not the hottest of all, but of the processor's.

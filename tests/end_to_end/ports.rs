@@ -183,7 +183,7 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
         receiver.program.forget();
         receiver.program.says_json("it is silent", |message| {
             message["ports"][0]["up"] == false
-                && message["ports"][0]["cause"] == "silent: nothing is heard within stale_after"
+                && message["ports"][0]["cause"] == "silent: no data within stale_after"
                 && message["ports"][0]["counts"]["opened"].as_u64() > Some(1)
         });
         receiver.program.forget();
@@ -194,7 +194,7 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
             (out.contains("open at 115200 baud") && out.contains(&format!("\"value\":{temperature:?}"))).then_some(())
         });
     }
-    assert!(agent.log().contains("silent: nothing is heard within stale_after"), "{}", agent.log());
+    assert!(agent.log().contains("silent: no data within stale_after"), "{}", agent.log());
 }
 
 #[test]

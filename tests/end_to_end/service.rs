@@ -61,7 +61,7 @@ fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
     let held = Held::of(&agent, "spool");
     let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
     assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
-    agent.logs("the spool's thread has not moved for 20s: the service manager may start all anew", "");
+    agent.logs("the spool's thread stalled for 20s; systemd's watchdog may restart the service", "");
     drop(held);
     manager.hears("WATCHDOG=1");
 }
@@ -94,5 +94,5 @@ fn the_watchdog_is_fed_until_the_thread_of_a_camera_that_worked_stands_still() {
     let _held = Held::of(&agent, "camera-door");
     let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
     assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
-    agent.logs("the thread of camera door has not moved", "");
+    agent.logs("the thread of camera door stalled", "");
 }

@@ -175,7 +175,7 @@ fn a_program_that_is_not_there_or_not_the_right_one_is_named_so_until_it_is() {
     let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, FILM));
     let place = bench.dir.path().display();
     let missing =
-        format!("needs watchpost-video, which is not in {place}; install it beside watchpost, from one full build");
+        format!("needs watchpost-video, which is not in {place}; install it there, from the same build as watchpost");
     is_told(&receiver, &missing);
     let check = || {
         let mut check = Command::new(&installed.watchpost);
@@ -187,7 +187,7 @@ fn a_program_that_is_not_there_or_not_the_right_one_is_named_so_until_it_is() {
     let version = env!("CARGO_PKG_VERSION");
     let other = version.replace(char::is_numeric, "9");
     installed.install(&format!("watchpost-video {version}"), &format!("watchpost-video {other}"));
-    is_told(&receiver, &format!("of version {other}, watchpost of {version}: install both from one build"));
+    is_told(&receiver, &format!("version {other} but watchpost is {version}: install both from one build"));
     installed.install("libopencv_videoio.so", "libopencv_videoio.xx");
     is_told(&receiver, "error while loading shared libraries: libopencv_videoio.xx");
     installed.install("", "");

@@ -49,7 +49,7 @@ impl Finisher {
                 return Ok(Some(finished));
             }
             Some(_) => self.count_too_large()?,
-            None => self.broken.count("damaged_frames", &"they cannot be turned or cut")?,
+            None => self.broken.count("damaged_frames", &"they cannot be rotated or cropped")?,
         }
         Ok(None)
     }
@@ -59,6 +59,6 @@ impl Finisher {
     /// # Errors
     /// When for some time none could be sent.
     pub(super) fn count_too_large(&mut self) -> Result<()> {
-        self.broken.count("oversized_frames", &"they are too large to be sent")
+        self.broken.count("oversized_frames", &"they are too large to send")
     }
 }

@@ -117,7 +117,7 @@ impl Camera {
             let _ = shutdown.run_until_cancelled(sleep(backoff.delay())).await;
         }
         if hung.is_some_and(|thread| !thread.is_finished()) {
-            warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
+            warn!("camera {}: did not stop; abandoning its thread", self.config.name);
         }
     }
 
@@ -142,11 +142,11 @@ impl Camera {
 
     fn is_needed(&self) -> bool {
         let demand = self.demand.borrow();
-        demand.is_on() && (demand.is_wanted() || !self.rests())
+        demand.is_on() && (demand.is_wanted() || !self.may_rest())
     }
 
     /// A film is decoded even when it is only kept at its newest picture.
-    fn rests(&self) -> bool {
+    fn may_rest(&self) -> bool {
         self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
 
@@ -193,7 +193,7 @@ impl Camera {
         };
         let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
-            end = &mut end => Some(ended(end)),
+            end = &mut end => Some(outcome_of(end)),
             () = overdue(&heartbeat, device) => Some(Outcome::Hung),
             () = self.wait_until_idle() => None,
             () = shutdown.cancelled() => None,
@@ -236,7 +236,7 @@ fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)>
     Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
 }
 
-fn ended(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
+fn outcome_of(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
     match end {
         Ok(Ok(())) => Outcome::Stopped,
         Ok(Err(error)) => Outcome::Failed(error),

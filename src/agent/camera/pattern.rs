@@ -67,7 +67,7 @@ impl Pattern {
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("{} test picture, {} frames a second", self.size, self.fps)
+        format!("{} test picture, {} frames per second", self.size, self.fps)
     }
 
     /// A white disc on a path that takes half a minute to repeat.

@@ -55,7 +55,7 @@ impl Usb {
         let wanted_size = camera.size.unwrap_or_default();
         let format = device.set_format(fourcc, wanted_size.width, wanted_size.height).map_err(in_words)?;
         if format.fourcc != fourcc || format.width < 2 || format.height < 2 {
-            bail!("was asked for {fourcc} and gives {}x{} {}", format.width, format.height, format.fourcc);
+            bail!("offers {fourcc} but gives {}x{} {}", format.width, format.height, format.fourcc);
         }
         let rate = device.set_rate(camera.fps.get());
         let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
@@ -116,7 +116,7 @@ impl Usb {
     pub(super) fn describe(&self) -> String {
         let Format { fourcc, width, height, .. } = self.format;
         let rate =
-            self.rate.map(|fps| format!(", {} frames a second", (fps * 100.0).round() / 100.0)).unwrap_or_default();
+            self.rate.map(|fps| format!(", {} frames per second", (fps * 100.0).round() / 100.0)).unwrap_or_default();
         format!("{width}x{height} {fourcc}{rate}")
     }
 
@@ -199,9 +199,9 @@ fn in_words(error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(nix::libc::ENODEV) => anyhow::anyhow!("unplugged"),
         Some(nix::libc::EBUSY) => anyhow::anyhow!("another program is using it"),
-        Some(nix::libc::ENOSPC) => anyhow::anyhow!(
-            "no bandwidth left on its USB bus; use a smaller size, fewer frames a second or another port"
-        ),
+        Some(nix::libc::ENOSPC) => {
+            anyhow::anyhow!("no bandwidth left on its USB bus; use a smaller size, a lower frame rate or another port")
+        }
         _ => anyhow::Error::new(error).context("failed"),
     }
 }

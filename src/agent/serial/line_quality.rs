@@ -19,34 +19,34 @@ pub enum Verdict {
 
 /// More lines a second are a flood. A board at 115200 baud can write about as many, of ten bytes each, and nothing
 /// that it measures changes as fast.
-pub const FLOOD: u32 = 1_000;
+pub const FLOOD_LINES_PER_SECOND: u32 = 1_000;
 
 /// Noise for so long is not merely that of a plug or of a board that starts.
-const DOUBTFUL: Duration = Duration::from_secs(2);
+const MIN_ERROR_RUN: Duration = Duration::from_secs(2);
 
 /// What was heard is forgotten after so long, so that the verdict is one of now.
-const MEMORY: Duration = Duration::from_secs(10);
+const ERROR_MEMORY: Duration = Duration::from_secs(10);
 
 /// Of what a board at another rate writes, a third to all is no text, for any two usual rates; of text in another
 /// encoding it is a fifth.
-const NOISE: f64 = 0.25;
+const NOISE_SHARE: f64 = 0.25;
 
 /// The lines a second are counted over this time at least.
-const WINDOW: Duration = Duration::from_secs(1);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Listens to one port.
 #[derive(Debug)]
-pub struct Hearing {
+pub struct LineQuality {
     stale_after: Duration,
     since: Instant,
     lines: u32,
     flooding: bool,
-    doubt: Option<Doubt>,
+    error_run: Option<ErrorRun>,
 }
 
 /// What was not understood since the last line that was.
 #[derive(Debug)]
-struct Doubt {
+struct ErrorRun {
     first: Instant,
     last: Instant,
     /// Since then what follows was heard.
@@ -56,64 +56,64 @@ struct Doubt {
     noise: usize,
 }
 
-impl Hearing {
+impl LineQuality {
     /// Nothing was heard yet; a reading is stale after `stale_after`.
     #[must_use]
-    pub fn new(stale_after: Duration, now: Instant) -> Hearing {
-        Hearing { stale_after, since: now, lines: 0, flooding: false, doubt: None }
+    pub fn new(stale_after: Duration, now: Instant) -> LineQuality {
+        LineQuality { stale_after, since: now, lines: 0, flooding: false, error_run: None }
     }
 
     /// A line was understood, at least in part.
-    pub fn good(&mut self) {
+    pub fn accept(&mut self) {
         self.lines += 1;
-        self.doubt = None;
+        self.error_run = None;
     }
 
     /// Nothing of a line was understood.
-    pub fn refused(&mut self, line: &[u8], refusal: Refusal, now: Instant) {
+    pub fn refuse(&mut self, line: &[u8], refusal: Refusal, now: Instant) {
         self.lines += 1;
         let noise = noise_in(line);
         // The rest of a line is no wonder when it is text.
         if noise > 0 || refusal != Refusal::Tail {
-            let doubt = self.doubt(refusal, now);
-            doubt.bytes += line.len();
-            doubt.noise += noise;
+            let error_run = self.extend_error_run(refusal, now);
+            error_run.bytes += line.len();
+            error_run.noise += noise;
         }
     }
 
     /// What is known now; `framer` has the line that has no end yet.
-    pub fn judge(&mut self, framer: &Framer, now: Instant) -> Verdict {
+    pub fn assess(&mut self, framer: &Framer, now: Instant) -> Verdict {
         let elapsed = now - self.since;
-        if elapsed >= WINDOW {
-            self.flooding = f64::from(self.lines) / elapsed.as_secs_f64() > f64::from(FLOOD);
+        if elapsed >= RATE_WINDOW {
+            self.flooding = f64::from(self.lines) / elapsed.as_secs_f64() > f64::from(FLOOD_LINES_PER_SECOND);
             (self.since, self.lines) = (now, 0);
         }
         // At a wrong rate there may never be a newline.
-        let (begun, noise) = (framer.begun().len(), noise_in(framer.begun()));
+        let (partial, noise) = (framer.partial().len(), noise_in(framer.partial()));
         if noise > 0 || framer.is_skipping() {
-            self.doubt(Refusal::TooLong, now);
+            self.extend_error_run(Refusal::TooLong, now);
         }
-        if let Some(doubt) = &self.doubt {
-            let lasts = doubt.last - doubt.first;
-            let is_noise = (doubt.noise + noise) as f64 > NOISE * (doubt.bytes + begun) as f64;
-            if is_noise && lasts >= DOUBTFUL {
+        if let Some(error_run) = &self.error_run {
+            let lasts = error_run.last - error_run.first;
+            let is_noise = (error_run.noise + noise) as f64 > NOISE_SHARE * (error_run.bytes + partial) as f64;
+            if is_noise && lasts >= MIN_ERROR_RUN {
                 return Verdict::WrongBaud;
             }
-            if lasts >= DOUBTFUL.max(self.stale_after) {
-                return Verdict::NotUnderstood(doubt.refusal);
+            if lasts >= MIN_ERROR_RUN.max(self.stale_after) {
+                return Verdict::NotUnderstood(error_run.refusal);
             }
         }
         if self.flooding { Verdict::Flooding } else { Verdict::Good }
     }
 
-    fn doubt(&mut self, refusal: Refusal, now: Instant) -> &mut Doubt {
-        let new = || Doubt { first: now, last: now, recent: now, refusal, bytes: 0, noise: 0 };
-        let doubt = self.doubt.get_or_insert_with(new);
-        doubt.last = now;
-        if now - doubt.recent > MEMORY {
-            *doubt = Doubt { first: doubt.first, ..new() };
+    fn extend_error_run(&mut self, refusal: Refusal, now: Instant) -> &mut ErrorRun {
+        let new = || ErrorRun { first: now, last: now, recent: now, refusal, bytes: 0, noise: 0 };
+        let error_run = self.error_run.get_or_insert_with(new);
+        error_run.last = now;
+        if now - error_run.recent > ERROR_MEMORY {
+            *error_run = ErrorRun { first: error_run.first, ..new() };
         }
-        doubt
+        error_run
     }
 }
 

@@ -44,7 +44,7 @@ impl Expiry {
 
     /// Lets go of a little; gives how many readings that were.
     pub(super) fn step(&mut self, database: &mut Database) -> Result<u64, StoreError> {
-        self.clock.look();
+        self.clock.update();
         // What is old by a clock that may be wrong may be new.
         if !self.clock.is_synchronised() {
             (self.pass, self.due) = (None, Instant::now() + OFTENEST);

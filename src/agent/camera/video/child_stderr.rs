@@ -82,7 +82,7 @@ impl<R: Read> ChildStderrLog<R> {
         if self.second.elapsed() > Duration::from_secs(1) {
             let omitted = self.in_second.saturating_sub(MAX_LINES_PER_SECOND);
             if omitted > 0 {
-                debug!("camera {}: {omitted} lines more", self.camera);
+                debug!("camera {}: {omitted} more lines", self.camera);
             }
             (self.second, self.in_second) = (Instant::now(), 0);
         }

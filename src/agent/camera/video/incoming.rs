@@ -89,8 +89,10 @@ fn same_version(greeting: &[u8; HEAD_BYTES]) -> Result<()> {
     let own = env!("CARGO_PKG_VERSION");
     match version(greeting) {
         Ok(version) if version == own => Ok(()),
-        Ok(other) => bail!("watchpost-video is of version {other}, watchpost of {own}: install both from one build"),
-        Err(Malformed) => bail!("watchpost-video is another program: install the one of watchpost's own build"),
+        Ok(other) => bail!("watchpost-video is version {other} but watchpost is {own}: install both from one build"),
+        Err(Malformed) => {
+            bail!("watchpost-video is a different program: install the one from the same build as watchpost")
+        }
     }
 }
 
@@ -112,7 +114,7 @@ mod tests {
     fn answers_of(mut incoming: IncomingPipe<impl Read>) -> Vec<Incoming> {
         let mut answers = Vec::new();
         loop {
-            match incoming.read().expect("nothing is damaged") {
+            match incoming.read().expect("nothing damaged") {
                 Incoming::Partial => {}
                 Incoming::Closed => return answers,
                 answer @ Incoming::Answer(..) => answers.push(answer),
@@ -136,10 +138,10 @@ mod tests {
     fn another_version_and_another_program_are_named_so() {
         let bytes = |bytes: &str| {
             let greeting = format!("{bytes:<47}\n");
-            IncomingPipe::new(greeting.as_bytes()).read().expect_err("no words for us").to_string()
+            IncomingPipe::new(greeting.as_bytes()).read().expect_err("a refusal").to_string()
         };
-        assert!(bytes("watchpost-video 99.0").starts_with("watchpost-video is of version 99.0, watchpost of "));
-        assert!(bytes("busybox").starts_with("watchpost-video is another program"));
+        assert!(bytes("watchpost-video 99.0").starts_with("watchpost-video is version 99.0 but watchpost is "));
+        assert!(bytes("busybox").starts_with("watchpost-video is a different program"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MAX_SIDE: u64 = 65_535;
 
 /// What came is nothing that the other end says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what came through the pipe of watchpost-video is damaged")]
+#[error("the data from watchpost-video is damaged")]
 pub struct Malformed;
 
 /// What every version says first, as a line, so that each understands every other.

@@ -31,10 +31,10 @@ const FFMPEG_OPTIONS: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_fla
 /// # Errors
 /// That it is not there, and what to do about it.
 pub(super) fn find() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot look beside watchpost")?.with_file_name(PROGRAM);
+    let program = std::env::current_exe().context("cannot find the directory of watchpost")?.with_file_name(PROGRAM);
     if !program.is_file() {
         let place = program.parent().unwrap_or(&program).display();
-        bail!("needs {PROGRAM}, which is not in {place}; install it beside watchpost, from one full build");
+        bail!("needs {PROGRAM}, which is not in {place}; install it there, from the same build as watchpost");
     }
     Ok(program)
 }
@@ -62,7 +62,7 @@ impl Program {
         let (answers, stderr) = (IncomingPipe::new(answers), ChildStderrLog::new(stderr, camera));
         let program = Program { child, requests, answers, stderr, silent: Duration::ZERO };
         for pipe in program.pipes() {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("its pipes cannot be set")?;
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot make its pipes non-blocking")?;
         }
         Ok(program)
     }
@@ -107,7 +107,7 @@ impl Program {
         let mut pipes: Vec<PollFd> = self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
         match poll(&mut pipes, PollTimeout::try_from(POLL_TIMEOUT).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error).context("its pipes cannot be waited for"),
+            Err(error) => Err(error).context("poll on its pipes failed"),
         }
     }
 

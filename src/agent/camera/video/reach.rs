@@ -37,8 +37,8 @@ fn answers(address: &str, limit: Duration) -> Result<()> {
     let Some((host, port)) = host_and_port(address) else { return Ok(()) };
     let deadline = Instant::now() + limit;
     let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let mut stream = Err(anyhow!("its name has no address"));
-    for address_of_host in (host, port).to_socket_addrs().context("cannot be found")? {
+    let mut stream = Err(anyhow!("its host name has no address"));
+    for address_of_host in (host, port).to_socket_addrs().context("cannot resolve its host name")? {
         stream = TcpStream::connect_timeout(&address_of_host, left()).map_err(|error| in_words(error, limit));
         if stream.is_ok() {
             break;
