@@ -1,4 +1,4 @@
-//! What agents, cameras and ports are called.
+//! Names of agents, cameras and ports.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A name that is safe as part of a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`,
-/// not starting with a dot. Cheap to clone.
+/// A name that is safe in a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with
+/// a dot. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(Arc<str>);
 
-/// The most characters a name may have.
+/// Maximum number of characters.
 const MAX_CHARS: usize = 64;
 
 impl Name {
-    /// The nearest name to any text: what a name cannot hold becomes `_`, what is too long loses its beginning,
-    /// because device names differ at their end.
+    /// The nearest name to any text. Invalid characters become `_`. Long texts lose their start, because device names
+    /// differ at the end.
     #[must_use]
     pub fn nearest(text: &str) -> Name {
         let excess = text.chars().count().saturating_sub(MAX_CHARS);
@@ -31,7 +31,7 @@ impl Name {
         }
     }
 
-    /// One that nothing has had before: 16 digits at random.
+    /// A new, unique name: 16 random hexadecimal digits.
     #[must_use]
     pub fn random() -> Name {
         Name(format!("{:016x}", RandomState::new().build_hasher().finish()).into())

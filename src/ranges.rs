@@ -1,22 +1,22 @@
-//! Which numbers of a sequence there are, as ranges.
+//! A set of numbers, stored as ranges.
 
 use std::collections::BTreeMap;
 
-/// A set of numbers that mostly follow one another. Two ranges never touch.
+/// A set of mostly consecutive numbers. Two ranges never touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// The last of a range by its first.
+    /// The last number of each range, by its first.
     last_by_first: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    /// Adds all from `first` to `last`; nothing when `last` comes before.
+    /// Adds the numbers from `first` to `last`; does nothing if `last` is smaller.
     pub fn insert(&mut self, first: u64, last: u64) {
         if last < first {
             return;
         }
         let (mut first, mut last) = (first, last);
-        // From the left: those that begin before what touches the last.
+        // Merge the ranges that overlap or touch, from right to left.
         while let Some((&other_first, &other_last)) = self.last_by_first.range(..=last.saturating_add(1)).next_back() {
             if other_last.saturating_add(1) < first {
                 break;
@@ -27,7 +27,7 @@ impl Ranges {
         self.last_by_first.insert(first, last);
     }
 
-    /// Takes all from `first` to `last` away; nothing when `last` comes before.
+    /// Removes the numbers from `first` to `last`; does nothing if `last` is smaller.
     pub fn remove(&mut self, first: u64, last: u64) {
         if last < first {
             return;
@@ -46,20 +46,20 @@ impl Ranges {
         }
     }
 
-    /// The range that `number` is in.
+    /// The range that contains `number`.
     #[must_use]
     pub fn around(&self, number: u64) -> Option<(u64, u64)> {
         let (&first, &last) = self.last_by_first.range(..=number).next_back()?;
         (number <= last).then_some((first, last))
     }
 
-    /// Whether all from `first` to `last` are there.
+    /// Whether the set contains all numbers from `first` to `last`.
     #[must_use]
     pub fn has(&self, first: u64, last: u64) -> bool {
         self.around(first).is_some_and(|(_, end)| last <= end)
     }
 
-    /// What is in both.
+    /// The intersection of two sets.
     #[must_use]
     pub fn common(&self, other: &Ranges) -> Ranges {
         let mut common = Ranges::default();
@@ -74,12 +74,12 @@ impl Ranges {
         common
     }
 
-    /// The ranges, each with its first and its last, in order.
+    /// The ranges in order, each as its first and last number.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.last_by_first.iter().map(|(first, last)| (*first, *last))
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     #[must_use]
     pub fn pieces(&self) -> usize {
         self.last_by_first.len()
@@ -90,7 +90,7 @@ impl Ranges {
 mod tests {
     use super::*;
 
-    /// Sixty numbers, one by one.
+    /// A set of the numbers below 60, as one flag each.
     #[derive(Clone, Copy)]
     struct Plain([bool; 60]);
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_what_a_list_of_numbers_would_be() {
+    fn ranges_match_a_plain_list_of_numbers() {
         fastrand::seed(7);
         let mut all = [(Ranges::default(), Plain([false; 60])), (Ranges::default(), Plain([false; 60]))];
         for _ in 0..20_000 {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_number_is_a_number() {
+    fn largest_number_is_supported() {
         let mut ranges = Ranges::default();
         ranges.insert(u64::MAX, u64::MAX);
         ranges.insert(0, u64::MAX - 1);

@@ -3,10 +3,10 @@
 use super::Fault;
 use super::tables::{Class, Tables};
 
-/// The longest side that libjpeg takes, below the 65,535 of B.2.2.
+/// The longest side that libjpeg accepts, below the 65,535 of B.2.2.
 const MAX_SIDE: u32 = 65_500;
 
-/// The most blocks of an MCU of several components (B.2.3).
+/// The maximum number of blocks in an MCU of several components (B.2.3).
 const MAX_BLOCKS_PER_MCU: usize = 10;
 
 const BAD_LENGTH: Fault = Fault::Damaged("a header of the wrong length");
@@ -21,11 +21,11 @@ const BAD_TABLE: Fault = Fault::Damaged("a missing or invalid table");
 pub(super) struct Frame<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Of each its identifier, its sampling factors, and its quantisation table.
+    /// Identifier, sampling factors and quantisation table of each component.
     components: &'a [[u8; 3]],
 }
 
-/// Width and height, not zero: libjpeg does not read the number of lines that may follow a scan (B.2.5).
+/// Width and height, which must not be zero: libjpeg ignores a number of lines that follows the scan (B.2.5).
 pub(super) fn size(body: &[u8]) -> Option<(u32, u32)> {
     let &[_, h1, h0, w1, w0, ..] = body else { return None };
     let size = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
@@ -47,7 +47,7 @@ impl<'a> Frame<'a> {
         if frame.has_valid_sampling() { Ok(frame) } else { Err(BAD_SAMPLING) }
     }
 
-    /// Horizontal and vertical sampling factor of each component.
+    /// Horizontal and vertical sampling factors of each component.
     fn factors(&self) -> impl Iterator<Item = (usize, usize)> {
         self.components.iter().map(|[_, factors, _]| ((factors >> 4).into(), (factors & 15).into()))
     }
@@ -58,31 +58,31 @@ impl<'a> Frame<'a> {
 
     fn has_valid_sampling(&self) -> bool {
         let max = self.max_factors();
-        // libjpeg enlarges a component by whole numbers only.
+        // libjpeg scales a component only by whole numbers.
         let is_whole = |(h, v)| matches!((h, v), (1..=4, 1..=4)) && max.0.is_multiple_of(h) && max.1.is_multiple_of(v);
         self.factors().all(is_whole) && self.mcu() <= MAX_BLOCKS_PER_MCU
     }
 
-    /// Blocks of an MCU; of a single component it is one, whatever the factors (A.2.2).
+    /// Blocks per MCU. A single component always has one, whatever its factors (A.2.2).
     fn mcu(&self) -> usize {
         if self.components.len() == 1 { 1 } else { self.factors().map(|(h, v)| h * v).sum() }
     }
 
-    /// Pixels a line and lines of an MCU.
+    /// Width and height of an MCU, in pixels.
     pub(super) fn block(&self) -> (u32, u32) {
         let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.max_factors() };
         (8 * h as u32, 8 * v as u32)
     }
 
-    /// Blocks of the picture (A.2).
+    /// Blocks in the picture (A.2).
     pub(super) fn blocks(&self) -> usize {
         let (width, height) = self.block();
         self.width.div_ceil(width) as usize * self.height.div_ceil(height) as usize * self.mcu()
     }
 
-    /// That a scan (B.2.3) is of all components, in the frame's order, with tables that there are. What it says of
-    /// coefficients does not matter to sequential decoders, and some cameras say nonsense. Gives whether all its Huffman
-    /// tables were defined: the first two of a class have standard ones.
+    /// Checks that a scan (B.2.3) has all components in the frame's order, with defined tables. Ignores the coefficient
+    /// range: sequential decoders do not need it, and some cameras write nonsense. Returns whether all Huffman tables
+    /// were defined; the first two of each class have standard ones.
     pub(super) fn check_scan(&self, header: &[u8], tables: &Tables) -> Result<bool, Fault> {
         let Some((&count, parts)) = header.split_first() else { return Err(BAD_LENGTH) };
         let Some((parts, _coefficients)) = parts.split_last_chunk::<3>() else { return Err(BAD_LENGTH) };

@@ -1,4 +1,4 @@
-//! Reads at the source's rate, and keeps the newest picture for who encodes.
+//! Reads at the source's rate and keeps the newest picture for the encoder.
 
 use std::mem::swap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,21 +13,21 @@ use watchpost::config::Fps;
 
 use crate::video::Video;
 
-/// The longest that it waits before it says that it lives.
+/// The longest time between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What the reader did since it was last asked.
+/// What the reader has done since the last poll.
 #[derive(Clone, Copy)]
 pub(super) enum Progress {
-    /// It waited for a file's next picture to be due.
+    /// It waited until a file's next picture was due.
     Waiting,
-    /// It read pictures that nobody wants, or not at this rate.
+    /// It skipped pictures that are not wanted, or not at this rate.
     Skipped,
-    /// It has a picture, captured then, which has replaced so many that were waiting.
+    /// It has a picture, with its time and the number of waiting pictures that it replaced.
     Picture(Stamp, u32),
 }
 
-/// A thread that reads. Three pictures exist: one that it fills, the newest, and one that is being encoded.
+/// A reader thread. Three pictures exist: the one being filled, the newest, and the one being encoded.
 pub(super) struct Reader {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -41,7 +41,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The rate at which pictures are wanted, if they are.
+    /// The wanted rate; `None` when no picture is wanted.
     wanted: Option<Fps>,
     progress: Option<Progress>,
     newest: Mat,
@@ -61,11 +61,11 @@ impl Reader {
         Ok(Reader { shared, thread: Some(thread.context("cannot start its reader thread")?) })
     }
 
-    /// Waits for a picture until the reader has done something else for some time. While the reader hangs so does this:
-    /// the agent sees to it.
+    /// Waits for a picture, or for other progress within [`PROGRESS_INTERVAL`]. Blocks while the reader hangs: the
+    /// agent kills the program then.
     ///
     /// # Errors
-    /// What the reader ended with.
+    /// The error that stopped the reader.
     pub(super) fn poll(&mut self, wanted: Option<Fps>, picture: &mut Mat) -> Result<Progress> {
         loop {
             let mut state = self.shared.state();
@@ -96,7 +96,7 @@ impl Reader {
     }
 }
 
-/// What the thread works with.
+/// The thread's state.
 struct ReadLoop {
     shared: Arc<Shared>,
     video: Video,
@@ -104,7 +104,7 @@ struct ReadLoop {
 
 impl ReadLoop {
     fn run(mut self) -> Result<()> {
-        // A file plays at its own rate; a stream comes when it comes.
+        // A file plays at its own rate; a stream sets the rate itself.
         let mut file_pace = self.video.is_file().then(|| Pace::new(self.video.fps()));
         let (mut pace, mut picture) = (None, Mat::default());
         loop {
@@ -131,7 +131,7 @@ impl ReadLoop {
         }
     }
 
-    /// Gives the picture for the one before, whose memory is used again.
+    /// Publishes a picture, and takes the memory of the previous one for reuse.
     fn publish(&self, captured: Stamp, picture: &mut Mat) {
         let mut state = self.shared.state();
         swap(&mut state.newest, picture);

@@ -1,4 +1,4 @@
-//! A film's newest pictures, scaled and encoded when they are asked for.
+//! Scales and encodes the newest picture of a source on request.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -31,15 +31,15 @@ impl Source {
         Ok(Source { reader: Reader::start(video)?, size, picture, resized, encoder, description })
     }
 
-    /// What was agreed with the source, for status and log.
+    /// What the source agreed to, for status and log.
     pub(super) fn describe(&self) -> &str {
         &self.description
     }
 
-    /// The newest picture, or what there was instead.
+    /// Polls for the newest picture.
     ///
     /// # Errors
-    /// When the film has to be opened anew.
+    /// When the source must be reopened.
     pub(super) fn poll(&mut self, request: Option<PictureRequest>) -> Result<(Answer, Bytes)> {
         let progress = self.reader.poll(request.map(|request| request.fps), &mut self.picture)?;
         let (captured, replaced, quality) = match (progress, request) {

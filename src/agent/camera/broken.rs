@@ -1,4 +1,4 @@
-//! Frames that cannot be sent: counted by cause, and after a while of nothing else the camera is no camera.
+//! Counts frames that cannot be sent, by cause; fails when a camera has given nothing else for some time.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::STALL_TIMEOUT;
 use crate::agent::health::Part;
 
 pub(super) struct BrokenFrames {
-    /// No frame was whole since then.
+    /// When the current run of broken frames started.
     since: Option<Instant>,
     health: Part,
 }
@@ -19,20 +19,20 @@ impl BrokenFrames {
         BrokenFrames { since: None, health }
     }
 
-    /// The last frame was.
+    /// Whether the last frame was broken.
     pub(super) fn is_failing(&self) -> bool {
         self.since.is_some()
     }
 
-    /// A frame was whole, or nobody wants to know.
+    /// Ends the run: a frame was whole, or no link takes frames.
     pub(super) fn reset(&mut self) {
         self.since = None;
     }
 
-    /// Counts one under its fault; `why` says more.
+    /// Counts a broken frame under its fault; `why` says more.
     ///
     /// # Errors
-    /// When there have been no others for some time.
+    /// When all frames have been broken for [`STALL_TIMEOUT`].
     pub(super) fn count(&mut self, fault: &'static str, why: &dyn Display) -> Result<()> {
         self.health.count(fault, 1);
         if self.since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {

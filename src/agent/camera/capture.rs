@@ -1,4 +1,4 @@
-//! A camera's thread: opened once, captured and encoded until it fails or is told to stop.
+//! A camera's thread: opens the source once, then captures and encodes until the source fails or the thread is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,17 +17,17 @@ use crate::config;
 use crate::frame::{Jpeg, JpegImage, Slot};
 use crate::service::Heartbeat;
 
-/// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
+/// Devices open at once. The name of a stream's host may need a lookup, which can take five seconds.
 const DEVICE_OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 const VIDEO_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A capture shows that it lives before each wait for a frame.
+/// The thread beats before each wait for a frame.
 pub(super) const FRAME_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// And before it encodes one, which takes longer the larger it is, and the more else a small machine has to do.
+/// The thread also beats before encoding. That takes longer for large pictures and on a busy machine.
 const ENCODE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long a source may take to be opened.
+/// How long a source may take to open.
 pub(super) fn open_timeout(source: &config::Source) -> Duration {
     match source {
         config::Source::Video(_) => VIDEO_OPEN_TIMEOUT,
@@ -35,7 +35,7 @@ pub(super) fn open_timeout(source: &config::Source) -> Duration {
     }
 }
 
-/// What the thread works with.
+/// The thread's state.
 #[derive(Clone)]
 pub(super) struct Capture {
     pub(super) config: config::Camera,
@@ -43,11 +43,11 @@ pub(super) struct Capture {
     pub(super) health: Part,
     pub(super) demand: watch::Receiver<Demand>,
     pub(super) stop: CancellationToken,
-    /// The camera's frames so far.
+    /// Number of frames of this camera so far.
     pub(super) frames: Arc<AtomicU64>,
-    /// The source gave a picture.
+    /// Set once the source has given a picture.
     pub(super) worked: Arc<AtomicBool>,
-    /// Heard of once it has.
+    /// Watched by the watchdog once the source has given a picture.
     pub(super) heartbeat: Heartbeat,
 }
 
@@ -71,7 +71,7 @@ impl Capture {
             self.beat(FRAME_TIMEOUT);
             let request = self.request();
             let polled = source.poll(request)?;
-            // Whoever was given up while it hung is no longer to be heard.
+            // An abandoned thread that woke up must not publish anything.
             if self.stop.is_cancelled() {
                 break;
             }
@@ -111,8 +111,8 @@ impl Capture {
         CaptureRequest { fps, quality, is_wanted: demand.is_wanted() }
     }
 
-    /// Shows that the thread is alive, and that its next beat is due within `patience`. The watchdog expects beats only of
-    /// a source that has worked. An abandoned thread does not beat: a revived one must not hide that it hung.
+    /// Shows that the thread is alive and beats again within `patience`. The watchdog expects beats only after the
+    /// source has given a picture. An abandoned thread does not beat, because that would hide that it hung.
     fn beat(&self, patience: Duration) {
         if self.stop.is_cancelled() {
             return;

@@ -1,4 +1,4 @@
-//! From a picture to the JPEG that is sent of it.
+//! Turns a picture into the JPEG that is sent.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::agent::transform::Transform;
 use crate::config::{Camera, Quality};
 use crate::frame::{JpegImage, MAX_JPEG_BYTES};
 
-/// Encodes what is pixels, and turns and cuts what is to be.
+/// Encodes pixels; rotates and crops pictures as configured.
 pub(super) struct Finisher {
     encoder: Encoder,
     transform: Option<Transform>,
@@ -23,15 +23,15 @@ impl Finisher {
         Ok(Finisher { encoder, transform, broken: BrokenFrames::new(health.clone()) })
     }
 
-    /// What came last could be sent.
+    /// Whether the last picture could be sent.
     pub(super) fn is_working(&self) -> bool {
         !self.broken.is_failing()
     }
 
-    /// `None`: the picture cannot be sent, and is counted.
+    /// Finishes a picture. `None`: it cannot be sent and was counted.
     ///
     /// # Errors
-    /// When it cannot be encoded, when what is to be cut out is not in it, and when for some time none could be sent.
+    /// When encoding fails, when the crop lies outside the picture, or when no picture could be sent for some time.
     pub(super) fn finish(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
         let whole = match picture {
             Picture::Jpeg { width, height, bytes } => JpegImage { width, height, bytes },
@@ -57,7 +57,7 @@ impl Finisher {
     /// Counts a picture that is too large.
     ///
     /// # Errors
-    /// When for some time none could be sent.
+    /// When no picture could be sent for some time.
     pub(super) fn count_too_large(&mut self) -> Result<()> {
         self.broken.count("oversized_frames", &"they are too large to send")
     }

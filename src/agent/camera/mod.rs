@@ -1,9 +1,12 @@
-//! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
+//! One camera: starts its thread while links take its frames, supervises it, and restarts it when it fails.
 //!
-//! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
-//! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
-//! `videodev2.rs`, `video/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
-//! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
+//! `capture.rs` is the thread. `source.rs` is where it gets a `picture.rs` from; `finish.rs` makes a JPEG of it, and
+//! `broken.rs` counts pictures that cannot be sent. `usb.rs` chooses formats and picks the newest frame of a V4L2
+//! device; `v4l2.rs` wraps the ioctls, and `videodev2.rs` has the kernel's structs. `video/` reads streams, files and
+//! pipelines, each in its own process. `pattern.rs` draws a test picture.
+//!
+//! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. `offer.rs` lists
+//! what a device offers, with the sizes and rates of `choices.rs`.
 
 mod broken;
 mod capture;
@@ -38,62 +41,64 @@ use crate::frame::Slot;
 use crate::service::Heartbeat;
 use capture::{Capture, FRAME_TIMEOUT, open_timeout};
 
-/// The waits between tries to open a camera.
+/// Bounds of the delay between attempts to open a camera.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// To ask a network camera costs it and us next to nothing, and who restarts one looks for its picture.
+/// Streams are retried sooner: a connection attempt is cheap, and people who restart a camera wait for its picture.
 const MAX_STREAM_RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// The longest a source waits for a picture before it lets its thread look whether it is to stop.
+/// How long a source waits for a picture before its thread checks whether it must stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A device that gave no picture for this long is opened anew.
+/// A device without a picture for this long is reopened.
 const STALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How often it is looked whether a source is open by now.
+/// How often the camera's task checks its thread's heartbeat.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
+/// How long a stopped thread may take to end before it is abandoned: it hangs in a driver or a stream.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
+/// How long a camera that may rest keeps running after the last link stopped taking frames, in case one starts again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a camera's worker has.
+/// A camera's worker.
 pub struct Camera {
-    /// Its table in the configuration.
+    /// The camera's table in the configuration.
     pub config: config::Camera,
-    /// Where its newest frame goes.
+    /// Receives the newest frame.
     pub slot: Slot,
-    /// Where it reports.
+    /// Receives status and counts.
     pub health: Part,
-    /// What is asked of it.
+    /// What the links want of the camera now.
     pub demand: watch::Receiver<Demand>,
-    /// Its frames so far.
+    /// Number of frames so far.
     pub frames: Arc<AtomicU64>,
-    /// Of its thread, as long as one gives frames: with one that never did, nothing would be better after a new start.
+    /// The thread's heartbeat. The watchdog uses it only while the camera gives frames: a restart would not help a
+    /// camera that never did.
     pub heartbeat: Heartbeat,
 }
 
 /// How a capture ended.
 enum Outcome {
-    /// It is no longer needed, or everything ends.
+    /// The camera is no longer needed, or the agent is shutting down.
     Stopped,
-    /// It failed.
+    /// The source failed.
     Failed(anyhow::Error),
-    /// Its thread shows no life.
+    /// The thread did not beat in time.
     Hung,
 }
 
 impl Camera {
-    /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
+    /// Captures while there is demand, until shutdown. On any failure, closes the camera and retries with backoff.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let is_video = matches!(self.config.source, config::Source::Video(_));
         let max_delay = if is_video { MAX_STREAM_RETRY_DELAY } else { MAX_RETRY_DELAY };
         let (mut backoff, mut hung) = (Backoff::new(FIRST_RETRY_DELAY, max_delay), None);
         while shutdown.run_until_cancelled(self.wait_until_needed()).await.is_some() {
-            // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
+            // A thread that hangs keeps its device open, so wait for it to end. Its outcome was reported when it was
+            // abandoned.
             hung = hung.filter(|thread: &JoinHandle<()>| !thread.is_finished());
             if hung.is_some() {
                 let _ = shutdown.run_until_cancelled(sleep(FIRST_RETRY_DELAY)).await;
@@ -101,7 +106,7 @@ impl Camera {
             }
             let worked = Arc::new(AtomicBool::new(false));
             let end = self.capture(&worked, &mut hung, &shutdown).await;
-            // What it saw last is old from now on.
+            // The last frame is now out of date.
             self.slot.clear();
             let hangs = matches!(end, Outcome::Hung);
             match end {
@@ -109,8 +114,8 @@ impl Camera {
                 Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
                 Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }
-            // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that
-            // made its thread hang, on a server that is gone, would hang, too.
+            // Retry soon after a camera that worked, and for a device that is not plugged in. Do not check the path of
+            // a file whose thread hung: on a dead file server, this task would hang, too.
             if worked.load(Ordering::Relaxed) || !hangs && self.is_missing() {
                 backoff.reset();
             }
@@ -121,7 +126,7 @@ impl Camera {
         }
     }
 
-    /// Waits until there is something to capture for.
+    /// Waits until a link needs the camera.
     async fn wait_until_needed(&mut self) {
         if self.is_needed() {
             return;
@@ -133,7 +138,7 @@ impl Camera {
                 "switched off"
             });
             if self.demand.changed().await.is_err() {
-                // Nobody is left who could ask for anything.
+                // All senders are gone, so the demand never changes again.
                 std::future::pending::<()>().await;
             }
         }
@@ -145,12 +150,12 @@ impl Camera {
         demand.is_on() && (demand.is_wanted() || !self.may_rest())
     }
 
-    /// A film is decoded even when it is only kept at its newest picture.
+    /// Videos may always rest: even a video without consumers would have to be decoded.
     fn may_rest(&self) -> bool {
         self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
 
-    /// Waits until there has been nothing to capture for, for some time.
+    /// Waits until no link has needed the camera for [`IDLE_TIMEOUT`], or until it is switched off.
     async fn wait_until_idle(&mut self) {
         loop {
             while self.is_needed() {
@@ -202,7 +207,7 @@ impl Camera {
         let (end, is_over) = match early {
             Some(Outcome::Hung) => (Outcome::Hung, false),
             Some(end) => (end, true),
-            // To wait for a stream's answer takes longer; that is no trouble of the camera's.
+            // A stream may need longer to answer, which is not an error.
             None => (Outcome::Stopped, timeout_at(Instant::now() + STOP_TIMEOUT, end).await.is_ok()),
         };
         if !is_over {
@@ -230,7 +235,7 @@ fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)>
     let run = move || {
         let how = capture.run();
         capture.heartbeat.end();
-        // Nobody hears what a thread says that was given up.
+        // The receiver is gone if the thread was abandoned.
         let _ = end.send(how);
     };
     Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
@@ -240,15 +245,15 @@ fn outcome_of(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
     match end {
         Ok(Ok(())) => Outcome::Stopped,
         Ok(Err(error)) => Outcome::Failed(error),
-        // Said by nobody: the thread is joined, and tells.
+        // The thread sent nothing, so it panicked; joining it tells.
         Err(_) => Outcome::Failed(anyhow!("its thread ended")),
     }
 }
 
-/// Waits until a beat is late. Of a device that is slow to open it is said long before it is given up.
+/// Waits until a beat is overdue. Reports a slow device long before its open timeout.
 async fn overdue(heartbeat: &Heartbeat, device: Option<Part>) {
     let (start, opening) = (Instant::now(), heartbeat.due());
-    // Once it is open, it beats faster: what is due comes nearer.
+    // Once the source is open, the thread beats faster and the due time comes nearer.
     while heartbeat.due() == opening && Instant::now() < opening.into() {
         sleep(CHECK_INTERVAL).await;
         let is_slow = start.elapsed() > FRAME_TIMEOUT && heartbeat.due() == opening;
@@ -259,7 +264,7 @@ async fn overdue(heartbeat: &Heartbeat, device: Option<Part>) {
     loop {
         let due = heartbeat.due();
         sleep_until(due.into()).await;
-        // When all was held up, the thread has just woken, too.
+        // If the whole machine was held up, the thread needs a moment to catch up, too.
         sleep(CHECK_INTERVAL).await;
         if heartbeat.due() == due {
             return;
@@ -277,7 +282,7 @@ mod tests {
     use crate::frame::FrameNotifier;
 
     #[tokio::test]
-    async fn a_camera_is_switched_off_and_on() {
+    async fn camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
         let (bell, control) = (FrameNotifier::default(), SharedDemand::new(&config));

@@ -1,4 +1,4 @@
-//! Where pictures come from, whichever it is.
+//! The kinds of sources that a camera can have.
 
 use anyhow::Result;
 
@@ -34,7 +34,7 @@ impl Source {
         })
     }
 
-    /// Whether it is open by now; one that needs time for it is looked after for a moment.
+    /// Whether the source is open. Waits briefly for a source that needs time to open.
     ///
     /// # Errors
     /// When the source cannot be opened.
@@ -45,10 +45,10 @@ impl Source {
         }
     }
 
-    /// The newest picture, as wished for; what is not `wanted` is passed over as cheaply as the source can.
+    /// Polls for the newest picture. A picture that is not wanted is skipped as cheaply as the source can.
     ///
     /// # Errors
-    /// When the source has to be opened anew.
+    /// When the source must be reopened.
     pub(super) fn poll(&mut self, request: CaptureRequest) -> Result<Poll<'_>> {
         let CaptureRequest { fps, quality, is_wanted } = request;
         match self {
@@ -58,7 +58,7 @@ impl Source {
         }
     }
 
-    /// What was agreed with the source, for status and log.
+    /// What the source agreed to, for status and log.
     pub(super) fn describe(&self) -> String {
         match self {
             Source::Pattern(pattern) => pattern.describe(),

@@ -1,4 +1,4 @@
-//! USB cameras: which format to ask for, and how to have the newest frame of the driver's queue.
+//! USB cameras: chooses a format and takes the newest frame of the driver's queue.
 
 use std::io;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::config::{Camera, Fps};
 use crate::frame::{Frame, Layout};
 use crate::jpeg::{self, Fault};
 
-/// One that the driver fills, one that we read, and two for when this thread is late.
+/// One that the driver fills, one that is read, and two in case this thread is late.
 const BUFFERS: u32 = 4;
 
-/// This thread was held up, because the machine slept or had too much to do, and what the driver has is of before.
+/// An older frame means that this thread was held up, because the machine slept or was busy.
 const MAX_FRAME_AGE: Duration = Duration::from_secs(1);
 
 pub(super) struct Usb {
@@ -29,9 +29,9 @@ pub(super) struct Usb {
     rate: Option<f64>,
     pace: Pace,
     health: Part,
-    /// When there was a frame.
+    /// When the last frame arrived.
     last_frame: Instant,
-    /// How many in a row were too old.
+    /// Number of consecutive frames that were too old.
     stale_in_a_row: u32,
     broken: BrokenFrames,
     sequence: Option<u32>,
@@ -79,11 +79,11 @@ impl Usb {
         let start = Instant::now();
         self.stream.wait(POLL_TIMEOUT).context("failed")?;
         if start.elapsed() > 2 * POLL_TIMEOUT {
-            // It was not the camera that took so long.
+            // This thread was held up, not the camera.
             self.last_frame = Instant::now();
         }
         let Some(filled) = self.newest()? else {
-            // In the dark some cameras take several of their intervals for a picture.
+            // In the dark, some cameras take several intervals for one picture.
             let patience = self.rate.map_or(STALL_TIMEOUT, |fps| STALL_TIMEOUT.max(Duration::from_secs_f64(4.0 / fps)));
             if self.last_frame.elapsed() > patience {
                 bail!("gives no frames");
@@ -97,7 +97,7 @@ impl Usb {
             self.broken.reset();
             return Ok(if is_broken { Poll::NotReady } else { Poll::Skipped });
         }
-        // After a broken frame the next is looked at, whatever the rate: one that is not is no sign that the camera works.
+        // Check the frame after a broken one even if it is not due: a skipped frame does not prove that the camera works.
         if !self.broken.is_failing() && !self.pace.accepts_now() {
             self.give_back(filled)?;
             return Ok(Poll::Skipped);
@@ -120,7 +120,7 @@ impl Usb {
         format!("{width}x{height} {fourcc}{rate}")
     }
 
-    /// The last of all filled buffers; the ones before go back unread.
+    /// Returns the newest filled buffer; older ones go back to the driver unread.
     fn newest(&mut self) -> Result<Option<Filled>> {
         let mut newest = None;
         while let Some(filled) = self.stream.dequeue().map_err(in_words)? {
@@ -133,8 +133,8 @@ impl Usb {
         Ok(newest)
     }
 
-    /// When it was captured; `None` when that is too long ago. More than it has buffers the driver cannot have kept: then
-    /// it is the driver's clock that is wrong.
+    /// When the frame was captured; `None` if too long ago. If more frames in a row are too old than there are buffers,
+    /// the driver's clock is wrong and the current time is used.
     fn capture_time(&mut self, filled: &Filled) -> Option<Stamp> {
         if filled.captured.age() <= MAX_FRAME_AGE {
             self.stale_in_a_row = 0;
@@ -150,14 +150,14 @@ impl Usb {
 
     fn count_gap(&mut self, sequence: u32) {
         let missed = self.sequence.map_or(0, |last| sequence.wrapping_sub(last).saturating_sub(1));
-        // A step back is a driver that counts anew.
+        // A step back means that the driver restarted its count.
         if missed > 0 && missed < u32::MAX / 2 {
             self.health.count("frames_dropped_by_driver", missed.into());
         }
         self.sequence = Some(sequence);
     }
 
-    /// The camera's own JPEG, copied once, and the buffer given back before anyone works on them.
+    /// Copies the camera's own JPEG once and returns the buffer before the copy is processed.
     fn camera_jpeg(&mut self, filled: Filled, captured: Stamp) -> Result<Poll<'_>> {
         let checked = jpeg::check(self.stream.bytes(&filled)).map(|jpeg| (jpeg.width, jpeg.height, jpeg.complete()));
         self.give_back(filled)?;
@@ -165,7 +165,7 @@ impl Usb {
         Ok(Poll::Frame(captured, Picture::Jpeg { width, height, bytes }))
     }
 
-    /// YUYV taken apart into planes, as the encoder wants it, and the buffer given back before the encoding.
+    /// Splits YUYV into the planes that the encoder needs, and returns the buffer before encoding.
     fn planar(&mut self, filled: Filled, captured: Stamp) -> Result<Poll<'_>> {
         let Format { width, height, bytes_per_line, .. } = self.format;
         let width = width & !1;
@@ -178,7 +178,7 @@ impl Usb {
         Ok(Poll::Frame(captured, Picture::Pixels(frame)))
     }
 
-    /// Counts a broken frame under its fault; fails when there is nothing else any more.
+    /// Counts a broken frame under its fault. Fails when all frames have been broken for some time.
     fn check<T>(&mut self, frame: Result<T, Fault>) -> Result<Option<T>> {
         match frame {
             Ok(frame) => {
@@ -194,7 +194,7 @@ impl Usb {
     }
 }
 
-/// What a driver's error means to a person.
+/// Words a driver's error for a person.
 fn in_words(error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(nix::libc::ENODEV) => anyhow::anyhow!("unplugged"),
@@ -206,8 +206,8 @@ fn in_words(error: io::Error) -> anyhow::Error {
     }
 }
 
-/// Y0 Cb Y1 Cr to a plane of each, with the chroma of two lines as one: nobody sees it, and it is a quarter less to
-/// encode. `None` when there are too few bytes.
+/// Splits Y0 Cb Y1 Cr into one plane each. Two lines share their chroma: the loss is invisible and saves a quarter of
+/// the encoding. `None` when there are too few bytes.
 fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, planes: &mut Vec<u8>) -> Option<()> {
     let (width, height) = (width as usize, height as usize);
     let pitch = (bytes_per_line as usize).max(width * 2);
@@ -219,7 +219,7 @@ fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, pla
     let (y, chroma) = planes.split_at_mut(width * height);
     let (cb, cr) = chroma.split_at_mut(chroma_bytes);
     let chroma = cb.chunks_exact_mut(width / 2).zip(cr.chunks_exact_mut(width / 2));
-    // What may stand behind the last line is no line.
+    // Ignore bytes behind the last line.
     let yuyv = &yuyv[..yuyv.len().min(pitch * height)];
     for ((y, (cb, cr)), two) in y.chunks_mut(width * 2).zip(chroma).zip(yuyv.chunks(pitch * 2)) {
         for (y, line) in y.chunks_exact_mut(width).zip(two.chunks(pitch)) {
@@ -231,14 +231,14 @@ fn yuyv_to_planes(yuyv: &[u8], width: u32, height: u32, bytes_per_line: u32, pla
     Some(())
 }
 
-/// Words and not bytes are taken apart, because the compiler makes vectors of these: four times as quick.
+/// Splits words instead of bytes, because the compiler vectorises that: four times as fast.
 fn copy_luma(line: &[u8], y: &mut [u8]) {
     for (y, two) in y.iter_mut().zip(line.as_chunks().0) {
         *y = u16::from_le_bytes(*two) as u8;
     }
 }
 
-/// The mean of each byte of two words: what both have, and half of what one has.
+/// Averages each byte of two words: the bits that both have, plus half of those that one has.
 fn average_chroma(upper: &[u8], lower: &[u8], cb: &mut [u8], cr: &mut [u8]) {
     let fours = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
     for ((cb, cr), (upper, lower)) in cb.iter_mut().zip(cr).zip(fours) {
@@ -253,8 +253,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yuyv_becomes_planes_whose_chroma_is_of_two_lines() {
-        // Three lines of two pixels, with padding: the last has its chroma alone.
+    fn yuyv_becomes_planes_with_chroma_of_two_lines() {
+        // Three lines of two pixels, with padding. The last line has its own chroma.
         let yuyv = [1, 10, 2, 20, 0, 0, 3, 30, 4, 41, 0, 0, 5, 255, 6, 254];
         let mut planes = Vec::new();
         assert_eq!(yuyv_to_planes(&yuyv, 2, 3, 6, &mut planes), Some(()));

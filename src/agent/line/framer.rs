@@ -1,38 +1,38 @@
-//! Bytes to lines.
+//! Splits bytes into lines.
 
-/// The longest line a board may send, in bytes, without its end (LF or CRLF).
+/// The longest line that a board may send, in bytes, without its line ending (LF or CRLF).
 pub const MAX_LINE_BYTES: usize = 256;
 
-/// What ended in the bytes.
+/// A line, or what is left of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// A line without its end.
+    /// A line without its line ending.
     Whole(&'a [u8]),
-    /// The rest of a line whose beginning was missed.
+    /// The rest of a line whose start was missed.
     Tail(&'a [u8]),
-    /// The first [`LONGEST`] bytes of a line that is longer; what follows, up to the next newline, is left out.
+    /// The first [`MAX_LINE_BYTES`] bytes of a longer line. The rest, up to the next newline, is skipped.
     TooLong(&'a [u8]),
 }
 
-/// Cuts bytes that come in any chunking into lines.
+/// Splits a stream of bytes, in chunks of any size, into lines.
 #[derive(Debug)]
 pub struct Framer {
-    /// What came of the line at hand, when it began in an earlier chunk. Never longer than [`LONGEST`] and a CR.
+    /// The start of the current line, from earlier chunks. Never longer than [`MAX_LINE_BYTES`] and a CR.
     partial: Vec<u8>,
-    /// The beginning of the line at hand was missed.
+    /// The start of the current line was missed.
     starts_midway: bool,
-    /// The line at hand was too long and is told of already.
+    /// The current line was too long and has been reported.
     is_skipping: bool,
 }
 
 impl Framer {
-    /// `midway`: the first bytes may be the rest of a line whose beginning was missed.
+    /// `starts_midway`: the first bytes may be the rest of a line whose start was missed.
     #[must_use]
     pub fn new(starts_midway: bool) -> Framer {
         Framer { partial: Vec::with_capacity(MAX_LINE_BYTES + 1), starts_midway, is_skipping: false }
     }
 
-    /// Takes the next bytes, and gives each line that they complete to `each`.
+    /// Takes the next bytes and passes each completed line to `each`.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
@@ -42,13 +42,13 @@ impl Framer {
         self.add(&bytes[start..], &mut each);
     }
 
-    /// What came of a line that has no end yet.
+    /// The start of the current, unfinished line.
     #[must_use]
     pub fn partial(&self) -> &[u8] {
         &self.partial
     }
 
-    /// Whether a line goes on that was too long already.
+    /// Whether the current line was too long and its rest is being skipped.
     #[must_use]
     pub fn is_skipping(&self) -> bool {
         self.is_skipping
@@ -61,7 +61,7 @@ impl Framer {
         let (starts_midway, is_skipping) =
             (std::mem::take(&mut self.starts_midway), std::mem::take(&mut self.is_skipping));
         if !is_skipping {
-            // A line that lies in one chunk is not copied.
+            // Do not copy a line that is complete in one chunk.
             let line = if self.partial.is_empty() { bytes } else { &self.partial };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             each(match line.get(..MAX_LINE_BYTES) {
@@ -91,7 +91,7 @@ impl Framer {
 mod tests {
     use super::*;
 
-    /// The lines of `bytes` in chunks of `size`, written down.
+    /// The lines of `bytes` in chunks of `size`, as text.
     fn framed(starts_midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
         let (mut framer, mut lines) = (Framer::new(starts_midway), Vec::new());
         for chunk in bytes.chunks(size) {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_out_of_any_chunking_and_an_endless_one_is_dropped() {
+    fn lines_are_whole_in_any_chunking_and_long_ones_dropped() {
         let bytes = [b"rest of one\nt-1\r\n\n".as_slice(), b"e", &[b'x'; 1000], b"\nh-2\n"].concat();
         for size in 1..=bytes.len() {
             assert_eq!(framed(true, &bytes, size), ["tail rest of one", "whole t-1", "whole ", "long e", "whole h-2"]);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_256_bytes_is_taken_and_one_of_257_is_not() {
+    fn lines_of_256_bytes_are_accepted_and_of_257_refused() {
         for end in ["\n", "\r\n"] {
             for size in [1, 100, 1000] {
                 let line = |length| [&vec![b'x'; length], end.as_bytes()].concat();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_whose_beginning_was_missed_is_told_of_too() {
+    fn endless_line_with_a_missed_start_is_reported() {
         assert_eq!(framed(true, &[b'x'; 1000], 7), ["long "]);
     }
 }

@@ -1,4 +1,4 @@
-//! Labels to quantities, with their units, ranges and calibrations.
+//! Maps labels to quantities, with their units, ranges and calibrations.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,41 +8,41 @@ use super::pairs::Value;
 use crate::config;
 use crate::quantity::{Quantity, is_label, known, usual_unit};
 
-/// What the labels of one port mean.
+/// The meanings of one port's labels.
 #[derive(Debug)]
 pub struct Labels {
     configured: Vec<config::Quantity>,
-    /// The labels that were met, in the order in which the port's lines have them.
-    labels: Vec<Label>,
-    /// The place in `met` behind the one that was found last: most often the next label's.
+    /// The labels seen so far, in the order of the port's lines.
+    seen: Vec<Label>,
+    /// Where to search first: the index after the last label found, which is usually the next label's.
     next: usize,
 }
 
-/// A label with a unit, and what they mean.
+/// A label with a unit, and their meaning.
 #[derive(Debug)]
 struct Label {
     text: Box<str>,
     unit: Box<str>,
     quantity: Arc<Quantity>,
-    /// Nothing says what its unit is but the lines; this is in how many of them it was.
+    /// Set when only the lines specify the unit: the number of lines that had this one.
     free_unit_lines: Option<u32>,
-    /// The line's number is in °F and the quantity in °C.
+    /// The lines are in °F but the quantity is in °C.
     fahrenheit: bool,
-    /// The number in the quantity's unit times `scale`, and `offset` more, is the value.
+    /// The value is the number in the quantity's unit, times `scale`, plus `offset`.
     calibrated: bool,
     scale: f64,
     offset: f64,
     range: RangeInclusive<f64>,
 }
 
-/// Garbled labels must not fill memory: the oldest makes room.
+/// Bounds the memory that garbled labels can take; the oldest label is dropped.
 const MAX_LABELS: usize = 64;
 
 impl Labels {
-    /// `configured`: what the configuration says of quantities.
+    /// `configured`: the configured quantities.
     #[must_use]
     pub fn new(configured: &[config::Quantity]) -> Labels {
-        Labels { configured: configured.to_vec(), labels: Vec::new(), next: 0 }
+        Labels { configured: configured.to_vec(), seen: Vec::new(), next: 0 }
     }
 
     /// The quantity that `label` means, and its value; `None` when the text cannot be a label.
@@ -56,10 +56,10 @@ impl Labels {
             None => self.add(label, value.unit)?,
         };
         self.next = index + 1;
-        if self.labels[index].free_unit_lines.is_some() {
+        if self.seen[index].free_unit_lines.is_some() {
             self.check_free_unit(index)?;
         }
-        let found = &self.labels[index];
+        let found = &self.seen[index];
         let number = if found.fahrenheit { (value.number - 32.0) / 1.8 } else { value.number };
         let number = if found.calibrated { rounded(number * found.scale + found.offset) } else { number };
         if found.range.contains(&number) {
@@ -69,20 +69,20 @@ impl Labels {
         }
     }
 
-    /// Where only the lines say the unit, that of most lines is right: a digit that is damaged looks like another one.
+    /// When only the lines specify the unit, believes the most frequent one: a damaged digit looks like another unit.
     fn check_free_unit(&mut self, index: usize) -> Result<(), Refusal> {
-        let lines = self.labels[index].free_unit_lines.map_or(1, |lines| lines.saturating_add(1));
-        self.labels[index].free_unit_lines = Some(lines);
-        let label = &self.labels[index].text;
+        let lines = self.seen[index].free_unit_lines.map_or(1, |lines| lines.saturating_add(1));
+        self.seen[index].free_unit_lines = Some(lines);
+        let label = &self.seen[index].text;
         let rival = |other: &Label| {
             other.text == *label && other.free_unit_lines.is_some_and(|other_lines| other_lines > lines)
         };
-        if self.labels.iter().any(rival) { Err(Refusal::Unit) } else { Ok(()) }
+        if self.seen.iter().any(rival) { Err(Refusal::Unit) } else { Ok(()) }
     }
 
     fn find(&self, label: &str, unit: &str) -> Option<usize> {
-        let (before, after) = self.labels.split_at(self.next.min(self.labels.len()));
-        // No unit is the usual one, and comparing nothing with nothing is not free.
+        let (before, after) = self.seen.split_at(self.next.min(self.seen.len()));
+        // Most labels have no unit, and comparing empty strings still costs time.
         let is_unit = |found: &Label| found.unit.len() == unit.len() && (unit.is_empty() || *found.unit == *unit);
         let is = |found: &Label| *found.text == *label && is_unit(found);
         after.iter().position(is).map(|index| index + before.len()).or_else(|| before.iter().position(is))
@@ -90,11 +90,11 @@ impl Labels {
 
     fn add(&mut self, label: &str, unit: &str) -> Result<usize, Refusal> {
         let found = self.resolve(label, unit)?;
-        if self.labels.len() == MAX_LABELS {
-            self.labels.remove(0);
+        if self.seen.len() == MAX_LABELS {
+            self.seen.remove(0);
         }
-        self.labels.push(found);
-        Ok(self.labels.len() - 1)
+        self.seen.push(found);
+        Ok(self.seen.len() - 1)
     }
 
     fn resolve(&self, label: &str, unit: &str) -> Result<Label, Refusal> {
@@ -110,7 +110,7 @@ impl Labels {
 
         let own_unit = known.map(|known| known.unit);
         let shown_unit = meant.unit.as_deref();
-        // What a calibration is applied to is in the unit that the quantity has without one.
+        // A calibration applies to the quantity's built-in unit.
         let line_unit = if meant.is_calibrated() { own_unit } else { shown_unit.or(own_unit) };
         let other_units = if line_unit == own_unit { known.map_or(&[][..], |known| known.line_units) } else { &[] };
         let fits = |unit: &str, own: &str| unit.is_empty() || usual_unit(unit) == usual_unit(own);
@@ -137,7 +137,7 @@ impl Labels {
     }
 }
 
-/// 0.1 has no end in binary, and 586.5 times 0.1 shall not be 58.650000000000006.
+/// 0.1 has no exact binary form: without rounding, 586.5 times 0.1 is 58.650000000000006.
 fn rounded(number: f64) -> f64 {
     const DECIMALS: f64 = 1e9;
     if number.abs() < 1e6 { (number * DECIMALS).round() / DECIMALS } else { number }
@@ -154,6 +154,6 @@ mod tests {
             labels.read(&format!("x{number}"), Value { number: 1.0, unit: "" }).expect("a quantity of its own");
             labels.read("t", Value { number: 25.0, unit: "" }).expect("temperature");
         }
-        assert!(labels.labels.len() <= MAX_LABELS);
+        assert!(labels.seen.len() <= MAX_LABELS);
     }
 }

@@ -1,10 +1,10 @@
-//! A line to label-value pairs.
+//! Splits a line into label-value pairs.
 //!
 //! ```text
 //! line  = pair *("-" pair) ["-" rest]
 //! pair  = label "-" value
-//! label = text without a dash, perhaps spaces around it; where labels decide, dashes before it are passed over
-//! rest  = text without a dash, perhaps nothing
+//! label = text without a dash, optional spaces around it; unless read by position, dashes before it are skipped
+//! rest  = text without a dash, possibly empty
 //! value = *space number *space [unit]
 //! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]
 //! unit  = text without a dash, as in 5.5C, 60%, 415 ppm
@@ -13,10 +13,10 @@
 use super::Refusal;
 use crate::quantity::MAX_UNIT_BYTES;
 
-/// One label with what stands behind it, as the line has them.
+/// One label and its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {
-    /// Without the spaces around it; anything, perhaps nothing.
+    /// Without surrounding spaces; possibly empty.
     pub label: &'a str,
     /// A number with its unit.
     pub value: Result<Value<'a>, Refusal>,
@@ -27,7 +27,7 @@ pub struct Pair<'a> {
 pub struct Value<'a> {
     /// Finite.
     pub number: f64,
-    /// What stands behind the number, without the spaces around it; empty when nothing does.
+    /// The text after the number, without surrounding spaces; possibly empty.
     pub unit: &'a str,
 }
 
@@ -38,7 +38,7 @@ pub struct Pairs<'a> {
     by_position: bool,
 }
 
-/// The pairs of a line. `by_place`: a label may be nothing, because only its place counts.
+/// The pairs of a line. `by_position`: a label may be empty, because only its position counts.
 #[must_use]
 pub fn pairs(line: &str, by_position: bool) -> Pairs<'_> {
     Pairs { rest: line, by_position }
@@ -61,16 +61,16 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// What stands before and behind the first dash that is not before byte `from`.
+/// Splits at the first dash at or after byte `from`.
 fn split_at_dash(text: &str, from: usize) -> Option<(&str, &str)> {
     let dash = from + text.as_bytes()[from..].iter().position(|byte| *byte == b'-')?;
     Some((&text[..dash], &text[dash + 1..]))
 }
 
-/// The value that `text` begins with, and what stands behind the dash that ends it.
+/// Parses the value at the start of `text`; returns it and the text after the dash that ends it.
 fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
     let length = number_length(text.as_bytes());
-    // The dashes of a number end nothing.
+    // Dashes inside a number do not end the value.
     let from = length.max(usize::from(is_signed_non_number(text)));
     let (whole, rest) = split_at_dash(text, from).unwrap_or((text, ""));
     if length == 0 {
@@ -85,7 +85,7 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
     (value, rest)
 }
 
-/// How many bytes of the text's beginning are a number; 0 when it begins with none.
+/// Length of the number at the start of the text, in bytes; 0 without a number.
 fn number_length(text: &[u8]) -> usize {
     let digits = |from: usize| from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is = |place: usize, one_of: &[u8]| text.get(place).is_some_and(|byte| one_of.contains(byte));
@@ -100,7 +100,7 @@ fn number_length(text: &[u8]) -> usize {
     if count == 0 {
         return 0;
     }
-    // As %g and Python's repr write very large and very small values.
+    // C's %g and Python's repr write very large and very small values like this.
     if is(end, b"eE") {
         let exponent = end + 1 + usize::from(is(end + 1, b"+-"));
         if digits(exponent) > exponent {
@@ -110,7 +110,7 @@ fn number_length(text: &[u8]) -> usize {
     end
 }
 
-/// What C prints for no number can have a sign, too.
+/// C prints a sign before `nan` and `inf`, too.
 fn is_signed_non_number(text: &str) -> bool {
     let word = text.strip_prefix('-').and_then(|rest| rest.split(['-', ' ', '\r']).next());
     word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|non_number| word.eq_ignore_ascii_case(non_number)))
@@ -118,11 +118,11 @@ fn is_signed_non_number(text: &str) -> bool {
 
 fn check_unit(unit: &str) -> Result<(), Refusal> {
     let Some(first) = unit.chars().next() else { return Ok(()) };
-    // 23,5 and 1.2.3 and 12:30 are no number with a unit, and half of one would be a wrong reading.
+    // 23,5 and 1.2.3 and 12:30 are not a number with a unit: taking half of one would give a wrong reading.
     if first.is_ascii() && !first.is_ascii_alphabetic() && first != '%' {
         return Err(Refusal::NotANumber);
     }
-    // Digits are powers and molecules, as in m3 and gH2O; 0x1F and a digit that a garbled one follows have others.
+    // Units contain the digits 2 and 3, as in m3 and gH2O. Other digits come from 0x1F or a garbled number.
     let odd =
         |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || (c.is_ascii_digit() && c != '2' && c != '3');
     if unit.len() > MAX_UNIT_BYTES || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }

@@ -1,40 +1,40 @@
-//! What a port's lines tell of the port itself: whether anything on it is understood, and how much of it there is.
+//! Judges a port by its lines: whether they parse, and how many there are.
 
 use std::time::{Duration, Instant};
 
 use crate::agent::line::{Framer, Refusal};
 
-/// How a port that speaks is.
+/// The quality of a port's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be, as far as anyone can tell yet.
+    /// No problem found so far.
     Good,
-    /// Good, but more lines than a board has a reason to write.
+    /// Lines parse, but there are more than a board has reason to write.
     Flooding,
-    /// Nothing is understood, and most of it is no text: what a wrong baud rate looks like.
+    /// Nothing parses, and most of it is not text: typical of a wrong baud rate.
     WrongBaud,
-    /// No line is understood; this is why the first was not.
+    /// No line parses; the refusal is that of the first one.
     NotUnderstood(Refusal),
 }
 
-/// More lines a second are a flood. A board at 115200 baud can write about as many, of ten bytes each, and nothing
-/// that it measures changes as fast.
+/// A higher rate is a flood. At 115200 baud a board can write about this many lines of ten bytes, and nothing that it
+/// measures changes this fast.
 pub const FLOOD_LINES_PER_SECOND: u32 = 1_000;
 
-/// Noise for so long is not merely that of a plug or of a board that starts.
+/// Shorter noise comes from plugging in or from a starting board.
 const MIN_ERROR_RUN: Duration = Duration::from_secs(2);
 
-/// What was heard is forgotten after so long, so that the verdict is one of now.
+/// Older errors are forgotten, so that the verdict describes the present.
 const ERROR_MEMORY: Duration = Duration::from_secs(10);
 
-/// Of what a board at another rate writes, a third to all is no text, for any two usual rates; of text in another
+/// At a wrong baud rate, a third or more of the bytes are not text, for any two common rates. For text in another
 /// encoding it is a fifth.
 const NOISE_SHARE: f64 = 0.25;
 
-/// The lines a second are counted over this time at least.
+/// The shortest time over which the line rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 
-/// Listens to one port.
+/// Tracks the quality of one port's lines.
 #[derive(Debug)]
 pub struct LineQuality {
     stale_after: Duration,
@@ -44,12 +44,12 @@ pub struct LineQuality {
     error_run: Option<ErrorRun>,
 }
 
-/// What was not understood since the last line that was.
+/// The lines that did not parse since the last one that did.
 #[derive(Debug)]
 struct ErrorRun {
     first: Instant,
     last: Instant,
-    /// Since then what follows was heard.
+    /// When the counts below were last reset.
     recent: Instant,
     refusal: Refusal,
     bytes: usize,
@@ -57,23 +57,23 @@ struct ErrorRun {
 }
 
 impl LineQuality {
-    /// Nothing was heard yet; a reading is stale after `stale_after`.
+    /// Starts without any lines; readings are stale after `stale_after`.
     #[must_use]
     pub fn new(stale_after: Duration, now: Instant) -> LineQuality {
         LineQuality { stale_after, since: now, lines: 0, flooding: false, error_run: None }
     }
 
-    /// A line was understood, at least in part.
+    /// Counts a line that parsed, at least in part.
     pub fn accept(&mut self) {
         self.lines += 1;
         self.error_run = None;
     }
 
-    /// Nothing of a line was understood.
+    /// Counts a line that did not parse.
     pub fn refuse(&mut self, line: &[u8], refusal: Refusal, now: Instant) {
         self.lines += 1;
         let noise = noise_in(line);
-        // The rest of a line is no wonder when it is text.
+        // A truncated first line is expected as long as it is text.
         if noise > 0 || refusal != Refusal::Tail {
             let error_run = self.extend_error_run(refusal, now);
             error_run.bytes += line.len();
@@ -81,14 +81,14 @@ impl LineQuality {
         }
     }
 
-    /// What is known now; `framer` has the line that has no end yet.
+    /// Returns the current verdict; `framer` has the unfinished line.
     pub fn assess(&mut self, framer: &Framer, now: Instant) -> Verdict {
         let elapsed = now - self.since;
         if elapsed >= RATE_WINDOW {
             self.flooding = f64::from(self.lines) / elapsed.as_secs_f64() > f64::from(FLOOD_LINES_PER_SECOND);
             (self.since, self.lines) = (now, 0);
         }
-        // At a wrong rate there may never be a newline.
+        // At a wrong baud rate there may never be a newline.
         let (partial, noise) = (framer.partial().len(), noise_in(framer.partial()));
         if noise > 0 || framer.is_skipping() {
             self.extend_error_run(Refusal::TooLong, now);
@@ -117,7 +117,7 @@ impl LineQuality {
     }
 }
 
-/// How many of the bytes are no text: not UTF-8, or control characters that no board writes.
+/// Number of bytes that are not text: invalid UTF-8, or control characters that boards do not write.
 fn noise_in(bytes: &[u8]) -> usize {
     const ESCAPE: u8 = 0x1b;
     let is_noise = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace() && *byte != ESCAPE;

@@ -1,5 +1,5 @@
-//! What `watchpost-video` and its libraries write to standard error: for the log, where it is wanted, and for the cause when
-//! the program ends.
+//! Standard error of `watchpost-video` and its libraries: goes to the log at debug level, and its last line becomes the
+//! cause when the program exits.
 
 use std::io::{ErrorKind, Read};
 use std::mem::take;
@@ -9,14 +9,14 @@ use tracing::debug;
 
 use crate::config::without_passwords;
 
-/// As much as is kept of a line, in bytes.
+/// Longer lines are truncated, in bytes.
 const MAX_LINE_BYTES: usize = 300;
 
-/// FFmpeg writes several lines a frame of a damaged stream.
+/// FFmpeg writes several lines per frame of a damaged stream.
 const MAX_LINES_PER_SECOND: u32 = 10;
 
 pub(super) struct ChildStderrLog<R> {
-    /// Until it ends.
+    /// `None` once it is closed.
     pub(super) pipe: Option<R>,
     camera: String,
     line: Vec<u8>,
@@ -31,7 +31,7 @@ impl<R: Read> ChildStderrLog<R> {
         ChildStderrLog { pipe: Some(pipe), camera, line: Vec::new(), last: String::new(), second, in_second: 0 }
     }
 
-    /// Reads what has come, without waiting.
+    /// Reads what is available, without waiting.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 4096];
         let Some(pipe) = &mut self.pipe else { return };
@@ -42,9 +42,9 @@ impl<R: Read> ChildStderrLog<R> {
         }
     }
 
-    /// Reads what there is of one that has ended; gives the last line, if any was written.
+    /// Reads the rest of a program that has exited; returns the last line, if it wrote any.
     pub(super) fn last(&mut self) -> Option<&str> {
-        // A pipe holds half of that.
+        // A pipe holds half of this.
         for _ in 0..32 {
             self.read();
         }
@@ -71,7 +71,7 @@ impl<R: Read> ChildStderrLog<R> {
         if line.trim().is_empty() {
             return;
         }
-        // Libraries name the addresses that they have trouble with.
+        // Libraries include the stream's address in their messages.
         self.last = without_passwords(line.trim());
         if self.may_log() {
             debug!("camera {}: {}", self.camera, self.last);
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_is_kept_without_passwords_and_not_for_ever_long() {
+    fn last_line_is_kept_truncated_and_without_passwords() {
         let long = format!("{}\n\n", "x".repeat(100_000));
         for (text, last) in [
             ("", None),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_not_said() {
+    fn flood_of_lines_is_not_logged() {
         let mut stderr = ChildStderrLog::new(&b""[..], "door");
         let logged = (0..1000).filter(|_| stderr.may_log()).count();
         assert!((10..=20).contains(&logged), "{logged}");

@@ -1,4 +1,4 @@
-//! What `watchpost-video` says, put together as it comes.
+//! Assembles the messages of `watchpost-video` from the bytes in its pipe.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,22 +7,23 @@ use anyhow::{Context as _, Result, bail};
 
 use super::pipe::{Answer, HEAD_BYTES, Malformed, version};
 
-/// What has come.
+/// The result of reading the pipe.
 #[derive(Debug, PartialEq)]
 pub(super) enum Incoming {
-    /// Not all of an answer yet.
+    /// The answer is not complete yet.
     Partial,
-    /// An answer, and what follows its head.
+    /// An answer, and the bytes after its head.
     Answer(Answer, Vec<u8>),
-    /// The program is gone, whether or not it had said all.
+    /// The program closed the pipe, perhaps in the middle of an answer.
     Closed,
 }
 
-/// A pipe that is read without waiting, and the part of an answer that has come through it.
+/// A pipe that is read without waiting, and the part of an answer that has arrived.
 pub(super) struct IncomingPipe<R> {
     pipe: R,
     expected: Expected,
-    /// As long as what is awaited, and how much of it is there: a picture is read into the memory that it is sent from.
+    /// A buffer as long as the expected part, and how much of it is filled. Pictures are read into the memory that is
+    /// sent.
     bytes: Vec<u8>,
     filled: usize,
 }
@@ -38,10 +39,10 @@ impl<R: Read> IncomingPipe<R> {
         IncomingPipe { pipe, expected: Expected::Greeting, bytes: vec![0; HEAD_BYTES], filled: 0 }
     }
 
-    /// Reads until there is an answer or no more.
+    /// Reads until an answer is complete or no more data is available.
     ///
     /// # Errors
-    /// When it is of another version, or damaged.
+    /// When the program has another version, or its data is damaged.
     pub(super) fn read(&mut self) -> Result<Incoming> {
         loop {
             match self.pipe.read(&mut self.bytes[self.filled..]) {
@@ -59,7 +60,7 @@ impl<R: Read> IncomingPipe<R> {
         }
     }
 
-    /// What is awaited is there, and the next is awaited.
+    /// Handles the completed part and prepares for the next one.
     fn take(&mut self) -> Result<Option<(Answer, Vec<u8>)>> {
         let head = || self.bytes.as_array().ok_or(Malformed);
         let (expected, length, answer) = match self.expected {
@@ -101,7 +102,7 @@ mod tests {
     use super::super::pipe::greeting;
     use super::*;
 
-    /// Gives a byte at a time, and in between that there is none yet.
+    /// Returns one byte at a time, and nothing in between.
     struct ByteByByte<'a>(&'a [u8], bool);
 
     impl Read for ByteByByte<'_> {
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_the_same_in_whatever_pieces_they_come_and_a_cut_one_is_none() {
+    fn answers_do_not_depend_on_how_their_bytes_arrive() {
         let bytes = [&greeting()[..], &Answer::Opened(3).to_head(), b"how", &Answer::Skipped.to_head()].concat();
         let answers =
             [Incoming::Answer(Answer::Opened(3), b"how".to_vec()), Incoming::Answer(Answer::Skipped, Vec::new())];
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_and_another_program_are_named_so() {
+    fn another_version_or_program_is_named_in_the_error() {
         let bytes = |bytes: &str| {
             let greeting = format!("{bytes:<47}\n");
             IncomingPipe::new(greeting.as_bytes()).read().expect_err("a refusal").to_string()
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_an_error() {
+    fn damaged_data_is_an_error() {
         let bytes = [greeting(), [0xff; HEAD_BYTES]].concat();
         assert!(IncomingPipe::new(&bytes[..]).read().is_err());
     }

@@ -1,8 +1,8 @@
-//! Streams, files and pipelines. Libraries that read them can hang for ever, damage memory and take much of it, so each such
-//! camera is a process, `watchpost-video`, which is found beside this program and encodes what it reads.
+//! Streams, files and pipelines. The libraries that read them can hang, corrupt memory and use much of it. So each such
+//! camera has its own process, `watchpost-video`, which is installed next to this program and encodes what it reads.
 //!
-//! `program.rs` is the process, `pipe.rs` what is said to it and by it, `incoming.rs` and `complaints.rs` what comes from it;
-//! `reach.rs` says of an address why nothing comes from it, before a process is started for it.
+//! `program.rs` is the process and `pipe.rs` the protocol. `incoming.rs` and `child_stderr.rs` read what it sends.
+//! `reach.rs` checks whether an address responds before a process is started for it.
 
 mod child_stderr;
 mod incoming;
@@ -22,40 +22,40 @@ use crate::config::{self, Camera};
 use pipe::{Answer, MAX_TEXT_BYTES, Malformed, PictureInfo, PictureRequest, Request};
 use program::Program;
 
-/// The program gives a stream eight seconds to be opened. GStreamer may first look at all that it has, which can take long.
+/// The program allows a stream eight seconds to open. GStreamer may first scan all its plugins, which can take long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program ends its waits for a stream itself, after two seconds, of which a file may need two.
+/// The program stops waiting for a stream after two seconds, and a file may need two of those waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Video {
     program: Program,
     health: Part,
-    /// What was agreed with the source, once it is open.
+    /// What the source agreed to, once it is open.
     description: String,
-    /// The program owes an answer.
+    /// Whether an answer is outstanding.
     is_waiting: bool,
 }
 
-/// Whether the program is there that reads films.
+/// Checks that `watchpost-video` is installed.
 ///
 /// # Errors
-/// That it is not, and what to do about it.
+/// When it is missing; the error says what to do.
 pub fn is_installed() -> Result<()> {
     program::find().map(drop)
 }
 
-/// Whether that program is there, and the film is, as far as its address tells. Waits for an answer, for seconds perhaps.
+/// Checks that `watchpost-video` is installed and that the source's address responds, which may take seconds.
 ///
 /// # Errors
-/// What there is instead, and what to do about it.
+/// The reason why the source cannot be used, and what to do.
 pub fn is_usable(source: &config::VideoSource) -> Result<()> {
     is_installed()?;
     reach::check(source)
 }
 
 impl Video {
-    /// Begins to open it.
+    /// Starts opening a source.
     pub(super) fn open(source: &config::VideoSource, camera: &Camera, health: Part) -> Result<Video> {
         is_usable(source)?;
         let text = source.text();
@@ -67,7 +67,7 @@ impl Video {
         Ok(Video { program, health, description: String::new(), is_waiting: false })
     }
 
-    /// Whether it is open by now.
+    /// Whether the source is open.
     pub(super) fn is_open(&mut self) -> Result<bool> {
         match self.program.receive(OPEN_TIMEOUT)? {
             None => Ok(false),

@@ -1,31 +1,32 @@
-//! What the agent and `watchpost-video` say to each other over that program's standard input and output: to bytes and back.
+//! The protocol between the agent and `watchpost-video`, over that program's standard input and output.
 //!
-//! The program first says which version it is. It is told its source, says that it is open or what it failed with, and from
-//! then on gives one answer to each question: a picture that nobody has asked for would grow old in the pipe.
+//! The program first sends a greeting with its version. The agent sends a source, and the program answers that it is
+//! open or why it failed. Then it answers each request for a picture once: unrequested pictures would grow old in the
+//! pipe.
 //!
-//! All that is said is a head of [`HEAD`] bytes, six numbers with the lowest byte first; the first is what it is and the
-//! second how many bytes follow.
+//! Each message starts with a head of [`HEAD_BYTES`] bytes: six little-endian numbers. The first is the message's kind,
+//! the second the number of bytes that follow.
 
 use std::time::Duration;
 
 use crate::config::{Fps, Quality, Size};
 use crate::frame::MAX_JPEG_BYTES;
 
-/// Bytes of a head, and of the greeting.
+/// The length of a head, and of the greeting.
 pub const HEAD_BYTES: usize = 48;
 
-/// The most bytes of a source, and of a text.
+/// The maximum length of a source and of a text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 8 * 1024;
 
-/// The widest and highest that a JPEG can be.
+/// The maximum width and height of a JPEG.
 const MAX_SIDE: u64 = 65_535;
 
-/// What came is nothing that the other end says.
+/// The data is not a message of this protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the data from watchpost-video is damaged")]
 pub struct Malformed;
 
-/// What every version says first, as a line, so that each understands every other.
+/// The greeting is a line of text in every version, so that all versions understand each other's.
 #[must_use]
 pub fn greeting() -> [u8; HEAD_BYTES] {
     let mut line = [b' '; HEAD_BYTES];
@@ -35,35 +36,35 @@ pub fn greeting() -> [u8; HEAD_BYTES] {
     line
 }
 
-/// The version that a greeting tells.
+/// The version in a greeting.
 ///
 /// # Errors
-/// When it is no greeting.
+/// When the bytes are not a greeting.
 pub fn version(greeting: &[u8; HEAD_BYTES]) -> Result<&str, Malformed> {
     let line = std::str::from_utf8(greeting).ok().and_then(|line| line.strip_prefix("watchpost-video "));
     line.and_then(|line| line.strip_suffix('\n')).map(str::trim_end).ok_or(Malformed)
 }
 
-/// What the agent says.
+/// A message from the agent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {
-    /// Open the source whose text follows, in this many bytes, and scale its pictures to this size, if to any.
+    /// Open the source whose text follows, and scale its pictures to `size`, if given.
     Open {
-        /// The size wished for.
+        /// The size of the pictures.
         size: Option<Size>,
-        /// Bytes of the source, as it stands in the configuration.
+        /// Length of the source's text, as written in the configuration, in bytes.
         length: usize,
     },
-    /// Answer, soon: with the newest picture, if pictures are wanted.
+    /// Answer soon: with the newest picture if one is requested.
     Next(Option<PictureRequest>),
 }
 
-/// Which pictures are wanted.
+/// The rate and quality of the requested pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PictureRequest {
-    /// The most a second.
+    /// The highest rate.
     pub fps: Fps,
-    /// How they are to be encoded.
+    /// The JPEG quality.
     pub quality: Quality,
 }
 
@@ -71,7 +72,7 @@ const OPEN: u64 = 1;
 const NEXT: u64 = 2;
 
 impl Request {
-    /// The head.
+    /// Encodes the head.
     #[must_use]
     pub fn to_head(self) -> [u8; HEAD_BYTES] {
         bytes(match self {
@@ -86,10 +87,10 @@ impl Request {
         })
     }
 
-    /// What the head says.
+    /// Decodes a head.
     ///
     /// # Errors
-    /// When the agent says no such thing.
+    /// When it is not a head that the agent sends.
     pub fn from_head(head: &[u8; HEAD_BYTES]) -> Result<Request, Malformed> {
         match numbers(head) {
             [OPEN, length, width, height, 0, 0] => {
@@ -112,35 +113,35 @@ impl Request {
     }
 }
 
-/// What the program says.
+/// A message from the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The source is open; what was agreed with it follows in words, in this many bytes.
+    /// The source is open; a description of this many bytes follows.
     Opened(usize),
-    /// It ends, for a reason that follows in words, in this many bytes.
+    /// The program gives up; a reason of this many bytes follows.
     Failed(usize),
-    /// There is no picture yet.
+    /// No picture yet.
     NotReady,
-    /// There was a picture that nobody wants, or not at this rate; it was not decoded.
+    /// A picture that is not wanted, or not at this rate; it was not decoded.
     Skipped,
-    /// There was one whose JPEG is larger than [`MAX_JPEG_BYTES`].
+    /// A picture whose JPEG is larger than [`MAX_JPEG_BYTES`].
     TooLarge,
     /// The newest picture, whose JPEG follows.
     Picture(PictureInfo),
 }
 
-/// What is told of a picture.
+/// Describes a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureInfo {
-    /// What the system's monotonic clock showed when it was taken; microseconds are kept.
+    /// The time on the system's monotonic clock when it was taken, in microseconds.
     pub captured: Duration,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// How many it has replaced that were waiting.
+    /// Number of waiting pictures that it replaced.
     pub replaced: u32,
-    /// Bytes of its JPEG.
+    /// Length of its JPEG, in bytes.
     pub length: usize,
 }
 
@@ -152,7 +153,7 @@ const TOO_LARGE: u64 = 5;
 const PICTURE: u64 = 6;
 
 impl Answer {
-    /// The head.
+    /// Encodes the head.
     #[must_use]
     pub fn to_head(self) -> [u8; HEAD_BYTES] {
         bytes(match self {
@@ -168,10 +169,10 @@ impl Answer {
         })
     }
 
-    /// What the head says. Nothing is believed of it that would take more memory than the largest picture.
+    /// Decodes a head. Rejects lengths above that of the largest picture.
     ///
     /// # Errors
-    /// When the program says no such thing.
+    /// When it is not a head that the program sends.
     pub fn from_head(head: &[u8; HEAD_BYTES]) -> Result<Answer, Malformed> {
         match numbers(head) {
             [OPENED, length, 0, 0, 0, 0] => Ok(Answer::Opened(bounded(length, MAX_TEXT_BYTES)?)),
@@ -192,7 +193,7 @@ impl Answer {
         }
     }
 
-    /// How many bytes follow.
+    /// Number of bytes that follow the head.
     #[must_use]
     pub fn length(self) -> usize {
         match self {
@@ -202,7 +203,7 @@ impl Answer {
     }
 }
 
-/// As much of a text as may be said.
+/// The part of a text that fits into a message.
 #[must_use]
 pub fn truncated(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_understood() {
+    fn messages_survive_encoding_and_decoding() {
         assert_eq!(version(&greeting()), Ok(env!("CARGO_PKG_VERSION")));
         for answer in answers() {
             assert_eq!(Answer::from_head(&answer.to_head()), Ok(answer));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_refused_or_bounded() {
+    fn damaged_heads_are_refused_or_bounded() {
         let heads = answers().into_iter().map(Answer::to_head).chain(requests().into_iter().map(Request::to_head));
         for head in heads.chain([greeting()]) {
             for bit in 0..HEAD_BYTES * 8 {
@@ -271,7 +272,7 @@ mod tests {
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 if let Ok(answer) = Answer::from_head(&damaged) {
                     assert!(answer.length() <= MAX_JPEG_BYTES, "{answer:?}");
-                    // Nothing was overlooked in it.
+                    // Decoding ignored nothing.
                     assert_eq!(answer.to_head(), damaged);
                 }
                 if let Ok(request) = Request::from_head(&damaged) {
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_says_is_refused() {
+    fn impossible_heads_are_refused() {
         for numbers in [
             [0; 6],
             [PICTURE + 1, 0, 0, 0, 0, 0],

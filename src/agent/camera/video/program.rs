@@ -1,4 +1,4 @@
-//! `watchpost-video` as a process: started, asked, heard, and killed when it hangs or is no longer needed.
+//! The process `watchpost-video`: starts it, talks to it, and kills it when it hangs or is no longer needed.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,15 +21,15 @@ use crate::config::{VideoSource, without_passwords};
 
 const PROGRAM: &str = "watchpost-video";
 
-/// What FFmpeg is to do with a stream, in the one place where OpenCV looks for it. RTSP over TCP, as OpenCV has it
-/// without this, because pictures are damaged over UDP; and the frame rate is not to be found out, which takes 20 frames
-/// before the first one is given, and longer than a slow camera's stream may take to be opened.
+/// Options for FFmpeg, in the environment variable that OpenCV reads. RTSP over TCP is OpenCV's default without this
+/// variable, and UDP damages pictures. Without `fpsprobesize` FFmpeg reads 20 frames to find the frame rate, which
+/// takes longer than a slow camera may take to open.
 const FFMPEG_OPTIONS: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp|fpsprobesize;0");
 
-/// Where the program is: beside this one.
+/// The program's path, next to this one.
 ///
 /// # Errors
-/// That it is not there, and what to do about it.
+/// When it is missing; the error says what to do.
 pub(super) fn find() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find the directory of watchpost")?.with_file_name(PROGRAM);
     if !program.is_file() {
@@ -39,13 +39,13 @@ pub(super) fn find() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A program that runs; killed when dropped.
+/// A running program; killed when dropped.
 pub(super) struct Program {
     child: Child,
     requests: ChildStdin,
     answers: IncomingPipe<ChildStdout>,
     stderr: ChildStderrLog<ChildStderr>,
-    /// How long it was waited for its next answer.
+    /// How long the agent has waited for the next answer.
     silent: Duration,
 }
 
@@ -67,25 +67,25 @@ impl Program {
         Ok(program)
     }
 
-    /// What it says, and as long as it has one its standard error.
+    /// Standard output, and standard error until it is closed.
     fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [Some(self.answers.as_fd()), self.stderr.pipe.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
 
-    /// Says something, which never waits: the program reads at any time, and little is said before it answers.
+    /// Sends a request. Never blocks: the program always reads, and requests are small.
     pub(super) fn send(&mut self, request: Request, body: &str) {
-        // One that is gone hears nothing. That it is gone is heard.
+        // If the program has exited, `receive` reports it.
         let _ = self.requests.write_all(&[&request.to_head(), body.as_bytes()].concat());
     }
 
-    /// The next answer, for which one look waits [`PATIENCE`] at most.
+    /// Returns the next answer; waits for at most [`POLL_TIMEOUT`].
     ///
     /// # Errors
-    /// That the program was silent for longer than `limit` in all, that it has ended, and what it failed with.
+    /// When the program was silent for longer than `limit` in total, has exited, or failed.
     pub(super) fn receive(&mut self, limit: Duration) -> Result<Option<(Answer, Vec<u8>)>> {
         let start = Instant::now();
         self.wait()?;
-        // If it was longer, all was held up, the program perhaps too.
+        // A longer wait means that the whole machine was held up, perhaps the program too.
         self.silent += start.elapsed().min(POLL_TIMEOUT);
         self.stderr.read();
         match self.answers.read()? {
@@ -102,7 +102,7 @@ impl Program {
         }
     }
 
-    /// Waits until it has said something.
+    /// Waits until the program has written something.
     fn wait(&self) -> Result<()> {
         let mut pipes: Vec<PollFd> = self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
         match poll(&mut pipes, PollTimeout::try_from(POLL_TIMEOUT).unwrap_or(PollTimeout::MAX)) {
@@ -111,9 +111,9 @@ impl Program {
         }
     }
 
-    /// Why it has ended.
+    /// Why the program exited.
     fn ended(&mut self) -> anyhow::Error {
-        // It ends, or has closed what it cannot do without. What ends already keeps its own cause.
+        // It exits, or closed a pipe that it needs. A program that is exiting already keeps its own exit status.
         let _ = self.child.kill();
         match self.child.wait() {
             Err(error) => anyhow::Error::new(error).context(format!("{PROGRAM} is gone")),
@@ -131,7 +131,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
