@@ -105,11 +105,11 @@ impl Camera {
                 continue;
             }
             let worked = Arc::new(AtomicBool::new(false));
-            let end = self.capture(&worked, &mut hung, &shutdown).await;
+            let outcome = self.capture(&worked, &mut hung, &shutdown).await;
             // The last frame is now out of date.
             self.slot.clear();
-            let hangs = matches!(end, Outcome::Hung);
-            match end {
+            let hangs = matches!(outcome, Outcome::Hung);
+            match outcome {
                 Outcome::Stopped => continue,
                 Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
                 Outcome::Hung => self.health.down("hangs in its driver or stream"),
@@ -150,7 +150,7 @@ impl Camera {
         demand.is_on() && (demand.is_wanted() || !self.may_rest())
     }
 
-    /// Videos may always rest: even a video without consumers would have to be decoded.
+    /// Videos may always rest, because a running video is decoded even if no link takes its frames.
     fn may_rest(&self) -> bool {
         self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
@@ -192,31 +192,31 @@ impl Camera {
         };
         let (stop, heartbeat) = (capture.stop.clone(), capture.heartbeat.clone());
         heartbeat.expect_within(open_timeout(&self.config.source));
-        let (thread, mut end) = match start(capture) {
+        let (thread, mut result) = match start(capture) {
             Ok(started) => started,
             Err(error) => return Outcome::Failed(error),
         };
         let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
-            end = &mut end => Some(outcome_of(end)),
-            () = overdue(&heartbeat, device) => Some(Outcome::Hung),
+            result = &mut result => Some(outcome_of(result)),
+            () = wait_until_overdue(&heartbeat, device) => Some(Outcome::Hung),
             () = self.wait_until_idle() => None,
             () = shutdown.cancelled() => None,
         };
         stop.cancel();
-        let (end, is_over) = match early {
+        let (outcome, is_over) = match early {
             Some(Outcome::Hung) => (Outcome::Hung, false),
-            Some(end) => (end, true),
+            Some(outcome) => (outcome, true),
             // A stream may need longer to answer, which is not an error.
-            None => (Outcome::Stopped, timeout_at(Instant::now() + STOP_TIMEOUT, end).await.is_ok()),
+            None => (Outcome::Stopped, timeout_at(Instant::now() + STOP_TIMEOUT, result).await.is_ok()),
         };
         if !is_over {
             *hung = Some(thread);
-            return end;
+            return outcome;
         }
-        let ended = thread.join();
+        let joined = thread.join();
         self.heartbeat.end();
-        if ended.is_err() { Outcome::Failed(anyhow!("its thread panicked")) } else { end }
+        if joined.is_err() { Outcome::Failed(anyhow!("its thread panicked")) } else { outcome }
     }
 
     fn is_missing(&self) -> bool {
@@ -227,22 +227,20 @@ impl Camera {
     }
 }
 
-type Ended = Result<(), anyhow::Error>;
-
-fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)> {
-    let (end, ended) = oneshot::channel();
+fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Result<()>>)> {
+    let (sender, receiver) = oneshot::channel();
     let name = format!("camera-{}", capture.config.name);
     let run = move || {
-        let how = capture.run();
+        let result = capture.run();
         capture.heartbeat.end();
         // The receiver is gone if the thread was abandoned.
-        let _ = end.send(how);
+        let _ = sender.send(result);
     };
-    Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
+    Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, receiver))
 }
 
-fn outcome_of(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
-    match end {
+fn outcome_of(received: Result<Result<()>, oneshot::error::RecvError>) -> Outcome {
+    match received {
         Ok(Ok(())) => Outcome::Stopped,
         Ok(Err(error)) => Outcome::Failed(error),
         // The thread sent nothing, so it panicked; joining it tells.
@@ -251,7 +249,7 @@ fn outcome_of(end: Result<Ended, oneshot::error::RecvError>) -> Outcome {
 }
 
 /// Waits until a beat is overdue. Reports a slow device long before its open timeout.
-async fn overdue(heartbeat: &Heartbeat, device: Option<Part>) {
+async fn wait_until_overdue(heartbeat: &Heartbeat, device: Option<Part>) {
     let (start, opening) = (Instant::now(), heartbeat.due());
     // Once the source is open, the thread beats faster and the due time comes nearer.
     while heartbeat.due() == opening && Instant::now() < opening.into() {
@@ -285,25 +283,25 @@ mod tests {
     async fn camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
-        let (bell, control) = (FrameNotifier::default(), SharedDemand::new(&config));
-        let slot = bell.slot();
+        let (notifier, control) = (FrameNotifier::default(), SharedDemand::new(&config));
+        let slot = notifier.slot();
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
         let frames = Arc::default();
         let heartbeat = Heartbeat::of(String::new());
         let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, heartbeat };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
-        let mut rings = bell.follow();
+        let mut notifications = notifier.follow();
         control.take(0, true);
         for _ in 0..2 {
-            rings.changed().await.expect("a frame");
+            notifications.changed().await.expect("a frame");
             assert!(health.status().up);
             assert!(control.set(Some(false), None, None));
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
             assert!(slot.is_empty(), "the last frame is old");
-            rings.mark_unchanged();
+            notifications.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }
         shutdown.cancel();

@@ -32,7 +32,7 @@ pub(super) struct Usb {
     /// When the last frame arrived.
     last_frame: Instant,
     /// Number of consecutive frames that were too old.
-    stale_in_a_row: u32,
+    consecutive_stale: u32,
     broken: BrokenFrames,
     sequence: Option<u32>,
     planes: Vec<u8>,
@@ -67,7 +67,7 @@ impl Usb {
             pace,
             health,
             last_frame: now,
-            stale_in_a_row: 0,
+            consecutive_stale: 0,
             broken,
             sequence: None,
             planes: Vec::new(),
@@ -137,13 +137,13 @@ impl Usb {
     /// the driver's clock is wrong and the current time is used.
     fn capture_time(&mut self, filled: &Filled) -> Option<Stamp> {
         if filled.captured.age() <= MAX_FRAME_AGE {
-            self.stale_in_a_row = 0;
+            self.consecutive_stale = 0;
             return Some(filled.captured);
         }
-        if self.stale_in_a_row == BUFFERS {
+        if self.consecutive_stale == BUFFERS {
             return Some(Stamp::now());
         }
-        self.stale_in_a_row += 1;
+        self.consecutive_stale += 1;
         self.health.count("frames_too_old", 1);
         None
     }

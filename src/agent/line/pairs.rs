@@ -48,13 +48,13 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        let is_empty = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
-        let start = &self.rest[is_empty..];
+        let skipped = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
+        let start = &self.rest[skipped..];
         if start.is_empty() {
             return None;
         }
-        let from = if self.by_position { self.rest } else { start };
-        let (label, after_dash) = split_at_dash(from, 0).unwrap_or((from, ""));
+        let text = if self.by_position { self.rest } else { start };
+        let (label, after_dash) = split_at_dash(text, 0).unwrap_or((text, ""));
         let (value, rest) = value(after_dash.trim_ascii_start());
         self.rest = rest;
         Some(Pair { label: label.trim_ascii(), value })
