@@ -1,4 +1,4 @@
-//! When something was captured, on both clocks, and whether they are right.
+//! When something was captured, on both clocks, and whether the wall clock is right.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,8 +11,8 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-/// A moment on the wall clock, for the record, and on the monotonic clock, for its age: a wall clock that is set
-/// meanwhile (a Pi has none of its own) must not make a frame old or young.
+/// A moment on the wall clock, for the record, and on the monotonic clock, for its age. Setting the wall clock, as
+/// happens on a Pi after every boot, must not change the age of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
     unix_us: i64,
@@ -20,7 +20,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// This moment.
+    /// The current moment.
     #[must_use]
     pub fn now() -> Stamp {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -35,85 +35,85 @@ impl Stamp {
         Stamp { unix_us: now.unix_us - age.as_micros() as i64, monotonic }
     }
 
-    /// The moment at which the system's monotonic clock (`CLOCK_MONOTONIC`) showed this, as drivers and other programs of
-    /// this machine tell it; this moment, when that is yet to come.
+    /// The moment at which the system's monotonic clock (`CLOCK_MONOTONIC`) showed this time, as drivers and other
+    /// programs on this machine report it. A time in the future becomes the current moment.
     #[must_use]
     pub fn at(monotonic: Duration) -> Stamp {
-        match clock().checked_sub(monotonic) {
+        match monotonic_clock().checked_sub(monotonic) {
             Some(age) => Stamp::ago(age),
             None => Stamp::now(),
         }
     }
 
-    /// What the system's monotonic clock showed at this moment.
+    /// The time on the system's monotonic clock at this moment.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
-        clock().saturating_sub(self.age())
+        monotonic_clock().saturating_sub(self.age())
     }
 
-    /// What the wall clock would have shown when the monotonic clock showed zero, in microseconds since 1970.
+    /// The wall-clock time of the monotonic clock's zero, in microseconds since 1970.
     #[must_use]
     pub fn zero_us(&self) -> i64 {
         self.unix_us - self.monotonic().as_micros() as i64
     }
 
-    /// Microseconds since 1970, UTC, as the wall clock had it.
+    /// Microseconds since 1970, UTC, by the wall clock at that moment.
     #[must_use]
     pub fn unix_us(&self) -> i64 {
         self.unix_us
     }
 
-    /// How long before `later` it was; nothing when it was not.
+    /// The time from this moment to `later`; zero if `later` is not later.
     #[must_use]
     pub fn until(&self, later: Stamp) -> Duration {
         later.monotonic.saturating_duration_since(self.monotonic)
     }
 
-    /// How long ago it was.
+    /// The time since this moment.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.monotonic.elapsed()
     }
 }
 
-/// What the system's monotonic clock shows: nothing of a system without one.
-fn clock() -> Duration {
+/// The time on the system's monotonic clock; zero on a system without one.
+fn monotonic_clock() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 
-/// Whether this machine's wall clock is right. A Pi has none that runs while it is off: it begins in the past, until another
-/// clock sets it over the network, and what was captured before is dated right only then.
+/// Whether this machine's wall clock is right. A Pi has no real-time clock and boots with a wrong date. Once the
+/// network has set the clock, earlier captures can be dated, too.
 #[derive(Debug)]
 pub struct WallClock {
     synchronised: AtomicBool,
-    /// Since 1970, of the moment at which the monotonic clock showed zero.
+    /// The wall-clock time of the monotonic clock's zero, in microseconds since 1970.
     zero_us: AtomicI64,
 }
 
-/// A moment in no boot of any machine.
-const NEVER: i64 = i64::MIN;
+/// Stands for a zero that is not known yet.
+const UNKNOWN: i64 = i64::MIN;
 
-/// When something was, as well as it is known.
+/// The best known time of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
     /// Microseconds since 1970, UTC.
     pub unix_us: i64,
-    /// It is by a clock that was right.
+    /// Whether a synchronised clock gave this time.
     pub synchronised: bool,
 }
 
 impl Default for WallClock {
-    /// As it is now.
+    /// Reads the clock's current state.
     fn default() -> WallClock {
-        let clock = WallClock { synchronised: AtomicBool::new(false), zero_us: AtomicI64::new(NEVER) };
-        clock.look();
+        let clock = WallClock { synchronised: AtomicBool::new(false), zero_us: AtomicI64::new(UNKNOWN) };
+        clock.update();
         clock
     }
 }
 
 impl WallClock {
-    /// Takes in how it is now. To be called often: each second, say.
-    pub fn look(&self) {
+    /// Reads the clock's current state. Call it about once a second.
+    pub fn update(&self) {
         let synchronised = is_synchronised();
         self.synchronised.store(synchronised, Ordering::Relaxed);
         if synchronised {
@@ -121,21 +121,21 @@ impl WallClock {
         }
     }
 
-    /// It was when it was last looked at.
+    /// Whether the clock was synchronised at the last update.
     #[must_use]
     pub fn is_synchronised(&self) -> bool {
         self.synchronised.load(Ordering::Relaxed)
     }
 
-    /// Microseconds since 1970 of the moment at which the monotonic clock showed zero, by the wall clock when it was last
+    /// The wall-clock time of the monotonic clock's zero, in microseconds since 1970, when the clock was last
     /// synchronised.
     #[must_use]
     pub fn zero_us(&self) -> Option<i64> {
         let zero = self.zero_us.load(Ordering::Relaxed);
-        (zero != NEVER).then_some(zero)
+        (zero != UNKNOWN).then_some(zero)
     }
 
-    /// When something was that was captured in this boot of the machine, by a clock that was `synchronised` then or not.
+    /// The date of a capture in this boot of the machine; `synchronised` is the state of the clock at that time.
     #[must_use]
     pub fn date(&self, captured: Stamp, synchronised: bool) -> Date {
         let monotonic_us = captured.monotonic().as_micros() as i64;
@@ -144,8 +144,8 @@ impl WallClock {
 }
 
 impl Date {
-    /// Of what was captured at `unix_us` by a clock that was `synchronised` then or not, and at `monotonic_us` by the
-    /// monotonic clock, whose zero was at `zero_us` by a clock that was right, if there ever was one.
+    /// The date of a capture at `unix_us` by a clock that was `synchronised` or not, and at `monotonic_us` by the
+    /// monotonic clock. `zero_us` is the latter's zero on a synchronised clock, if there ever was one.
     #[must_use]
     pub fn of(unix_us: i64, synchronised: bool, monotonic_us: i64, zero_us: Option<i64>) -> Date {
         match zero_us {
@@ -155,36 +155,37 @@ impl Date {
     }
 }
 
-/// As the kernel has it: whoever sets the clock by another one tells it so, and setting it by hand untells it.
+/// Asks the kernel. Time daemons set its flag, and setting the clock by hand clears it.
 fn is_synchronised() -> bool {
-    // SAFETY: all of its fields are numbers, for which zero is one; with no modes it is only written to.
+    // SAFETY: all fields are numbers, so zeros are valid; without modes the call only writes to the struct.
     let state = unsafe { adjtimex(&mut std::mem::zeroed::<timex>()) };
-    // The call can set the clock, too, and a service that must never do that may not ask either: then somebody else does.
+    // The call could also set the clock, so a sandboxed service may not make it. Then another service publishes the
+    // flag.
     if state < 0 { Path::new(FLAG_DIR).join(FLAG).exists() } else { state != TIME_ERROR }
 }
 
-/// Where [`tell`] is a service, its `RuntimeDirectory=`.
+/// The `RuntimeDirectory=` of the service that runs [`publish`].
 const FLAG_DIR: &str = "/run/watchpost-clock";
 
-/// The file that is there while the clock is synchronised.
+/// The file that exists while the clock is synchronised.
 const FLAG: &str = "synchronised";
 
-/// Tells those who may not ask the kernel whether the clock is synchronised, by a file in the service's runtime directory, until
-/// it is told to end; then there is no such file.
+/// Publishes whether the clock is synchronised, for services that may not ask the kernel: a file exists in this
+/// service's runtime directory while it is. Removes the file on shutdown.
 ///
 /// # Errors
-/// When the file cannot be made or taken away.
-pub async fn tell(shutdown: CancellationToken) -> io::Result<()> {
+/// When the file cannot be created or removed.
+pub async fn publish(shutdown: CancellationToken) -> io::Result<()> {
     let dir = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| PathBuf::from(FLAG_DIR), PathBuf::from);
     let flag = dir.join(FLAG);
-    let mut look = interval(Duration::from_secs(1));
-    while shutdown.run_until_cancelled(look.tick()).await.is_some() {
-        set(&flag, is_synchronised())?;
+    let mut seconds = interval(Duration::from_secs(1));
+    while shutdown.run_until_cancelled(seconds.tick()).await.is_some() {
+        set_flag(&flag, is_synchronised())?;
     }
-    set(&flag, false)
+    set_flag(&flag, false)
 }
 
-fn set(flag: &Path, is_set: bool) -> io::Result<()> {
+fn set_flag(flag: &Path, is_set: bool) -> io::Result<()> {
     match (is_set, flag.try_exists()?) {
         (true, false) => File::create(flag).map(drop),
         (false, true) => fs::remove_file(flag),

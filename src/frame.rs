@@ -1,4 +1,4 @@
-//! Frames: pictures as pixels and as JPEG, and the slots that keep the newest of each camera.
+//! Frames as pixels and as JPEG, and the slots that hold the newest frame of each camera.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,31 +8,32 @@ use tokio::sync::watch;
 use crate::clock::Stamp;
 use crate::lock::lock;
 
-/// Pixels of one picture, borrowed from whoever captured it.
+/// The pixels of one picture, borrowed from its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// Pixels a line; even where chroma is shared by two.
+    /// Pixels per line, even where two pixels share their chroma.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// How `data` is laid out.
+    /// The layout of `data`.
     pub layout: Layout,
     /// The pixels, without padding.
     pub data: &'a [u8],
 }
 
-/// How pixels lie in memory.
+/// The layout of pixels in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// A plane of luma, then planes of Cb and Cr at half the width: 4:2:2, two bytes a pixel.
+    /// A plane of luma, then planes of Cb and Cr at half the width: 4:2:2, two bytes per pixel.
     Yuv422,
-    /// The same with half the height, too: 4:2:0, one and a half bytes a pixel. An odd last line has its own chroma.
+    /// As [`Layout::Yuv422`], with chroma at half the height: 4:2:0, 1.5 bytes per pixel. An odd last line has its own
+    /// chroma.
     Yuv420,
-    /// Blue, green, red: three bytes a pixel, as OpenCV has it.
+    /// Blue, green, red: three bytes per pixel, as in OpenCV.
     Bgr,
 }
 
-/// A picture as a JPEG file, before it has a number and a time.
+/// A JPEG file that has no number and time yet.
 #[derive(Clone, Debug)]
 pub struct JpegImage {
     /// Pixels per line.
@@ -46,11 +47,11 @@ pub struct JpegImage {
 /// One encoded picture of a camera.
 #[derive(Clone, Debug)]
 pub struct Jpeg {
-    /// Counts a camera's frames from 1 since the agent's start; a gap is a dropped frame.
+    /// The frame's number, from 1 at the agent's start. A gap is a dropped frame.
     pub seq: u64,
-    /// When the picture was taken, as near as the source tells.
+    /// When the picture was taken, as precisely as the source reports.
     pub captured: Stamp,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
@@ -58,37 +59,38 @@ pub struct Jpeg {
     pub bytes: Bytes,
 }
 
-/// A JPEG of more bytes is no frame: as base64 it would be more than a link takes.
+/// The largest JPEG that is a frame: with base64, a larger one would exceed a link's message size.
 pub const MAX_JPEG_BYTES: usize = 6 * 1024 * 1024 - 1024;
 
-/// Rings for all who follow when a camera of an agent has a newer frame.
+/// Notifies followers when any camera of an agent has a newer frame.
 #[derive(Debug, Default)]
 pub struct FrameNotifier(watch::Sender<()>);
 
 impl FrameNotifier {
-    /// An empty slot that rings it.
+    /// A new, empty slot that notifies through this notifier.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        Slot { newest: Arc::default(), bell: self.0.clone() }
+        Slot { newest: Arc::default(), notifier: self.0.clone() }
     }
 
-    /// Every ring from now on; those that were not waited for are one.
+    /// Notifications from now on; unread ones are merged into one.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }
 }
 
-/// The newest frame of one camera: a new one replaces an old one whether or not anyone has taken it. Cheap to clone.
+/// The newest frame of one camera. A new frame replaces the old one, whether or not anyone has taken it. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct Slot {
     newest: Arc<Mutex<Option<Arc<Jpeg>>>>,
-    bell: watch::Sender<()>,
+    notifier: watch::Sender<()>,
 }
 
 impl Slot {
-    /// Replaces the camera's newest frame and wakes whoever follows, unless the capture that it is of was given up: its
-    /// camera may have been cleared since.
+    /// Replaces the newest frame and notifies followers. Does nothing if the capture was given up, because its camera's
+    /// slot may have been cleared since.
     pub fn put(&self, jpeg: Jpeg, is_given_up: impl FnOnce() -> bool) {
         let jpeg = Arc::new(jpeg);
         let mut newest = self.newest();
@@ -97,23 +99,23 @@ impl Slot {
         }
         let old = newest.replace(jpeg);
         drop(newest);
-        self.bell.send_replace(());
+        self.notifier.send_replace(());
         drop(old);
     }
 
-    /// Takes away the camera's newest frame: there is nothing new of it, and what comes late must not have an old one.
+    /// Removes the frame, because it is out of date: late followers must not receive it.
     pub fn clear(&self) {
         let old = self.newest().take();
         drop(old);
     }
 
-    /// There is none.
+    /// Whether the slot holds no frame.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.newest().is_none()
     }
 
-    /// The newest, if it comes after this one.
+    /// The newest frame, if its number is greater than `seq`.
     #[must_use]
     pub fn after(&self, seq: u64) -> Option<Arc<Jpeg>> {
         self.newest().as_ref().filter(|jpeg| jpeg.seq > seq).map(Arc::clone)

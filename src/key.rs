@@ -1,8 +1,8 @@
-//! One CURVE key, as bytes and as text.
+//! A CURVE key, as bytes and as text.
 
 use std::fmt;
 
-/// A public or a secret key of CURVE (ZeroMQ RFC 26); shown as the 40 characters of Z85 (RFC 32).
+/// A public or secret CURVE key (ZeroMQ RFC 26). Its text form has 40 characters of Z85 (RFC 32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
 
@@ -10,7 +10,7 @@ pub struct Key(pub [u8; 32]);
 const DIGITS: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
 impl Key {
-    /// The key in 40 characters of Z85, if that is what they are.
+    /// Parses 40 characters of Z85.
     #[must_use]
     pub fn from_z85(text: &str) -> Option<Key> {
         let mut key = [0; 32];
@@ -29,7 +29,7 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// `{:.8}` is its beginning, which tells one from another.
+    /// `{:.8}` prints the start, which is enough to tell keys apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(40);
         for bytes in self.0.chunks_exact(4) {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_text_matches_libzmq_and_is_read_back() {
+    fn key_text_matches_libzmq_and_reads_back() {
         for seed in 0..=255 {
             let key = Key(std::array::from_fn(|place| (place as u8).wrapping_mul(37).wrapping_add(seed)));
             assert_eq!(zmq::z85_encode(&key.0).expect("32 bytes"), key.to_string());
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_keys_are_refused() {
+    fn invalid_text_is_not_a_key() {
         let good = Key([255; 32]).to_string();
         let too_large = "#".repeat(40);
         for text in ["", &good[1..], &format!("{good}0"), &good.replace('0', "\""), &too_large, &"é".repeat(20)] {

@@ -83,7 +83,7 @@ fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),
-        Command::Clock => until_signal(async |shutdown| Ok(clock::tell(shutdown).await?)),
+        Command::Clock => until_signal(async |shutdown| Ok(clock::publish(shutdown).await?)),
         Command::Devices { config } => devices(config.as_deref()),
     }
 }

@@ -1,4 +1,4 @@
-//! What agents, cameras and ports are called.
+//! Names of agents, cameras and ports.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -8,22 +8,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A name that is safe as part of a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`,
-/// not starting with a dot. Cheap to clone.
+/// A name that is safe in a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with
+/// a dot. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(Arc<str>);
 
-/// The most characters a name may have.
-const LONGEST: usize = 64;
+/// Maximum number of characters.
+const MAX_CHARS: usize = 64;
 
 impl Name {
-    /// The nearest name to any text: what a name cannot hold becomes `_`, what is too long loses its beginning,
-    /// because device names differ at their end.
+    /// The nearest name to any text. Invalid characters become `_`. Long texts lose their start, because device names
+    /// differ at the end.
     #[must_use]
     pub fn nearest(text: &str) -> Name {
-        let excess = text.chars().count().saturating_sub(LONGEST);
-        let fits: String = text.chars().skip(excess).map(|c| if allowed(c) { c } else { '_' }).collect();
+        let excess = text.chars().count().saturating_sub(MAX_CHARS);
+        let fits: String = text.chars().skip(excess).map(|c| if is_allowed(c) { c } else { '_' }).collect();
         match fits.as_str() {
             "" => Name("_".into()),
             hidden if hidden.starts_with('.') => Name(format!("_{}", &hidden[1..]).into()),
@@ -31,20 +31,20 @@ impl Name {
         }
     }
 
-    /// One that nothing has had before: 16 digits at random.
+    /// A new, unique name: 16 random hexadecimal digits.
     #[must_use]
     pub fn random() -> Name {
         Name(format!("{:016x}", RandomState::new().build_hasher().finish()).into())
     }
 }
 
-fn allowed(c: char) -> bool {
+fn is_allowed(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 /// The text is not a [`Name`].
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} cannot be a name: use 1 to {LONGEST} letters, digits, '-', '_' or '.', not starting with '.'")]
+#[error("{0:?} cannot be a name: use 1 to {MAX_CHARS} letters, digits, '-', '_' or '.', not starting with '.'")]
 pub struct NotAName(String);
 
 impl TryFrom<String> for Name {
@@ -52,8 +52,8 @@ impl TryFrom<String> for Name {
 
     fn try_from(text: String) -> Result<Name, NotAName> {
         let length = text.chars().count();
-        let good = (1..=LONGEST).contains(&length) && !text.starts_with('.') && text.chars().all(allowed);
-        if good { Ok(Name(text.into())) } else { Err(NotAName(text)) }
+        let is_valid = (1..=MAX_CHARS).contains(&length) && !text.starts_with('.') && text.chars().all(is_allowed);
+        if is_valid { Ok(Name(text.into())) } else { Err(NotAName(text)) }
     }
 }
 

@@ -1,16 +1,16 @@
-//! What boards measure: the quantities that need no configuration, and what their labels and units look like.
+//! The quantities that boards measure: built-in ones, and the form of labels and units.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// What is measured, and in which unit.
+/// A quantity and its unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity {
-    /// Its name in headers, in the configuration and on the page.
+    /// Its name in message headers, in the configuration and on the page.
     pub name: Arc<str>,
     /// Its unit; empty for raw counts.
     pub unit: Arc<str>,
-    /// The configuration or [`KNOWN`] names it. One that neither names may be a garbled label.
+    /// Whether the configuration or [`KNOWN`] names it. Otherwise it may be a garbled label.
     pub listed: bool,
 }
 
@@ -21,16 +21,16 @@ pub struct Known {
     pub name: &'static str,
     /// Its unit; empty for raw counts.
     pub unit: &'static str,
-    /// What else boards may write for a unit.
+    /// Other units that boards may write.
     pub line_units: &'static [&'static str],
-    /// What boards call it, in any case.
+    /// The labels that boards use, in any case.
     pub labels: &'static [&'static str],
-    /// The values that it can have at all.
+    /// The range of possible values.
     pub range: RangeInclusive<f64>,
 }
 
-/// Temperatures begin at absolute zero and end where no sensor of this kind reaches; humidity is a share; a converter's
-/// counts have at most 16 bits; sunlight has 120,000 lx.
+/// Temperatures start at absolute zero and stop where no such sensor reaches. Humidity is a percentage. A converter's
+/// counts have at most 16 bits. Sunlight has 120,000 lx.
 pub const KNOWN: [Known; 5] = [
     Known {
         name: "temperature",
@@ -58,19 +58,19 @@ pub const KNOWN: [Known; 5] = [
     },
 ];
 
-/// The known quantity that a board calls `label`.
+/// The built-in quantity with this label.
 #[must_use]
 pub fn known(label: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.labels.iter().any(|usual| usual.eq_ignore_ascii_case(label)))
 }
 
-/// Whether a text can be a label: one letter at least, no dash, no control character, no space around it.
+/// Whether a text can be a label: at least one letter, no dash, no control character, no surrounding spaces.
 #[must_use]
 pub fn is_label(text: &str) -> bool {
     text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control()) && text == text.trim()
 }
 
-/// Boards write units in many ways; this is the usual one.
+/// Maps the many spellings of a unit to the usual one.
 #[must_use]
 pub fn usual_unit(unit: &str) -> &str {
     match unit {
@@ -82,5 +82,5 @@ pub fn usual_unit(unit: &str) -> &str {
     }
 }
 
-/// Bytes; the longest usual unit, "µg/m³", has eight.
-pub const LONGEST_UNIT: usize = 16;
+/// Maximum length of a unit. The longest usual one, "µg/m³", has eight bytes.
+pub const MAX_UNIT_BYTES: usize = 16;

@@ -1,4 +1,4 @@
-//! Readings, and the state struct that all of an agent's parts share.
+//! Readings, and the state that all parts of an agent share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,42 +12,42 @@ use crate::name::Name;
 use crate::quantity::Quantity;
 use crate::ranges::SeqRange;
 
-/// One quantity, its value, and when and where it was measured.
+/// One value of a quantity, with the time and port of the measurement.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// Counts an agent's readings from 1 since its start, without gaps.
+    /// The reading's number, from 1 at the agent's start, without gaps.
     pub seq: u64,
-    /// The port it came from.
+    /// The port that it was read from.
     pub port: Name,
-    /// What was measured.
+    /// The measured quantity.
     pub quantity: Arc<Quantity>,
-    /// In the quantity's unit.
+    /// The value in the quantity's unit.
     pub value: f64,
     /// When its line was complete.
     pub captured: Stamp,
-    /// The age from which it is no longer a current value.
+    /// Age at which the reading is no longer current.
     pub stale_after: Duration,
 }
 
-/// What a port said at one moment: all readings of the lines that were read together.
+/// All readings that a port delivered at one moment, from one or more lines.
 #[derive(Debug)]
 pub struct Batch {
     /// As in [`Reading`].
     pub port: Name,
     /// As in [`Reading`].
     pub captured: Stamp,
-    /// The wall clock was synchronised then.
+    /// Whether the wall clock was synchronised at that time.
     pub synchronised: bool,
     /// As in [`Reading`].
     pub stale_after: Duration,
-    /// The number of the first; the others' count on.
+    /// The number of the first reading; the others follow without gaps.
     pub seq: u64,
-    /// What was measured, in the quantities' units: at least one, at most [`MOST_VALUES`].
+    /// The quantities and their values: at least one, at most [`MAX_BATCH_VALUES`].
     pub values: Box<[(Arc<Quantity>, f64)]>,
 }
 
 impl Batch {
-    /// The number of the last.
+    /// The number of the last reading.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.seq + self.values.len() as u64 - 1
@@ -60,19 +60,19 @@ impl Batch {
     }
 }
 
-/// Readings of one batch at most.
-pub const MOST_VALUES: usize = 128;
+/// Maximum number of readings in a batch.
+pub const MAX_BATCH_VALUES: usize = 128;
 
-/// Batches that a slow follower may be behind before it loses the oldest.
-const FEED: usize = 4096;
+/// Number of batches that a slow follower may lag behind before it loses the oldest.
+const FEED_CAPACITY: usize = 4096;
 
-/// Quantities of one port that are current at once: garbled labels must not fill memory.
-const MOST_QUANTITIES: usize = 64;
+/// Maximum number of current quantities per port. Bounds the memory that garbled labels can take.
+const MAX_QUANTITIES: usize = 64;
 
 /// The newest reading of every quantity of every port, and the feed of all readings.
 #[derive(Debug)]
 pub struct State {
-    /// What readings are dated by.
+    /// The clock that dates readings.
     pub clock: WallClock,
     current: Mutex<Current>,
     feed: broadcast::Sender<Arc<Batch>>,
@@ -84,7 +84,7 @@ struct Current {
     ports: BTreeMap<Name, Port>,
 }
 
-/// The newest of each quantity, by its name.
+/// The newest reading of each quantity, by name.
 type Port = BTreeMap<Arc<str>, Newest>;
 
 #[derive(Debug)]
@@ -94,7 +94,7 @@ struct Newest {
     value: f64,
     captured: Stamp,
     stale_after: Duration,
-    /// It came in more than one line.
+    /// Whether more than one line had it.
     confirmed: bool,
 }
 
@@ -103,8 +103,8 @@ impl Newest {
         self.confirmed || self.quantity.listed
     }
 
-    /// What came once and never again under a label that nobody knows was a garbled label.
-    fn is_believed(&self) -> bool {
+    /// An unknown quantity that only one line had was a garbled label, and disappears when it is stale.
+    fn is_shown(&self) -> bool {
         self.is_known() || self.captured.age() <= self.stale_after
     }
 
@@ -122,42 +122,42 @@ impl Newest {
 
 impl Default for State {
     fn default() -> State {
-        State { clock: WallClock::default(), current: Mutex::default(), feed: broadcast::Sender::new(FEED) }
+        State { clock: WallClock::default(), current: Mutex::default(), feed: broadcast::Sender::new(FEED_CAPACITY) }
     }
 }
 
 impl State {
-    /// Takes all of what lines that came together said, and passes it to all followers, in batches.
+    /// Records the values that were read together and sends them to all followers, in batches.
     pub fn record(&self, port: &Name, stale_after: Duration, captured: Stamp, values: &mut Vec<(Arc<Quantity>, f64)>) {
         let synchronised = self.clock.is_synchronised();
         let mut values = values.drain(..).peekable();
         while values.peek().is_some() {
-            let values: Box<[_]> = values.by_ref().take(MOST_VALUES).collect();
+            let values: Box<[_]> = values.by_ref().take(MAX_BATCH_VALUES).collect();
             let mut current = lock(&self.current);
             let seq = current.last_seq + 1;
             current.last_seq += values.len() as u64;
             let batch = Batch { port: port.clone(), captured, synchronised, stale_after, seq, values };
-            current.renew(&batch);
-            // Sent under the lock, so that followers see the readings in the order of their numbers. Nobody following
-            // is no error.
+            current.update(&batch);
+            // Send under the lock, so that followers see readings in the order of their numbers. No followers is not an
+            // error.
             let _ = self.feed.send(Arc::new(batch));
         }
     }
 
-    /// The newest reading of every quantity, by port and name; stale ones too, which say that they are.
+    /// The newest reading of every quantity, by port and name, including stale ones.
     #[must_use]
     pub fn current(&self) -> Vec<Reading> {
         let current = lock(&self.current);
         let newest = current.ports.iter().flat_map(|(port, newest)| newest.values().map(move |newest| (port, newest)));
-        newest.filter(|(_, newest)| newest.is_believed()).map(|(port, newest)| newest.reading(port)).collect()
+        newest.filter(|(_, newest)| newest.is_shown()).map(|(port, newest)| newest.reading(port)).collect()
     }
 
-    /// Forgets what a port said: there is no such port any more, or it says other things.
-    pub fn forget(&self, port: &Name) {
+    /// Removes the readings of a port that was removed or changed.
+    pub fn clear_port(&self, port: &Name) {
         lock(&self.current).ports.remove(port);
     }
 
-    /// Every reading from now on, and the number of the last before.
+    /// All readings from now on, and the number of the last one before.
     #[must_use]
     pub fn follow(&self) -> (broadcast::Receiver<Arc<Batch>>, u64) {
         let current = lock(&self.current);
@@ -166,7 +166,7 @@ impl State {
 }
 
 impl Current {
-    fn renew(&mut self, batch: &Batch) {
+    fn update(&mut self, batch: &Batch) {
         let Batch { captured, stale_after, .. } = *batch;
         if !self.ports.contains_key(&batch.port) {
             self.ports.insert(batch.port.clone(), Port::new());
@@ -184,10 +184,9 @@ impl Current {
     }
 }
 
-/// Drops the quantity that was not told of for the longest time, when the port has too many; first of those that may be
-/// garbled.
+/// If the port has too many quantities, drops the one not updated for the longest time. Possibly garbled ones go first.
 fn make_room(port: &mut Port) {
-    if port.len() > MOST_QUANTITIES
+    if port.len() > MAX_QUANTITIES
         && let Some((oldest, _)) = port.iter().min_by_key(|(_, newest)| (newest.is_known(), newest.seq))
     {
         let oldest = Arc::clone(oldest);
@@ -200,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn garbled_labels_do_not_evict_known_quantities() {
+    fn garbled_labels_do_not_displace_known_quantities() {
         let (state, port) = (State::default(), Name::nearest("gas"));
         let say = |name: &str, listed: bool| {
             let quantity = Quantity { name: name.into(), unit: "".into(), listed };
@@ -211,7 +210,7 @@ mod tests {
         say("soil", false);
         (0..200).for_each(|number| say(&format!("x{number}"), false));
         let names: Vec<_> = state.current().iter().map(|reading| reading.quantity.name.to_string()).collect();
-        assert_eq!(names.len(), MOST_QUANTITIES);
+        assert_eq!(names.len(), MAX_QUANTITIES);
         assert!(["mq9", "soil", "x199"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
     }
 }

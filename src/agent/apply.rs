@@ -37,7 +37,7 @@ impl Agent {
         let stopped = stopped.chain(old_ports.ended.iter().map(|port| port.handle.title()));
         let stopped = stopped.chain(old_links.ended.iter().map(|link| link.handle.health.title())).collect();
         for port in &old_ports.ended {
-            self.state.forget(port.handle.name());
+            self.state.clear_port(port.handle.name());
         }
         for link in old_links.ended {
             self.sent.merge(link.output);

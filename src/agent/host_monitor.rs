@@ -42,7 +42,7 @@ impl HostMonitor {
     pub fn watch(&self, spool: Option<PathBuf>, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (roots, monitor, stop) = (Roots::default(), self.clone(), shutdown.clone());
-        let read = move || HostStatus::look(&roots);
+        let read = move || HostStatus::read(&roots);
         tasks.spawn(async move {
             stop.run_until_cancelled(poll(read, |host| monitor.latest().host = Some(host))).await;
         });

@@ -186,7 +186,7 @@ impl Agent {
                 // Check the shutdown first, because it stops workers too.
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
-                _ = seconds.tick() => self.state.clock.look(),
+                _ = seconds.tick() => self.state.clock.update(),
                 () = changed_since(published, &self.changed) => {}
                 (_, error) = self.cameras.ended() => return Err(error),
                 (_, error) = self.ports.ended() => return Err(error),

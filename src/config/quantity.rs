@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Fault;
-use crate::quantity::{LONGEST_UNIT, is_label, known, usual_unit};
+use crate::quantity::{MAX_UNIT_BYTES, is_label, known, usual_unit};
 
 /// A quantity as its user knows it. What is not said is as it would be without the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,8 +129,8 @@ fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
         ));
     }
     match &quantity.unit {
-        Some(unit) if unit.len() > LONGEST_UNIT || unit.contains(char::is_control) => {
-            Err(("unit", format!("a unit has at most {LONGEST_UNIT} bytes; write for example \"ppm\"")))
+        Some(unit) if unit.len() > MAX_UNIT_BYTES || unit.contains(char::is_control) => {
+            Err(("unit", format!("a unit has at most {MAX_UNIT_BYTES} bytes; write for example \"ppm\"")))
         }
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
-//! How the machine is that this runs on: power, heat, memory, disk, radio and clock. Knows nothing but files below given
-//! roots, three system calls and the Raspberry Pi's firmware. What is not there is left out, so that any Linux will do.
+//! The state of the machine: power, heat, memory, disk, Wi-Fi and clock. Uses only files below given roots, three
+//! system calls and the Raspberry Pi's firmware. Missing values are left out, so that it works on any Linux.
 //!
-//! `sensors.rs` reads files, `firmware.rs` asks the firmware.
+//! `sensors.rs` reads files, `firmware.rs` talks to the firmware.
 
 mod firmware;
 mod sensors;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::WallClock;
 use crate::name::Name;
 
-/// Where files of the kernel and devices are found.
+/// The directories of kernel and device files.
 #[derive(Clone, Debug)]
 pub struct Roots {
     /// `/proc`.
@@ -27,86 +27,86 @@ pub struct Roots {
 }
 
 impl Default for Roots {
-    /// This machine's own.
+    /// The directories of this machine.
     fn default() -> Roots {
         Roots { proc: "/proc".into(), sys: "/sys".into(), dev: "/dev".into() }
     }
 }
 
-/// How it is now, as far as it says so. As it is here it is in a status message.
+/// The current state, as far as the machine reports it. Serialised as in status messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostStatus {
-    /// Of the processor, in °C.
+    /// Temperature of the processor, in °C.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature_c: Option<f64>,
-    /// The power supply gives less than 4.63 V or so, now or in the last two seconds.
+    /// Whether the supply voltage is below about 4.63 V, now or in the last two seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undervoltage: Option<bool>,
-    /// It did at some time since the machine was started.
+    /// Whether there was undervoltage since boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undervoltage_since_boot: Option<bool>,
-    /// The processor is slower than it could be, for want of power or because it is hot.
+    /// Whether the processor is slowed down because of low power or heat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled: Option<bool>,
-    /// It was at some time since the machine was started.
+    /// Whether the processor was slowed down since boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttled_since_boot: Option<bool>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Room>,
-    /// The disk that the spool is on.
+    /// The disk with the spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Room>,
-    /// The first radio network.
+    /// The first Wi-Fi network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Wifi>,
-    /// The wall clock is set by another one.
+    /// Whether the wall clock is synchronised.
     pub synchronised: bool,
-    /// Seconds since the machine was started.
+    /// Seconds since boot.
     pub uptime_s: u64,
-    /// New each time the machine is started.
+    /// A new identifier for each boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<Name>,
 }
 
-/// How much there is of something that fills up.
+/// The size of a memory or disk, and how much of it is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// All of it; of a disk without what is set aside for the administrator.
+    /// The size; for a disk, without the space reserved for the administrator.
     pub bytes: u64,
-    /// What can still be had; of memory, with what the system gives back at once.
+    /// The available part; for memory, including what the system can free at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_bytes: Option<u64>,
 }
 
-/// A radio network.
+/// A Wi-Fi network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wifi {
-    /// What its interface is called.
+    /// The name of the interface.
     pub interface: Name,
-    /// How strongly the access point is received, in dBm: -50 is good, -80 hardly enough.
+    /// Signal strength in dBm: -50 is good, -80 is barely enough.
     pub signal_dbm: f64,
 }
 
-/// From here on a Raspberry Pi makes itself slower (the firmware's `temp_soft_limit` and `temp_limit` are 60 to 85).
+/// The temperature at which a Raspberry Pi slows down (the firmware's `temp_soft_limit` is 60, `temp_limit` is 85).
 pub const HOT_C: f64 = 80.0;
 
-/// A disk of which more hundredths are in use is nearly full. The page has both numbers, too: page/live/machine.js.
+/// Percentage above which a disk is nearly full. The page has both numbers, too: page/machine.js.
 pub const NEARLY_FULL: u64 = 95;
 
 impl HostStatus {
-    /// Looks, but for the disk, which may hang. The firmware takes milliseconds.
+    /// Reads everything except the disk, which may hang. The firmware takes milliseconds.
     #[must_use]
-    pub fn look(roots: &Roots) -> HostStatus {
+    pub fn read(roots: &Roots) -> HostStatus {
         let throttled = firmware::throttled(&roots.dev);
         let has = |bits: u32| throttled.map(|throttled| throttled & bits != 0);
         HostStatus {
             temperature_c: sensors::temperature(&roots.sys),
             undervoltage: either(sensors::undervoltage(&roots.sys), has(firmware::UNDERVOLTAGE)),
-            undervoltage_since_boot: has(firmware::UNDERVOLTAGE << firmware::SINCE_BOOT),
-            throttled: has(firmware::SLOWER),
-            throttled_since_boot: has(firmware::SLOWER << firmware::SINCE_BOOT),
+            undervoltage_since_boot: has(firmware::UNDERVOLTAGE << firmware::SINCE_BOOT_SHIFT),
+            throttled: has(firmware::THROTTLED),
+            throttled_since_boot: has(firmware::THROTTLED << firmware::SINCE_BOOT_SHIFT),
             memory: sensors::memory(&roots.proc).or_else(memory),
             disk: None,
             wifi: sensors::wifi(&roots.proc),
@@ -117,23 +117,23 @@ impl HostStatus {
     }
 }
 
-/// Whether one of them says so; nothing if both are silent.
+/// Whether either value is true; `None` if both are missing.
 fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
     (one.is_some() || other.is_some()).then_some(one == Some(true) || other == Some(true))
 }
 
-/// How much there is; how much can be had the system call does not know.
+/// The total memory; the system call does not report the available part.
 fn memory() -> Option<Room> {
     Some(Room { bytes: sysinfo().ok()?.ram_total(), available_bytes: None })
 }
 
 impl Room {
-    /// Of the disk that a path is on, or will be once its directories are made. Waits for as long as the disk hangs.
+    /// The disk that holds a path, even if its directories do not exist yet. Blocks while the disk hangs.
     #[must_use]
     pub fn of_disk(path: &Path) -> Option<Room> {
-        let there = path.ancestors().find(|path| path.exists())?;
-        let disk = statvfs(there).ok()?;
-        // Each type of these is another one on another machine.
+        let existing = path.ancestors().find(|path| path.exists())?;
+        let disk = statvfs(existing).ok()?;
+        // These types differ between platforms.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "they are narrower on 32 bits")]
         let [all, free, available, block] = [
             disk.blocks() as u64,
@@ -146,7 +146,7 @@ impl Room {
         Some(Room { bytes: bytes(all.saturating_sub(set_aside)), available_bytes: Some(bytes(available)) })
     }
 
-    /// So many hundredths are in use.
+    /// The used part, in percent.
     #[must_use]
     pub fn used_percent(&self) -> Option<u64> {
         let used = self.bytes.saturating_sub(self.available_bytes?);

@@ -1,4 +1,4 @@
-//! What files of the kernel say.
+//! Values from the kernel's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::{Room, Wifi};
 use crate::name::Name;
 
-/// Of the processor's zones the hottest. A zone's `temp` is in thousandths of a degree, `type` what it is of: cpu-thermal on
-/// a Raspberry Pi (Documentation/driver-api/thermal/sysfs-api.rst).
+/// The temperature of the hottest processor zone. `temp` is in thousandths of a degree; `type` is cpu-thermal on a
+/// Raspberry Pi (Documentation/driver-api/thermal/sysfs-api.rst).
 pub(super) fn temperature(sys: &Path) -> Option<f64> {
     let zones = entries(&sys.join("class/thermal")).into_iter().filter(|zone| {
         let kind = text(&zone.join("type")).unwrap_or_default();
@@ -17,14 +17,14 @@ pub(super) fn temperature(sys: &Path) -> Option<f64> {
     temperatures.max().map(|thousandths| f64::from(thousandths) / 1000.0)
 }
 
-/// As the kernel has it, which asks the firmware every two seconds (Documentation/hwmon/raspberrypi-hwmon.rst).
+/// The kernel's alarm, which polls the firmware every two seconds (Documentation/hwmon/raspberrypi-hwmon.rst).
 pub(super) fn undervoltage(sys: &Path) -> Option<bool> {
     let sensors = entries(&sys.join("class/hwmon"));
     let supply = sensors.into_iter().find(|sensor| text(&sensor.join("name")).as_deref() == Some("rpi_volt"))?;
     Some(text(&supply.join("in0_lcrit_alarm"))? != "0")
 }
 
-/// Lines such as `MemAvailable:    3530124 kB`.
+/// Parses lines such as `MemAvailable:    3530124 kB`.
 pub(super) fn memory(proc: &Path) -> Option<Room> {
     let text = text(&proc.join("meminfo"))?;
     let of = |name: &str| {
@@ -34,14 +34,14 @@ pub(super) fn memory(proc: &Path) -> Option<Room> {
     Some(Room { bytes: of("MemTotal")?, available_bytes: of("MemAvailable") })
 }
 
-/// Below two lines of headings, `wlan0: 0000   61.  -49.  -256 …`: interface, status, quality, level. Below a process's
-/// own directory, which is there where a service sees nothing else of /proc.
+/// Parses `wlan0: 0000   61.  -49.  -256 …` after two header lines: interface, status, quality, level. The file below
+/// the process's own directory is readable even in a service that sees nothing else of /proc.
 pub(super) fn wifi(proc: &Path) -> Option<Wifi> {
     let text = text(&proc.join("self/net/wireless"))?;
     text.lines().skip(2).find_map(|line| {
         let (interface, rest) = line.split_once(':')?;
         let signal_dbm = rest.split_whitespace().nth(2)?.trim_end_matches('.').parse::<f64>().ok()?;
-        // Drivers that know no dBm have numbers above, by a scale of their own.
+        // Drivers that do not report dBm use positive numbers on their own scale.
         (signal_dbm.is_finite() && signal_dbm < 0.0)
             .then(|| Wifi { interface: Name::nearest(interface.trim()), signal_dbm })
     })

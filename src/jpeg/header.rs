@@ -3,29 +3,29 @@
 use super::Fault;
 use super::tables::{Class, Tables};
 
-/// The longest side that libjpeg takes, below the 65,535 of B.2.2.
-const LONGEST: u32 = 65_500;
+/// The longest side that libjpeg accepts, below the 65,535 of B.2.2.
+const MAX_SIDE: u32 = 65_500;
 
-/// The most blocks of an MCU of several components (B.2.3).
-const MOST_BLOCKS: usize = 10;
+/// The maximum number of blocks in an MCU of several components (B.2.3).
+const MAX_BLOCKS_PER_MCU: usize = 10;
 
-const LENGTH: Fault = Fault::Damaged("a header of the wrong length");
-const SIZE: Fault = Fault::Damaged("a size that cannot be");
-const SAMPLING: Fault = Fault::Damaged("sampling factors that cannot be");
-const KIND: Fault = Fault::Damaged("a picture of other than one or three components of 8 bits");
-const COMPONENTS: Fault = Fault::Damaged("a scan of other components than the picture's");
-const MISSING: Fault = Fault::Damaged("a table that is missing or cannot be");
+const BAD_LENGTH: Fault = Fault::Damaged("a header of the wrong length");
+const BAD_SIZE: Fault = Fault::Damaged("an invalid size");
+const BAD_SAMPLING: Fault = Fault::Damaged("invalid sampling factors");
+const BAD_COMPONENT_COUNT: Fault = Fault::Damaged("not one or three components of 8 bits");
+const WRONG_COMPONENTS: Fault = Fault::Damaged("a scan whose components differ from the frame's");
+const BAD_TABLE: Fault = Fault::Damaged("a missing or invalid table");
 
 /// The frame header of sequential coding (B.2.2).
 #[derive(Clone, Copy)]
 pub(super) struct Frame<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Of each its identifier, its sampling factors, and its quantisation table.
+    /// Identifier, sampling factors and quantisation table of each component.
     components: &'a [[u8; 3]],
 }
 
-/// Width and height, not zero: libjpeg does not read the number of lines that may follow a scan (B.2.5).
+/// Width and height, which must not be zero: libjpeg ignores a number of lines that follows the scan (B.2.5).
 pub(super) fn size(body: &[u8]) -> Option<(u32, u32)> {
     let &[_, h1, h0, w1, w0, ..] = body else { return None };
     let size = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
@@ -34,72 +34,71 @@ pub(super) fn size(body: &[u8]) -> Option<(u32, u32)> {
 
 impl<'a> Frame<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Frame<'a>, Fault> {
-        let &[precision, _, _, _, _, count, ref components @ ..] = body else { return Err(LENGTH) };
+        let &[precision, _, _, _, _, count, ref components @ ..] = body else { return Err(BAD_LENGTH) };
         if precision != 8 || !matches!(count, 1 | 3) {
-            return Err(KIND);
+            return Err(BAD_COMPONENT_COUNT);
         }
-        let (components, []) = components.as_chunks() else { return Err(LENGTH) };
+        let (components, []) = components.as_chunks() else { return Err(BAD_LENGTH) };
         if components.len() != usize::from(count) {
-            return Err(LENGTH);
+            return Err(BAD_LENGTH);
         }
-        let (width, height) = size(body).filter(|size| size.0.max(size.1) <= LONGEST).ok_or(SIZE)?;
+        let (width, height) = size(body).filter(|size| size.0.max(size.1) <= MAX_SIDE).ok_or(BAD_SIZE)?;
         let frame = Frame { width, height, components };
-        if frame.is_sampled_well() { Ok(frame) } else { Err(SAMPLING) }
+        if frame.has_valid_sampling() { Ok(frame) } else { Err(BAD_SAMPLING) }
     }
 
-    /// Horizontal and vertical sampling factor of each component.
+    /// Horizontal and vertical sampling factors of each component.
     fn factors(&self) -> impl Iterator<Item = (usize, usize)> {
         self.components.iter().map(|[_, factors, _]| ((factors >> 4).into(), (factors & 15).into()))
     }
 
-    fn most(&self) -> (usize, usize) {
-        self.factors().fold((1, 1), |most, (h, v)| (most.0.max(h), most.1.max(v)))
+    fn max_factors(&self) -> (usize, usize) {
+        self.factors().fold((1, 1), |max, (h, v)| (max.0.max(h), max.1.max(v)))
     }
 
-    fn is_sampled_well(&self) -> bool {
-        let most = self.most();
-        // libjpeg enlarges a component by whole numbers only.
-        let is_whole =
-            |(h, v)| matches!((h, v), (1..=4, 1..=4)) && most.0.is_multiple_of(h) && most.1.is_multiple_of(v);
-        self.factors().all(is_whole) && self.mcu() <= MOST_BLOCKS
+    fn has_valid_sampling(&self) -> bool {
+        let max = self.max_factors();
+        // libjpeg scales a component only by whole numbers.
+        let is_whole = |(h, v)| matches!((h, v), (1..=4, 1..=4)) && max.0.is_multiple_of(h) && max.1.is_multiple_of(v);
+        self.factors().all(is_whole) && self.mcu() <= MAX_BLOCKS_PER_MCU
     }
 
-    /// Blocks of an MCU; of a single component it is one, whatever the factors (A.2.2).
+    /// Blocks per MCU. A single component always has one, whatever its factors (A.2.2).
     fn mcu(&self) -> usize {
         if self.components.len() == 1 { 1 } else { self.factors().map(|(h, v)| h * v).sum() }
     }
 
-    /// Pixels a line and lines of an MCU.
+    /// Width and height of an MCU, in pixels.
     pub(super) fn block(&self) -> (u32, u32) {
-        let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.most() };
+        let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.max_factors() };
         (8 * h as u32, 8 * v as u32)
     }
 
-    /// Blocks of the picture (A.2).
+    /// Blocks in the picture (A.2).
     pub(super) fn blocks(&self) -> usize {
         let (width, height) = self.block();
         self.width.div_ceil(width) as usize * self.height.div_ceil(height) as usize * self.mcu()
     }
 
-    /// That a scan (B.2.3) is of all components, in the frame's order, with tables that there are. What it says of
-    /// coefficients does not matter to sequential decoders, and some cameras say nonsense. Gives whether all its Huffman
-    /// tables were defined: the first two of a class have standard ones.
+    /// Checks that a scan (B.2.3) has all components in the frame's order, with defined tables. Ignores the coefficient
+    /// range: sequential decoders do not need it, and some cameras write nonsense. Returns whether all Huffman tables
+    /// were defined; the first two of each class have standard ones.
     pub(super) fn check_scan(&self, header: &[u8], tables: &Tables) -> Result<bool, Fault> {
-        let Some((&count, parts)) = header.split_first() else { return Err(LENGTH) };
-        let Some((parts, _coefficients)) = parts.split_last_chunk::<3>() else { return Err(LENGTH) };
-        let (parts, []) = parts.as_chunks() else { return Err(LENGTH) };
+        let Some((&count, parts)) = header.split_first() else { return Err(BAD_LENGTH) };
+        let Some((parts, _coefficients)) = parts.split_last_chunk::<3>() else { return Err(BAD_LENGTH) };
+        let (parts, []) = parts.as_chunks() else { return Err(BAD_LENGTH) };
         if parts.len() != usize::from(count) {
-            return Err(LENGTH);
+            return Err(BAD_LENGTH);
         }
         let ids = self.components.iter().map(|[id, ..]| id);
         if !ids.eq(parts.iter().map(|[id, _]| id)) {
-            return Err(COMPONENTS);
+            return Err(WRONG_COMPONENTS);
         }
         let quantised = self.components.iter().all(|[.., id]| tables.has_quantisation(*id));
         let codes = || parts.iter().flat_map(|[_, ids]| [(Class::Dc, ids >> 4), (Class::Ac, ids & 15)]);
         let decodable = codes().all(|(class, id)| tables.huffman(class, id).unwrap_or(id < 2));
         if !(quantised && decodable) {
-            return Err(MISSING);
+            return Err(BAD_TABLE);
         }
         Ok(codes().all(|(class, id)| tables.huffman(class, id).is_some()))
     }

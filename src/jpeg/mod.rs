@@ -1,5 +1,5 @@
-//! JPEGs as cameras make them. A frame that lost a packet on the bus is found without decoding it, by a scan that costs
-//! as much as copying it two to four times. Section numbers are of ITU-T T.81.
+//! Checks the JPEGs that cameras make. A scan finds frames that lost a packet on the bus without decoding them, and
+//! costs as much as two to four copies. Section numbers refer to ITU-T T.81.
 
 mod header;
 mod marker;
@@ -15,22 +15,22 @@ use header::Frame;
 use segments::{Segment, Segments};
 use tables::Tables;
 
-/// What is wrong with a frame.
+/// A reason why a frame cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It does not begin with the marker SOI (B.2.1).
+    /// The data does not start with the marker SOI (B.2.1).
     #[error("not a JPEG")]
     NoJpeg,
-    /// It ends before its picture does.
+    /// The data stops before the end of the picture.
     #[error("the end is missing")]
     Cut,
-    /// Something in it cannot be, or is not for a decoder of 8-bit sequential Huffman coding (F.2).
+    /// The data is invalid, or not for a decoder of 8-bit sequential Huffman coding (F.2).
     #[error("{0}")]
     Damaged(&'static str),
 }
 
 impl Fault {
-    /// What frames with it are counted as.
+    /// The counter for frames with this fault.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,26 +41,26 @@ impl Fault {
     }
 }
 
-const INSIDE: Fault = Fault::Damaged("a marker inside the picture");
+const MARKER_INSIDE: Fault = Fault::Damaged("a marker inside the picture");
 
-/// A JPEG that decoders take.
+/// A JPEG that decoders accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sound<'a> {
-    /// From the start to the end of the image, without what drivers leave behind it.
+pub struct ValidJpeg<'a> {
+    /// The image from start to end, without bytes that drivers leave behind it.
     pub bytes: &'a [u8],
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Pixels a line and lines of the units that it is coded in, which cannot be taken apart: the MCUs of A.2.
+    /// Width and height of an MCU (A.2) in pixels. The picture can only be cut between MCUs.
     pub block: (u32, u32),
-    /// Where the standard Huffman tables have to stand, if they are needed.
+    /// Where to insert the standard Huffman tables, if they are needed.
     lacks_tables: Option<usize>,
 }
 
-impl Sound<'_> {
-    /// A copy. Cameras may leave out Huffman tables if they are those of K.3, which not all decoders know: then the copy
-    /// has them.
+impl ValidJpeg<'_> {
+    /// A copy of the image. Cameras may omit the Huffman tables of K.3, but not all decoders know them, so the copy
+    /// includes them.
     #[must_use]
     pub fn complete(&self) -> Bytes {
         let Some(place) = self.lacks_tables else { return Bytes::copy_from_slice(self.bytes) };
@@ -73,13 +73,13 @@ impl Sound<'_> {
     }
 }
 
-/// The JPEG that `bytes` begin with. One that passes is decoded, though a picture may still be spoilt where its
-/// entropy-coded data (F.1.2) are: they are not decoded here. What libjpeg-turbo merely warns of passes, because there
-/// are cameras all of whose frames are so: with odd bytes between segments, or a scan header that says nothing sensible.
+/// Checks the JPEG at the start of `bytes`. Decoders accept a JPEG that passes, but parts of its picture may still be
+/// damaged: entropy-coded data (F.1.2) is not decoded here. Flaws that only make libjpeg-turbo warn are accepted,
+/// because some cameras have them in every frame: odd bytes between segments, or nonsense in the scan header.
 ///
 /// # Errors
-/// When libjpeg-turbo would refuse it, when it is of a coding that cameras do not use, and when the picture is cut.
-pub fn check(bytes: &[u8]) -> Result<Sound<'_>, Fault> {
+/// When libjpeg-turbo would reject it, when it uses a coding that cameras do not use, or when the picture is truncated.
+pub fn check(bytes: &[u8]) -> Result<ValidJpeg<'_>, Fault> {
     let mut segments = Segments::of(bytes)?;
     let (frame, lacks_tables) = head(&mut segments)?;
     loop {
@@ -87,21 +87,21 @@ pub fn check(bytes: &[u8]) -> Result<Sound<'_>, Fault> {
             marker::EOI => {
                 let Frame { width, height, .. } = frame;
                 let bytes = &bytes[..segments.place()];
-                return Ok(Sound { bytes, width, height, block: frame.block(), lacks_tables });
+                return Ok(ValidJpeg { bytes, width, height, block: frame.block(), lacks_tables });
             }
             marker::APP0..=marker::APP15 | marker::COM => {}
-            _ => return Err(INSIDE),
+            _ => return Err(MARKER_INSIDE),
         }
     }
 }
 
-/// Reads all up to the picture's end. Gives, beside the frame's header, where the standard Huffman tables have to stand
-/// if they are needed: before the camera's own, so that these hold.
+/// Reads everything up to the end of the picture. Also returns where to insert the standard Huffman tables, if they are
+/// needed: before the camera's own, which then take precedence.
 fn head<'a>(segments: &mut Segments<'a>) -> Result<(Frame<'a>, Option<usize>), Fault> {
     let mut tables = Tables::default();
     let (mut frame, mut defined) = (None, None);
     loop {
-        segments.skip_rubbish();
+        segments.skip_garbage();
         let Segment { marker, place, body } = segments.read()?;
         match marker {
             marker::SOF0 | marker::SOF1 if frame.is_none() => frame = Some(Frame::parse(body)?),
@@ -113,41 +113,42 @@ fn head<'a>(segments: &mut Segments<'a>) -> Result<(Frame<'a>, Option<usize>), F
             marker::DRI if body.len() == 2 => {}
             marker::APP0..=marker::APP15 | marker::COM => {}
             marker::SOS => {
-                let frame = frame.ok_or(Fault::Damaged("a picture of no size"))?;
+                let frame = frame.ok_or(Fault::Damaged("a scan before the frame header"))?;
                 let is_whole = frame.check_scan(body, &tables)?;
                 segments.skip(picture(segments.rest(), frame.blocks())?);
                 return Ok((frame, (!is_whole).then_some(defined.unwrap_or(place))));
             }
             marker::SOF2..=marker::SOF15 => return Err(Fault::Damaged("a coding other than sequential Huffman")),
-            _ => return Err(Fault::Damaged("a segment that does not belong there")),
+            _ => return Err(Fault::Damaged("a misplaced segment")),
         }
     }
 }
 
-/// The length of the entropy-coded data of so many blocks (B.1.1.5, E.1.4): up to the end of the image, or to a segment
-/// of a camera's own.
+/// The length of the entropy-coded data for this many blocks (B.1.1.5, E.1.4), which ends at the end of the image or at
+/// a segment that the camera adds.
 fn picture(data: &[u8], blocks: usize) -> Result<usize, Fault> {
     for place in memchr::memchr_iter(0xff, data) {
         match data.get(place + 1) {
-            // A byte of the data, a restart, or a byte that only fills.
+            // An escaped byte of the data, a restart marker, or a fill byte.
             Some(0 | marker::RST0..=marker::RST7 | 0xff) => {}
-            // A block has a code for its DC coefficient and one or more for the others (F.1.2), of a bit at least.
+            // A block has a code for its DC coefficient and at least one for the others (F.1.2), each at least one bit
+            // long.
             Some(&marker::EOI | marker::APP0..=marker::APP15 | &marker::COM) if place * 8 >= blocks * 2 => {
                 return Ok(place);
             }
             Some(&marker::EOI) | None => break,
-            Some(_) => return Err(INSIDE),
+            Some(_) => return Err(MARKER_INSIDE),
         }
     }
     Err(Fault::Cut)
 }
 
-/// Width and height as the frame header says (B.2.2), whatever the coding; `None` when there is no such header.
+/// Width and height from the frame header (B.2.2), for any coding; `None` without such a header.
 #[must_use]
 pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut segments = Segments::of(bytes).ok()?;
     loop {
-        segments.skip_rubbish();
+        segments.skip_garbage();
         let Segment { marker, body, .. } = segments.read().ok()?;
         match marker {
             marker::DHT | marker::JPG | marker::DAC => {}

@@ -1,12 +1,12 @@
-//! The segments before the picture and behind it (B.1.1.4).
+//! The segments before and after the picture (B.1.1.4).
 
 use super::{Fault, marker};
 
 pub(super) struct Segment<'a> {
     pub(super) marker: u8,
-    /// Where its marker stands.
+    /// The offset of its marker.
     pub(super) place: usize,
-    /// What comes after its length.
+    /// The bytes after its length.
     pub(super) body: &'a [u8],
 }
 
@@ -20,12 +20,12 @@ impl<'a> Segments<'a> {
         if bytes.starts_with(&[0xff, marker::SOI]) { Ok(Segments { bytes, place: 2 }) } else { Err(Fault::NoJpeg) }
     }
 
-    /// Where the next one begins.
+    /// The offset of the next segment.
     pub(super) fn place(&self) -> usize {
         self.place
     }
 
-    /// All from the next one on.
+    /// The bytes from the next segment on.
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.place..]
     }
@@ -34,23 +34,23 @@ impl<'a> Segments<'a> {
         self.place += length;
     }
 
-    /// Some cameras leave a few bytes between two segments. As libjpeg does, all up to the next marker that begins one is
-    /// skipped, and with it the bytes of 0xFF that may fill that space (B.1.1.2).
-    pub(super) fn skip_rubbish(&mut self) {
+    /// Skips to the next marker that can start a segment, including fill bytes of 0xFF (B.1.1.2). Some cameras leave a
+    /// few bytes between segments, and libjpeg skips them, too.
+    pub(super) fn skip_garbage(&mut self) {
         let rest = self.rest();
         let begins = |byte| !matches!(byte, 0 | marker::TEM | marker::RST0..=marker::RST7 | 0xff);
         let mut places = memchr::memchr_iter(0xff, rest);
-        let rubbish = places.find(|place| rest.get(place + 1).copied().is_none_or(begins));
-        self.skip(rubbish.unwrap_or(rest.len()));
+        let garbage = places.find(|place| rest.get(place + 1).copied().is_none_or(begins));
+        self.skip(garbage.unwrap_or(rest.len()));
     }
 
-    /// The next one, or the end of the image, which has no body.
+    /// Reads the next segment, or the end of the image, which has no body.
     pub(super) fn read(&mut self) -> Result<Segment<'a>, Fault> {
         let place = self.place;
         let (marker, rest) = match self.rest() {
             [] | [0xff] => return Err(Fault::Cut),
             [0xff, ..marker::SOF0 | marker::RST0..=marker::SOI, ..] | [..0xff, ..] => {
-                return Err(Fault::Damaged("bytes that are no segment"));
+                return Err(Fault::Damaged("bytes outside any segment"));
             }
             &[_, marker, ref rest @ ..] => (marker, rest),
         };
@@ -61,13 +61,13 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// What a segment says of its length, in which are these two bytes.
+/// The length field of a segment, which includes its own two bytes.
 fn length(marker: u8, rest: &[u8]) -> Result<usize, Fault> {
     let &[high, low, ..] = rest else { return Err(Fault::Cut) };
     match u16::from_be_bytes([high, low]) {
-        // Where it does not matter what a segment holds, libjpeg lets that pass.
+        // libjpeg accepts this where the segment's content does not matter.
         0 | 1 if marker >= marker::APP0 => Ok(2),
-        0 | 1 => Err(Fault::Damaged("a segment of no length")),
+        0 | 1 => Err(Fault::Damaged("a segment without a length")),
         length => Ok(length.into()),
     }
 }

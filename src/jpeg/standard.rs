@@ -1,6 +1,6 @@
-//! The Huffman tables that a picture without any means: those of K.3, as Motion JPEG has it.
+//! The standard Huffman tables of K.3, which Motion JPEG uses for pictures without their own.
 
-/// They as one segment (B.2.4.2), marker and all.
+/// The tables as one segment (B.2.4.2), including its marker.
 #[rustfmt::skip]
 pub(super) const TABLES: [u8; 420] = [
     0xff, 0xc4, 0x01, 0xa2,

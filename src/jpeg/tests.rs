@@ -2,10 +2,10 @@ use super::*;
 
 const END: [u8; 2] = [0xff, marker::EOI];
 
-/// The segments before the picture: marker and body of each.
+/// The segments before the picture: the marker and body of each.
 type Head = Vec<(u8, Vec<u8>)>;
 
-/// One component of 8x8 pixels, with a code of one bit in either Huffman table.
+/// One component of 8x8 pixels, with a one-bit code in both Huffman tables.
 fn grey() -> Head {
     let code = |class_and_id: u8| [&[class_and_id, 1], [0; 16].as_slice()].concat();
     vec![
@@ -17,7 +17,7 @@ fn grey() -> Head {
     ]
 }
 
-/// Three components, chroma at half the width and height, by the standard Huffman tables.
+/// Three components, chroma at half the width and height, with the standard Huffman tables.
 fn colour(width: u8) -> Head {
     let mut head = grey();
     head.remove(3);
@@ -37,19 +37,19 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn sound_picture_passes_without_trailing_bytes() {
+fn valid_jpeg_passes_and_trailing_bytes_are_left_out() {
     let bytes = jpeg(&grey(), &[0x3f]);
-    let sound = Sound { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
-    assert_eq!(check(&bytes), Ok(sound));
-    assert_eq!(sound.complete(), bytes);
+    let valid = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
+    assert_eq!(check(&bytes), Ok(valid));
+    assert_eq!(valid.complete(), bytes);
     assert_eq!(size(&bytes), Some((8, 8)));
-    for behind in [&[0; 1000], b"rubbish".as_slice(), &bytes, &END, &[0xff]] {
-        assert_eq!(check(&[&bytes, behind].concat()), Ok(sound));
+    for behind in [&[0; 1000], b"garbage".as_slice(), &bytes, &END, &[0xff]] {
+        assert_eq!(check(&[&bytes, behind].concat()), Ok(valid));
     }
 }
 
 #[test]
-fn truncated_picture_is_refused_at_any_length() {
+fn truncated_jpeg_is_refused_at_any_length() {
     let bytes = jpeg(&colour(16), &[1; 20]);
     for length in 0..bytes.len() {
         let fault = if length < 2 { Fault::NoJpeg } else { Fault::Cut };
@@ -59,8 +59,8 @@ fn truncated_picture_is_refused_at_any_length() {
 }
 
 #[test]
-fn picture_with_too_few_bits_counts_as_truncated() {
-    // Each block needs two bits or more. An MCU has six blocks: four of luma, two of chroma.
+fn picture_has_at_least_two_bits_per_block() {
+    // Six blocks per MCU: four of luma, two of chroma.
     for (width, enough) in [(1, 2), (16, 2), (17, 3), (33, 5)] {
         assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Cut), "{width}");
         assert!(check(&jpeg(&colour(width), &vec![1; enough])).is_ok(), "{width}");
@@ -72,7 +72,7 @@ fn picture_with_too_few_bits_counts_as_truncated() {
 }
 
 #[test]
-fn only_restarts_and_fill_bytes_may_interrupt_the_picture() {
+fn picture_contains_only_restart_markers_and_fill_bytes() {
     assert!(check(&jpeg(&grey(), &[1, 0xff, 0, 2, 0xff, 0xd0, 3, 0xff, 0xff, 0xd7, 4, 0xff])).is_ok());
     for other in [marker::SOI, marker::SOS, marker::DHT, 0x01, 0xdc] {
         let bytes = jpeg(&grey(), &[1, 0xff, other, 0, 2]);
@@ -81,31 +81,31 @@ fn only_restarts_and_fill_bytes_may_interrupt_the_picture() {
 }
 
 #[test]
-fn segments_are_allowed_between_picture_and_end() {
+fn camera_segments_may_follow_the_picture() {
     let own = [0xff, marker::APP15, 0, 4, 0xff, marker::EOI, 0xff, marker::COM, 0, 2];
     let bytes = jpeg(&grey(), &[&[1], own.as_slice()].concat());
-    assert_eq!(check(&bytes).map(|sound| sound.bytes), Ok(bytes.as_slice()));
+    assert_eq!(check(&bytes).map(|valid| valid.bytes), Ok(bytes.as_slice()));
     assert_eq!(check(&bytes[..bytes.len() - 2]), Err(Fault::Cut));
     for picture in [[own.as_slice(), &[1]].concat(), [&[1], own.as_slice(), &[0]].concat()] {
         assert!(check(&jpeg(&grey(), &picture)).is_err(), "{picture:02x?}");
     }
 }
 
-/// Replaces the body of the segment with this marker; returns the error of the check.
+/// The error when the segment with this marker has this body.
 fn refused(head: &Head, marker: u8, body: &[u8]) -> String {
     let mut head = head.clone();
-    head.iter_mut().find(|(own, _)| *own == marker).expect("a segment with this marker").1 = body.to_vec();
-    check(&jpeg(&head, &[1; 100])).expect_err("no longer sound").to_string()
+    head.iter_mut().find(|(own, _)| *own == marker).expect("one of its segments").1 = body.to_vec();
+    check(&jpeg(&head, &[1; 100])).expect_err("no longer valid").to_string()
 }
 
 #[test]
 fn invalid_headers_are_refused() {
     use marker::{SOF0, SOS};
-    let size = "a size that cannot be";
+    let size = "an invalid size";
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 0, 0, 8, 1, 7, 0x11, 0]), size);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 0, 1, 7, 0x11, 0]), size);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0xff, 0xdd, 1, 7, 0x11, 0]), size);
-    let kind = "a picture of other than one or three components of 8 bits";
+    let kind = "not one or three components of 8 bits";
     assert_eq!(refused(&grey(), SOF0, &[12, 0, 8, 0, 8, 1, 7, 0x11, 0]), kind);
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 2, 7, 0x11, 0, 8, 0x11, 0]), kind);
     let length = "a header of the wrong length";
@@ -113,14 +113,14 @@ fn invalid_headers_are_refused() {
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 1, 7, 0x11, 0, 0]), length);
     assert_eq!(refused(&grey(), SOS, &[]), length);
     assert_eq!(refused(&grey(), SOS, &[2, 7, 0, 0, 63, 0]), length);
-    let sampling = "sampling factors that cannot be";
+    let sampling = "invalid sampling factors";
     for factors in [0x01, 0x10, 0x51, 0x15] {
         assert_eq!(refused(&grey(), SOF0, &[8, 0, 8, 0, 8, 1, 7, factors, 0]), sampling);
     }
     for [y, cb, cr] in [[0x42, 0x11, 0x12], [0x31, 0x21, 0x11], [0x22, 0x22, 0x22]] {
         assert_eq!(refused(&colour(16), SOF0, &[8, 0, 16, 0, 16, 3, 1, y, 0, 2, cb, 0, 3, cr, 0]), sampling);
     }
-    let components = "a scan of other components than the picture's";
+    let components = "a scan whose components differ from the frame's";
     assert_eq!(refused(&grey(), SOS, &[1, 8, 0, 0, 63, 0]), components);
     assert_eq!(refused(&colour(16), SOS, &[1, 1, 0, 0, 63, 0]), components);
     assert_eq!(refused(&colour(16), SOS, &[3, 2, 0, 1, 0, 3, 0, 0, 63, 0]), components);
@@ -134,13 +134,13 @@ fn invalid_headers_are_refused() {
 #[test]
 fn invalid_or_missing_tables_are_refused() {
     use marker::{DHT, DQT, SOF0, SOS};
-    let quantisation = "a quantisation table that cannot be";
+    let quantisation = "an invalid quantisation table";
     let table = |id: u8, values: &[u8]| [&[id], values].concat();
     assert_eq!(refused(&grey(), DQT, &table(0, &[1; 63])), quantisation);
     assert_eq!(refused(&grey(), DQT, &table(4, &[1; 64])), quantisation);
     assert_eq!(refused(&grey(), DQT, &table(0x10, &[1; 127])), quantisation);
-    let huffman = "a Huffman table that cannot be";
-    let missing = "a table that is missing or cannot be";
+    let huffman = "an invalid Huffman table";
+    let missing = "a missing or invalid table";
     let codes = |lengths: [u8; 4]| [&[0x10], lengths.as_slice(), &[0; 12], &[0; 100]].concat();
     let unused = |body: &[u8]| {
         let mut head = grey();
@@ -176,63 +176,63 @@ fn misplaced_segments_are_refused() {
     let with = |place: usize, marker: u8, body: &[u8]| {
         let mut head = grey();
         head.insert(place, (marker, body.to_vec()));
-        check(&jpeg(&head, &[1])).map_or_else(Fault::name, |_| "sound")
+        check(&jpeg(&head, &[1])).map_or_else(Fault::name, |_| "valid")
     };
     for (marker, body) in [(marker::COM, b"a camera".as_slice()), (marker::APP15, &END), (marker::DRI, &[0, 4])] {
-        assert_eq!(with(0, marker, body), "sound");
+        assert_eq!(with(0, marker, body), "valid");
     }
     for repeated in grey().iter().filter(|(marker, _)| matches!(*marker, marker::DQT | marker::DHT)) {
-        assert_eq!(with(3, repeated.0, &repeated.1), "sound");
+        assert_eq!(with(3, repeated.0, &repeated.1), "valid");
     }
     assert_eq!(with(0, marker::DRI, &[4]), "damaged_frames");
     for marker in [0x02, 0xbf, marker::SOI, marker::EOI, 0xdc, 0xde, 0xf0, 0xfd] {
         assert_eq!(with(1, marker, &[0, 0]), "damaged_frames", "{marker:02x}");
     }
-    // Every other coding, a second frame, and a frame that comes too late.
+    // All other codings, a second frame, and a frame that comes too late.
     let frame = &grey()[2].1;
     for sof in (marker::SOF0..=marker::SOF15).filter(|sof| *sof != marker::DHT) {
         assert_eq!(with(3, sof, frame), "damaged_frames", "{sof:02x}");
     }
     let mut head = grey();
     head.remove(2);
-    assert_eq!(check(&jpeg(&head, &[1])), Err(Fault::Damaged("a picture of no size")));
+    assert_eq!(check(&jpeg(&head, &[1])), Err(Fault::Damaged("a scan before the frame header")));
 }
 
 #[test]
 fn garbage_between_segments_is_skipped() {
     let bytes = jpeg(&grey(), &[1]);
-    let with = |rubbish: &[u8]| check(&[&bytes[..2], rubbish, &bytes[2..]].concat()).map(|sound| sound.width);
-    for rubbish in
+    let with = |garbage: &[u8]| check(&[&bytes[..2], garbage, &bytes[2..]].concat()).map(|valid| valid.width);
+    for garbage in
         [&[0xff, 0xff], [0, 7].as_slice(), &[0xff, 0, 0xff, 1, 0xff, marker::RST0], &[0xff, marker::COM, 0, 0]]
     {
-        assert_eq!(with(rubbish), Ok(8), "{rubbish:02x?}");
+        assert_eq!(with(garbage), Ok(8), "{garbage:02x?}");
     }
-    assert_eq!(with(&[0xff, marker::DRI, 0, 1]), Err(Fault::Damaged("a segment of no length")));
-    assert_eq!(with(&[0xff, marker::SOI]), Err(Fault::Damaged("bytes that are no segment")));
+    assert_eq!(with(&[0xff, marker::DRI, 0, 1]), Err(Fault::Damaged("a segment without a length")));
+    assert_eq!(with(&[0xff, marker::SOI]), Err(Fault::Damaged("bytes outside any segment")));
 }
 
 #[test]
-fn missing_standard_tables_are_inserted() {
+fn standard_tables_are_inserted_when_missing() {
     let bytes = jpeg(&colour(16), &[1; 20]);
-    let sound = check(&bytes).expect("sound");
-    let whole = sound.complete();
+    let valid = check(&bytes).expect("valid");
+    let whole = valid.complete();
     let scan = bytes.windows(2).position(|two| two == [0xff, marker::SOS]).expect("a scan");
     assert_eq!(whole, [&bytes[..scan], &standard::TABLES, &bytes[scan..]].concat());
-    let again = check(&whole).expect("sound");
-    assert_eq!(again, Sound { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
+    let again = check(&whole).expect("valid");
+    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
     assert_eq!(again.complete(), whole);
-    // If only some are missing, the camera's own tables win, because they follow the standard ones.
+    // The camera's own tables take precedence, because they follow the standard ones.
     let mut head = colour(16);
     head.insert(2, grey()[3].clone());
     let bytes = jpeg(&head, &[1; 20]);
     let place = bytes.windows(2).position(|two| two == [0xff, marker::DHT]).expect("a table");
-    let whole = check(&bytes).expect("sound").complete();
+    let whole = check(&bytes).expect("valid").complete();
     assert_eq!(whole, [&bytes[..place], &standard::TABLES, &bytes[place..]].concat());
-    assert_eq!(check(&whole).expect("sound").complete(), whole);
+    assert_eq!(check(&whole).expect("valid").complete(), whole);
 }
 
 #[test]
-fn size_is_read_for_other_codings_too() {
+fn size_is_read_from_other_codings_too() {
     let mut head = grey();
     head[2] = (marker::SOF2, vec![8, 1, 2, 3, 4, 1, 7, 0x11, 0]);
     head.swap(2, 3);

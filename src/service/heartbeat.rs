@@ -1,4 +1,4 @@
-//! Whether a thread that may hang still moves.
+//! Tells a thread that hangs from one that works or waits.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,59 +8,76 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::gettid;
 
-/// A thread that is to be heard of again and again. Cheap to clone.
+/// Signs of life from one thread at a time. Cheap to clone.
+///
+/// The watchdog checks [`Heartbeat::is_stuck`], with one limit for all threads. An owner that gives up on a thread sooner
+/// compares [`Heartbeat::due`] with the time; that limit differs from step to step.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    what: String,
+    name: String,
     thread: AtomicI32,
     start: Instant,
-    /// Milliseconds from the start, and one; none: it is not waited for.
-    heard: AtomicU64,
+    /// The last beat, in milliseconds from `start` plus one; [`UNWATCHED`] when the watchdog expects none.
+    last: AtomicU64,
+    /// Milliseconds from `start` until the owner gives up.
+    due: AtomicU64,
 }
 
-const NOT_WAITED_FOR: u64 = 0;
+const UNWATCHED: u64 = 0;
 
 impl Heartbeat {
-    /// Of a thread that has not begun; `what` it is, for the log.
+    /// The heartbeat of a thread that is yet to start; the log calls the thread `name`.
     #[must_use]
-    pub fn of(what: String) -> Heartbeat {
-        let (thread, heard) = (AtomicI32::new(0), AtomicU64::new(NOT_WAITED_FOR));
-        Heartbeat(Arc::new(Inner { what, thread, start: Instant::now(), heard }))
+    pub fn of(name: String) -> Heartbeat {
+        let (thread, last, due) = (AtomicI32::new(0), AtomicU64::new(UNWATCHED), AtomicU64::new(0));
+        Heartbeat(Arc::new(Inner { name, thread, start: Instant::now(), last, due }))
     }
 
-    /// The thread that calls this lives, and says so again soon.
+    /// Shows that the calling thread is alive. From the first beat on, the watchdog expects more of them.
     pub fn beat(&self) {
         self.0.thread.store(gettid().as_raw(), Ordering::Relaxed);
-        self.0.heard.store(self.now(), Ordering::Relaxed);
+        self.0.last.store(self.now(), Ordering::Relaxed);
     }
 
-    /// It says nothing more, and need not.
-    pub fn end(&self) {
-        self.0.heard.store(NOT_WAITED_FOR, Ordering::Relaxed);
+    /// Tells the owner to expect the next sign of life within `patience`; the watchdog takes no notice.
+    pub fn expect_within(&self, patience: Duration) {
+        self.0.due.store((self.0.start.elapsed() + patience).as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// What it is.
+    /// When the owner may give up on the thread.
     #[must_use]
-    pub fn what(&self) -> &str {
-        &self.0.what
+    pub fn due(&self) -> Instant {
+        self.0.start + Duration::from_millis(self.0.due.load(Ordering::Relaxed))
     }
 
-    /// It has said nothing for so long, and sleeps. One that computes lives, and one that the kernel holds up (a disk that is
-    /// slow or gone) cannot be ended, so that there is no use in starting anything anew. To be asked often: whatever it does
-    /// at the time is all that is seen of it.
+    /// Stops watching this thread, until its next beat.
+    pub fn end(&self) {
+        self.0.last.store(UNWATCHED, Ordering::Relaxed);
+    }
+
+    /// The thread's name in the log.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether the thread did not beat for `limit` and sleeps. Call it often, because it samples what the thread does now.
+    ///
+    /// A thread that computes is alive. One in uninterruptible sleep, as on a slow or missing disk, cannot be killed, so
+    /// a restart would not help.
     #[must_use]
     pub fn is_stuck(&self, limit: Duration) -> bool {
-        let heard = self.0.heard.load(Ordering::Relaxed);
-        if heard == NOT_WAITED_FOR || self.0.start.elapsed() < Duration::from_millis(heard) + limit {
+        let last = self.0.last.load(Ordering::Relaxed);
+        if last == UNWATCHED || self.0.start.elapsed() < Duration::from_millis(last) + limit {
             return false;
         }
         let is_busy = is_busy(self.0.thread.load(Ordering::Relaxed));
         if is_busy {
-            // Unless it has spoken meanwhile: its end would be taken back.
-            let _ = self.0.heard.compare_exchange(heard, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+            // Not a plain store, which could undo an `end` that happens meanwhile.
+            let _ = self.0.last.compare_exchange(last, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         }
         !is_busy
     }
@@ -70,11 +87,35 @@ impl Heartbeat {
     }
 }
 
-/// It computes, or is held up by the kernel. What ended without a word has failed; what cannot be asked for is no worse for it.
+/// Whether a thread computes or is held up by the kernel. A thread that no longer exists is not busy: it died without
+/// calling [`Heartbeat::end`]. A state that cannot be read counts as busy.
 fn is_busy(thread: i32) -> bool {
     match fs::read_to_string(format!("/proc/self/task/{thread}/stat")) {
-        // As proc(5) has it: the third field, behind the name in parentheses.
+        // The state is the third field, behind the name in parentheses (proc(5)).
         Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with(['R', 'D'])),
         Err(error) => !matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ESRCH)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_beats_make_the_watchdog_expect_more() {
+        let heartbeat = Heartbeat::of("a thread".to_owned());
+        heartbeat.expect_within(Duration::ZERO);
+        assert!(heartbeat.due() <= Instant::now());
+        assert!(!heartbeat.is_stuck(Duration::ZERO));
+
+        let beating = heartbeat.clone();
+        std::thread::spawn(move || beating.beat()).join().expect("no panic");
+        let start = Instant::now();
+        while !heartbeat.is_stuck(Duration::ZERO) {
+            assert!(start.elapsed() < Duration::from_secs(10), "a thread that died without a word is stuck");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        heartbeat.end();
+        assert!(!heartbeat.is_stuck(Duration::ZERO));
     }
 }

@@ -1,5 +1,5 @@
-//! What the service manager is told: that all has begun, how it goes, and that it lives (`sd_notify(3)`). Without one, as at a
-//! terminal, nothing.
+//! Notifications to the service manager: ready, status and watchdog (`sd_notify(3)`). Without a service manager, for
+//! example in a terminal, they do nothing.
 
 mod heartbeat;
 
@@ -10,13 +10,13 @@ use tracing::error;
 
 pub use heartbeat::Heartbeat;
 
-/// How often a thread that waits for work shows that it lives.
+/// How often a thread that waits for work beats.
 pub const BEAT: Duration = Duration::from_secs(5);
 
-/// A thread that was not heard for so many watchdog intervals, and so many beats, is stuck.
-const PATIENCE: u32 = 4;
+/// A thread is stuck after this many watchdog intervals, and this many [`BEAT`]s, without a beat.
+const STUCK_AFTER: u32 = 4;
 
-/// The service manager, as whoever runs a service knows it.
+/// A connection to the service manager.
 #[derive(Debug)]
 pub struct Manager {
     is_ready: bool,
@@ -26,68 +26,68 @@ pub struct Manager {
 
 #[derive(Debug)]
 struct Watchdog {
-    /// Starts the service anew when it was not fed for so long.
+    /// The service manager restarts the service after this long without a notification.
     interval: Duration,
-    fed: Option<Instant>,
-    has_given_up: bool,
+    notified_at: Option<Instant>,
+    is_failing: bool,
 }
 
 impl Manager {
-    /// Of this process, as the environment says.
+    /// The service manager of this process, as configured by the environment.
     #[must_use]
     pub fn of_environment() -> Manager {
         let watchdog = sd_notify::watchdog_enabled();
-        let watchdog = watchdog.map(|interval| Watchdog { interval, fed: None, has_given_up: false });
+        let watchdog = watchdog.map(|interval| Watchdog { interval, notified_at: None, is_failing: false });
         Manager { is_ready: false, status: String::new(), watchdog }
     }
 
-    /// All has begun; said once.
+    /// Sends READY=1, once.
     pub fn ready(&mut self) {
         if !std::mem::replace(&mut self.is_ready, true) {
-            tell(&[NotifyState::Ready]);
+            notify(&[NotifyState::Ready]);
         }
     }
 
-    /// A new configuration is taken in; all has begun when [`Manager::ready`] is said again.
+    /// Sends RELOADING=1. Call [`Manager::ready`] when the new configuration is in use.
     pub fn reloading(&mut self) {
         self.is_ready = false;
         if let Ok(now) = NotifyState::monotonic_usec_now() {
-            tell(&[NotifyState::Reloading, now]);
+            notify(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// How it goes, in one line; said when it is another than before.
+    /// Sends STATUS= when it changed.
     pub fn status(&mut self, status: String) {
         if status != self.status {
-            tell(&[NotifyState::Status(&status)]);
+            notify(&[NotifyState::Status(&status)]);
             self.status = status;
         }
     }
 
-    /// It lives, if all of these do. To be said often.
+    /// Notifies the watchdog unless a thread is stuck. Call it often.
     pub fn alive<'a>(&mut self, mut threads: impl Iterator<Item = &'a Heartbeat>) {
         let Some(watchdog) = &mut self.watchdog else { return };
-        let limit = watchdog.interval.max(BEAT) * PATIENCE;
+        let limit = watchdog.interval.max(BEAT) * STUCK_AFTER;
         if let Some(stuck) = threads.find(|thread| thread.is_stuck(limit)) {
-            if !std::mem::replace(&mut watchdog.has_given_up, true) {
-                error!("{} has not moved for {limit:?}: the service manager may start all anew", stuck.what());
+            if !std::mem::replace(&mut watchdog.is_failing, true) {
+                error!("{} stalled for {limit:?}; systemd's watchdog may restart the service", stuck.name());
             }
             return;
         }
-        watchdog.has_given_up = false;
-        if watchdog.fed.is_none_or(|fed| fed.elapsed() > watchdog.interval / 4) {
-            watchdog.fed = Some(Instant::now());
-            tell(&[NotifyState::Watchdog]);
+        watchdog.is_failing = false;
+        if watchdog.notified_at.is_none_or(|notified_at| notified_at.elapsed() > watchdog.interval / 4) {
+            watchdog.notified_at = Some(Instant::now());
+            notify(&[NotifyState::Watchdog]);
         }
     }
 
-    /// It is about to end.
+    /// Sends STOPPING=1.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    // A service manager that does not listen is no trouble of ours.
+fn notify(states: &[NotifyState<'_>]) {
+    // A service manager that does not listen is not an error.
     let _ = sd_notify::notify(states);
 }

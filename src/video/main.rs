@@ -1,9 +1,8 @@
-//! Reads a stream, a file or a pipeline with OpenCV, for the agent of the same build, which starts this program for each such
-//! camera: what hangs in it is killed, what it breaks is its own, and no agent has OpenCV in its memory.
+//! Reads a stream, a file or a pipeline with OpenCV. The agent of the same build starts one such process per camera. A
+//! hang or a crash affects only this process, and OpenCV stays out of the agent's memory.
 //!
-//! `agent.rs` is what is said to the agent and by it; `source.rs` encodes its newest picture when the agent asks for one;
-//! `reader.rs` is a thread that reads at the source's rate whatever becomes of the pictures, so that a slow encoder never
-//! builds a delay; `video.rs` is what it reads from.
+//! `agent.rs` talks to the agent. `source.rs` encodes the newest picture on request. `reader.rs` is a thread that reads
+//! at the source's rate, so that a slow encoder never adds a delay. `video.rs` wraps OpenCV.
 
 mod agent;
 mod source;
@@ -21,12 +20,12 @@ use watchpost::agent::camera::video::pipe::Answer;
 use agent::Answers;
 use source::Source;
 
-/// Reads one stream, file or pipeline for `watchpost run`, which starts this program beside it for each such camera and
-/// says over standard input what it is to read. It is of no use by hand.
+/// Reads one stream, file or pipeline for `watchpost run`, which starts this program for each such camera. You cannot
+/// use it by hand.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// The camera's name, to tell one process from another.
+    /// The camera's name, which tells processes apart.
     #[arg(value_name = "CAMERA")]
     _camera: String,
 }
@@ -44,27 +43,27 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     if std::io::stdin().is_terminal() {
-        bail!("is started by `watchpost run`, and of no use by hand");
+        bail!("is started by `watchpost run`; you cannot use it by hand");
     }
-    // Ctrl-C and systemd tell every process of the service; this one ends with the agent, which may still need it.
+    // Ctrl-C and systemd signal every process of the service. This one exits with the agent, which may still need it.
     SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;
     let mut answers = Answers::take_stdout()?;
-    answers.greet()?;
-    if let Err(error) = play(&mut answers) {
-        answers.tell(Answer::Failed, &format!("{error:#}"))?;
+    answers.send_greeting()?;
+    if let Err(error) = serve(&mut answers) {
+        answers.send_text(Answer::Failed, &format!("{error:#}"))?;
     }
     Ok(())
 }
 
-/// Plays until something fails. The end of the agent is this program's at once.
-fn play(answers: &mut Answers) -> Result<()> {
-    let (source, size) = agent::order()?;
-    let wishes = agent::wishes()?;
+/// Answers requests until something fails. When the agent exits, so does this program.
+fn serve(answers: &mut Answers) -> Result<()> {
+    let (source, size) = agent::read_open_request()?;
+    let requests = agent::picture_requests()?;
     let mut source = Source::open(&source, size)?;
-    answers.tell(Answer::Opened, source.describe())?;
-    for wish in wishes {
-        let (answer, jpeg) = source.next(wish)?;
-        answers.say(answer, &jpeg)?;
+    answers.send_text(Answer::Opened, source.describe())?;
+    for request in requests {
+        let (answer, jpeg) = source.poll(request)?;
+        answers.send(answer, &jpeg)?;
     }
     Ok(())
 }

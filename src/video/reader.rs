@@ -1,4 +1,4 @@
-//! Reads at the source's rate, and keeps the newest picture for who encodes.
+//! Reads at the source's rate and keeps the newest picture for the encoder.
 
 use std::mem::swap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,21 +13,21 @@ use watchpost::config::Fps;
 
 use crate::video::Video;
 
-/// The longest that it waits before it says that it lives.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// The longest time between two reports of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What the reader did since it was last asked.
+/// What the reader has done since the last poll.
 #[derive(Clone, Copy)]
-pub(super) enum News {
-    /// It waited for a file's next picture to be due.
-    Nothing,
-    /// It read pictures that nobody wants, or not at this rate.
-    Passed,
-    /// It has a picture, captured then, which has replaced so many that were waiting.
-    Taken(Stamp, u32),
+pub(super) enum Progress {
+    /// It waited until a file's next picture was due.
+    Waiting,
+    /// It skipped pictures that are not wanted, or not at this rate.
+    Skipped,
+    /// It has a picture, with its time and the number of waiting pictures that it replaced.
+    Picture(Stamp, u32),
 }
 
-/// A thread that reads. Three pictures exist: one that it fills, the newest, and one that is being encoded.
+/// A reader thread. Three pictures exist: the one being filled, the newest, and the one being encoded.
 pub(super) struct Reader {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -36,14 +36,14 @@ pub(super) struct Reader {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    taken: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// The rate at which pictures are wanted, if they are.
+    /// The wanted rate; `None` when no picture is wanted.
     wanted: Option<Fps>,
-    news: Option<News>,
+    progress: Option<Progress>,
     newest: Mat,
 }
 
@@ -56,94 +56,95 @@ impl Shared {
 impl Reader {
     pub(super) fn start(video: Video) -> Result<Reader> {
         let shared = Arc::new(Shared::default());
-        let reading = Reading { shared: Arc::clone(&shared), video };
-        let thread = Builder::new().name("reader".into()).spawn(|| reading.run());
-        Ok(Reader { shared, thread: Some(thread.context("cannot start its reader")?) })
+        let read_loop = ReadLoop { shared: Arc::clone(&shared), video };
+        let thread = Builder::new().name("reader".into()).spawn(|| read_loop.run());
+        Ok(Reader { shared, thread: Some(thread.context("cannot start its reader thread")?) })
     }
 
-    /// Waits for a picture until the reader has done something else for some time. While the reader hangs so does this:
-    /// the agent sees to it.
+    /// Waits for a picture, or for other progress within [`PROGRESS_INTERVAL`]. Blocks while the reader hangs: the
+    /// agent kills the program then.
     ///
     /// # Errors
-    /// What the reader ended with.
-    pub(super) fn next(&mut self, wanted: Option<Fps>, picture: &mut Mat) -> Result<News> {
+    /// The error that stopped the reader.
+    pub(super) fn poll(&mut self, wanted: Option<Fps>, picture: &mut Mat) -> Result<Progress> {
         loop {
             let mut state = self.shared.state();
             state.wanted = wanted;
-            let waits = |state: &mut State| !matches!(state.news, Some(News::Taken(..)));
-            let woken = self.shared.taken.wait_timeout_while(state, PATIENCE, waits);
+            let waits = |state: &mut State| !matches!(state.progress, Some(Progress::Picture(..)));
+            let woken = self.shared.changed.wait_timeout_while(state, PROGRESS_INTERVAL, waits);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
-            if let Some(news) = state.news.take() {
-                if let News::Taken(..) = news {
+            if let Some(progress) = state.progress.take() {
+                if let Progress::Picture(..) = progress {
                     swap(&mut state.newest, picture);
                 }
-                return Ok(news);
+                return Ok(progress);
             }
             drop(state);
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-                self.end()?;
-                bail!("its reader ended");
+                self.join()?;
+                bail!("its reader thread ended");
             }
         }
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn join(&mut self) -> Result<()> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Err(_)) => bail!("its reader panicked"),
+            Some(Err(_)) => bail!("its reader thread panicked"),
             Some(Ok(end)) => end,
             None => Ok(()),
         }
     }
 }
 
-/// What the thread works with.
-struct Reading {
+/// The thread's state.
+struct ReadLoop {
     shared: Arc<Shared>,
     video: Video,
 }
 
-impl Reading {
+impl ReadLoop {
     fn run(mut self) -> Result<()> {
-        // A file plays at its own rate; a stream comes when it comes.
-        let mut play = self.video.is_file().then(|| Pace::new(self.video.fps()));
+        // A file plays at its own rate; a stream sets the rate itself.
+        let mut file_pace = self.video.is_file().then(|| Pace::new(self.video.fps()));
         let (mut pace, mut picture) = (None, Mat::default());
         loop {
             let wanted = self.shared.state().wanted;
-            if play.as_mut().is_some_and(|play| !play.waits(PATIENCE)) {
-                self.shared.state().news.get_or_insert(News::Nothing);
+            if file_pace.as_mut().is_some_and(|file_pace| !file_pace.wait_until_due(PROGRESS_INTERVAL)) {
+                self.shared.state().progress.get_or_insert(Progress::Waiting);
                 continue;
             }
             self.video.grab()?;
             let captured = Stamp::now();
             if wanted.is_some_and(|fps| is_due(&mut pace, fps)) {
                 self.video.retrieve(&mut picture)?;
-                self.put(captured, &mut picture);
+                self.publish(captured, &mut picture);
             } else {
-                self.pass();
+                self.skip();
             }
         }
     }
 
-    fn pass(&self) {
+    fn skip(&self) {
         let mut state = self.shared.state();
-        if !matches!(state.news, Some(News::Taken(..))) {
-            state.news = Some(News::Passed);
+        if !matches!(state.progress, Some(Progress::Picture(..))) {
+            state.progress = Some(Progress::Skipped);
         }
     }
 
-    /// Gives the picture for the one before, whose memory is used again.
-    fn put(&self, captured: Stamp, picture: &mut Mat) {
+    /// Publishes a picture, and takes the memory of the previous one for reuse.
+    fn publish(&self, captured: Stamp, picture: &mut Mat) {
         let mut state = self.shared.state();
         swap(&mut state.newest, picture);
-        let replaced = if let Some(News::Taken(_, replaced)) = state.news { replaced.saturating_add(1) } else { 0 };
-        state.news = Some(News::Taken(captured, replaced));
+        let replaced =
+            if let Some(Progress::Picture(_, replaced)) = state.progress { replaced.saturating_add(1) } else { 0 };
+        state.progress = Some(Progress::Picture(captured, replaced));
         drop(state);
-        self.shared.taken.notify_one();
+        self.shared.changed.notify_one();
     }
 }
 
 fn is_due(pace: &mut Option<Pace>, fps: Fps) -> bool {
     let pace = pace.get_or_insert_with(|| Pace::of(fps));
-    pace.keep(fps);
-    pace.takes_now()
+    pace.set_fps(fps);
+    pace.accepts_now()
 }

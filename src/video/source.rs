@@ -1,15 +1,15 @@
-//! A film's newest pictures, scaled and encoded when they are asked for.
+//! Scales and encodes the newest picture of a source on request.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use opencv::core::{Mat, MatTraitConst as _, MatTraitConstManual as _, Size as CvSize};
 use opencv::imgproc::{INTER_AREA, resize};
-use watchpost::agent::camera::video::pipe::{Answer, Told, Wish};
+use watchpost::agent::camera::video::pipe::{Answer, PictureInfo, PictureRequest};
 use watchpost::agent::encode::Encoder;
 use watchpost::config::{self, Size};
 use watchpost::frame::{Frame, Layout, MAX_JPEG_BYTES};
 
-use crate::reader::{News, Reader};
+use crate::reader::{Progress, Reader};
 use crate::video::Video;
 
 pub(super) struct Source {
@@ -18,58 +18,58 @@ pub(super) struct Source {
     picture: Mat,
     resized: Mat,
     encoder: Encoder,
-    what: String,
+    description: String,
 }
 
 impl Source {
-    pub(super) fn open(film: &config::VideoSource, size: Option<Size>) -> Result<Source> {
-        let video = Video::open(film)?;
-        let asked = size.map(|size| format!("{size} ")).unwrap_or_default();
-        let rate = if video.is_file() { format!(", {:.0} frames a second", video.fps()) } else { String::new() };
-        let what = format!("{asked}{}{rate}", film.kind());
+    pub(super) fn open(source: &config::VideoSource, size: Option<Size>) -> Result<Source> {
+        let video = Video::open(source)?;
+        let size_text = size.map(|size| format!("{size} ")).unwrap_or_default();
+        let rate = if video.is_file() { format!(", {:.0} frames per second", video.fps()) } else { String::new() };
+        let description = format!("{size_text}{}{rate}", source.kind());
         let (picture, resized, encoder) = (Mat::default(), Mat::default(), Encoder::default());
-        Ok(Source { reader: Reader::start(video)?, size, picture, resized, encoder, what })
+        Ok(Source { reader: Reader::start(video)?, size, picture, resized, encoder, description })
     }
 
-    /// What was agreed with the source, for status and log.
+    /// What the source agreed to, for status and log.
     pub(super) fn describe(&self) -> &str {
-        &self.what
+        &self.description
     }
 
-    /// The newest picture, or what there was instead.
+    /// Polls for the newest picture.
     ///
     /// # Errors
-    /// When the film has to be opened anew.
-    pub(super) fn next(&mut self, wish: Option<Wish>) -> Result<(Answer, Bytes)> {
-        let news = self.reader.next(wish.map(|wish| wish.fps), &mut self.picture)?;
-        let (captured, replaced, quality) = match (news, wish) {
-            (News::Nothing, _) => return Ok((Answer::Nothing, Bytes::new())),
-            (News::Passed, _) | (News::Taken(..), None) => return Ok((Answer::Passed, Bytes::new())),
-            (News::Taken(captured, replaced), Some(wish)) => (captured, replaced, wish.quality),
+    /// When the source must be reopened.
+    pub(super) fn poll(&mut self, request: Option<PictureRequest>) -> Result<(Answer, Bytes)> {
+        let progress = self.reader.poll(request.map(|request| request.fps), &mut self.picture)?;
+        let (captured, replaced, quality) = match (progress, request) {
+            (Progress::Waiting, _) => return Ok((Answer::NotReady, Bytes::new())),
+            (Progress::Skipped, _) | (Progress::Picture(..), None) => return Ok((Answer::Skipped, Bytes::new())),
+            (Progress::Picture(captured, replaced), Some(request)) => (captured, replaced, request.quality),
         };
         let frame =
             self.size.map_or_else(|| pixels(&self.picture), |size| scaled(&self.picture, &mut self.resized, size))?;
         let jpeg = self.encoder.encode(frame, quality)?;
         if jpeg.len() > MAX_JPEG_BYTES {
-            return Ok((Answer::Oversized, Bytes::new()));
+            return Ok((Answer::TooLarge, Bytes::new()));
         }
         let Frame { width, height, .. } = frame;
-        let told = Told { captured: captured.monotonic(), width, height, replaced, length: jpeg.len() };
-        Ok((Answer::Picture(told), jpeg))
+        let info = PictureInfo { captured: captured.monotonic(), width, height, replaced, length: jpeg.len() };
+        Ok((Answer::Picture(info), jpeg))
     }
 }
 
 fn scaled<'a>(picture: &'a Mat, resized: &'a mut Mat, size: Size) -> Result<Frame<'a>> {
-    let wish = CvSize::new(size.width as i32, size.height as i32);
-    if picture.size()? == wish {
+    let size = CvSize::new(size.width as i32, size.height as i32);
+    if picture.size()? == size {
         return pixels(picture);
     }
-    resize(picture, resized, wish, 0.0, 0.0, INTER_AREA)?;
+    resize(picture, resized, size, 0.0, 0.0, INTER_AREA)?;
     pixels(resized)
 }
 
 fn pixels(picture: &Mat) -> Result<Frame<'_>> {
     let size = picture.size()?;
-    let data = picture.data_bytes().context("gives pictures in pieces")?;
+    let data = picture.data_bytes().context("gives pictures that are not contiguous in memory")?;
     Ok(Frame { width: size.width as u32, height: size.height as u32, layout: Layout::Bgr, data })
 }

@@ -1,4 +1,4 @@
-//! What OpenCV has opened, with limits to its waits.
+//! A source opened by OpenCV, with time limits.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use opencv::videoio::{
 };
 use watchpost::config::VideoSource;
 
-/// FFmpeg looks at a stream for up to five seconds before it has opened it.
-const OPEN: Duration = Duration::from_secs(8);
+/// FFmpeg examines a stream for up to five seconds before it is open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A stream that is silent for this long is opened anew.
-const READ: Duration = Duration::from_secs(2);
+/// A stream that is silent for this long is reopened.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The rate of a file that does not tell its own.
-const USUAL_FPS: f64 = 25.0;
+/// The rate of a file that does not specify one.
+const DEFAULT_FPS: f64 = 25.0;
 
 pub(super) struct Video {
     capture: VideoCapture,
@@ -28,26 +28,30 @@ pub(super) struct Video {
 
 impl Video {
     pub(super) fn open(source: &VideoSource) -> Result<Video> {
-        // Warnings are of what does no harm, at each try.
+        // The warnings are harmless and repeat on every attempt.
         set_log_level(LogLevel::LOG_LEVEL_ERROR)?;
-        // The other cores are for other cameras.
+        // Leave the other cores to other cameras.
         set_num_threads(1)?;
         let start = Instant::now();
         let capture = match source {
             VideoSource::File(_) | VideoSource::Stream(_) => ffmpeg(&source.text()),
-            // Its elements have timeouts of their own; before OpenCV 4.8 only FFmpeg takes any.
+            // Pipeline elements have their own timeouts, and before OpenCV 4.8 only FFmpeg accepts any.
             VideoSource::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER),
         }
         .context("cannot be opened")?;
         if !capture.is_opened()? {
             match source {
-                VideoSource::Stream(_) if start.elapsed() >= OPEN => bail!("gave no answer for {} s", OPEN.as_secs()),
-                VideoSource::Pipeline(_) => bail!("cannot be opened as a pipeline; gst-launch-1.0 says why"),
+                VideoSource::Stream(_) if start.elapsed() >= OPEN_TIMEOUT => {
+                    bail!("gave no answer for {} s", OPEN_TIMEOUT.as_secs())
+                }
+                VideoSource::Pipeline(_) => {
+                    bail!("cannot be opened as a pipeline; run it with gst-launch-1.0 to see why")
+                }
                 _ => bail!("cannot be opened as a {}", source.kind()),
             }
         }
-        let told = capture.get(CAP_PROP_FPS)?;
-        let fps = if told.is_finite() && told > 0.0 && told <= 240.0 { told } else { USUAL_FPS };
+        let reported = capture.get(CAP_PROP_FPS)?;
+        let fps = if reported.is_finite() && reported > 0.0 && reported <= 240.0 { reported } else { DEFAULT_FPS };
         let path = if let VideoSource::File(path) = source { Some(path.clone()) } else { None };
         Ok(Video { capture, file: path, fps })
     }
@@ -56,48 +60,48 @@ impl Video {
         self.file.is_some()
     }
 
-    /// As a file tells; a stream is not asked.
+    /// The rate that the file specifies; for a stream, it means nothing.
     pub(super) fn fps(&self) -> f64 {
         self.fps
     }
 
-    /// Goes to the next picture; a file begins again at its end.
+    /// Advances to the next picture. A file starts over at its end.
     pub(super) fn grab(&mut self) -> Result<()> {
         let start = Instant::now();
-        if self.capture.grab()? || self.begins_again()? {
+        if self.capture.grab()? || self.rewind()? {
             return Ok(());
         }
-        if self.file.is_none() && start.elapsed() >= READ {
+        if self.file.is_none() && start.elapsed() >= READ_TIMEOUT {
             bail!("gives no frames");
         }
         bail!("ended")
     }
 
-    /// False when it is no file, or has no pictures.
-    fn begins_again(&mut self) -> Result<bool> {
+    /// Starts a file over. False when the source is not a file, or the file has no pictures.
+    fn rewind(&mut self) -> Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         if self.capture.set(CAP_PROP_POS_FRAMES, 0.0)? && self.capture.grab()? {
             return Ok(true);
         }
-        // Not every kind of file can be wound back, whatever was said of it.
+        // Some files cannot seek although they report success.
         self.capture = ffmpeg(&file.to_string_lossy())?;
         Ok(self.capture.grab()?)
     }
 
-    /// The picture in blue, green and red.
+    /// Decodes the picture as blue, green and red.
     pub(super) fn retrieve(&mut self, picture: &mut Mat) -> Result<()> {
         if !self.capture.retrieve(picture, 0)? {
             bail!("gives no pictures");
         }
         if picture.typ() != CV_8UC3 {
-            bail!("gives no BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
+            bail!("does not give BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
         }
         Ok(())
     }
 }
 
 fn ffmpeg(address: &str) -> opencv::Result<VideoCapture> {
-    let (open, read) = (OPEN.as_millis() as i32, READ.as_millis() as i32);
+    let (open, read) = (OPEN_TIMEOUT.as_millis() as i32, READ_TIMEOUT.as_millis() as i32);
     let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
     VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)
 }

@@ -204,7 +204,7 @@ fn hanging_driver_is_reported_and_spares_other_cameras() {
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
-    assert!(agent.log().contains("its thread is left behind"), "{}", agent.log());
+    assert!(agent.log().contains("abandoning its thread"), "{}", agent.log());
 }
 
 #[test]

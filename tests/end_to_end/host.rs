@@ -73,11 +73,11 @@ fn missing_host_sensors_are_omitted() {
     let bench = Bench::new();
     let empty = bench.path("empty");
     let roots = Roots { proc: empty.clone(), sys: empty.clone(), dev: empty };
-    let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::look(&roots);
+    let HostStatus { memory, uptime_s, synchronised, .. } = HostStatus::read(&roots);
     // sysinfo(2) reports total memory and uptime only.
     assert!(memory.is_some_and(|memory| memory.bytes > 0 && memory.available_bytes.is_none()) && uptime_s > 0);
     let expected = HostStatus { memory, uptime_s, synchronised, ..HostStatus::default() };
-    assert_eq!(HostStatus::look(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
+    assert_eq!(HostStatus::read(&roots), HostStatus { uptime_s: expected.uptime_s, ..expected });
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn nonsensical_sensor_files_are_ignored() {
     let pi = Pi::new(&bench);
     let look = || {
         let at = |root: &str| pi.root().join(root);
-        HostStatus::look(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
+        HostStatus::read(&Roots { proc: at("proc"), sys: at("sys"), dev: at("dev") })
     };
     assert_eq!(look().temperature_c, Some(48.312));
     // The temperature of the hottest zone of the processor, not of any zone.

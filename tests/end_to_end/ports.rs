@@ -187,7 +187,7 @@ fn silent_port_is_reported_and_reopened_without_loss() {
         receiver.program.forget();
         receiver.program.says_json("a silent port", |message| {
             message["ports"][0]["up"] == false
-                && message["ports"][0]["cause"] == "silent: nothing is heard within stale_after"
+                && message["ports"][0]["cause"] == "silent: no data within stale_after"
                 && message["ports"][0]["counts"]["opened"].as_u64() > Some(1)
         });
         receiver.program.forget();
@@ -198,7 +198,7 @@ fn silent_port_is_reported_and_reopened_without_loss() {
             (out.contains("open at 115200 baud") && out.contains(&format!("\"value\":{temperature:?}"))).then_some(())
         });
     }
-    assert!(agent.log().contains("silent: nothing is heard within stale_after"), "{}", agent.log());
+    assert!(agent.log().contains("silent: no data within stale_after"), "{}", agent.log());
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn watchdog_starves_when_a_spool_thread_stalls() {
     let held = SuspendedThread::of(&agent, "spool");
     let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
     assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
-    agent.logs("the spool's thread has not moved for 20s: the service manager may start all anew", "");
+    agent.logs("the spool's thread stalled for 20s; systemd's watchdog may restart the service", "");
     drop(held);
     manager.hears("WATCHDOG=1");
 }
@@ -94,5 +94,5 @@ fn watchdog_starves_when_a_camera_thread_stalls() {
     let _held = SuspendedThread::of(&agent, "camera-door");
     let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
     assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
-    agent.logs("the thread of camera door has not moved", "");
+    agent.logs("the thread of camera door stalled", "");
 }

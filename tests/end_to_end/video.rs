@@ -175,7 +175,7 @@ fn missing_or_wrong_video_program_is_reported() {
     let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, sample_video()));
     let place = bench.dir.path().display();
     let missing =
-        format!("needs watchpost-video, which is not in {place}; install it beside watchpost, from one full build");
+        format!("needs watchpost-video, which is not in {place}; install it there, from the same build as watchpost");
     wait_for_cause(&receiver, &missing);
     let check = || {
         let mut check = Command::new(&installed.watchpost);
@@ -187,7 +187,7 @@ fn missing_or_wrong_video_program_is_reported() {
     let version = env!("CARGO_PKG_VERSION");
     let other = version.replace(char::is_numeric, "9");
     installed.install(&format!("watchpost-video {version}"), &format!("watchpost-video {other}"));
-    wait_for_cause(&receiver, &format!("of version {other}, watchpost of {version}: install both from one build"));
+    wait_for_cause(&receiver, &format!("version {other} but watchpost is {version}: install both from one build"));
     installed.install("libopencv_videoio.so", "libopencv_videoio.xx");
     wait_for_cause(&receiver, "error while loading shared libraries: libopencv_videoio.xx");
     installed.install("", "");

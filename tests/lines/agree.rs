@@ -1,6 +1,6 @@
 //! Checks that the parser and the reference agree; panics if they differ.
 
-use watchpost::agent::line::{Framer, LONGEST, Line, Parser};
+use watchpost::agent::line::{Framer, Line, MAX_LINE_BYTES, Parser};
 
 use crate::reference::{Parsed, Reference};
 
@@ -49,7 +49,7 @@ pub fn on_bytes(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) {
             let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
             match line {
                 Line::Whole(line) => assert_eq!(line, whole),
-                Line::TooLong(start) => assert!(start == &whole[..LONGEST] && whole.len() > LONGEST),
+                Line::TooLong(start) => assert!(start == &whole[..MAX_LINE_BYTES] && whole.len() > MAX_LINE_BYTES),
                 Line::Tail(_) => panic!("a tail, although the first line is complete"),
             }
             if let Line::Whole(line) = line {

@@ -1,41 +1,41 @@
-//! Frames that cannot be sent: counted by cause, and after a while of nothing else the camera is no camera.
+//! Counts frames that cannot be sent, by cause; fails when a camera has given nothing else for some time.
 
 use std::fmt::Display;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::STALLED;
+use super::STALL_TIMEOUT;
 use crate::agent::health::Part;
 
-pub(super) struct Broken {
-    /// No frame was whole since then.
+pub(super) struct BrokenFrames {
+    /// When the current run of broken frames started.
     since: Option<Instant>,
     health: Part,
 }
 
-impl Broken {
-    pub(super) fn new(health: Part) -> Broken {
-        Broken { since: None, health }
+impl BrokenFrames {
+    pub(super) fn new(health: Part) -> BrokenFrames {
+        BrokenFrames { since: None, health }
     }
 
-    /// The last frame was.
-    pub(super) fn is_going_on(&self) -> bool {
+    /// Whether the last frame was broken.
+    pub(super) fn is_failing(&self) -> bool {
         self.since.is_some()
     }
 
-    /// A frame was whole, or nobody wants to know.
-    pub(super) fn end(&mut self) {
+    /// Ends the run: a frame was whole, or no link takes frames.
+    pub(super) fn reset(&mut self) {
         self.since = None;
     }
 
-    /// Counts one under its fault; `why` says more.
+    /// Counts a broken frame under its fault; `why` says more.
     ///
     /// # Errors
-    /// When there have been no others for some time.
+    /// When all frames have been broken for [`STALL_TIMEOUT`].
     pub(super) fn count(&mut self, fault: &'static str, why: &dyn Display) -> Result<()> {
         self.health.count(fault, 1);
-        if self.since.get_or_insert_with(Instant::now).elapsed() > STALLED {
+        if self.since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {
             bail!("gives only broken frames: {why}");
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A camera's thread: opened once, captured and encoded until it fails or is told to stop.
+//! A camera's thread: opens the source once, then captures and encodes until the source fails or the thread is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,49 +8,46 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::finish::Finish;
-use super::picture::Next;
-use super::pulse::Pulse;
-use super::source::Source;
-use super::video::pipe::Wish;
+use super::finish::Finisher;
+use super::picture::Poll;
+use super::source::{CaptureRequest, Source};
 use crate::agent::demand::Demand;
 use crate::agent::health::Part;
 use crate::config;
 use crate::frame::{Jpeg, JpegImage, Slot};
 use crate::service::Heartbeat;
 
-/// Devices are opened at once. A stream's name may have to be looked up first, and has five seconds to answer.
-const OPENING: Duration = Duration::from_secs(8);
+/// Devices open at once. The name of a stream's host may need a lookup, which can take five seconds.
+const DEVICE_OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 const VIDEO_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A capture shows that it lives before each wait for a frame.
-pub(super) const LIVING: Duration = Duration::from_millis(1_500);
+/// The thread beats before each wait for a frame.
+pub(super) const FRAME_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// And before it encodes one, which takes longer the larger it is, and the more else a small machine has to do.
-const ENCODING: Duration = Duration::from_secs(8);
+/// The thread also beats before encoding. That takes longer for large pictures and on a busy machine.
+const ENCODE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long a source may take to be opened.
-pub(super) fn opening(source: &config::Source) -> Duration {
+/// How long a source may take to open.
+pub(super) fn open_timeout(source: &config::Source) -> Duration {
     match source {
         config::Source::Video(_) => VIDEO_OPEN_TIMEOUT,
-        config::Source::Device(_) | config::Source::Pattern => OPENING,
+        config::Source::Device(_) | config::Source::Pattern => DEVICE_OPEN_TIMEOUT,
     }
 }
 
-/// What the thread works with.
+/// The thread's state.
 #[derive(Clone)]
 pub(super) struct Capture {
     pub(super) config: config::Camera,
     pub(super) slot: Slot,
     pub(super) health: Part,
     pub(super) demand: watch::Receiver<Demand>,
-    pub(super) pulse: Arc<Pulse>,
     pub(super) stop: CancellationToken,
-    /// The camera's frames so far.
+    /// Number of frames of this camera so far.
     pub(super) frames: Arc<AtomicU64>,
-    /// The source gave a picture.
+    /// Set once the source has given a picture.
     pub(super) worked: Arc<AtomicBool>,
-    /// Heard of once it has.
+    /// Watched by the watchdog once the source has given a picture.
     pub(super) heartbeat: Heartbeat,
 }
 
@@ -62,60 +59,72 @@ impl Capture {
     pub(super) fn run(&self) -> Result<()> {
         let mut source = Source::open(&self.config, &self.health)?;
         while !source.is_open()? {
-            self.pulse.beat(LIVING);
+            self.beat(FRAME_TIMEOUT);
             if self.stop.is_cancelled() {
                 return Ok(());
             }
         }
         self.health.count("opened", 1);
-        let how = source.describe();
-        let mut finish = Finish::of(&self.config, &self.health)?;
+        let description = source.describe();
+        let mut finisher = Finisher::of(&self.config, &self.health)?;
         while !self.stop.is_cancelled() {
-            self.pulse.beat(LIVING);
-            if self.worked.load(Ordering::Relaxed) {
-                self.heartbeat.beat();
-            }
-            let (wanted, wish) = {
-                let demand = self.demand.borrow();
-                (demand.is_wanted(), Wish { fps: demand.settings.fps, quality: demand.settings.quality })
-            };
-            let next = source.next(wish, wanted)?;
-            // Whoever was given up while it hung is no longer to be heard.
+            self.beat(FRAME_TIMEOUT);
+            let request = self.request();
+            let polled = source.poll(request)?;
+            // An abandoned thread that woke up must not publish anything.
             if self.stop.is_cancelled() {
                 break;
             }
-            let (captured, picture) = match next {
-                Next::Nothing => continue,
-                Next::Passed => {
-                    if !wanted {
+            let (captured, picture) = match polled {
+                Poll::NotReady => continue,
+                Poll::Skipped => {
+                    if !request.is_wanted {
                         self.slot.clear();
                     }
-                    if finish.is_well() {
-                        self.works(&how);
+                    if finisher.is_working() {
+                        self.report_up(&description);
                     }
                     continue;
                 }
-                Next::Oversized => {
-                    finish.oversized()?;
+                Poll::TooLarge => {
+                    finisher.count_too_large()?;
                     continue;
                 }
-                Next::Taken(captured, picture) => (captured, picture),
+                Poll::Frame(captured, picture) => (captured, picture),
             };
-            self.pulse.beat(ENCODING);
-            let Some(JpegImage { width, height, bytes }) = finish.picture(picture, wish.quality)? else { continue };
+            self.beat(ENCODE_TIMEOUT);
+            let Some(JpegImage { width, height, bytes }) = finisher.finish(picture, request.quality)? else { continue };
             if self.stop.is_cancelled() {
                 break;
             }
             let seq = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
-            self.works(&how);
+            self.report_up(&description);
             self.health.count("frames", 1);
             self.slot.put(Jpeg { seq, captured, width, height, bytes }, || self.stop.is_cancelled());
         }
         Ok(())
     }
 
-    fn works(&self, how: &str) {
+    fn request(&self) -> CaptureRequest {
+        let demand = self.demand.borrow();
+        let (fps, quality) = (demand.settings.fps, demand.settings.quality);
+        CaptureRequest { fps, quality, is_wanted: demand.is_wanted() }
+    }
+
+    /// Shows that the thread is alive and beats again within `patience`. The watchdog expects beats only after the
+    /// source has given a picture. An abandoned thread does not beat, because that would hide that it hung.
+    fn beat(&self, patience: Duration) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        self.heartbeat.expect_within(patience);
+        if self.worked.load(Ordering::Relaxed) {
+            self.heartbeat.beat();
+        }
+    }
+
+    fn report_up(&self, description: &str) {
         self.worked.store(true, Ordering::Relaxed);
-        self.health.up(how);
+        self.health.up(description);
     }
 }

@@ -3,33 +3,33 @@
 use std::os::fd::AsRawFd as _;
 
 use super::v4l2::{Device, FourCc};
-// A header's names, taken as C takes them.
+// The names are those of the C header, which has no namespaces.
 #[allow(clippy::wildcard_imports)]
 use super::videodev2::*;
 use crate::config::Size;
 
-/// Sizes on offer: one, or all of a range.
+/// Sizes on offer: a single one, or a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
-    /// This size.
+    /// A single size.
     One(Size),
-    /// From the least to the most, in steps; of a pixel where the driver knows no others.
+    /// All sizes from `least` to `most`, in steps of `step`. Drivers that do not name a step use one pixel.
     Range {
         /// The smallest.
         least: Size,
         /// The largest.
         most: Size,
-        /// From one to the next.
+        /// The difference between two neighbouring sizes.
         step: Size,
     },
 }
 
-/// Frames a second on offer.
+/// Frame rates on offer, in frames per second.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rates {
-    /// Each of these; none where the driver does not tell.
+    /// These rates; empty when the driver does not list any.
     Each(Vec<f64>),
-    /// All from the least to the most.
+    /// All rates from `least` to `most`.
     Range {
         /// The slowest.
         least: f64,
@@ -45,7 +45,7 @@ impl Device {
         let mut sizes = Vec::new();
         for index in 0.. {
             let mut size = FrmSizeEnum { index, pixel_format, ..zeroed() };
-            // SAFETY: the struct is ENUM_FRAMESIZES', and lives through the call.
+            // SAFETY: the struct is the one of ENUM_FRAMESIZES and outlives the call.
             if unsafe { enum_framesizes(self.0.as_raw_fd(), &raw mut size) }.is_err() {
                 break;
             }
@@ -57,7 +57,7 @@ impl Device {
                     most: Size { width: of.max_width, height: of.max_height },
                     step: Size { width: of.step_width, height: of.step_height },
                 });
-                // A range has no second.
+                // The driver lists at most one range.
                 break;
             }
             // SAFETY: for the discrete type the driver fills `discrete`, and any bytes are valid integers.
@@ -73,7 +73,7 @@ impl Device {
         let mut rates = Vec::new();
         for index in 0.. {
             let mut interval = FrmIvalEnum { index, pixel_format, width, height, ..zeroed() };
-            // SAFETY: the struct is ENUM_FRAMEINTERVALS', and lives through the call.
+            // SAFETY: the struct is the one of ENUM_FRAMEINTERVALS and outlives the call.
             if unsafe { enum_frameintervals(self.0.as_raw_fd(), &raw mut interval) }.is_err() {
                 break;
             }
@@ -89,7 +89,7 @@ impl Device {
     }
 }
 
-/// Frames a second of an interval in seconds; infinite for one of zero.
+/// Frames per second at an interval in seconds; infinite for an interval of zero.
 fn rate(interval: Fraction) -> f64 {
     f64::from(interval.denominator) / f64::from(interval.numerator)
 }

@@ -1,8 +1,8 @@
-//! From a picture to the JPEG that is sent of it.
+//! Turns a picture into the JPEG that is sent.
 
 use anyhow::Result;
 
-use super::broken::Broken;
+use super::broken::BrokenFrames;
 use super::picture::Picture;
 use crate::agent::encode::Encoder;
 use crate::agent::health::Part;
@@ -10,29 +10,29 @@ use crate::agent::transform::Transform;
 use crate::config::{Camera, Quality};
 use crate::frame::{JpegImage, MAX_JPEG_BYTES};
 
-/// Encodes what is pixels, and turns and cuts what is to be.
-pub(super) struct Finish {
+/// Encodes pixels; rotates and crops pictures as configured.
+pub(super) struct Finisher {
     encoder: Encoder,
     transform: Option<Transform>,
-    broken: Broken,
+    broken: BrokenFrames,
 }
 
-impl Finish {
-    pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finish> {
+impl Finisher {
+    pub(super) fn of(camera: &Camera, health: &Part) -> Result<Finisher> {
         let (encoder, transform) = (Encoder::default(), Transform::of(camera)?);
-        Ok(Finish { encoder, transform, broken: Broken::new(health.clone()) })
+        Ok(Finisher { encoder, transform, broken: BrokenFrames::new(health.clone()) })
     }
 
-    /// What came last could be sent.
-    pub(super) fn is_well(&self) -> bool {
-        !self.broken.is_going_on()
+    /// Whether the last picture could be sent.
+    pub(super) fn is_working(&self) -> bool {
+        !self.broken.is_failing()
     }
 
-    /// `None`: the picture cannot be sent, and is counted.
+    /// Finishes a picture. `None`: it cannot be sent and was counted.
     ///
     /// # Errors
-    /// When it cannot be encoded, when what is to be cut out is not in it, and when for some time none could be sent.
-    pub(super) fn picture(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
+    /// When encoding fails, when the crop lies outside the picture, or when no picture could be sent for some time.
+    pub(super) fn finish(&mut self, picture: Picture<'_>, quality: Quality) -> Result<Option<JpegImage>> {
         let whole = match picture {
             Picture::Jpeg { width, height, bytes } => JpegImage { width, height, bytes },
             Picture::Pixels(frame) => {
@@ -45,11 +45,11 @@ impl Finish {
         };
         match finished {
             Some(finished) if finished.bytes.len() <= MAX_JPEG_BYTES => {
-                self.broken.end();
+                self.broken.reset();
                 return Ok(Some(finished));
             }
-            Some(_) => self.oversized()?,
-            None => self.broken.count("damaged_frames", &"they cannot be turned or cut")?,
+            Some(_) => self.count_too_large()?,
+            None => self.broken.count("damaged_frames", &"they cannot be rotated or cropped")?,
         }
         Ok(None)
     }
@@ -57,8 +57,8 @@ impl Finish {
     /// Counts a picture that is too large.
     ///
     /// # Errors
-    /// When for some time none could be sent.
-    pub(super) fn oversized(&mut self) -> Result<()> {
-        self.broken.count("oversized_frames", &"they are too large to be sent")
+    /// When no picture could be sent for some time.
+    pub(super) fn count_too_large(&mut self) -> Result<()> {
+        self.broken.count("oversized_frames", &"they are too large to send")
     }
 }

@@ -1,10 +1,12 @@
-//! One camera: its thread is started while its frames are wanted, watched over, and started again when it fails.
+//! One camera: starts its thread while links take its frames, supervises it, and restarts it when it fails.
 //!
-//! `capture.rs` is the thread, `source.rs` what it captures a `picture.rs` from, `finish.rs` makes the JPEG of it, and
-//! `broken.rs` counts what is none. `usb.rs` is the policy of V4L2 devices over `v4l2.rs` and the kernel's structs in
-//! `videodev2.rs`, `video/` is streams, files and pipelines, each in a process of its own, `pattern.rs` needs nothing. Each
-//! gives the newest picture it has at the rate of `pace.rs`; nothing is queued here. `pulse.rs` tells a thread that hangs
-//! from one that waits, and `offer.rs` asks a device what there is to choose from, which `choices.rs` reads.
+//! `capture.rs` is the thread. `source.rs` is where it gets a `picture.rs` from; `finish.rs` makes a JPEG of it, and
+//! `broken.rs` counts pictures that cannot be sent. `usb.rs` chooses formats and picks the newest frame of a V4L2
+//! device; `v4l2.rs` wraps the ioctls, and `videodev2.rs` has the kernel's structs. `video/` reads streams, files and
+//! pipelines, each in its own process. `pattern.rs` draws a test picture.
+//!
+//! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. `offer.rs` lists
+//! what a device offers, with the sizes and rates of `choices.rs`.
 
 mod broken;
 mod capture;
@@ -15,7 +17,6 @@ pub mod offer;
 pub mod pace;
 mod pattern;
 mod picture;
-mod pulse;
 mod source;
 mod usb;
 mod v4l2;
@@ -38,94 +39,95 @@ use crate::backoff::Backoff;
 use crate::config;
 use crate::frame::Slot;
 use crate::service::Heartbeat;
-use capture::{Capture, LIVING, opening};
-use pulse::Pulse;
+use capture::{Capture, FRAME_TIMEOUT, open_timeout};
 
-/// The waits between tries to open a camera.
+/// Bounds of the delay between attempts to open a camera.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// To ask a network camera costs it and us next to nothing, and who restarts one looks for its picture.
-const MAX_RETRY_DELAY_OF_STREAMS: Duration = Duration::from_secs(3);
+/// Streams are retried sooner: a connection attempt is cheap, and people who restart a camera wait for its picture.
+const MAX_STREAM_RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// The longest a source waits for a picture before it lets its thread look whether it is to stop.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a source waits for a picture before its thread checks whether it must stop.
+const POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A device that gave no picture for this long is opened anew.
-const STALLED: Duration = Duration::from_millis(1_500);
+/// A device without a picture for this long is reopened.
+const STALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How often it is looked whether a source is open by now.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the camera's task checks its thread's heartbeat.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A thread that is told to stop and has not ended by then hangs in a driver or a stream, and is left behind.
-const END: Duration = Duration::from_secs(1);
+/// How long a stopped thread may take to end before it is abandoned: it hangs in a driver or a stream.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A camera that rests while no link takes its frames goes on for this long, in case one takes them again.
-const LINGER: Duration = Duration::from_secs(5);
+/// How long a camera that may rest keeps running after the last link stopped taking frames, in case one starts again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a camera's worker has.
+/// A camera's worker.
 pub struct Camera {
-    /// Its table in the configuration.
+    /// The camera's table in the configuration.
     pub config: config::Camera,
-    /// Where its newest frame goes.
+    /// Receives the newest frame.
     pub slot: Slot,
-    /// Where it reports.
+    /// Receives status and counts.
     pub health: Part,
-    /// What is asked of it.
+    /// What the links want of the camera now.
     pub demand: watch::Receiver<Demand>,
-    /// Its frames so far.
+    /// Number of frames so far.
     pub frames: Arc<AtomicU64>,
-    /// Of its thread, as long as one gives frames: with one that never did, nothing would be better after a new start.
+    /// The thread's heartbeat. The watchdog uses it only while the camera gives frames: a restart would not help a
+    /// camera that never did.
     pub heartbeat: Heartbeat,
 }
 
 /// How a capture ended.
-enum End {
-    /// It is no longer needed, or everything ends.
+enum Outcome {
+    /// The camera is no longer needed, or the agent is shutting down.
     Stopped,
-    /// It failed.
+    /// The source failed.
     Failed(anyhow::Error),
-    /// Its thread shows no life.
-    Hangs,
+    /// The thread did not beat in time.
+    Hung,
 }
 
 impl Camera {
-    /// Captures until the shutdown, while there is demand; whatever goes wrong, the camera is closed and tried again.
+    /// Captures while there is demand, until shutdown. On any failure, closes the camera and retries with backoff.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let is_video = matches!(self.config.source, config::Source::Video(_));
-        let max_delay = if is_video { MAX_RETRY_DELAY_OF_STREAMS } else { MAX_RETRY_DELAY };
+        let max_delay = if is_video { MAX_STREAM_RETRY_DELAY } else { MAX_RETRY_DELAY };
         let (mut backoff, mut hung) = (Backoff::new(FIRST_RETRY_DELAY, max_delay), None);
-        while shutdown.run_until_cancelled(self.needed()).await.is_some() {
-            // As long as a thread hangs its device is in use. What it ends with was said when it was given up.
+        while shutdown.run_until_cancelled(self.wait_until_needed()).await.is_some() {
+            // A thread that hangs keeps its device open, so wait for it to end. Its outcome was reported when it was
+            // abandoned.
             hung = hung.filter(|thread: &JoinHandle<()>| !thread.is_finished());
             if hung.is_some() {
                 let _ = shutdown.run_until_cancelled(sleep(FIRST_RETRY_DELAY)).await;
                 continue;
             }
             let worked = Arc::new(AtomicBool::new(false));
-            let end = self.capture(&worked, &mut hung, &shutdown).await;
-            // What it saw last is old from now on.
+            let outcome = self.capture(&worked, &mut hung, &shutdown).await;
+            // The last frame is now out of date.
             self.slot.clear();
-            let hangs = matches!(end, End::Hangs);
-            match end {
-                End::Stopped => continue,
-                End::Failed(error) => self.health.down(&format!("{error:#}")),
-                End::Hangs => self.health.down("hangs in its driver or stream"),
+            let hangs = matches!(outcome, Outcome::Hung);
+            match outcome {
+                Outcome::Stopped => continue,
+                Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
+                Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }
-            // What worked, and what is merely not plugged in, is looked for at the quickest. Whoever asked for a file that
-            // made its thread hang, on a server that is gone, would hang, too.
+            // Retry soon after a camera that worked, and for a device that is not plugged in. Do not check the path of
+            // a file whose thread hung: on a dead file server, this task would hang, too.
             if worked.load(Ordering::Relaxed) || !hangs && self.is_missing() {
                 backoff.reset();
             }
             let _ = shutdown.run_until_cancelled(sleep(backoff.delay())).await;
         }
         if hung.is_some_and(|thread| !thread.is_finished()) {
-            warn!("camera {} hangs in its driver or stream, its thread is left behind", self.config.name);
+            warn!("camera {}: did not stop; abandoning its thread", self.config.name);
         }
     }
 
-    /// Waits until there is something to capture for.
-    async fn needed(&mut self) {
+    /// Waits until a link needs the camera.
+    async fn wait_until_needed(&mut self) {
         if self.is_needed() {
             return;
         }
@@ -136,7 +138,7 @@ impl Camera {
                 "switched off"
             });
             if self.demand.changed().await.is_err() {
-                // Nobody is left who could ask for anything.
+                // All senders are gone, so the demand never changes again.
                 std::future::pending::<()>().await;
             }
         }
@@ -145,16 +147,16 @@ impl Camera {
 
     fn is_needed(&self) -> bool {
         let demand = self.demand.borrow();
-        demand.is_on() && (demand.is_wanted() || !self.rests())
+        demand.is_on() && (demand.is_wanted() || !self.may_rest())
     }
 
-    /// A film is decoded even when it is only kept at its newest picture.
-    fn rests(&self) -> bool {
+    /// Videos may always rest, because a running video is decoded even if no link takes its frames.
+    fn may_rest(&self) -> bool {
         self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
 
-    /// Waits until there has been nothing to capture for, for some time.
-    async fn idle(&mut self) {
+    /// Waits until no link has needed the camera for [`IDLE_TIMEOUT`], or until it is switched off.
+    async fn wait_until_idle(&mut self) {
         loop {
             while self.is_needed() {
                 if self.demand.changed().await.is_err() {
@@ -163,7 +165,9 @@ impl Camera {
             }
             let off = !self.demand.borrow().is_on();
             if off
-                || timeout(LINGER, self.demand.wait_for(|demand| demand.is_wanted() || !demand.is_on())).await.is_err()
+                || timeout(IDLE_TIMEOUT, self.demand.wait_for(|demand| demand.is_wanted() || !demand.is_on()))
+                    .await
+                    .is_err()
             {
                 return;
             }
@@ -175,44 +179,44 @@ impl Camera {
         worked: &Arc<AtomicBool>,
         hung: &mut Option<JoinHandle<()>>,
         shutdown: &CancellationToken,
-    ) -> End {
+    ) -> Outcome {
         let capture = Capture {
             config: self.config.clone(),
             slot: self.slot.clone(),
             health: self.health.clone(),
             demand: self.demand.clone(),
-            pulse: Arc::new(Pulse::new(opening(&self.config.source))),
             stop: shutdown.child_token(),
             frames: Arc::clone(&self.frames),
             heartbeat: self.heartbeat.clone(),
             worked: Arc::clone(worked),
         };
-        let (stop, pulse) = (capture.stop.clone(), Arc::clone(&capture.pulse));
-        let (thread, mut end) = match start(capture) {
+        let (stop, heartbeat) = (capture.stop.clone(), capture.heartbeat.clone());
+        heartbeat.expect_within(open_timeout(&self.config.source));
+        let (thread, mut result) = match start(capture) {
             Ok(started) => started,
-            Err(error) => return End::Failed(error),
+            Err(error) => return Outcome::Failed(error),
         };
         let device = matches!(self.config.source, config::Source::Device(_)).then(|| self.health.clone());
         let early = tokio::select! {
-            end = &mut end => Some(ended(end)),
-            () = hangs(&pulse, device) => Some(End::Hangs),
-            () = self.idle() => None,
+            result = &mut result => Some(outcome_of(result)),
+            () = wait_until_overdue(&heartbeat, device) => Some(Outcome::Hung),
+            () = self.wait_until_idle() => None,
             () = shutdown.cancelled() => None,
         };
         stop.cancel();
-        let (end, is_over) = match early {
-            Some(End::Hangs) => (End::Hangs, false),
-            Some(end) => (end, true),
-            // To wait for a stream's answer takes longer; that is no trouble of the camera's.
-            None => (End::Stopped, timeout_at(Instant::now() + END, end).await.is_ok()),
+        let (outcome, is_over) = match early {
+            Some(Outcome::Hung) => (Outcome::Hung, false),
+            Some(outcome) => (outcome, true),
+            // A stream may need longer to answer, which is not an error.
+            None => (Outcome::Stopped, timeout_at(Instant::now() + STOP_TIMEOUT, result).await.is_ok()),
         };
         if !is_over {
             *hung = Some(thread);
-            return end;
+            return outcome;
         }
-        let ended = thread.join();
+        let joined = thread.join();
         self.heartbeat.end();
-        if ended.is_err() { End::Failed(anyhow!("its thread panicked")) } else { end }
+        if joined.is_err() { Outcome::Failed(anyhow!("its thread panicked")) } else { outcome }
     }
 
     fn is_missing(&self) -> bool {
@@ -223,46 +227,44 @@ impl Camera {
     }
 }
 
-type Ended = Result<(), anyhow::Error>;
-
-fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Ended>)> {
-    let (end, ended) = oneshot::channel();
+fn start(capture: Capture) -> Result<(JoinHandle<()>, oneshot::Receiver<Result<()>>)> {
+    let (sender, receiver) = oneshot::channel();
     let name = format!("camera-{}", capture.config.name);
     let run = move || {
-        let how = capture.run();
+        let result = capture.run();
         capture.heartbeat.end();
-        // Nobody hears what a thread says that was given up.
-        let _ = end.send(how);
+        // The receiver is gone if the thread was abandoned.
+        let _ = sender.send(result);
     };
-    Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, ended))
+    Ok((Builder::new().name(name).spawn(run).context("cannot start its thread")?, receiver))
 }
 
-fn ended(end: Result<Ended, oneshot::error::RecvError>) -> End {
-    match end {
-        Ok(Ok(())) => End::Stopped,
-        Ok(Err(error)) => End::Failed(error),
-        // Said by nobody: the thread is joined, and tells.
-        Err(_) => End::Failed(anyhow!("its thread ended")),
+fn outcome_of(received: Result<Result<()>, oneshot::error::RecvError>) -> Outcome {
+    match received {
+        Ok(Ok(())) => Outcome::Stopped,
+        Ok(Err(error)) => Outcome::Failed(error),
+        // The thread sent nothing, so it panicked; joining it tells.
+        Err(_) => Outcome::Failed(anyhow!("its thread ended")),
     }
 }
 
-/// Waits until a beat is late. Of a device that is slow to open it is said long before it is given up.
-async fn hangs(pulse: &Pulse, device: Option<Part>) {
-    let (start, opening) = (Instant::now(), pulse.due());
-    // Once it is open, it beats faster: what is due comes nearer.
-    while pulse.due() == opening && Instant::now() < opening.into() {
-        sleep(LOOK).await;
-        let is_slow = start.elapsed() > LIVING && pulse.due() == opening;
+/// Waits until a beat is overdue. Reports a slow device long before its open timeout.
+async fn wait_until_overdue(heartbeat: &Heartbeat, device: Option<Part>) {
+    let (start, opening) = (Instant::now(), heartbeat.due());
+    // Once the source is open, the thread beats faster and the due time comes nearer.
+    while heartbeat.due() == opening && Instant::now() < opening.into() {
+        sleep(CHECK_INTERVAL).await;
+        let is_slow = start.elapsed() > FRAME_TIMEOUT && heartbeat.due() == opening;
         if let Some(device) = device.as_ref().filter(|_| is_slow) {
             device.down("takes long to open");
         }
     }
     loop {
-        let due = pulse.due();
+        let due = heartbeat.due();
         sleep_until(due.into()).await;
-        // When all was held up, the thread has just woken, too.
-        sleep(LOOK).await;
-        if pulse.due() == due {
+        // If the whole machine was held up, the thread needs a moment to catch up, too.
+        sleep(CHECK_INTERVAL).await;
+        if heartbeat.due() == due {
             return;
         }
     }
@@ -281,28 +283,28 @@ mod tests {
     async fn camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
-        let (bell, control) = (FrameNotifier::default(), SharedDemand::new(&config));
-        let slot = bell.slot();
+        let (notifier, control) = (FrameNotifier::default(), SharedDemand::new(&config));
+        let slot = notifier.slot();
         let health = Part::new(Kind::Camera, config.name.clone(), config.source.to_string(), &Arc::default());
         let (demand, shutdown) = (control.follow(), CancellationToken::new());
         let frames = Arc::default();
         let heartbeat = Heartbeat::of(String::new());
         let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, heartbeat };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
-        let mut rings = bell.follow();
+        let mut notifications = notifier.follow();
         control.set_consumer(0, true);
         for _ in 0..2 {
-            rings.changed().await.expect("a frame");
+            notifications.changed().await.expect("a frame");
             assert!(health.status().up);
             assert!(control.set(Some(false), None, None));
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(slot.is_empty(), "an old frame is still there");
-            rings.mark_unchanged();
+            assert!(slot.is_empty(), "the last frame is old");
+            notifications.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }
         shutdown.cancel();
-        timeout(END, camera).await.expect("in time").expect("no panic");
+        timeout(STOP_TIMEOUT, camera).await.expect("in time").expect("no panic");
     }
 }

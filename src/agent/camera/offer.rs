@@ -1,4 +1,4 @@
-//! What a camera offers, asked without streaming, and what the agent would choose of it.
+//! Lists what a camera offers, without streaming, and what the agent would choose.
 
 use std::io;
 use std::path::Path;
@@ -11,46 +11,46 @@ use crate::config::{Camera, Size};
 /// A capture device and what it offers.
 #[derive(Debug)]
 pub struct Offer {
-    /// The camera's own name.
+    /// The camera's name.
     pub card: String,
-    /// Where it is plugged in, as the driver says it: `usb-0000:01:00.0-1.2`, `platform:…`.
+    /// Where it is plugged in, in the driver's words: `usb-0000:01:00.0-1.2`, `platform:…`.
     pub bus: String,
-    /// Part of the computer's own camera pipeline, which gives no pictures to who merely opens it.
+    /// Whether it belongs to the computer's own camera pipeline, which gives no pictures unless software sets it up.
     pub is_pipeline: bool,
-    /// In the driver's order.
+    /// The pixel formats, in the driver's order.
     pub formats: Vec<Format>,
 }
 
 /// A pixel format with its sizes.
 #[derive(Debug)]
 pub struct Format {
-    /// Its name.
+    /// The format's name.
     pub fourcc: FourCc,
-    /// Its sizes, each with its rates; those of a range are the rates of its largest size.
+    /// The format's sizes, each with its rates. A range has the rates of its largest size.
     pub choices: Vec<(Sizes, Rates)>,
 }
 
-/// What the driver will settle on.
+/// What the driver will choose.
 #[derive(Clone, Copy, Debug)]
 pub struct Settled {
     /// The format.
     pub fourcc: FourCc,
-    /// The size nearest to the one wished for.
+    /// The offered size nearest to the configured one.
     pub size: Size,
-    /// Frames a second; the nearest rate, or the one wished for where the driver does not tell its rates.
+    /// Frames per second: the nearest offered rate, or the configured one if the driver does not list rates.
     pub fps: f64,
 }
 
-/// Asks the device at `path`; `None` for a node that is no camera, such as one of metadata or of a converter.
+/// Queries the device at `path`. `None`: not a camera but, for example, a metadata or converter node.
 ///
 /// # Errors
-/// When it cannot be opened or is no V4L2 device.
+/// When the node cannot be opened or is not a V4L2 device.
 pub fn of(path: &Path) -> io::Result<Option<Offer>> {
     let (device, Identity { driver, card, bus, streams, needs_pipeline }) = Device::identify(path)?;
     if !streams {
         return Ok(None);
     }
-    // The Pi's image processor does not say so of its nodes, which give back what is written into another of them.
+    // The Pi's image processor does not set the flag for its nodes, which return frames written to another node.
     let is_pipeline = needs_pipeline || driver == "bcm2835-isp";
     let formats = if is_pipeline { Vec::new() } else { formats(&device) };
     Ok(Some(Offer { card, bus, is_pipeline, formats }))
@@ -86,46 +86,46 @@ impl Offer {
         FourCc::USABLE.iter().find_map(|usable| self.formats.iter().find(|format| format.fourcc == *usable))
     }
 
-    /// What the driver settles on for a camera of the configuration; `None` if it has no format to be used, or does not
-    /// tell its sizes.
+    /// What the driver will choose for a configured camera. `None` if it has no usable format or does not list its
+    /// sizes.
     #[must_use]
     pub fn settled(&self, camera: &Camera) -> Option<Settled> {
         let format = self.used()?;
-        let wish = camera.size.unwrap_or_default();
-        let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wish), rates));
-        let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wish))?;
+        let wanted = camera.size.unwrap_or_default();
+        let near = format.choices.iter().map(|(sizes, rates)| (nearest_size(*sizes, wanted), rates));
+        let (size, rates) = near.min_by_key(|(size, _)| difference(*size, wanted))?;
         Some(Settled { fourcc: format.fourcc, size, fps: nearest_rate(rates, camera.fps.get()) })
     }
 }
 
-fn nearest_size(sizes: Sizes, wish: Size) -> Size {
-    let nearest = |least: u32, most: u32, step: u32, wish: u32| {
-        let wish = wish.clamp(least, most.max(least));
-        wish - (wish - least) % step.max(1)
+fn nearest_size(sizes: Sizes, wanted: Size) -> Size {
+    let nearest = |least: u32, most: u32, step: u32, wanted: u32| {
+        let wanted = wanted.clamp(least, most.max(least));
+        wanted - (wanted - least) % step.max(1)
     };
     match sizes {
         Sizes::One(size) => size,
         Sizes::Range { least, most, step } => Size {
-            width: nearest(least.width, most.width, step.width, wish.width),
-            height: nearest(least.height, most.height, step.height, wish.height),
+            width: nearest(least.width, most.width, step.width, wanted.width),
+            height: nearest(least.height, most.height, step.height, wanted.height),
         },
     }
 }
 
-/// The area that is in one and not in the other, by which uvcvideo chooses (`uvc_v4l2_try_format`).
+/// The area that only one of two sizes covers, which is how uvcvideo chooses (`uvc_v4l2_try_format`).
 fn difference(one: Size, other: Size) -> u64 {
     let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
     let both = area(one.width.min(other.width), one.height.min(other.height));
     area(one.width, one.height) + area(other.width, other.height) - 2 * both
 }
 
-/// By the time between two frames, as uvcvideo chooses (`uvc_try_frame_interval`).
-fn nearest_rate(rates: &Rates, wish: f64) -> f64 {
-    let distance = |rate: f64| (1.0 / rate - 1.0 / wish).abs();
+/// Chooses by the time between two frames, as uvcvideo does (`uvc_try_frame_interval`).
+fn nearest_rate(rates: &Rates, wanted: f64) -> f64 {
+    let distance = |rate: f64| (1.0 / rate - 1.0 / wanted).abs();
     match rates {
         Rates::Each(rates) => {
-            rates.iter().copied().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(wish)
+            rates.iter().copied().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(wanted)
         }
-        Rates::Range { least, most } => wish.max(*least).min(*most),
+        Rates::Range { least, most } => wanted.max(*least).min(*most),
     }
 }

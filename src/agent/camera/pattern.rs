@@ -1,8 +1,8 @@
-//! A moving test picture that needs nothing: colour bars, a grey ramp, a disc that moves, and the frame's number.
+//! A moving test picture that needs no hardware: colour bars, a grey ramp, a moving disc and the frame's number.
 
-use super::PATIENCE;
+use super::POLL_TIMEOUT;
 use super::pace::Pace;
-use super::picture::{Next, Picture};
+use super::picture::{Picture, Poll};
 use crate::clock::Stamp;
 use crate::config::{Camera, Fps, Size};
 use crate::frame::{Frame, Layout};
@@ -11,7 +11,7 @@ use crate::frame::{Frame, Layout};
 const BARS: [[u8; 3]; 7] =
     [[180, 128, 128], [162, 44, 142], [131, 156, 44], [112, 72, 58], [84, 184, 198], [65, 100, 212], [35, 212, 114]];
 
-/// The digits, three dots by five, a bit a dot from the top left.
+/// The digits, three by five dots, one bit per dot from the top left.
 const DIGITS: [u16; 10] = [
     0b111_101_101_101_111,
     0b010_110_010_010_111,
@@ -34,7 +34,7 @@ pub(super) struct Pattern {
     pace: Pace,
     fps: f64,
     number: u64,
-    /// Tells two patterns apart.
+    /// Makes two patterns look different.
     phase: usize,
     still: Vec<u8>,
     picture: Vec<u8>,
@@ -49,28 +49,28 @@ impl Pattern {
         Pattern { size, pace: Pace::of(camera.fps), fps: camera.fps.get(), number: 0, phase, still, picture }
     }
 
-    pub(super) fn next(&mut self, fps: Fps, wanted: bool) -> Next<'_> {
-        self.pace.keep(fps);
-        if !self.pace.waits(PATIENCE) {
-            return Next::Nothing;
+    pub(super) fn poll(&mut self, fps: Fps, wanted: bool) -> Poll<'_> {
+        self.pace.set_fps(fps);
+        if !self.pace.wait_until_due(POLL_TIMEOUT) {
+            return Poll::NotReady;
         }
         self.number += 1;
         if !wanted {
-            return Next::Passed;
+            return Poll::Skipped;
         }
         self.picture.copy_from_slice(&self.still);
         self.draw_disc();
         self.draw_number();
         let Size { width, height } = self.size;
         let frame = Frame { width, height, layout: Layout::Yuv422, data: &self.picture };
-        Next::Taken(Stamp::now(), Picture::Pixels(frame))
+        Poll::Frame(Stamp::now(), Picture::Pixels(frame))
     }
 
     pub(super) fn describe(&self) -> String {
-        format!("{} test picture, {} frames a second", self.size, self.fps)
+        format!("{} test picture, {} frames per second", self.size, self.fps)
     }
 
-    /// A white disc on a path that takes half a minute to repeat.
+    /// Draws a white disc on a path that takes half a minute to repeat.
     fn draw_disc(&mut self) {
         let (width, height) = (f64::from(self.size.width), f64::from(self.size.height));
         let seconds = self.number as f64 / self.fps + self.phase as f64;
@@ -97,7 +97,7 @@ impl Pattern {
         }
     }
 
-    /// Sets a run of a line to a grey.
+    /// Fills part of a line with a grey.
     fn fill(&mut self, y: usize, from: usize, to: usize, luma: u8) {
         let (width, height) = (self.size.width as usize, self.size.height as usize);
         let (from, to) = (from.min(width), to.min(width));
@@ -112,7 +112,7 @@ impl Pattern {
     }
 }
 
-/// What does not move: bars above, a grey ramp and black below.
+/// The still part: bars at the top, a grey ramp and black below.
 fn still(size: Size, phase: usize) -> Vec<u8> {
     let (width, height) = (size.width as usize, size.height as usize);
     let colour = |x: usize, y: usize| match y * 12 / height {

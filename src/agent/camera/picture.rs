@@ -1,26 +1,26 @@
-//! What sources give.
+//! The pictures that sources return.
 
 use bytes::Bytes;
 
 use crate::clock::Stamp;
-use crate::frame::Frame;
+use crate::frame;
 
-/// A picture as its source gives it.
+/// A picture as its source returns it.
 pub(super) enum Picture<'a> {
-    /// The camera's own JPEG, passed on as it is.
+    /// The camera's own JPEG, passed on unchanged.
     Jpeg { width: u32, height: u32, bytes: Bytes },
-    /// Pixels, to be encoded.
-    Pixels(Frame<'a>),
+    /// Pixels that need encoding.
+    Pixels(frame::Frame<'a>),
 }
 
-/// What a source has.
-pub(super) enum Next<'a> {
-    /// No picture yet, or one that is none.
-    Nothing,
-    /// A picture that nobody wants, or not at this rate; it was not looked at.
-    Passed,
-    /// A picture that is too large to be sent.
-    Oversized,
+/// The result of polling a source.
+pub(super) enum Poll<'a> {
+    /// No usable picture yet.
+    NotReady,
+    /// A picture that no link wants, or not at this rate; it was not decoded.
+    Skipped,
+    /// A picture that is too large to send.
+    TooLarge,
     /// The newest picture, and when it was taken.
-    Taken(Stamp, Picture<'a>),
+    Frame(Stamp, Picture<'a>),
 }

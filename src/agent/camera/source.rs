@@ -1,12 +1,23 @@
-//! Where pictures come from, whichever it is.
+//! The kinds of sources that a camera can have.
 
 use anyhow::Result;
 
-use super::picture::Next;
-use super::video::pipe::Wish;
+use super::picture::Poll;
+use super::video::pipe::PictureRequest;
 use super::{pattern, usb, video};
 use crate::agent::health::Part;
-use crate::config;
+use crate::config::{self, Fps, Quality};
+
+/// What the links want of a camera's next picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CaptureRequest {
+    /// The highest rate, in frames per second.
+    pub(super) fps: Fps,
+    /// The JPEG quality of a picture that is encoded here.
+    pub(super) quality: Quality,
+    /// Whether any link takes the picture.
+    pub(super) is_wanted: bool,
+}
 
 pub(super) enum Source {
     Pattern(pattern::Pattern),
@@ -23,7 +34,7 @@ impl Source {
         })
     }
 
-    /// Whether it is open by now; one that needs time for it is looked after for a moment.
+    /// Whether the source is open. Waits briefly for a source that needs time to open.
     ///
     /// # Errors
     /// When the source cannot be opened.
@@ -34,19 +45,20 @@ impl Source {
         }
     }
 
-    /// The newest picture, as wished for; what is not `wanted` is passed over as cheaply as the source can.
+    /// Polls for the newest picture. A picture that is not wanted is skipped as cheaply as the source can.
     ///
     /// # Errors
-    /// When the source has to be opened anew.
-    pub(super) fn next(&mut self, wish: Wish, wanted: bool) -> Result<Next<'_>> {
+    /// When the source must be reopened.
+    pub(super) fn poll(&mut self, request: CaptureRequest) -> Result<Poll<'_>> {
+        let CaptureRequest { fps, quality, is_wanted } = request;
         match self {
-            Source::Pattern(pattern) => Ok(pattern.next(wish.fps, wanted)),
-            Source::Usb(usb) => usb.next(wish.fps, wanted),
-            Source::Video(video) => video.next(wanted.then_some(wish)),
+            Source::Pattern(pattern) => Ok(pattern.poll(fps, is_wanted)),
+            Source::Usb(usb) => usb.poll(fps, is_wanted),
+            Source::Video(video) => video.poll(is_wanted.then_some(PictureRequest { fps, quality })),
         }
     }
 
-    /// What was agreed with the source, for status and log.
+    /// What the source agreed to, for status and log.
     pub(super) fn describe(&self) -> String {
         match self {
             Source::Pattern(pattern) => pattern.describe(),

@@ -1,4 +1,4 @@
-//! V4L2's ioctls and mapped buffers behind a safe face: a device is asked and set, then streams.
+//! A safe interface to V4L2's ioctls and mapped buffers: a device is queried and configured, then streams.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,12 +13,12 @@ use nix::libc::{O_NONBLOCK, c_void, off_t};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-// A header's names, taken as C takes them.
+// The names are those of the C header, which has no namespaces.
 #[allow(clippy::wildcard_imports)]
 use super::videodev2::*;
 use crate::clock::Stamp;
 
-/// A pixel format's four characters.
+/// The four characters of a pixel format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FourCc(pub(super) [u8; 4]);
 
@@ -27,7 +27,7 @@ impl FourCc {
     pub(super) const JPEG: FourCc = FourCc(*b"JPEG");
     pub(super) const YUYV: FourCc = FourCc(*b"YUYV");
 
-    /// Those that can be used, the best first: a camera's own JPEG costs nothing here.
+    /// The usable formats, best first: a camera's own JPEG costs nothing here.
     pub(super) const USABLE: [FourCc; 3] = [FourCc::MJPG, FourCc::JPEG, FourCc::YUYV];
 }
 
@@ -37,25 +37,25 @@ impl std::fmt::Display for FourCc {
     }
 }
 
-/// What the driver settled on.
+/// The format that the driver chose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Format {
     pub(super) fourcc: FourCc,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// From one line to the next; 0 for compressed formats.
+    /// Bytes from one line to the next; 0 for compressed formats.
     pub(super) bytes_per_line: u32,
 }
 
-/// What a node says it is.
+/// What a node reports about itself.
 pub(super) struct Identity {
     pub(super) driver: String,
     pub(super) card: String,
-    /// Where it is plugged in, such as `usb-0000:01:00.0-1.2`.
+    /// Where the device is plugged in, such as `usb-0000:01:00.0-1.2`.
     pub(super) bus: String,
-    /// A camera and no node of metadata, output or conversion.
+    /// Whether it captures video and streams, unlike metadata, output and conversion nodes.
     pub(super) streams: bool,
-    /// Gives nothing before the pipeline that it is part of is set up through the media controller.
+    /// Whether it gives no frames until its pipeline is set up through the media controller.
     pub(super) needs_pipeline: bool,
 }
 
@@ -78,11 +78,11 @@ impl Device {
         Ok(device)
     }
 
-    /// Opens a node of whatever kind.
+    /// Opens a node of any kind.
     pub(super) fn identify(path: &Path) -> io::Result<(Device, Identity)> {
         let device = Device(OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path)?);
         let capability = device.capability()?;
-        // The node's own capabilities where the driver tells them: one camera has several nodes, some of metadata.
+        // Prefer the node's own capabilities: one camera has several nodes, some for metadata.
         let caps = if capability.capabilities & CAP_DEVICE_CAPS == 0 {
             capability.capabilities
         } else {
@@ -100,7 +100,7 @@ impl Device {
 
     fn capability(&self) -> io::Result<Capability> {
         let mut capability = zeroed();
-        // SAFETY: the struct is QUERYCAP's, and lives through the call.
+        // SAFETY: the struct is the one of QUERYCAP and outlives the call.
         unsafe { querycap(self.0.as_raw_fd(), &raw mut capability) }?;
         Ok(capability)
     }
@@ -109,20 +109,20 @@ impl Device {
     pub(super) fn formats(&self) -> Vec<FourCc> {
         let one = |index| {
             let mut desc = FmtDesc { index, type_: VIDEO_CAPTURE, ..zeroed() };
-            // SAFETY: the struct is ENUM_FMT's, and lives through the call.
+            // SAFETY: the struct is the one of ENUM_FMT and outlives the call.
             unsafe { enum_fmt(self.0.as_raw_fd(), &raw mut desc) }.ok()?;
             Some(FourCc(desc.pixelformat.to_le_bytes()))
         };
         (0..).map_while(one).collect()
     }
 
-    /// Wishes for a format; the driver answers with the nearest it has.
+    /// Requests a format; returns the nearest one that the driver has.
     pub(super) fn set_format(&self, fourcc: FourCc, width: u32, height: u32) -> io::Result<Format> {
         let pixelformat = u32::from_le_bytes(fourcc.0);
-        let wish = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
+        let wanted = PixFormat { width, height, pixelformat, field: FIELD_NONE, ..zeroed() };
         let mut format = FormatArg { type_: VIDEO_CAPTURE, ..zeroed() };
-        format.fmt.pix = wish;
-        // SAFETY: the struct is S_FMT's, and lives through the call.
+        format.fmt.pix = wanted;
+        // SAFETY: the struct is the one of S_FMT and outlives the call.
         unsafe { s_fmt(self.0.as_raw_fd(), &raw mut format) }?;
         // SAFETY: for VIDEO_CAPTURE the driver fills `pix`, and any bytes are valid integers.
         let pix = unsafe { format.fmt.pix };
@@ -134,13 +134,13 @@ impl Device {
         })
     }
 
-    /// Wishes for a rate; gives the one the driver settled on, if it tells.
+    /// Requests a rate; returns the one that the driver chose, if it reports one.
     pub(super) fn set_rate(&self, fps: f64) -> Option<f64> {
         let interval = Fraction { numerator: 1000, denominator: (fps * 1000.0).round() as u32 };
         let capture = CaptureParm { timeperframe: interval, ..zeroed() };
         let mut parm = StreamParm { type_: VIDEO_CAPTURE, ..zeroed() };
         parm.parm.capture = capture;
-        // SAFETY: the struct is S_PARM's, and lives through the call.
+        // SAFETY: the struct is the one of S_PARM and outlives the call.
         unsafe { s_parm(self.0.as_raw_fd(), &raw mut parm) }.ok()?;
         // SAFETY: for VIDEO_CAPTURE the driver fills `capture`, and any bytes are valid integers.
         let Fraction { numerator, denominator } = unsafe { parm.parm.capture }.timeperframe;
@@ -148,33 +148,33 @@ impl Device {
     }
 }
 
-/// A device that streams into mapped buffers; stops and unmaps when dropped.
+/// A device that streams into mapped buffers. Dropping it stops the stream and unmaps the buffers.
 pub(super) struct Stream {
-    // Before the device: unmapped while it is open.
+    // Declared before the device, so that the buffers are unmapped while it is open.
     buffers: Vec<Mapping>,
     device: Device,
 }
 
-/// A filled buffer, out of the driver's hands until it is given back.
+/// A filled buffer, which the driver does not touch until it is returned.
 pub(super) struct Filled {
     index: u32,
     length: usize,
-    /// Counts what the sensor gave; a gap is a frame that found no free buffer.
+    /// The sensor's frame number. A gap means that a frame found no free buffer.
     pub(super) sequence: u32,
-    /// When the driver has it from.
+    /// When the frame was captured.
     pub(super) captured: Stamp,
 }
 
 impl Stream {
-    /// Maps `count` buffers, or as many as the driver gives, and starts.
+    /// Maps `count` buffers, or as many as the driver allows, and starts the stream.
     pub(super) fn start(device: Device, count: u32) -> io::Result<Stream> {
         let mut request = RequestBuffers { count, type_: VIDEO_CAPTURE, memory: MEMORY_MMAP, ..zeroed() };
-        // SAFETY: the struct is REQBUFS', and lives through the call.
+        // SAFETY: the struct is the one of REQBUFS and outlives the call.
         unsafe { reqbufs(device.0.as_raw_fd(), &raw mut request) }?;
         let mut stream = Stream { buffers: Vec::new(), device };
         for index in 0..request.count {
             let mut buffer = buffer(index);
-            // SAFETY: the struct is QUERYBUF's, and lives through the call.
+            // SAFETY: the struct is the one of QUERYBUF and outlives the call.
             unsafe { querybuf(stream.device.0.as_raw_fd(), &raw mut buffer) }?;
             // SAFETY: for MEMORY_MMAP the driver fills `offset`.
             let offset = unsafe { buffer.m.offset };
@@ -186,21 +186,21 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Waits for a filled buffer; false when there was none in time.
-    pub(super) fn wait(&self, patience: Duration) -> io::Result<bool> {
+    /// Waits for a filled buffer; returns false after `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(self.device.0.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        match poll(&mut fds, patience) {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
             Ok(ready) => Ok(ready > 0),
             Err(nix::errno::Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The oldest filled buffer, without waiting.
+    /// Returns the oldest filled buffer, without waiting.
     pub(super) fn dequeue(&self) -> io::Result<Option<Filled>> {
         let mut buffer = buffer(0);
-        // SAFETY: the struct is DQBUF's, and lives through the call.
+        // SAFETY: the struct is the one of DQBUF and outlives the call.
         match unsafe { dqbuf(self.device.0.as_raw_fd(), &raw mut buffer) } {
             Ok(_) => Ok(Some(Filled {
                 index: buffer.index,
@@ -213,14 +213,14 @@ impl Stream {
         }
     }
 
-    /// What the camera put into the buffer; empty when the driver found it broken.
+    /// The bytes of a filled buffer; empty when the driver flagged it as broken.
     pub(super) fn bytes(&self, filled: &Filled) -> &[u8] {
         let all = self.buffers.get(filled.index as usize).map_or(&[][..], Mapping::bytes);
         &all[..filled.length.min(all.len())]
     }
 
-    /// Gives a buffer back to the driver.
-    // Taken by value: who has given it back can no longer read it.
+    /// Returns a buffer to the driver.
+    // Taken by value, so that nothing can read the buffer afterwards.
     #[allow(clippy::needless_pass_by_value)]
     pub(super) fn give_back(&self, filled: Filled) -> io::Result<()> {
         self.queue(filled.index)
@@ -228,8 +228,8 @@ impl Stream {
 
     fn queue(&self, index: u32) -> io::Result<()> {
         let mut buffer = buffer(index);
-        // SAFETY: the struct is QBUF's, and lives through the call; nobody reads the buffer now, because its
-        // `Filled`, if there was one, is gone.
+        // SAFETY: the struct is the one of QBUF and outlives the call; nothing reads the buffer now, because its
+        // `Filled`, if there was one, was consumed.
         unsafe { qbuf(self.device.0.as_raw_fd(), &raw mut buffer) }?;
         Ok(())
     }
@@ -237,12 +237,12 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: STREAMOFF reads one int. It fails when the camera is gone, which stops it as well.
+        // SAFETY: STREAMOFF reads one int. It fails when the camera is unplugged, which stops the stream as well.
         let _ = unsafe { streamoff(self.device.0.as_raw_fd(), &raw const VIDEO_CAPTURE_INT) };
     }
 }
 
-/// The driver's timestamp where it is one of the monotonic clock and not in the future, else this moment.
+/// The driver's timestamp if it uses the monotonic clock and is not in the future; otherwise the current time.
 fn stamp(buffer: &Buffer) -> Stamp {
     if buffer.flags & BUF_FLAG_TIMESTAMP_MASK != BUF_FLAG_TIMESTAMP_MONOTONIC {
         return Stamp::now();
@@ -251,29 +251,29 @@ fn stamp(buffer: &Buffer) -> Stamp {
     Stamp::at(Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros)))
 }
 
-/// One of the driver's buffers in our memory.
+/// One of the driver's buffers, mapped into memory.
 struct Mapping {
     start: NonNull<c_void>,
     length: NonZeroUsize,
 }
 
-// SAFETY: the memory belongs to the mapping alone, whichever thread has it.
+// SAFETY: only the mapping owns the memory, on any thread.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn new(device: &File, length: u32, offset: u32) -> io::Result<Mapping> {
         let length = NonZeroUsize::new(length as usize).ok_or(io::Error::other("the driver gave an empty buffer"))?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // Of 32 bits where that is the machine's word.
+        // `off_t` has 32 bits on 32-bit systems.
         #[allow(clippy::cast_lossless)]
         let offset = offset as off_t;
-        // SAFETY: a new mapping, placed by the kernel, touches no memory of ours.
+        // SAFETY: a new mapping, placed by the kernel, overlaps no other memory.
         let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, device, offset) }?;
         Ok(Mapping { start, length })
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped for `length` bytes as long as self lives; the driver does not write into a dequeued buffer.
+        // SAFETY: mapped for `length` bytes while self lives; the driver does not write into a dequeued buffer.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.length.get()) }
     }
 }

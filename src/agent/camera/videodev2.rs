@@ -1,7 +1,7 @@
-//! The part of the kernel's linux/videodev2.h that is needed here, whose names the fields keep.
+//! The parts of the kernel's linux/videodev2.h that this crate uses. Fields keep the kernel's names.
 //!
-//! Own structs and not a crate's: a handful is needed, and bindings made at build time would need libclang. A struct's
-//! size is part of its ioctl's number, so a wrong one is refused by the kernel (ENOTTY).
+//! These structs are written by hand because only a few are needed, and generated bindings would need libclang. A
+//! struct's size is part of its ioctl number, so the kernel rejects a wrong one (ENOTTY).
 
 use std::ffi::{c_int, c_ulong};
 use std::mem::size_of;
@@ -22,7 +22,7 @@ pub const BUF_FLAG_ERROR: u32 = 0x0000_0040;
 pub const BUF_FLAG_TIMESTAMP_MASK: u32 = 0x0000_e000;
 pub const BUF_FLAG_TIMESTAMP_MONOTONIC: u32 = 0x0000_2000;
 
-/// The structs below hold integers, arrays of them and unions of such: all zeros is a value of each.
+/// Types that may be all zeros: integers, arrays of integers, and structs and unions of those.
 pub trait Plain: Sized {}
 
 pub fn zeroed<T: Plain>() -> T {
@@ -82,7 +82,7 @@ pub struct FormatArg {
 #[repr(C)]
 pub union FormatUnion {
     pub pix: PixFormat,
-    /// 200 bytes, aligned as the pointers in the members that are not used here.
+    /// 200 bytes, aligned like the pointers in the unused members.
     pub raw: [usize; 200 / size_of::<usize>()],
 }
 

@@ -1,87 +1,88 @@
-//! Bytes to lines.
+//! Splits bytes into lines.
 
-/// The longest line a board may send, in bytes, without its end (LF or CRLF).
-pub const LONGEST: usize = 256;
+/// The longest line that a board may send, in bytes, without its line ending (LF or CRLF).
+pub const MAX_LINE_BYTES: usize = 256;
 
-/// What ended in the bytes.
+/// A line, or what is left of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// A line without its end.
+    /// A line without its line ending.
     Whole(&'a [u8]),
-    /// The rest of a line whose beginning was missed.
+    /// The rest of a line whose start was missed.
     Tail(&'a [u8]),
-    /// The first [`LONGEST`] bytes of a line that is longer; what follows, up to the next newline, is left out.
+    /// The first [`MAX_LINE_BYTES`] bytes of a longer line. The rest, up to the next newline, is skipped.
     TooLong(&'a [u8]),
 }
 
-/// Cuts bytes that come in any chunking into lines.
+/// Splits a stream of bytes, in chunks of any size, into lines.
 #[derive(Debug)]
 pub struct Framer {
-    /// What came of the line at hand, when it began in an earlier chunk. Never longer than [`LONGEST`] and a CR.
-    begun: Vec<u8>,
-    /// The beginning of the line at hand was missed.
-    midway: bool,
-    /// The line at hand was too long and is told of already.
-    skipping: bool,
+    /// The start of the current line, from earlier chunks. Never longer than [`MAX_LINE_BYTES`] and a CR.
+    partial: Vec<u8>,
+    /// The start of the current line was missed.
+    starts_midway: bool,
+    /// The current line was too long and has been reported.
+    is_skipping: bool,
 }
 
 impl Framer {
-    /// `midway`: the first bytes may be the rest of a line whose beginning was missed.
+    /// `starts_midway`: the first bytes may be the rest of a line whose start was missed.
     #[must_use]
-    pub fn new(midway: bool) -> Framer {
-        Framer { begun: Vec::with_capacity(LONGEST + 1), midway, skipping: false }
+    pub fn new(starts_midway: bool) -> Framer {
+        Framer { partial: Vec::with_capacity(MAX_LINE_BYTES + 1), starts_midway, is_skipping: false }
     }
 
-    /// Takes the next bytes, and gives each line that they complete to `each`.
+    /// Takes the next bytes and passes each completed line to `each`.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
-            self.end(&bytes[start..end], &mut each);
+            self.end_line(&bytes[start..end], &mut each);
             start = end + 1;
         }
-        self.keep(&bytes[start..], &mut each);
+        self.add(&bytes[start..], &mut each);
     }
 
-    /// What came of a line that has no end yet.
+    /// The start of the current, unfinished line.
     #[must_use]
-    pub fn begun(&self) -> &[u8] {
-        &self.begun
+    pub fn partial(&self) -> &[u8] {
+        &self.partial
     }
 
-    /// Whether a line goes on that was too long already.
+    /// Whether the current line was too long and its rest is being skipped.
     #[must_use]
     pub fn is_skipping(&self) -> bool {
-        self.skipping
+        self.is_skipping
     }
 
-    fn end(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
-        if !self.begun.is_empty() {
-            self.keep(bytes, each);
+    fn end_line(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        if !self.partial.is_empty() {
+            self.add(bytes, each);
         }
-        let (midway, skipping) = (std::mem::take(&mut self.midway), std::mem::take(&mut self.skipping));
-        if !skipping {
-            // A line that lies in one chunk is not copied.
-            let line = if self.begun.is_empty() { bytes } else { &self.begun };
+        let (starts_midway, is_skipping) =
+            (std::mem::take(&mut self.starts_midway), std::mem::take(&mut self.is_skipping));
+        if !is_skipping {
+            // Do not copy a line that is complete in one chunk.
+            let line = if self.partial.is_empty() { bytes } else { &self.partial };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            each(match line.get(..LONGEST) {
-                Some(start) if line.len() > LONGEST => Line::TooLong(start),
-                _ if midway => Line::Tail(line),
+            each(match line.get(..MAX_LINE_BYTES) {
+                Some(start) if line.len() > MAX_LINE_BYTES => Line::TooLong(start),
+                _ if starts_midway => Line::Tail(line),
                 _ => Line::Whole(line),
             });
         }
-        self.begun.clear();
+        self.partial.clear();
     }
 
-    fn keep(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
-        if self.skipping {
+    fn add(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        if self.is_skipping {
             return;
         }
-        let room = LONGEST + 1 - self.begun.len();
-        self.begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room {
-            each(Line::TooLong(&self.begun[..LONGEST]));
-            self.begun.clear();
-            self.skipping = true;
+        let free = MAX_LINE_BYTES + 1 - self.partial.len();
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(free)]);
+        if bytes.len() > free {
+            each(Line::TooLong(&self.partial[..MAX_LINE_BYTES]));
+            self.partial.clear();
+            self.is_skipping = true;
         }
     }
 }
@@ -90,9 +91,9 @@ impl Framer {
 mod tests {
     use super::*;
 
-    /// Frames `bytes` in chunks of `size`; returns each line's kind and text.
-    fn framed(midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
-        let (mut framer, mut lines) = (Framer::new(midway), Vec::new());
+    /// The lines of `bytes` in chunks of `size`, as text.
+    fn framed(starts_midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
+        let (mut framer, mut lines) = (Framer::new(starts_midway), Vec::new());
         for chunk in bytes.chunks(size) {
             framer.push(chunk, |line| {
                 let (kind, line) = match line {
@@ -100,16 +101,16 @@ mod tests {
                     Line::Tail(line) => ("tail", line),
                     Line::TooLong(line) => ("long", line),
                 };
-                assert!(line.len() <= LONGEST);
+                assert!(line.len() <= MAX_LINE_BYTES);
                 lines.push(format!("{kind} {}", String::from_utf8_lossy(line).replace('x', "")));
             });
-            assert!(framer.begun().len() <= LONGEST + 1);
+            assert!(framer.partial().len() <= MAX_LINE_BYTES + 1);
         }
         lines
     }
 
     #[test]
-    fn lines_do_not_depend_on_chunks_and_endless_one_is_dropped() {
+    fn lines_are_whole_in_any_chunking_and_long_ones_dropped() {
         let bytes = [b"rest of one\nt-1\r\n\n".as_slice(), b"e", &[b'x'; 1000], b"\nh-2\n"].concat();
         for size in 1..=bytes.len() {
             assert_eq!(framed(true, &bytes, size), ["tail rest of one", "whole t-1", "whole ", "long e", "whole h-2"]);
@@ -117,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn longest_accepted_line_has_256_bytes() {
+    fn lines_of_256_bytes_are_accepted_and_of_257_refused() {
         for end in ["\n", "\r\n"] {
             for size in [1, 100, 1000] {
                 let line = |length| [&vec![b'x'; length], end.as_bytes()].concat();
-                assert_eq!(framed(false, &line(LONGEST), size), ["whole "]);
-                assert_eq!(framed(false, &line(LONGEST + 1), size), ["long "]);
+                assert_eq!(framed(false, &line(MAX_LINE_BYTES), size), ["whole "]);
+                assert_eq!(framed(false, &line(MAX_LINE_BYTES + 1), size), ["long "]);
             }
         }
     }
 
     #[test]
-    fn endless_line_without_its_start_is_reported() {
+    fn endless_line_with_a_missed_start_is_reported() {
         assert_eq!(framed(true, &[b'x'; 1000], 7), ["long "]);
     }
 }

@@ -1,22 +1,22 @@
-//! A line to label-value pairs.
+//! Splits a line into label-value pairs.
 //!
 //! ```text
 //! line  = pair *("-" pair) ["-" rest]
 //! pair  = label "-" value
-//! label = text without a dash, perhaps spaces around it; where labels decide, dashes before it are passed over
-//! rest  = text without a dash, perhaps nothing
+//! label = text without a dash, optional spaces around it; unless read by position, dashes before it are skipped
+//! rest  = text without a dash, possibly empty
 //! value = *space number *space [unit]
 //! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]
 //! unit  = text without a dash, as in 5.5C, 60%, 415 ppm
 //! ```
 
 use super::Refusal;
-use crate::quantity::LONGEST_UNIT;
+use crate::quantity::MAX_UNIT_BYTES;
 
-/// One label with what stands behind it, as the line has them.
+/// One label and its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {
-    /// Without the spaces around it; anything, perhaps nothing.
+    /// Without surrounding spaces; possibly empty.
     pub label: &'a str,
     /// A number with its unit.
     pub value: Result<Value<'a>, Refusal>,
@@ -27,7 +27,7 @@ pub struct Pair<'a> {
 pub struct Value<'a> {
     /// Finite.
     pub number: f64,
-    /// What stands behind the number, without the spaces around it; empty when nothing does.
+    /// The text after the number, without surrounding spaces; possibly empty.
     pub unit: &'a str,
 }
 
@@ -35,47 +35,47 @@ pub struct Value<'a> {
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     rest: &'a str,
-    by_place: bool,
+    by_position: bool,
 }
 
-/// The pairs of a line. `by_place`: a label may be nothing, because only its place counts.
+/// The pairs of a line. `by_position`: a label may be empty, because only its position counts.
 #[must_use]
-pub fn pairs(line: &str, by_place: bool) -> Pairs<'_> {
-    Pairs { rest: line, by_place }
+pub fn pairs(line: &str, by_position: bool) -> Pairs<'_> {
+    Pairs { rest: line, by_position }
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        let nothing = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
-        let begun = &self.rest[nothing..];
-        if begun.is_empty() {
+        let skipped = self.rest.bytes().take_while(|byte| *byte == b'-' || byte.is_ascii_whitespace()).count();
+        let start = &self.rest[skipped..];
+        if start.is_empty() {
             return None;
         }
-        let from = if self.by_place { self.rest } else { begun };
-        let (label, behind) = cut(from, 0).unwrap_or((from, ""));
-        let (value, rest) = value(behind.trim_ascii_start());
+        let text = if self.by_position { self.rest } else { start };
+        let (label, after_dash) = split_at_dash(text, 0).unwrap_or((text, ""));
+        let (value, rest) = value(after_dash.trim_ascii_start());
         self.rest = rest;
         Some(Pair { label: label.trim_ascii(), value })
     }
 }
 
-/// What stands before and behind the first dash that is not before byte `from`.
-fn cut(text: &str, from: usize) -> Option<(&str, &str)> {
+/// Splits at the first dash at or after byte `from`.
+fn split_at_dash(text: &str, from: usize) -> Option<(&str, &str)> {
     let dash = from + text.as_bytes()[from..].iter().position(|byte| *byte == b'-')?;
     Some((&text[..dash], &text[dash + 1..]))
 }
 
-/// The value that `text` begins with, and what stands behind the dash that ends it.
+/// Parses the value at the start of `text`; returns it and the text after the dash that ends it.
 fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
     let length = number_length(text.as_bytes());
-    // The dashes of a number end nothing.
-    let from = length.max(usize::from(is_minus_no_number(text)));
-    let (whole, rest) = cut(text, from).unwrap_or((text, ""));
+    // Dashes inside a number do not end the value.
+    let from = length.max(usize::from(is_signed_non_number(text)));
+    let (whole, rest) = split_at_dash(text, from).unwrap_or((text, ""));
     if length == 0 {
-        let nothing = whole.trim_ascii().is_empty();
-        return (Err(if nothing { Refusal::Empty } else { Refusal::NotANumber }), rest);
+        let is_empty = whole.trim_ascii().is_empty();
+        return (Err(if is_empty { Refusal::Empty } else { Refusal::NotANumber }), rest);
     }
     let (number, unit) = (&whole[..length], if length == whole.len() { "" } else { whole[length..].trim() });
     let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
@@ -85,7 +85,7 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
     (value, rest)
 }
 
-/// How many bytes of the text's beginning are a number; 0 when it begins with none.
+/// Length of the number at the start of the text, in bytes; 0 without a number.
 fn number_length(text: &[u8]) -> usize {
     let digits = |from: usize| from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is = |place: usize, one_of: &[u8]| text.get(place).is_some_and(|byte| one_of.contains(byte));
@@ -100,7 +100,7 @@ fn number_length(text: &[u8]) -> usize {
     if count == 0 {
         return 0;
     }
-    // As %g and Python's repr write very large and very small values.
+    // C's %g and Python's repr write very large and very small values like this.
     if is(end, b"eE") {
         let exponent = end + 1 + usize::from(is(end + 1, b"+-"));
         if digits(exponent) > exponent {
@@ -110,20 +110,20 @@ fn number_length(text: &[u8]) -> usize {
     end
 }
 
-/// What C prints for no number can have a sign, too.
-fn is_minus_no_number(text: &str) -> bool {
+/// C prints a sign before `nan` and `inf`, too.
+fn is_signed_non_number(text: &str) -> bool {
     let word = text.strip_prefix('-').and_then(|rest| rest.split(['-', ' ', '\r']).next());
-    word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|no_number| word.eq_ignore_ascii_case(no_number)))
+    word.is_some_and(|word| ["nan", "inf", "infinity"].iter().any(|non_number| word.eq_ignore_ascii_case(non_number)))
 }
 
 fn check_unit(unit: &str) -> Result<(), Refusal> {
     let Some(first) = unit.chars().next() else { return Ok(()) };
-    // 23,5 and 1.2.3 and 12:30 are no number with a unit, and half of one would be a wrong reading.
+    // 23,5 and 1.2.3 and 12:30 are not a number with a unit: taking half of one would give a wrong reading.
     if first.is_ascii() && !first.is_ascii_alphabetic() && first != '%' {
         return Err(Refusal::NotANumber);
     }
-    // Digits are powers and molecules, as in m3 and gH2O; 0x1F and a digit that a garbled one follows have others.
+    // Units contain the digits 2 and 3, as in m3 and gH2O. Other digits come from 0x1F or a garbled number.
     let odd =
         |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || (c.is_ascii_digit() && c != '2' && c != '3');
-    if unit.len() > LONGEST_UNIT || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
+    if unit.len() > MAX_UNIT_BYTES || unit.contains(odd) { Err(Refusal::Unit) } else { Ok(()) }
 }

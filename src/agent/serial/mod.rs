@@ -1,6 +1,6 @@
-//! One serial port: opened, read, and opened again for as long as the agent runs.
+//! One serial port: opened, read, and reopened while the agent runs.
 
-mod hearing;
+mod line_quality;
 
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -26,146 +26,146 @@ use crate::clock::Stamp;
 use crate::config::{self, Serial as Config};
 use crate::quantity::Quantity;
 use crate::reading::State;
-use hearing::{FLOOD, Hearing, Verdict};
+use line_quality::{FLOOD_LINES_PER_SECOND, LineQuality, Verdict};
 
-/// The waits between tries to open a port.
+/// Bounds of the delay between attempts to open a port.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// A line has no pause in it: what comes after this much silence begins at a line's start.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Lines have no pauses: data after this much silence starts a new line.
+const LINE_GAP: Duration = Duration::from_millis(50);
 
-/// Linux keeps so much of a terminal's input for its reader; half of it in one read is a flood.
-const BUFFER: usize = 4096;
-const MUCH: usize = BUFFER / 2;
+/// The size of the kernel's terminal input buffer. A read of half of it is a flood.
+const READ_BUFFER: usize = 4096;
+const FLOOD_READ: usize = READ_BUFFER / 2;
 
-/// How often it is looked whether the port's link still leads to what is open.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to check that the port's path still leads to the open device.
+const DEVICE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What one port's worker has.
+/// A port's worker.
 pub struct Port {
-    /// Its table in the configuration.
+    /// The port's table in the configuration.
     pub config: config::Serial,
-    /// What the configuration says of quantities.
+    /// The configured quantities.
     pub quantities: Vec<config::Quantity>,
-    /// Where its readings go.
+    /// Receives the readings.
     pub state: Arc<State>,
-    /// Where it reports.
+    /// Receives status and counts.
     pub health: Part,
 }
 
 impl Port {
-    /// Reads the port until the shutdown; whatever goes wrong, it is closed and tried again.
+    /// Reads the port until shutdown; closes and reopens it on any failure.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut reader = Reader::new(self);
         let _ = shutdown.run_until_cancelled(reader.run()).await;
     }
 }
 
-/// Nothing came for too long.
+/// No data for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("silent: nothing is heard within stale_after")]
+#[error("silent: no data within stale_after")]
 struct Silent;
 
 struct Reader {
     port: Port,
     parser: Parser,
-    /// What the lines of the read at hand say; kept for its memory.
+    /// Values of the current read; kept to reuse its memory.
     values: Vec<(Arc<Quantity>, f64)>,
-    hearing: Hearing,
-    /// What was last said of the port.
-    told: Option<Verdict>,
-    /// A line was understood since this was cleared.
-    understood: bool,
+    quality: LineQuality,
+    /// The last verdict that was reported.
+    reported: Option<Verdict>,
+    /// Whether a line has parsed since this was cleared.
+    has_worked: bool,
 }
 
 impl Reader {
     fn new(port: Port) -> Reader {
         let parser = Parser::new(&port.config.fields, &port.quantities);
-        let hearing = Hearing::new(port.config.stale_after, Instant::now());
-        Reader { port, parser, values: Vec::new(), hearing, told: None, understood: false }
+        let quality = LineQuality::new(port.config.stale_after, Instant::now());
+        Reader { port, parser, values: Vec::new(), quality, reported: None, has_worked: false }
     }
 
     async fn run(&mut self) {
         let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
-        let (mut delay, mut silent) = (Duration::ZERO, false);
+        let (mut delay, mut was_silent) = (Duration::ZERO, false);
         loop {
-            self.understood = false;
-            let Err(error) = self.run_once(silent, delay).await;
+            self.has_worked = false;
+            let Err(error) = self.run_once(was_silent, delay).await;
             self.port.health.down(&format!("{error:#}"));
-            // What worked, and what is merely not plugged in, is looked for at the quickest.
-            if self.understood || !self.port.config.port.exists() {
+            // Retry soon if the port has worked, or is not plugged in.
+            if self.has_worked || !self.port.config.port.exists() {
                 backoff.reset();
             }
             delay = backoff.delay();
-            silent = error.is::<Silent>();
-            // A board that speaks seldom must find someone who listens: a silent port is opened again at once, and it is
-            // the next time that is waited for.
-            if !silent {
+            was_silent = error.is::<Silent>();
+            // A board that rarely writes needs an open port. So a silent port is reopened at once, and the delay
+            // extends the next wait for data instead.
+            if !was_silent {
                 sleep(delay).await;
             }
         }
     }
 
-    /// `silent`: nothing was heard the last time, either; so the port is not said to work before anything is, and what
-    /// is waited for is so much longer.
-    async fn run_once(&mut self, silent: bool, longer: Duration) -> Result<Infallible> {
+    /// Opens the port and reads until it fails. If it `was_silent` before, it is not reported as up before data
+    /// arrives, and may be silent for `extra_wait` longer.
+    async fn run_once(&mut self, was_silent: bool, extra_wait: Duration) -> Result<Infallible> {
         let config = self.port.config.clone();
-        let patience = config.stale_after + if silent { longer } else { Duration::ZERO };
-        // Some drivers take seconds to open a port that hangs.
+        let silence_limit = config.stale_after + if was_silent { extra_wait } else { Duration::ZERO };
+        // Opening a port that hangs takes seconds with some drivers.
         let mut stream = spawn_blocking(move || open(&config)).await??;
         self.port.health.count("opened", 1);
-        self.told = None;
-        if !silent {
-            self.hearing = Hearing::new(self.port.config.stale_after, Instant::now());
-            self.tell(Verdict::Good);
+        self.reported = None;
+        if !was_silent {
+            self.quality = LineQuality::new(self.port.config.stale_after, Instant::now());
+            self.report(Verdict::Good);
         }
-        // Not by the path, which may lead elsewhere by now.
+        // Not by the path, which may lead to another device by now.
         let device = device(&PathBuf::from(format!("/proc/self/fd/{}", stream.as_raw_fd())));
-        let mut buffer = [0; BUFFER];
-        let first = timeout(PAUSE, stream.read(&mut buffer)).await;
+        let mut buffer = [0; READ_BUFFER];
+        let first = timeout(LINE_GAP, stream.read(&mut buffer)).await;
         let mut framer = Framer::new(first.is_ok());
         if let Ok(read) = first {
-            self.take(&mut framer, &buffer[..received(read)?]);
+            self.handle(&mut framer, &buffer[..received(read)?]);
         }
-        let (mut heard, mut looked) = (Instant::now(), Instant::now());
+        let (mut last_read, mut last_check) = (Instant::now(), Instant::now());
         loop {
-            let read = timeout(patience.min(LOOK), stream.read(&mut buffer)).await;
+            let read = timeout(silence_limit.min(DEVICE_CHECK_INTERVAL), stream.read(&mut buffer)).await;
             if let Ok(read) = read {
                 let length = received(read)?;
-                heard = Instant::now();
-                self.take(&mut framer, &buffer[..length]);
-                if length >= MUCH {
-                    // Others' turn.
+                last_read = Instant::now();
+                self.handle(&mut framer, &buffer[..length]);
+                if length >= FLOOD_READ {
+                    // Let other tasks run.
                     yield_now().await;
                 }
-            } else if heard.elapsed() >= patience {
+            } else if last_read.elapsed() >= silence_limit {
                 return Err(Silent.into());
             }
-            if looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                ensure!(!is_another(&self.port.config.port, device), "another device has its name");
+            if last_check.elapsed() >= DEVICE_CHECK_INTERVAL {
+                last_check = Instant::now();
+                ensure!(!leads_elsewhere(&self.port.config.port, device), "another device has its name");
             }
         }
     }
 
-    fn take(&mut self, framer: &mut Framer, bytes: &[u8]) {
+    fn handle(&mut self, framer: &mut Framer, bytes: &[u8]) {
         let (captured, now) = (Stamp::now(), Instant::now());
         let mut good = 0;
-        framer.push(bytes, |line| good += u64::from(self.take_line(line, now)));
+        framer.push(bytes, |line| good += u64::from(self.handle_line(line, now)));
         if good > 0 {
-            self.understood = true;
+            self.has_worked = true;
             let Config { name, stale_after, .. } = &self.port.config;
             self.port.state.record(name, *stale_after, captured, &mut self.values);
         }
         self.port.health.count("bytes", bytes.len() as u64);
         self.port.health.count("lines", good);
-        let verdict = self.hearing.judge(framer, now);
-        self.tell(verdict);
+        let verdict = self.quality.assess(framer, now);
+        self.report(verdict);
     }
 
-    /// True when the line had a reading.
-    fn take_line(&mut self, line: Line<'_>, now: Instant) -> bool {
+    /// Handles a line; returns true if it had a reading.
+    fn handle_line(&mut self, line: Line<'_>, now: Instant) -> bool {
         let before = self.values.len();
         let (line, refusals): (_, &[Refusal]) = match line {
             Line::Whole(line) => (line, self.parser.parse(line, &mut self.values)),
@@ -184,40 +184,39 @@ impl Reader {
             });
         }
         match first {
-            _ if good => self.hearing.good(),
-            Some(refusal) => self.hearing.refused(line, refusal, now),
+            _ if good => self.quality.accept(),
+            Some(refusal) => self.quality.refuse(line, refusal, now),
             None => {}
         }
         good
     }
 
-    fn tell(&mut self, verdict: Verdict) {
-        if self.told == Some(verdict) {
+    fn report(&mut self, verdict: Verdict) {
+        if self.reported == Some(verdict) {
             return;
         }
-        self.told = Some(verdict);
+        self.reported = Some(verdict);
         let (health, baud) = (&self.port.health, self.port.config.baud);
         match verdict {
             Verdict::Good => health.up(&format!("open at {baud} baud")),
-            Verdict::Flooding => health.up(&format!("flooding: more than {FLOOD} lines a second")),
+            Verdict::Flooding => health.up(&format!("flooding: more than {FLOOD_LINES_PER_SECOND} lines a second")),
             Verdict::WrongBaud => health.down(&format!("undecodable bytes: is {baud} the board's baud rate?")),
             Verdict::NotUnderstood(why) => health.down(&format!("no line gives a reading: {why}")),
         }
     }
 }
 
-/// The number of the device that a path leads to.
+/// The device number behind a path.
 fn device(path: &Path) -> Option<u64> {
     path.metadata().ok().map(|file| file.rdev())
 }
 
-/// A path that leads nowhere may be a link that udev is about to renew.
-fn is_another(path: &Path, opened: Option<u64>) -> bool {
+/// Whether the path leads to another device. A missing path may be a link that udev is about to renew.
+fn leads_elsewhere(path: &Path, opened: Option<u64>) -> bool {
     device(path).is_some_and(|now| Some(now) != opened)
 }
 
-/// How much was read. Gone is gone: whether it comes as an end of file or as one of these errors depends on the driver and
-/// on the moment.
+/// The length of a read. Unplugging shows as an end of file or as one of these errors, depending on driver and timing.
 fn received(read: std::io::Result<usize>) -> Result<usize> {
     match read {
         Ok(0) => bail!("unplugged"),
@@ -241,21 +240,21 @@ fn open(port: &config::Serial) -> Result<SerialStream> {
     let stream = match builder.open_native_async() {
         Ok(stream) => stream,
         Err(_) if !port.port.exists() => bail!("no such port"),
-        // serialport has words but no kinds for its lock and for a terminal that is exclusive.
+        // serialport reports a locked or exclusive terminal only in the description, not in its kind.
         Err(error) if ["lock", "busy"].iter().any(|word| error.description.contains(word)) => {
             bail!("in use by another program")
         }
         Err(error) => return Err(error).context("cannot be opened"),
     };
-    stay_connected(&stream).context("cannot be set up")?;
-    // What came before is of an unknown time.
+    keep_dtr_on_close(&stream).context("cannot be set up")?;
+    // Older input was captured at an unknown time.
     stream.clear(ClearBuffer::Input).context("cannot be cleared")?;
     Ok(stream)
 }
 
-/// Leaves the data-terminal-ready line as it is when the port is closed: many boards start anew when it is set again.
-fn stay_connected(stream: &SerialStream) -> Result<()> {
-    // SAFETY: the descriptor is the stream's, which outlives the borrow.
+/// Leaves the DTR line unchanged when the port is closed: many boards restart when it is raised again.
+fn keep_dtr_on_close(stream: &SerialStream) -> Result<()> {
+    // SAFETY: the stream owns the descriptor and outlives the borrow.
     let terminal = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
     let mut settings = tcgetattr(terminal)?;
     settings.control_flags.remove(ControlFlags::HUPCL);

@@ -18,7 +18,7 @@ const POWER: &str = "use the power supply of the Pi's maker and a short cable; a
                      plugged in";
 
 pub(super) fn examine(roots: &Roots, findings: &mut Findings<'_>) {
-    let machine = HostStatus::look(roots);
+    let machine = HostStatus::read(roots);
     power(&machine, roots, findings);
     heat(&machine, findings);
     clock(&machine, findings);

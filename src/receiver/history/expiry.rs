@@ -45,7 +45,7 @@ impl Expiry {
 
     /// Deletes a few rows; returns how many readings.
     pub(super) fn step(&mut self, database: &mut Database) -> Result<u64, StoreError> {
-        self.clock.look();
+        self.clock.update();
         // By a wrong clock, new readings may look old.
         if !self.clock.is_synchronised() {
             (self.pass, self.due) = (None, Instant::now() + MIN_INTERVAL);

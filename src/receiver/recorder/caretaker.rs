@@ -222,7 +222,7 @@ impl Caretaker {
     /// Removes the oldest files as long as there is too much of them.
     fn make_room(&mut self) {
         self.stuck.clear();
-        self.clock.look();
+        self.clock.update();
         let now_us = Stamp::now().unix_us();
         // What is old by a clock that may be wrong may be new.
         if self.clock.is_synchronised() {

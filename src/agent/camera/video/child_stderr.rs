@@ -1,5 +1,5 @@
-//! What `watchpost-video` and its libraries write to standard error: for the log, where it is wanted, and for the cause when
-//! the program ends.
+//! Standard error of `watchpost-video` and its libraries: goes to the log at debug level, and its last line becomes the
+//! cause when the program exits.
 
 use std::io::{ErrorKind, Read};
 use std::mem::take;
@@ -9,14 +9,14 @@ use tracing::debug;
 
 use crate::config::without_passwords;
 
-/// As much as is kept of a line, in bytes.
-const LONGEST: usize = 300;
+/// Longer lines are truncated, in bytes.
+const MAX_LINE_BYTES: usize = 300;
 
-/// FFmpeg writes several lines a frame of a damaged stream.
-const A_SECOND: u32 = 10;
+/// FFmpeg writes several lines per frame of a damaged stream.
+const MAX_LINES_PER_SECOND: u32 = 10;
 
 pub(super) struct ChildStderrLog<R> {
-    /// Until it ends.
+    /// `None` once it is closed.
     pub(super) pipe: Option<R>,
     camera: String,
     line: Vec<u8>,
@@ -31,20 +31,20 @@ impl<R: Read> ChildStderrLog<R> {
         ChildStderrLog { pipe: Some(pipe), camera, line: Vec::new(), last: String::new(), second, in_second: 0 }
     }
 
-    /// Reads what has come, without waiting.
+    /// Reads what is available, without waiting.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 4096];
         let Some(pipe) = &mut self.pipe else { return };
         match pipe.read(&mut bytes) {
-            Ok(count @ 1..) => self.take(&bytes[..count]),
+            Ok(count @ 1..) => self.add(&bytes[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Ok(0) | Err(_) => self.pipe = None,
         }
     }
 
-    /// Reads what there is of one that has ended; gives the last line, if any was written.
+    /// Reads the rest of a program that has exited; returns the last line, if it wrote any.
     pub(super) fn last(&mut self) -> Option<&str> {
-        // A pipe holds half of that.
+        // A pipe holds half of this.
         for _ in 0..32 {
             self.read();
         }
@@ -52,14 +52,14 @@ impl<R: Read> ChildStderrLog<R> {
         Some(&*self.last).filter(|line| !line.is_empty())
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n' | b'\r', text)) => (text, true),
                 _ => (piece, false),
             };
-            let room = LONGEST.saturating_sub(self.line.len());
-            self.line.extend_from_slice(&text[..text.len().min(room)]);
+            let free = MAX_LINE_BYTES.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&text[..text.len().min(free)]);
             if ends {
                 self.end_line();
             }
@@ -71,23 +71,23 @@ impl<R: Read> ChildStderrLog<R> {
         if line.trim().is_empty() {
             return;
         }
-        // Libraries name the addresses that they have trouble with.
+        // Libraries include the stream's address in their messages.
         self.last = without_passwords(line.trim());
-        if self.may_say() {
+        if self.may_log() {
             debug!("camera {}: {}", self.camera, self.last);
         }
     }
 
-    fn may_say(&mut self) -> bool {
+    fn may_log(&mut self) -> bool {
         if self.second.elapsed() > Duration::from_secs(1) {
-            let left_out = self.in_second.saturating_sub(A_SECOND);
-            if left_out > 0 {
-                debug!("camera {}: {left_out} lines more", self.camera);
+            let omitted = self.in_second.saturating_sub(MAX_LINES_PER_SECOND);
+            if omitted > 0 {
+                debug!("camera {}: {omitted} more lines", self.camera);
             }
             (self.second, self.in_second) = (Instant::now(), 0);
         }
         self.in_second = self.in_second.saturating_add(1);
-        self.in_second <= A_SECOND
+        self.in_second <= MAX_LINES_PER_SECOND
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_line_is_short_and_without_passwords() {
+    fn last_line_is_kept_truncated_and_without_passwords() {
         let long = format!("{}\n\n", "x".repeat(100_000));
         for (text, last) in [
             ("", None),
@@ -104,16 +104,16 @@ mod tests {
             ("one\ntwo", Some("two")),
             ("frame 1\rframe \x1b2\r", Some("frame 2")),
             ("rtsp://me:you@cam/1: 401 Unauthorized\n", Some("rtsp://…@cam/1: 401 Unauthorized")),
-            (&long, Some(&*"x".repeat(LONGEST))),
+            (&long, Some(&*"x".repeat(MAX_LINE_BYTES))),
         ] {
             assert_eq!(ChildStderrLog::new(text.as_bytes(), "door").last(), last);
         }
     }
 
     #[test]
-    fn floods_are_not_logged() {
-        let mut complaints = ChildStderrLog::new(&b""[..], "door");
-        let said = (0..1000).filter(|_| complaints.may_say()).count();
-        assert!((10..=20).contains(&said), "{said}");
+    fn flood_of_lines_is_not_logged() {
+        let mut stderr = ChildStderrLog::new(&b""[..], "door");
+        let logged = (0..1000).filter(|_| stderr.may_log()).count();
+        assert!((10..=20).contains(&logged), "{logged}");
     }
 }

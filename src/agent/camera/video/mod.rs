@@ -1,8 +1,8 @@
-//! Streams, files and pipelines. Libraries that read them can hang for ever, damage memory and take much of it, so each such
-//! camera is a process, `watchpost-video`, which is found beside this program and encodes what it reads.
+//! Streams, files and pipelines. The libraries that read them can hang, corrupt memory and use much of it. So each such
+//! camera has its own process, `watchpost-video`, which is installed next to this program and encodes what it reads.
 //!
-//! `program.rs` is the process, `pipe.rs` what is said to it and by it, `incoming.rs` and `complaints.rs` what comes from it;
-//! `reach.rs` says of an address why nothing comes from it, before a process is started for it.
+//! `program.rs` is the process and `pipe.rs` the protocol. `incoming.rs` and `child_stderr.rs` read what it sends.
+//! `reach.rs` checks whether an address responds before a process is started for it.
 
 mod child_stderr;
 mod incoming;
@@ -15,92 +15,92 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
 
-use super::picture::{Next, Picture};
+use super::picture::{Picture, Poll};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
 use crate::config::{self, Camera};
-use pipe::{Answer, LONGEST_TEXT, Malformed, Request, Told, Wish};
+use pipe::{Answer, MAX_TEXT_BYTES, Malformed, PictureInfo, PictureRequest, Request};
 use program::Program;
 
-/// The program gives a stream eight seconds to be opened. GStreamer may first look at all that it has, which can take long.
-const OPENING: Duration = Duration::from_secs(30);
+/// The program allows a stream eight seconds to open. GStreamer may first scan all its plugins, which can take long.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program ends its waits for a stream itself, after two seconds, of which a file may need two.
-const LIVING: Duration = Duration::from_secs(5);
+/// The program stops waiting for a stream after two seconds, and a file may need two of those waits.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Video {
     program: Program,
     health: Part,
-    /// What was agreed with the source, once it is open.
-    how: String,
-    /// The program owes an answer.
-    asked: bool,
+    /// What the source agreed to, once it is open.
+    description: String,
+    /// Whether an answer is outstanding.
+    is_waiting: bool,
 }
 
-/// Whether the program is there that reads films.
+/// Checks that `watchpost-video` is installed.
 ///
 /// # Errors
-/// That it is not, and what to do about it.
+/// When it is missing; the error says what to do.
 pub fn is_installed() -> Result<()> {
     program::find().map(drop)
 }
 
-/// Whether that program is there, and the film is, as far as its address tells. Waits for an answer, for seconds perhaps.
+/// Checks that `watchpost-video` is installed and that the source's address responds, which may take seconds.
 ///
 /// # Errors
-/// What there is instead, and what to do about it.
-pub fn is_usable(film: &config::VideoSource) -> Result<()> {
+/// The reason why the source cannot be used, and what to do.
+pub fn is_usable(source: &config::VideoSource) -> Result<()> {
     is_installed()?;
-    reach::is_there(film)
+    reach::check(source)
 }
 
 impl Video {
-    /// Begins to open it.
-    pub(super) fn open(film: &config::VideoSource, camera: &Camera, health: Part) -> Result<Video> {
-        is_usable(film)?;
-        let source = film.text();
-        if source.len() > LONGEST_TEXT {
-            bail!("is longer than {LONGEST_TEXT} bytes");
+    /// Starts opening a source.
+    pub(super) fn open(source: &config::VideoSource, camera: &Camera, health: Part) -> Result<Video> {
+        is_usable(source)?;
+        let text = source.text();
+        if text.len() > MAX_TEXT_BYTES {
+            bail!("is longer than {MAX_TEXT_BYTES} bytes");
         }
-        let mut program = Program::start(film, &camera.name)?;
-        program.ask(Request::Open { size: camera.size, length: source.len() }, &source);
-        Ok(Video { program, health, how: String::new(), asked: false })
+        let mut program = Program::start(source, &camera.name)?;
+        program.send(Request::Open { size: camera.size, length: text.len() }, &text);
+        Ok(Video { program, health, description: String::new(), is_waiting: false })
     }
 
-    /// Whether it is open by now.
+    /// Whether the source is open.
     pub(super) fn is_open(&mut self) -> Result<bool> {
-        match self.program.hear(OPENING)? {
+        match self.program.receive(OPEN_TIMEOUT)? {
             None => Ok(false),
-            Some((Answer::Opened(_), how)) => {
-                self.how = String::from_utf8_lossy(&how).into_owned();
+            Some((Answer::Opened(_), description)) => {
+                self.description = String::from_utf8_lossy(&description).into_owned();
                 Ok(true)
             }
             Some(_) => Err(anyhow!(Malformed)),
         }
     }
 
-    pub(super) fn next(&mut self, wish: Option<Wish>) -> Result<Next<'_>> {
-        if !self.asked {
-            self.program.ask(Request::Next(wish), "");
-            self.asked = true;
+    pub(super) fn poll(&mut self, wanted: Option<PictureRequest>) -> Result<Poll<'_>> {
+        if !self.is_waiting {
+            self.program.send(Request::Next(wanted), "");
+            self.is_waiting = true;
         }
-        let Some((answer, jpeg)) = self.program.hear(LIVING)? else { return Ok(Next::Nothing) };
-        self.asked = false;
+        let Some((answer, jpeg)) = self.program.receive(ANSWER_TIMEOUT)? else { return Ok(Poll::NotReady) };
+        self.is_waiting = false;
         Ok(match answer {
-            Answer::Nothing => Next::Nothing,
-            Answer::Passed => Next::Passed,
-            Answer::Oversized => Next::Oversized,
-            Answer::Picture(Told { captured, width, height, replaced, .. }) => {
+            Answer::NotReady => Poll::NotReady,
+            Answer::Skipped => Poll::Skipped,
+            Answer::TooLarge => Poll::TooLarge,
+            Answer::Picture(PictureInfo { captured, width, height, replaced, .. }) => {
                 if replaced > 0 {
                     self.health.count("frames_replaced", replaced.into());
                 }
-                Next::Taken(Stamp::at(captured), Picture::Jpeg { width, height, bytes: Bytes::from(jpeg) })
+                Poll::Frame(Stamp::at(captured), Picture::Jpeg { width, height, bytes: Bytes::from(jpeg) })
             }
             Answer::Opened(_) | Answer::Failed(_) => bail!(Malformed),
         })
     }
 
     pub(super) fn describe(&self) -> String {
-        self.how.clone()
+        self.description.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! `watchpost-video` as a process: started, asked, heard, and killed when it hangs or is no longer needed.
+//! The process `watchpost-video`: starts it, talks to it, and kills it when it hangs or is no longer needed.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,116 +14,116 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::child_stderr::ChildStderrLog;
-use super::incoming::{Came, Incoming};
+use super::incoming::{Incoming, IncomingPipe};
 use super::pipe::{Answer, Request};
-use crate::agent::camera::PATIENCE;
+use crate::agent::camera::POLL_TIMEOUT;
 use crate::config::{VideoSource, without_passwords};
 
-const NAME: &str = "watchpost-video";
+const PROGRAM: &str = "watchpost-video";
 
-/// What FFmpeg is to do with a stream, in the one place where OpenCV looks for it. RTSP over TCP, as OpenCV has it
-/// without this, because pictures are damaged over UDP; and the frame rate is not to be found out, which takes 20 frames
-/// before the first one is given, and longer than a slow camera's stream may take to be opened.
-const FFMPEG: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp|fpsprobesize;0");
+/// Options for FFmpeg, in the environment variable that OpenCV reads. RTSP over TCP is OpenCV's default without this
+/// variable, and UDP damages pictures. Without `fpsprobesize` FFmpeg reads 20 frames to find the frame rate, which
+/// takes longer than a slow camera may take to open.
+const FFMPEG_OPTIONS: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp|fpsprobesize;0");
 
-/// Where the program is: beside this one.
+/// The program's path, next to this one.
 ///
 /// # Errors
-/// That it is not there, and what to do about it.
+/// When it is missing; the error says what to do.
 pub(super) fn find() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot look beside watchpost")?.with_file_name(NAME);
+    let program = std::env::current_exe().context("cannot find the directory of watchpost")?.with_file_name(PROGRAM);
     if !program.is_file() {
         let place = program.parent().unwrap_or(&program).display();
-        bail!("needs {NAME}, which is not in {place}; install it beside watchpost, from one full build");
+        bail!("needs {PROGRAM}, which is not in {place}; install it there, from the same build as watchpost");
     }
     Ok(program)
 }
 
-/// A program that runs; killed when dropped.
+/// A running program; killed when dropped.
 pub(super) struct Program {
     child: Child,
     requests: ChildStdin,
-    answers: Incoming<ChildStdout>,
-    complaints: ChildStderrLog<ChildStderr>,
-    /// How long it was waited for its next answer.
+    answers: IncomingPipe<ChildStdout>,
+    stderr: ChildStderrLog<ChildStderr>,
+    /// How long the agent has waited for the next answer.
     silent: Duration,
 }
 
 impl Program {
-    pub(super) fn start(film: &VideoSource, camera: &str) -> Result<Program> {
+    pub(super) fn start(source: &VideoSource, camera: &str) -> Result<Program> {
         let mut command = Command::new(find()?);
         command.arg(camera).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if matches!(film, VideoSource::Stream(_)) && std::env::var_os(FFMPEG.0).is_none() {
-            command.env(FFMPEG.0, FFMPEG.1);
+        if matches!(source, VideoSource::Stream(_)) && std::env::var_os(FFMPEG_OPTIONS.0).is_none() {
+            command.env(FFMPEG_OPTIONS.0, FFMPEG_OPTIONS.1);
         }
-        let mut child = command.spawn().with_context(|| format!("cannot start {NAME}"))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {PROGRAM}"))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(requests), Some(answers), Some(complaints)) = pipes else { bail!("{NAME} has no pipes") };
-        let (answers, complaints) = (Incoming::new(answers), ChildStderrLog::new(complaints, camera));
-        let program = Program { child, requests, answers, complaints, silent: Duration::ZERO };
+        let (Some(requests), Some(answers), Some(stderr)) = pipes else { bail!("{PROGRAM} has no pipes") };
+        let (answers, stderr) = (IncomingPipe::new(answers), ChildStderrLog::new(stderr, camera));
+        let program = Program { child, requests, answers, stderr, silent: Duration::ZERO };
         for pipe in program.pipes() {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("its pipes cannot be set")?;
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot make its pipes non-blocking")?;
         }
         Ok(program)
     }
 
-    /// What it says, and as long as it has one its standard error.
+    /// Standard output, and standard error until it is closed.
     fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [Some(self.answers.as_fd()), self.complaints.pipe.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+        [Some(self.answers.as_fd()), self.stderr.pipe.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
 
-    /// Says something, which never waits: the program reads at any time, and little is said before it answers.
-    pub(super) fn ask(&mut self, request: Request, body: &str) {
-        // One that is gone hears nothing. That it is gone is heard.
+    /// Sends a request. Never blocks: the program always reads, and requests are small.
+    pub(super) fn send(&mut self, request: Request, body: &str) {
+        // If the program has exited, `receive` reports it.
         let _ = self.requests.write_all(&[&request.to_head(), body.as_bytes()].concat());
     }
 
-    /// The next answer, for which one look waits [`PATIENCE`] at most.
+    /// Returns the next answer; waits for at most [`POLL_TIMEOUT`].
     ///
     /// # Errors
-    /// That the program was silent for longer than `limit` in all, that it has ended, and what it failed with.
-    pub(super) fn hear(&mut self, limit: Duration) -> Result<Option<(Answer, Vec<u8>)>> {
+    /// When the program was silent for longer than `limit` in total, has exited, or failed.
+    pub(super) fn receive(&mut self, limit: Duration) -> Result<Option<(Answer, Vec<u8>)>> {
         let start = Instant::now();
         self.wait()?;
-        // If it was longer, all was held up, the program perhaps too.
-        self.silent += start.elapsed().min(PATIENCE);
-        self.complaints.read();
+        // A longer wait means that the whole machine was held up, perhaps the program too.
+        self.silent += start.elapsed().min(POLL_TIMEOUT);
+        self.stderr.read();
         match self.answers.read()? {
-            Came::Answer(Answer::Failed(_), words) => {
+            Incoming::Answer(Answer::Failed(_), words) => {
                 bail!("{}", without_passwords(&String::from_utf8_lossy(&words)))
             }
-            Came::Answer(answer, body) => {
+            Incoming::Answer(answer, body) => {
                 self.silent = Duration::ZERO;
                 Ok(Some((answer, body)))
             }
-            Came::Nothing if self.silent > limit => bail!("hangs in its driver or stream"),
-            Came::Nothing => Ok(None),
-            Came::End => Err(self.ended()),
+            Incoming::Partial if self.silent > limit => bail!("hangs in its driver or stream"),
+            Incoming::Partial => Ok(None),
+            Incoming::Closed => Err(self.ended()),
         }
     }
 
-    /// Waits until it has said something.
+    /// Waits until the program has written something.
     fn wait(&self) -> Result<()> {
         let mut pipes: Vec<PollFd> = self.pipes().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)).collect();
-        match poll(&mut pipes, PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX)) {
+        match poll(&mut pipes, PollTimeout::try_from(POLL_TIMEOUT).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error).context("its pipes cannot be waited for"),
+            Err(error) => Err(error).context("poll on its pipes failed"),
         }
     }
 
-    /// Why it has ended.
+    /// Why the program exited.
     fn ended(&mut self) -> anyhow::Error {
-        // It ends, or has closed what it cannot do without. What ends already keeps its own cause.
+        // It exits, or closed a pipe that it needs. A program that is exiting already keeps its own exit status.
         let _ = self.child.kill();
         match self.child.wait() {
-            Err(error) => anyhow::Error::new(error).context(format!("{NAME} is gone")),
-            Ok(status) => match (status.signal(), self.complaints.last()) {
+            Err(error) => anyhow::Error::new(error).context(format!("{PROGRAM} is gone")),
+            Ok(status) => match (status.signal(), self.stderr.last()) {
                 (Some(signal), _) => {
                     let name = Signal::try_from(signal).map_or("unknown", Signal::as_str);
-                    anyhow!("{NAME} was ended by signal {signal} ({name})")
+                    anyhow!("{PROGRAM} was ended by signal {signal} ({name})")
                 }
-                (None, Some(line)) => anyhow!("{NAME} ended: {line}"),
-                (None, None) => anyhow!("{NAME} ended with {status}"),
+                (None, Some(line)) => anyhow!("{PROGRAM} ended: {line}"),
+                (None, None) => anyhow!("{PROGRAM} ended with {status}"),
             },
         }
     }
@@ -131,7 +131,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

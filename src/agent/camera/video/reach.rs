@@ -1,5 +1,5 @@
-//! Whether a film is there at all. FFmpeg does not say why it opened nothing, and to start a process and its libraries every
-//! few seconds for a camera that is switched off would cost more than a camera that works.
+//! Checks whether a source responds. FFmpeg does not report why it could not open one. Starting a process every few
+//! seconds for a camera that is switched off would cost more than a working camera.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -9,37 +9,37 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::config::VideoSource;
 
-/// A network camera is there within this time, or is not.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Timeout for a network camera's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks for a file, and for the other end of a stream.
+/// Checks that a file exists, or that the other end of a stream responds.
 ///
 /// # Errors
-/// What is there instead.
-pub(super) fn is_there(film: &VideoSource) -> Result<()> {
-    match film {
+/// The reason why it does not.
+pub(super) fn check(source: &VideoSource) -> Result<()> {
+    match source {
         VideoSource::File(path) if !path.exists() => bail!("no such file"),
         VideoSource::File(_) => Ok(()),
-        VideoSource::Stream(address) => answers(address, ANSWER),
-        // `location=ADDRESS` of a source in it: one that refuses can make OpenCV 4.6 wait for the pipeline for ever.
+        VideoSource::Stream(address) => answers(address, ANSWER_TIMEOUT),
+        // An address such as `location=ADDRESS`: if it refuses, OpenCV 4.6 can wait for the pipeline forever.
         VideoSource::Pipeline(pipeline) => {
             let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
-            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER))
+            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER_TIMEOUT))
         }
     }
 }
 
-/// Connects to the address, and has RTSP answer, within `limit`. What is no TCP is taken as it is.
+/// Connects to the address within `limit`; an RTSP server must also answer. Addresses that do not use TCP always pass.
 ///
 /// # Errors
-/// What came instead of a connection, and that nothing came over it.
+/// When it cannot connect, or gets no answer; the error has the reason.
 fn answers(address: &str, limit: Duration) -> Result<()> {
     let Some((host, port)) = host_and_port(address) else { return Ok(()) };
-    let end = Instant::now() + limit;
-    let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let mut stream = Err(anyhow!("its name has no address"));
-    for place in (host, port).to_socket_addrs().context("cannot be found")? {
-        stream = TcpStream::connect_timeout(&place, left()).map_err(|error| in_words(error, limit));
+    let deadline = Instant::now() + limit;
+    let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let mut stream = Err(anyhow!("its host name has no address"));
+    for address_of_host in (host, port).to_socket_addrs().context("cannot resolve its host name")? {
+        stream = TcpStream::connect_timeout(&address_of_host, left()).map_err(|error| in_words(error, limit));
         if stream.is_ok() {
             break;
         }
@@ -47,7 +47,7 @@ fn answers(address: &str, limit: Duration) -> Result<()> {
     let mut stream = stream?;
     let Some((user_and_host, path)) = address.strip_prefix("rtsp://").map(split_path) else { return Ok(()) };
     let host = user_and_host.rsplit_once('@').map_or(user_and_host, |(_, host)| host);
-    // What FFmpeg asks first (RFC 2326, 10.1), and for no password. Any answer is one, a closed connection too.
+    // FFmpeg's first request (RFC 2326, 10.1), which needs no password. Any answer will do, even a closed connection.
     let question = format!("OPTIONS rtsp://{host}{path} RTSP/1.0\r\nCSeq: 1\r\n\r\n");
     stream.set_read_timeout(Some(left())).context("cannot be reached")?;
     match stream.write_all(question.as_bytes()).and_then(|()| stream.read(&mut [0; 16])) {
@@ -64,14 +64,14 @@ fn in_words(error: std::io::Error, limit: Duration) -> anyhow::Error {
     }
 }
 
-/// What an address is that says nothing for so long.
+/// The error of an address that did not answer within `limit`.
 fn silent(limit: Duration) -> anyhow::Error {
     anyhow!("gave no answer for {} s", limit.as_secs())
 }
 
 fn host_and_port(address: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = address.split_once("://")?;
-    let usual = match scheme {
+    let default_port = match scheme {
         "rtsp" => 554,
         "http" => 80,
         "https" => 443,
@@ -80,15 +80,15 @@ fn host_and_port(address: &str) -> Option<(&str, u16)> {
     };
     let host = split_path(rest).0;
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    // An IPv6 address stands in brackets, because it has colons of its own.
+    // An IPv6 address is in brackets because it contains colons.
     let (host, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
         Some((host, port)) => (host, port.strip_prefix(':')),
         None => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
     };
-    Some((host, port.map_or(Some(usual), |port| port.parse().ok())?))
+    Some((host, port.map_or(Some(default_port), |port| port.parse().ok())?))
 }
 
-/// What stands before the path, and the path.
+/// Splits an address without its scheme into the part before the path, and the path.
 fn split_path(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::host_and_port;
 
     #[test]
-    fn host_and_port_are_read_from_an_address() {
+    fn address_has_a_host_and_a_port() {
         assert_eq!(host_and_port("rtsp://cam/live?x=1"), Some(("cam", 554)));
         assert_eq!(host_and_port("rtsp://me:a@b:c@10.0.0.9:8554/live"), Some(("10.0.0.9", 8554)));
         assert_eq!(host_and_port("http://[fe80::1]:81?action=stream"), Some(("fe80::1", 81)));
