@@ -92,8 +92,9 @@ fn kept(bench: &Bench) -> usize {
     let files = dirs.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
     let frames = files.map(|file| {
         let file = std::fs::File::open(file.path()).expect("a recording");
-        let whole = scan(&file).expect("it is read").expect("a recording");
-        let clusters = whole.marks.iter().filter_map(|mark| cluster(&file, mark.position).expect("it is read"));
+        let found = scan(&file).expect("it is read").expect("a recording");
+        let clusters =
+            found.cue_points.iter().filter_map(|cue_point| cluster(&file, cue_point.position).expect("it is read"));
         clusters.map(|cluster| blocks(&cluster).filter(Block::is_picture).count()).sum::<usize>()
     });
     frames.sum()

@@ -6,11 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use watchpost::receiver::recorder::reader::{blocks, cluster, cues, scan};
 
 fuzz_target!(|bytes: &[u8]| {
-    let marks = cues(bytes).expect("bytes are always there").unwrap_or_default();
-    let whole = scan(bytes).expect("bytes are always there");
-    let scanned = whole.map(|whole| whole.marks).unwrap_or_default();
-    for mark in marks.iter().chain(&scanned).take(64) {
-        let cluster = cluster(bytes, mark.position).expect("bytes are always there").unwrap_or_default();
+    let found = cues(bytes).expect("bytes are always there").unwrap_or_default();
+    let clusters = scan(bytes).expect("bytes are always there");
+    let scanned = clusters.map(|clusters| clusters.cue_points).unwrap_or_default();
+    for cue_point in found.iter().chain(&scanned).take(64) {
+        let cluster = cluster(bytes, cue_point.position).expect("bytes are always there").unwrap_or_default();
         assert!(blocks(&cluster).map(|block| block.body.len()).sum::<usize>() <= bytes.len());
     }
     for block in blocks(bytes) {

@@ -82,7 +82,7 @@ fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
     let dir = bench.path("recordings");
     fs::write(&dir, "no directory").expect("a temporary file");
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("nothing is recorded in", "tried again");
+    receiver.program.logs("cannot record in", "retrying");
     let other = Bench::in_memory();
     let files = [3, 2, 1].map(|hours| finished(&other, now_us() - hours * HOUR_US, 400_000));
     fs::remove_file(&dir).expect("it is there");
@@ -176,7 +176,7 @@ fn while_the_disk_is_full_frames_are_counted_and_recording_resumes_when_there_is
     while filler.write(&[0; 4096]).is_ok() {}
     let full = eventually("it says so", || {
         send();
-        program.log().contains("nothing is recorded in").then(|| program.log())
+        program.log().contains("cannot record in").then(|| program.log())
     });
     assert!(full.contains("the disk is full; tried again"), "{full}");
     // The wall goes on.
@@ -212,7 +212,7 @@ fn a_camera_that_cannot_be_recorded_is_told_of_until_it_can_though_others_are() 
     let log = || receiver.program.log();
     eventually("one is recorded, the other is not", || {
         send();
-        (frames_in(&bench) > 200 && log().contains("nothing is recorded in")).then_some(())
+        (frames_in(&bench) > 200 && log().contains("cannot record in")).then_some(())
     });
     assert!(!log().contains("recording again in"), "{}", log());
     fs::remove_file(&dir).expect("it is there");

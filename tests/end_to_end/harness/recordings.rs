@@ -44,8 +44,8 @@ pub fn frames_of(bench: &Bench, camera: &str) -> usize {
     let files = files(bench, camera);
     let whole = |file: &PathBuf| {
         let file = fs::File::open(file).ok()?;
-        let whole = reader::scan(&file).ok()??;
-        let frames = whole.marks.iter().filter_map(|mark| {
+        let clusters = reader::scan(&file).ok()??;
+        let frames = clusters.cue_points.iter().filter_map(|mark| {
             let cluster = reader::cluster(&file, mark.position).ok()??;
             Some(reader::blocks(&cluster).filter(reader::Block::is_picture).count())
         });
