@@ -189,7 +189,7 @@ fn without_a_history_its_questions_are_answered_with_the_reason() {
         let (status, told) = get_json(&receiver.page, path);
         assert_eq!(
             (status, told["error"].as_str()),
-            (404, Some("this receiver keeps no history: [history] off = true says so"))
+            (404, Some("this receiver stores no history: [history] off = true"))
         );
     }
 }

@@ -171,7 +171,7 @@ impl Library {
         self.catalogue().cameras.values().filter_map(|files| files.first_key_value()).map(|(start, _)| *start).min()
     }
 
-    /// What was recorded in a time range, of all cameras or those of a given agent or name. Merges gaps that are short
+    /// Recorded spans in a time range, of all cameras or those of a given agent or name. Merges gaps that are short
     /// compared with the range, so that a camera has at most 1,000 spans.
     #[must_use]
     pub fn spans(&self, from_us: i64, to_us: i64, agent: Option<&Name>, camera: Option<&Name>) -> Vec<CameraSpans> {

@@ -228,7 +228,7 @@ impl Cluster {
         front
     }
 
-    /// What follows the front, in pieces.
+    /// The bytes after the front, in pieces.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut begin = 0;
         self.frames.iter().flat_map(move |(end, jpeg)| {
