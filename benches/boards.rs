@@ -1,8 +1,8 @@
-//! What a flood of lines costs the whole agent, beside a script that reads with pyserial; what it does to another port;
-//! and how fast a board is back that comes as another device, 500 times over. `script/setup test` installs the script's
-//! packages.
+//! Measures the CPU cost of a flood of lines, compared with a pyserial script, and the delay of another port's readings
+//! meanwhile. Then measures how fast a board's readings return when it reappears as another device, 500 times.
+//! `script/setup test` installs pyserial.
 
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
@@ -14,30 +14,30 @@ use std::time::{Duration, Instant};
 use harness::{Bench, Board, Program, peer};
 use serde_json::{Value, json};
 
-/// What boards write, and how many readings that is.
+/// Lines that boards send, and the number of readings in each.
 const LINES: [(&str, u64); 2] = [("t-25-h-60\n", 2), ("mq2-312-light-540-mq9-120\n", 3)];
-const FLOOD_BYTES_A_SECOND: f64 = 1e6;
-const FLOODED: Duration = Duration::from_secs(10);
-const TURNS: usize = 500;
+const FLOOD_BYTES_PER_SECOND: f64 = 1e6;
+const FLOOD_DURATION: Duration = Duration::from_secs(10);
+const REPLUGS: usize = 500;
 
 fn main() {
     for (line, readings) in LINES {
         println!("1 MB/s of {line:?}");
         let watchpost = flood_watchpost(line, readings);
         let pyserial = flood_pyserial(line);
-        println!("  pyserial: {pyserial:.1} µs a line, {:.0} times as much (wanted: 40)", pyserial / watchpost);
+        println!("  pyserial: {pyserial:.1} µs per line, {:.0} times as much (goal: 40)", pyserial / watchpost);
     }
-    repoint();
+    replug();
 }
 
-/// A receiver that takes messages and acknowledges them; gives when each reading of the port "calm" came.
-fn sink(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sender<(u64, Instant)>) {
+/// Receives and acknowledges messages; sends each reading of the port "calm" and its arrival time to `calm`.
+fn receive(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sender<(u64, Instant)>) {
     socket.set_rcvtimeo(100).expect("an option");
     let mut greeted = None::<Instant>;
     while !end.load(Relaxed) {
         if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             greeted = Some(Instant::now());
-            // Before anybody is there it cannot be said.
+            // Fails until the agent has connected.
             let _ = socket.send(r#"{"type":"hello","v":1,"window":1,"acks":true}"#, zmq::DONTWAIT);
         }
         let Ok(parts) = socket.recv_multipart(0) else { continue };
@@ -46,7 +46,7 @@ fn sink(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sen
         }
         let count = parts[1].windows(11).filter(|bytes| bytes == b"\"quantity\":").count();
         readings.fetch_add(count as u64, Relaxed);
-        let came = Instant::now();
+        let arrival = Instant::now();
         let message: Value = serde_json::from_slice(&parts[1]).expect("JSON");
         for batch in message["batches"].as_array().expect("a list") {
             let first = batch["seq"].as_u64().expect("a number");
@@ -57,20 +57,20 @@ fn sink(socket: &zmq::Socket, end: &AtomicBool, readings: &AtomicU64, calm: &Sen
         if parts[1].windows(6).any(|bytes| bytes == b"\"calm\"") {
             for reading in harness::readings(&message) {
                 if reading["port"] == "calm" {
-                    // Nobody who listens is the end.
-                    let _ = calm.send((reading["value"].as_f64().expect("a number") as u64, came));
+                    // Fails only at the end, when nothing reads the channel any more.
+                    let _ = calm.send((reading["value"].as_f64().expect("a number") as u64, arrival));
                 }
             }
         }
     }
 }
 
-/// Writes lines at 1 MB/s, or as fast as they are read; gives how many.
+/// Writes lines at 1 MB/s, or as fast as the reader takes them; returns the number of lines.
 fn flood(board: &mut Board, line: &str) -> u64 {
     let block = line.repeat(100);
     let (start, mut written) = (Instant::now(), 0);
-    while start.elapsed() < FLOODED {
-        if (written as f64) < start.elapsed().as_secs_f64() * FLOOD_BYTES_A_SECOND {
+    while start.elapsed() < FLOOD_DURATION {
+        if (written as f64) < start.elapsed().as_secs_f64() * FLOOD_BYTES_PER_SECOND {
             board.write(block.as_bytes());
             written += block.len() as u64;
         } else {
@@ -80,8 +80,8 @@ fn flood(board: &mut Board, line: &str) -> u64 {
     written / line.len() as u64
 }
 
-/// Microseconds of CPU a line.
-fn flood_watchpost(line: &str, of_line: u64) -> f64 {
+/// Returns microseconds of CPU per line.
+fn flood_watchpost(line: &str, readings_per_line: u64) -> f64 {
     let bench = Bench::new();
     let (mut flooding, mut calm) = (Board::new(), Board::new());
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
@@ -97,49 +97,51 @@ fn flood_watchpost(line: &str, of_line: u64) -> f64 {
     ));
     agent.logs("flooding", "open at");
     agent.logs("calm", "open at");
-    let (end, readings, (came, comes)) = (&AtomicBool::new(false), &AtomicU64::new(0), channel());
+    let (end, readings, (sender, arrivals)) = (&AtomicBool::new(false), &AtomicU64::new(0), channel());
     scope(|scope| {
-        scope.spawn(move || sink(&socket, end, readings, &came));
-        let calm = scope.spawn(move || speak_calmly(&mut calm, end, &comes));
+        scope.spawn(move || receive(&socket, end, readings, &sender));
+        let calm = scope.spawn(move || send_calmly(&mut calm, end, &arrivals));
         let before = agent.cpu_seconds();
         let lines = flood(&mut flooding, line);
-        harness::eventually("all readings", || (readings.load(Relaxed) > of_line * lines).then_some(()));
+        harness::eventually("all readings", || (readings.load(Relaxed) > readings_per_line * lines).then_some(()));
         let used = (agent.cpu_seconds() - before) / lines as f64 * 1e6;
         end.store(true, Relaxed);
-        let mut late = calm.join().expect("no panic");
-        println!("  watchpost: {used:.2} µs a line, {} lines a second", lines / FLOODED.as_secs());
-        println!("  another port's readings meanwhile: {} (wanted: all within 200 ms)", percentiles(&mut late));
+        let mut delays = calm.join().expect("no panic");
+        println!("  watchpost: {used:.2} µs per line, {} lines per second", lines / FLOOD_DURATION.as_secs());
+        println!("  delay of another port's readings: {} (goal: max 200 ms)", percentiles(&mut delays));
         used
     })
 }
 
-/// Says a line every 50 ms; gives how long each took to come.
-fn speak_calmly(board: &mut Board, end: &AtomicBool, comes: &Receiver<(u64, Instant)>) -> Vec<Duration> {
-    let mut late = Vec::new();
+/// Sends a line every 50 ms; returns how long each took to arrive.
+fn send_calmly(board: &mut Board, end: &AtomicBool, arrivals: &Receiver<(u64, Instant)>) -> Vec<Duration> {
+    let mut delays = Vec::new();
     let mut number = 0;
     while !end.load(Relaxed) {
         number += 1;
-        let said = Instant::now();
+        let sent = Instant::now();
         board.say(&format!("x-{number}"));
-        match comes.recv_timeout(Duration::from_secs(10)) {
-            Ok((value, came)) if value == number => late.push(came - said),
-            other => panic!("line {number} did not come: {other:?}"),
+        match arrivals.recv_timeout(Duration::from_secs(10)) {
+            Ok((value, arrival)) if value == number => delays.push(arrival - sent),
+            other => panic!("line {number} did not arrive: {other:?}"),
         }
         sleep(Duration::from_millis(50));
     }
-    late
+    delays
 }
 
+/// Returns microseconds of CPU per line.
 fn flood_pyserial(line: &str) -> f64 {
     let mut board = Board::new();
     let reader = peer("serial_reader.py", &[board.path.to_str().expect("UTF-8")]);
-    reader.says("it is open", |line| (line == "open").then_some(()));
+    reader.says("the port is open", |line| (line == "open").then_some(()));
     let before = reader.cpu_seconds();
     let lines = flood(&mut board, line);
     (reader.cpu_seconds() - before) / lines as f64 * 1e6
 }
 
-fn repoint() {
+/// Unplugs the board and plugs it in as another device, again and again.
+fn replug() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent: Program = bench.agent(&format!(
@@ -152,26 +154,26 @@ fn repoint() {
     ));
     agent.logs("no such port", "");
     let (start, before, descriptors) = (Instant::now(), agent.cpu_seconds(), agent.descriptors());
-    let mut back: Vec<Duration> = (0..TURNS)
-        .map(|turn| {
+    let mut recoveries: Vec<Duration> = (0..REPLUGS)
+        .map(|value| {
             let plugged = Instant::now();
             let mut board = bench.plug_board("by-id");
             receiver.program.forget();
             harness::eventually("its reading", || {
-                board.say(&format!("t-{turn}"));
-                receiver.program.out().contains(&format!("\"value\":{turn}.0,")).then_some(())
+                board.say(&format!("t-{value}"));
+                receiver.program.out().contains(&format!("\"value\":{value}.0,")).then_some(())
             });
             plugged.elapsed()
         })
         .collect();
     let used = (agent.cpu_seconds() - before) / start.elapsed().as_secs_f64() * 100.0;
     harness::eventually("the port is closed", || (agent.descriptors() <= descriptors).then_some(()));
-    println!("back under its link, {TURNS} times: {} (wanted: 99 % within 2 s)", percentiles(&mut back));
-    println!("meanwhile: {used:.1} % of a CPU (wanted: 5), no descriptor more than before");
+    println!("readings after a replug, {REPLUGS} times: {} (goal: p99 2 s)", percentiles(&mut recoveries));
+    println!("meanwhile: {used:.1} % of a CPU (goal: 5), no additional descriptor");
 }
 
 fn percentiles(times: &mut [Duration]) -> String {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    format!("half within {:.1?}, 99 % within {:.1?}, all within {:.1?}", at(0.5), at(0.99), at(1.0))
+    format!("median {:.1?}, p99 {:.1?}, max {:.1?}", at(0.5), at(0.99), at(1.0))
 }

@@ -1,4 +1,4 @@
-//! What the scan of a camera's JPEG costs, beside copying it.
+//! Compares the cost of checking a camera's JPEG with the cost of copying it.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use watchpost::config::Quality;
 use watchpost::frame::{Frame, Layout};
 use watchpost::jpeg;
 
-/// Width, height, and a quality that makes some 40 and 450 KB of them.
+/// Width, height, and a quality that yields about 40 KB and 450 KB.
 const PICTURES: [(u32, u32, i64); 2] = [(640, 480, 84), (1920, 1080, 89)];
 
 fn jpegs(criterion: &mut Criterion) {
@@ -23,10 +23,10 @@ fn jpegs(criterion: &mut Criterion) {
     }
 }
 
-/// Smooth, with the noise of a sensor.
+/// A smooth picture with sensor noise.
 fn picture(width: u32, height: u32, quality: i64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(1);
-    let data: Vec<u8> = (0..width * height * 2).map(|place| (place / 1000) as u8 / 2 + rng.u8(..12)).collect();
+    let data: Vec<u8> = (0..width * height * 2).map(|i| (i / 1000) as u8 / 2 + rng.u8(..12)).collect();
     let quality = Quality::try_from(quality).expect("a quality");
     let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
     let jpeg = Encoder::default().encode(frame, quality).expect("a picture");

@@ -1,4 +1,4 @@
-//! What a board's line costs: framed, parsed and made quantities of, beside the plain way of splitting it at its dashes.
+//! Compares the cost of framing and parsing a board's lines with plain splitting at dashes.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ const LINES: [(&str, &str); 4] = [
     ("chinese", "温度-23.5-湿度-61-mq2-88\n"),
 ];
 
-/// As many as a read from a terminal brings at once.
+/// Lines that one read from a serial port returns.
 const COUNT: usize = 100;
 
 fn lines(criterion: &mut Criterion) {
@@ -43,7 +43,7 @@ fn lines(criterion: &mut Criterion) {
     }
 }
 
-/// What a script does: every second field is a value. Names and units are not looked at, nothing is checked.
+/// What a simple script does: takes every second field as a value and ignores names, units and errors.
 fn split(line: &[u8]) -> Vec<f64> {
     let line = String::from_utf8_lossy(line);
     let fields: Vec<&str> = line.trim().split('-').collect();

@@ -1,7 +1,7 @@
-//! What it costs the receiver to record 16 cameras of 640x480 at 30 frames a second: its CPU time and memory with and without
-//! a `[record]` table, and whether every frame is in a file. `cargo bench --bench recorder -- --seconds 30`.
+//! Measures the receiver's CPU time and memory with and without recording 16 cameras of 640x480 at 30 frames per second, and
+//! counts the recorded frames. `cargo bench --bench recorder -- --seconds 30`.
 
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
@@ -23,14 +23,14 @@ fn main() {
     let mut arguments = std::env::args().skip_while(|argument| *argument != "--seconds").skip(1);
     let seconds = arguments.next().map_or(10, |seconds| seconds.parse().expect("--seconds N"));
     let jpeg = jpeg();
-    println!("{CAMERAS} cameras, {RATE} frames a second each, {} bytes a frame", jpeg.len());
-    println!("                      CPU % of a core   us a frame   anonymous MiB   frames in files");
+    println!("{CAMERAS} cameras, {RATE} frames per second each, {} bytes per frame", jpeg.len());
+    println!("                      CPU % of a core   µs / frame   anonymous MiB   frames in files");
     for (name, record) in [("not recorded", "off = true"), ("recorded", "")] {
         run(name, record, seconds, &jpeg);
     }
 }
 
-/// A picture with noise, as cameras have it.
+/// A picture with sensor noise.
 fn jpeg() -> Vec<u8> {
     let (width, height) = SIZE;
     let mut data: Vec<u8> = (0..width * height).map(|i| (i % width / 4) as u8 + fastrand::u8(0..24)).collect();
@@ -54,26 +54,26 @@ fn run(name: &str, record: &str, seconds: usize, jpeg: &[u8]) {
     let cpu = program.cpu_seconds() - before;
     let memory = program.memory() as f64 / f64::from(1 << 20);
     let frames = seconds * RATE * CAMERAS;
-    end(&mut program);
-    let kept = kept(&bench);
+    stop(&mut program);
+    let recorded = recorded_frames(&bench);
     println!(
         "{name:<20}{:>17.1}{:>13.1}{memory:>16.1}{:>18}",
         cpu / seconds as f64 * 100.0,
         cpu / frames as f64 * 1e6,
-        format!("{kept} of {}", frames + RATE * CAMERAS)
+        format!("{recorded} of {}", frames + RATE * CAMERAS)
     );
 }
 
-fn end(program: &mut Program) {
+fn stop(program: &mut Program) {
     let (status, _) = program.terminate();
     assert!(status.success(), "{}", program.log());
 }
 
 fn send(socket: &zmq::Socket, jpeg: &[u8], rounds: usize) {
-    let begin = Instant::now();
+    let start = Instant::now();
     for round in 0..rounds {
         let due = Duration::from_micros((round * 1_000_000 / RATE) as u64);
-        sleep(due.saturating_sub(begin.elapsed()));
+        sleep(due.saturating_sub(start.elapsed()));
         for camera in 0..CAMERAS {
             let at_us = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as u64;
             let header = json!({
@@ -81,20 +81,20 @@ fn send(socket: &zmq::Socket, jpeg: &[u8], rounds: usize) {
                 "seq": at_us, "captured_at_us": at_us, "age_us": 0, "width": SIZE.0, "height": SIZE.1, "readings": [],
             });
             let parts = [b"frame/bench/c".to_vec(), header.to_string().into_bytes(), jpeg.to_vec()];
-            socket.send_multipart(parts, 0).expect("it is sent");
+            socket.send_multipart(parts, 0).expect("the message is sent");
         }
     }
 }
 
-/// How many frames are in files.
-fn kept(bench: &Bench) -> usize {
+/// Counts the frames in the recorded files.
+fn recorded_frames(bench: &Bench) -> usize {
     let dirs = std::fs::read_dir(bench.path("recordings/bench")).into_iter().flatten().flatten();
     let files = dirs.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
     let frames = files.map(|file| {
         let file = std::fs::File::open(file.path()).expect("a recording");
-        let found = scan(&file).expect("it is read").expect("a recording");
+        let contents = scan(&file).expect("a readable file").expect("a recording");
         let clusters =
-            found.cue_points.iter().filter_map(|cue_point| cluster(&file, cue_point.position).expect("it is read"));
+            contents.cue_points.iter().filter_map(|point| cluster(&file, point.position).expect("a readable file"));
         clusters.map(|cluster| blocks(&cluster).filter(Block::is_picture).count()).sum::<usize>()
     });
     frames.sum()

@@ -1,10 +1,10 @@
-//! How fast a network camera is back that is killed and started again, 50 times, beside three others; and how old the
-//! pictures are after an hour's worth of them, when the encoder is slower than the stream.
+//! Measures how fast frames of a restarted network camera return, 50 times, while three other cameras run. Then measures the
+//! age of frames when the encoder is slower than the stream, over an hour's worth of frames.
 
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../tests/end_to_end/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../tests/end_to_end/network_camera.rs"]
 mod network_camera;
 
@@ -14,17 +14,17 @@ use harness::{Bench, Program};
 use network_camera::{NetworkCamera, Viewer};
 use serde_json::Value;
 
-const TURNS: usize = 50;
+const RESTARTS: usize = 50;
 
-/// 30 a second.
-const AN_HOURS_FRAMES: u64 = 30 * 3600;
+/// Frames of one hour at 30 per second.
+const HOUR_OF_FRAMES: u64 = 30 * 3600;
 
-/// The most that a camera's `fps` can be, so that each picture is taken, and counted.
+/// The maximum `fps` of a camera, so that the agent takes and counts every picture.
 const FPS: u32 = 240;
 
 fn main() {
-    come_back();
-    fall_behind();
+    restart_camera();
+    overload_encoder();
 }
 
 fn agent(bench: &Bench, viewer: &Viewer, cameras: &str) -> Program {
@@ -32,7 +32,7 @@ fn agent(bench: &Bench, viewer: &Viewer, cameras: &str) -> Program {
     bench.agent(&format!("camera = [{cameras}]\nlink = [{{ pattern = \"pair\", connect = \"{link}\" }}]\n"))
 }
 
-fn come_back() {
+fn restart_camera() {
     let (bench, viewer) = (Bench::new(), Viewer::new());
     let mut cameras: Vec<NetworkCamera> = (0..4).map(|_| NetworkCamera::start(0, "480x320", 25)).collect();
     let table = |(number, camera): (usize, &NetworkCamera)| {
@@ -43,32 +43,29 @@ fn come_back() {
         viewer.next_of(&format!("camera-{number}"));
     }
     let (start, descriptors, memory) = (Instant::now(), agent.descriptors(), agent.memory());
-    let mut back: Vec<Duration> = (0..TURNS)
+    let mut recoveries: Vec<Duration> = (0..RESTARTS)
         .map(|_| {
             let killed = cameras.pop().expect("four");
             let port = killed.port();
             drop(killed);
-            viewer.status("its end", |cameras| cameras[3]["up"] == false);
+            viewer.status("the camera is down", |cameras| cameras[3]["up"] == false);
             cameras.push(NetworkCamera::start(port, "480x320", 25));
-            let there = Instant::now();
+            let started = Instant::now();
             viewer.next_of("camera-3");
-            there.elapsed()
+            started.elapsed()
         })
         .collect();
-    println!(
-        "a stream killed and started again, {TURNS} times: back {} (wanted: all within 5 s)",
-        percentiles(&mut back)
-    );
+    println!("frames after a camera restart, {RESTARTS} times: {} (goal: max 5 s)", percentiles(&mut recoveries));
     let (seconds, files, kib) =
         (start.elapsed().as_secs(), agent.descriptors(), agent.memory().saturating_sub(memory) / 1024);
-    println!("  descriptors {descriptors} before and {files} after, {kib} KiB more");
+    println!("  descriptors: {descriptors} before, {files} after; memory: {kib} KiB more");
     for number in 0..3 {
         let frames = viewer.delays(&format!("camera-{number}")).len() as u64;
         println!("  camera-{number} meanwhile: {frames} frames in {seconds} s");
     }
 }
 
-fn fall_behind() {
+fn overload_encoder() {
     let (bench, viewer) = (Bench::new(), Viewer::new());
     let camera = NetworkCamera::start(0, "160x120", FPS);
     let size = "size = \"1920x1080\", quality = 100";
@@ -77,24 +74,24 @@ fn fall_behind() {
     let start = Instant::now();
     let count = |cameras: &Value, what: &str| cameras[0]["counts"][what].as_u64().unwrap_or_default();
     let (mut encoded, mut replaced) = (0, 0);
-    while encoded + replaced < AN_HOURS_FRAMES {
+    while encoded + replaced < HOUR_OF_FRAMES {
         viewer.next_of("door");
         let cameras = viewer.status("a status", Value::is_array);
         (encoded, replaced) = (count(&cameras, "frames"), count(&cameras, "frames_replaced"));
     }
     let mut delays = viewer.delays("door");
-    let a_minutes = delays.len() * 60 / start.elapsed().as_secs() as usize;
+    let frames_per_minute = delays.len() * 60 / start.elapsed().as_secs() as usize;
     let rate = (encoded + replaced) / start.elapsed().as_secs();
-    println!("an encoder that is slower than its stream: {} pictures, {rate} a second", encoded + replaced);
-    println!("  {encoded} encoded, {replaced} replaced by a newer one");
-    let last = delays.len() - a_minutes;
-    println!("  delay in the first minute: {}", percentiles(&mut delays[..a_minutes].to_vec()));
+    println!("encoder slower than its stream: {} pictures, {rate} per second", encoded + replaced);
+    println!("  {encoded} encoded, {replaced} replaced by a newer frame");
+    let last = delays.len() - frames_per_minute;
+    println!("  delay in the first minute: {}", percentiles(&mut delays[..frames_per_minute].to_vec()));
     println!("  delay in the last minute: {}", percentiles(&mut delays[last..].to_vec()));
-    println!("  delay: {} (wanted: 500 ms)", percentiles(&mut delays));
+    println!("  delay: {} (goal: 500 ms)", percentiles(&mut delays));
 }
 
 fn percentiles(times: &mut [Duration]) -> String {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    format!("half within {:.1?}, 99 % within {:.1?}, all within {:.1?}", at(0.5), at(0.99), at(1.0))
+    format!("median {:.1?}, p99 {:.1?}, max {:.1?}", at(0.5), at(0.99), at(1.0))
 }

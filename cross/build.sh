@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds watchpost and its Debian package for a Raspberry Pi, on a Debian machine of another kind.
+# Builds watchpost and its Debian package for a Raspberry Pi on another Debian machine.
 #
 #   cross/build.sh aarch64           for 64-bit Raspberry Pi OS
 #   cross/build.sh armv7             for 32-bit Raspberry Pi OS, on a Pi 2 or later
-#     --lean                         without watchpost-video, so without OpenCV: neither films nor network cameras
+#     --lean                         without watchpost-video and OpenCV: no video files, no network cameras
 #     --suite trixie                 for Raspberry Pi OS 13 instead of 12 (bookworm)
-#     --test                         runs the library's unit tests instead, by an emulator of the Pi's processor
+#     --test                         runs the library's unit tests instead, in an emulator of the Pi's processor
 #
-# The programs and the package are left in target/cross/watchpost-bookworm-arm64/ or the like, and what they need on the Pi is
-# printed. Safe to run twice: what is there already is used again.
+# Writes the programs and the package into a directory such as target/cross/watchpost-bookworm-arm64/, and prints the libraries
+# they need. A second run reuses what the first one built.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,21 +38,21 @@ script/setup "$scope"
 PATH="$HOME/.cargo/bin:$PATH"
 rustup target add "$target"
 
-# What the program is linked with, as it is on the Pi.
+# The libraries to link with, as they are on the Pi.
 packages=libc6-dev,libstdc++-$gcc-dev,libzmq3-dev
 [ -n "$lean" ] || packages=$packages,libopencv-dev
 sysroot=$PWD/target/cross/$suite-$arch$lean
 cross/sysroot.sh "$suite" "$arch" "$packages" "$sysroot"
 
-# Flags for this machine's own programs would take the place of those below.
+# Flags for native programs would override those below.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 variable=$(echo "$target" | tr a-z- A-Z_)
 libraries=$sysroot/usr/lib/$triplet
 export "CARGO_TARGET_${variable}_LINKER=$triplet-gcc"
-# Libraries find each other below blas and lapack, too, where Debian's alternatives would lead.
+# rpath-link includes blas and lapack, because Debian's alternatives do not exist in the sysroot.
 flags="-C link-arg=--sysroot=$sysroot
     -C link-arg=-Wl,-rpath-link,$libraries:$sysroot/lib/$triplet:$libraries/blas:$libraries/lapack"
-# OpenCV may be made for a newer libstdc++ than this machine's compiler brings.
+# OpenCV may need a newer libstdc++ than the one of this machine's compiler.
 [ -n "$lean" ] || flags="$flags -C link-arg=-L$sysroot/usr/lib/gcc/$triplet/$gcc"
 export "CARGO_TARGET_${variable}_RUSTFLAGS=$flags"
 export "CFLAGS_$(echo "$target" | tr - _)=--sysroot=$sysroot" "CXXFLAGS_$(echo "$target" | tr - _)=--sysroot=$sysroot"
@@ -64,18 +64,18 @@ features= variant="--variant opencv"
 [ -z "$lean" ] || features=--no-default-features variant=
 if [ -n "$test" ]; then
     export "CARGO_TARGET_${variable}_RUNNER=$emulator -L $sysroot"
-    # shellcheck disable=SC2086 # one option or none
+    # shellcheck disable=SC2086 # zero or one option
     exec cargo test --locked --lib --target "$target" $features
 fi
-# shellcheck disable=SC2086 # words of their own, or none
+# shellcheck disable=SC2086 # zero or more separate words
 cargo build --locked --release --bins --target "$target" $features --config 'profile.release.strip="symbols"'
 cargo run --locked --quiet --package manual -- target/cross/manual
 
 out=target/cross/watchpost-$suite-$arch$lean
 mkdir -p "$out"
 rm -f "$out"/*.deb
-# dpkg-shlibdeps, which cargo-deb asks what the programs depend on, is led to the Pi's libraries. The release's number makes its
-# package older than the next release's, so that it is replaced when the Pi goes there.
+# cargo-deb asks dpkg-shlibdeps for the dependencies, so the wrapper points it to the Pi's libraries. The Debian release in the
+# revision makes the package older than the one for the next release, so that upgrading the Pi replaces it.
 # shellcheck disable=SC2086 # as above
 PATH="$PWD/cross/tools:$PATH" LD_LIBRARY_PATH="$libraries:$sysroot/lib/$triplet" DPKG_ADMINDIR="$sysroot/var/lib/dpkg" \
     cargo deb --quiet --no-build --no-strip --target "$target" --output "$out/" \
@@ -89,5 +89,5 @@ done
 for package in "$out"/*.deb; do
     echo "$package: $(($(wc -c <"$package") / 1024)) KiB, installed $(dpkg-deb -f "$package" Installed-Size) KiB;" \
         "depends on $(dpkg-deb -f "$package" Depends)"
-    dpkg-deb -f "$package" Depends | grep -q libzmq || { echo "cross/build.sh: its libraries were not found" >&2; exit 1; }
+    dpkg-deb -f "$package" Depends | grep -q libzmq || { echo "cross/build.sh: $package does not depend on libzmq; dpkg-shlibdeps did not find the Pi's libraries" >&2; exit 1; }
 done

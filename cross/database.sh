@@ -1,7 +1,6 @@
 #!/bin/sh
-# Enters the packages that mmdebstrap has just taken apart into their own dpkg database, as installed: it is called by
-# mmdebstrap as cross/database.sh ROOT PREFIX, while they are still there. Their files are known by their path with PREFIX
-# before it.
+# Records the packages that mmdebstrap has extracted as installed, in a dpkg database of their own. mmdebstrap calls it as
+# cross/database.sh ROOT PREFIX, while the package files still exist. The database lists each file with PREFIX before its path.
 set -eu
 root=$1 prefix=$2
 info=$root/var/lib/dpkg/info

@@ -64,12 +64,12 @@ pub enum Command {
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
-    /// Say how many readings wait for which receiver, or keep nothing more for one that has gone for good.
+    /// List spooled readings per link, or drop those of a removed link.
     Spool {
         /// The agent's configuration.
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
-        /// The address of a link that the configuration does not have any more.
+        /// Drop the readings of the link with this address, which is no longer in the configuration.
         #[arg(long, value_name = "ADDRESS")]
         forget: Option<String>,
     },

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_written_as_libzmq_writes_it_and_read_back() {
+    fn key_text_matches_libzmq_and_is_read_back() {
         for seed in 0..=255 {
             let key = Key(std::array::from_fn(|place| (place as u8).wrapping_mul(37).wrapping_add(seed)));
             assert_eq!(zmq::z85_encode(&key.0).expect("32 bytes"), key.to_string());
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_none() {
+    fn invalid_keys_are_refused() {
         let good = Key([255; 32]).to_string();
         let too_large = "#".repeat(40);
         for text in ["", &good[1..], &format!("{good}0"), &good.replace('0', "\""), &too_large, &"é".repeat(20)] {

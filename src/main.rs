@@ -77,7 +77,7 @@ fn run(cli: Cli) -> Result<()> {
             let config = config::agent(&config)?;
             if let Some(link) = forget {
                 spool::forget(&config, &link)?;
-                print(&format!("nothing is kept for {link} any more\n"));
+                print(&format!("dropped the readings for {link}\n"));
             }
             print(&spool::list(&config)?);
             Ok(())

@@ -1,22 +1,51 @@
-//! Which numbers of a sequence there are, as ranges.
+//! Ranges of consecutive numbers, and sets of them.
 
 use std::collections::BTreeMap;
+
+/// The numbers from `first` to `last`, both included; empty when `last` is smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeqRange {
+    /// The smallest number.
+    pub first: u64,
+    /// The largest number.
+    pub last: u64,
+}
+
+impl SeqRange {
+    /// The numbers from `first` to `last`.
+    #[must_use]
+    pub fn new(first: u64, last: u64) -> SeqRange {
+        SeqRange { first, last }
+    }
+
+    /// Whether the range has no numbers.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.last < self.first
+    }
+
+    /// Whether all numbers of `other` are in this range.
+    #[must_use]
+    pub fn contains(self, other: SeqRange) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+}
 
 /// A set of numbers that mostly follow one another. Two ranges never touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// The last of a range by its first.
+    /// The last number of each range, by its first.
     last_by_first: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    /// Adds all from `first` to `last`; nothing when `last` comes before.
-    pub fn insert(&mut self, first: u64, last: u64) {
-        if last < first {
+    /// Adds the numbers of `range`.
+    pub fn insert(&mut self, range: SeqRange) {
+        if range.is_empty() {
             return;
         }
-        let (mut first, mut last) = (first, last);
-        // From the left: those that begin before what touches the last.
+        let SeqRange { mut first, mut last } = range;
+        // Merges from the right: each range that starts before the end of the new one, or right after it.
         while let Some((&other_first, &other_last)) = self.last_by_first.range(..=last.saturating_add(1)).next_back() {
             if other_last.saturating_add(1) < first {
                 break;
@@ -27,11 +56,12 @@ impl Ranges {
         self.last_by_first.insert(first, last);
     }
 
-    /// Takes all from `first` to `last` away; nothing when `last` comes before.
-    pub fn remove(&mut self, first: u64, last: u64) {
-        if last < first {
+    /// Removes the numbers of `range`.
+    pub fn remove(&mut self, range: SeqRange) {
+        if range.is_empty() {
             return;
         }
+        let SeqRange { first, last } = range;
         while let Some((&other_first, &other_last)) = self.last_by_first.range(..=last).next_back() {
             if other_last < first {
                 break;
@@ -46,40 +76,40 @@ impl Ranges {
         }
     }
 
-    /// The range that `number` is in.
+    /// The range that contains `number`.
     #[must_use]
-    pub fn around(&self, number: u64) -> Option<(u64, u64)> {
+    pub fn around(&self, number: u64) -> Option<SeqRange> {
         let (&first, &last) = self.last_by_first.range(..=number).next_back()?;
-        (number <= last).then_some((first, last))
+        (number <= last).then_some(SeqRange { first, last })
     }
 
-    /// Whether all from `first` to `last` are there.
+    /// Whether all numbers of `range`, which is not empty, are in the set.
     #[must_use]
-    pub fn has(&self, first: u64, last: u64) -> bool {
-        self.around(first).is_some_and(|(_, end)| last <= end)
+    pub fn contains(&self, range: SeqRange) -> bool {
+        self.around(range.first).is_some_and(|around| range.last <= around.last)
     }
 
-    /// What is in both.
+    /// The numbers that are in both sets.
     #[must_use]
-    pub fn common(&self, other: &Ranges) -> Ranges {
+    pub fn intersection(&self, other: &Ranges) -> Ranges {
         let mut common = Ranges::default();
-        for (first, last) in self.iter() {
+        for SeqRange { first, last } in self.iter() {
             let begun_before = other.around(first).into_iter();
-            let others =
-                begun_before.chain(other.last_by_first.range(first..=last).map(|(first, last)| (*first, *last)));
-            for (other_first, other_last) in others {
-                common.insert(first.max(other_first), last.min(other_last));
+            let begun_within = other.last_by_first.range(first..=last);
+            let others = begun_before.chain(begun_within.map(|(first, last)| SeqRange::new(*first, *last)));
+            for other in others {
+                common.insert(SeqRange::new(first.max(other.first), last.min(other.last)));
             }
         }
         common
     }
 
-    /// The ranges, each with its first and its last, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.last_by_first.iter().map(|(first, last)| (*first, *last))
+    /// The ranges, in order.
+    pub fn iter(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        self.last_by_first.iter().map(|(first, last)| SeqRange { first: *first, last: *last })
     }
 
-    /// How many ranges there are.
+    /// The number of ranges.
     #[must_use]
     pub fn pieces(&self) -> usize {
         self.last_by_first.len()
@@ -90,17 +120,17 @@ impl Ranges {
 mod tests {
     use super::*;
 
-    /// Sixty numbers, one by one.
+    /// A reference set of sixty numbers, one flag each.
     #[derive(Clone, Copy)]
-    struct Plain([bool; 60]);
+    struct Flags([bool; 60]);
 
-    impl Plain {
-        fn ranges(&self) -> Vec<(u64, u64)> {
-            let mut ranges: Vec<(u64, u64)> = Vec::new();
+    impl Flags {
+        fn ranges(&self) -> Vec<SeqRange> {
+            let mut ranges: Vec<SeqRange> = Vec::new();
             for number in (0..60).filter(|number| self.0[*number as usize]) {
                 match ranges.last_mut() {
-                    Some((_, last)) if *last + 1 == number => *last = number,
-                    _ => ranges.push((number, number)),
+                    Some(range) if range.last + 1 == number => range.last = number,
+                    _ => ranges.push(SeqRange::new(number, number)),
                 }
             }
             ranges
@@ -108,37 +138,39 @@ mod tests {
     }
 
     #[test]
-    fn they_are_what_a_list_of_numbers_would_be() {
+    fn ranges_behave_like_a_set_of_numbers() {
         fastrand::seed(7);
-        let mut all = [(Ranges::default(), Plain([false; 60])), (Ranges::default(), Plain([false; 60]))];
+        let mut sets = [(Ranges::default(), Flags([false; 60])), (Ranges::default(), Flags([false; 60]))];
         for _ in 0..20_000 {
-            let (ranges, plain) = &mut all[fastrand::usize(..2)];
+            let (ranges, flags) = &mut sets[fastrand::usize(..2)];
             let (first, length) = (fastrand::u64(1..60), fastrand::u64(..8));
             let last = (first + length).min(60) - 1;
+            let range = SeqRange::new(first, last);
             let is_in = fastrand::bool();
             if is_in {
-                ranges.insert(first, last);
+                ranges.insert(range);
             } else {
-                ranges.remove(first, last);
+                ranges.remove(range);
             }
-            (first..=last).for_each(|number| plain.0[number as usize] = is_in);
-            assert_eq!(ranges.iter().collect::<Vec<_>>(), plain.ranges());
-            let around = plain.ranges().into_iter().find(|(from, to)| (*from..=*to).contains(&first));
+            (first..=last).for_each(|number| flags.0[number as usize] = is_in);
+            assert_eq!(ranges.iter().collect::<Vec<_>>(), flags.ranges());
+            let around = flags.ranges().into_iter().find(|range| (range.first..=range.last).contains(&first));
             assert_eq!(ranges.around(first), around);
-            assert_eq!(ranges.has(first, first.max(last)), around.is_some_and(|(_, to)| to >= first.max(last)));
-            let [(one, plain_one), (other, plain_other)] = &all;
-            let both = Plain(std::array::from_fn(|number| plain_one.0[number] && plain_other.0[number]));
-            assert_eq!(one.common(other).iter().collect::<Vec<_>>(), both.ranges());
+            let asked = SeqRange::new(first, first.max(last));
+            assert_eq!(ranges.contains(asked), around.is_some_and(|range| range.last >= asked.last));
+            let [(one, one_flags), (other, other_flags)] = &sets;
+            let both = Flags(std::array::from_fn(|number| one_flags.0[number] && other_flags.0[number]));
+            assert_eq!(one.intersection(other).iter().collect::<Vec<_>>(), both.ranges());
         }
     }
 
     #[test]
-    fn the_largest_number_is_a_number() {
+    fn largest_number_is_supported() {
         let mut ranges = Ranges::default();
-        ranges.insert(u64::MAX, u64::MAX);
-        ranges.insert(0, u64::MAX - 1);
-        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(0, u64::MAX)]);
-        ranges.remove(5, u64::MAX);
-        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(0, 4)]);
+        ranges.insert(SeqRange::new(u64::MAX, u64::MAX));
+        ranges.insert(SeqRange::new(0, u64::MAX - 1));
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [SeqRange::new(0, u64::MAX)]);
+        ranges.remove(SeqRange::new(5, u64::MAX));
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [SeqRange::new(0, 4)]);
     }
 }

@@ -10,6 +10,7 @@ use crate::clock::{Stamp, WallClock};
 use crate::lock::lock;
 use crate::name::Name;
 use crate::quantity::Quantity;
+use crate::ranges::SeqRange;
 
 /// One quantity, its value, and when and where it was measured.
 #[derive(Clone, Debug)]
@@ -50,6 +51,12 @@ impl Batch {
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.seq + self.values.len() as u64 - 1
+    }
+
+    /// The numbers of its readings.
+    #[must_use]
+    pub fn seqs(&self) -> SeqRange {
+        SeqRange::new(self.seq, self.last_seq())
     }
 }
 
@@ -193,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn garbled_labels_push_no_known_quantity_out() {
+    fn garbled_labels_do_not_evict_known_quantities() {
         let (state, port) = (State::default(), Name::nearest("gas"));
         let say = |name: &str, listed: bool| {
             let quantity = Quantity { name: name.into(), unit: "".into(), listed };

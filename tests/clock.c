@@ -1,16 +1,16 @@
-// A clock that was never set, is set right, or jumps. Preloaded into a program (LD_PRELOAD), this library moves the wall
-// clock and says what the kernel thinks of it, as a file has it while the program runs. Build it with:
+// Simulates a clock that was never set, is corrected, or jumps. Preloaded into a program (LD_PRELOAD), this library
+// shifts the wall clock and sets its synchronisation state. A file controls both while the program runs. Build it with:
 //
 //   cc -O2 -Wall -Wextra -Werror -shared -fPIC -o libclock.so tests/clock.c -ldl -lpthread
 //
 // Environment:
-//   CLOCK_FILE=FILE  one line, `SECONDS STATE BOOT`: how far the wall clock is from the machine's, what adjtimex returns (5:
-//                    it is not synchronised, 0: it is), and what /proc/sys/kernel/random/boot_id holds. Without it the
-//                    library does nothing. The file is to be replaced by renaming another one.
+//   CLOCK_FILE=FILE  one line, `SECONDS STATE BOOT`: the wall clock's offset from the machine's, the result of adjtimex
+//                    (5: not synchronised, 0: synchronised), and the content of /proc/sys/kernel/random/boot_id.
+//                    Without the variable the library does nothing. Replace the file by renaming a new one over it.
 //
-// The monotonic clock is the machine's own: setting a wall clock does not move it.
+// The monotonic clock stays unchanged, because setting a wall clock does not move it.
 
-// Some compilers set these by themselves, and the headers then rename the very functions defined here.
+// Some compilers define these by default, which makes the headers rename the functions defined here.
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS
 #undef _FORTIFY_SOURCE
@@ -37,12 +37,12 @@ struct setting {
 	char boot[64];
 };
 
-// By system calls, because open is defined below.
+// Uses system calls, because open is defined below.
 static bool read_setting(struct setting *setting)
 {
 	const char *path = getenv("CLOCK_FILE");
 	char line[128];
-	int kept = errno;
+	int saved_errno = errno;
 	bool found = false;
 
 	if (path) {
@@ -54,7 +54,7 @@ static bool read_setting(struct setting *setting)
 			syscall(SYS_close, file);
 		}
 	}
-	errno = kept;
+	errno = saved_errno;
 	return found;
 }
 
@@ -115,7 +115,7 @@ int adjtimex(struct timex *timex)
 	return result >= 0 && read_setting(&setting) ? setting.state : result;
 }
 
-// A file in memory with what the machine's boot is called.
+// Returns a file in memory with the boot id.
 static int boot_id(const char *boot)
 {
 	int file = memfd_create("boot_id", MFD_CLOEXEC);

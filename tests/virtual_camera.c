@@ -1,4 +1,4 @@
-// Cameras without hardware. Preloaded into a program (LD_PRELOAD), this library makes /dev/videoN behave as a
+// Simulates cameras without hardware. Preloaded into a program (LD_PRELOAD), this library makes /dev/videoN behave as a
 // V4L2 capture device run by uvcvideo, for any program that reaches it through glibc. Tests steer the cameras
 // through files while the program runs. Build it with:
 //
@@ -11,33 +11,32 @@
 // Control files, for node N:
 //   DIR/N.camera   plugs the camera in. One line, `FORMAT WIDTHxHEIGHT FPS FILE [FPS...]`, for example
 //                  `MJPG 480x320 25 /tmp/frames.mjpeg`. With FORMAT MJPG, FILE is JPEGs one after another; with
-//                  any other (YUYV, UYVY) it is raw 4:2:2 frames. It is played in a loop, from its first frame
-//                  at each STREAMON. Rates after FILE (no spaces in its name) can be chosen with S_PARM.
-//                  Removing or rewriting N.camera is an unplug for those who have /dev/videoN open: frames end,
-//                  poll reports POLLHUP, every ioctl gives ENODEV, for good. Without N.camera there is no node.
-//   DIR/N.stall    while it exists no frame arrives.
-//   DIR/N.hang     while it exists STREAMON and DQBUF do not return, as in a driver that waits for a device that is
-//                  stuck.
-//   DIR/N.nospace  while it exists STREAMON fails with ENOSPC, as on a USB bus with no bandwidth left.
-//   DIR/N.cut      while it exists frames arrive with half of their bytes (flagged as errors if raw, as
-//                  uvcvideo does, which cannot tell for MJPG).
-//   DIR/N.also     holds a format that is said to be on offer, too, at the same size and rates; S_FMT knows but one.
-//   DIR/N.metadata while it exists the node is the one for the camera's metadata.
-//   DIR/N.pipeline while it exists the node is said to be part of a pipeline that others have to set up.
-//   DIR/N.denied   while it exists open fails with EACCES, as for a user who is not in the group "video".
-//   DIR/N.range    while it exists all sizes from 32x32 to the camera's in steps of 2x2, and all rates from 1 to its
-//                  first, are said to be on offer, as some drivers do; S_FMT and S_PARM know no others than before.
-//   DIR/by-id/NAME a symbolic link to /dev/videoN, as which /dev/v4l/by-id/NAME is opened and described.
-//   DIR/N.started  written at each STREAMON that succeeds: how many there were since the file last was removed.
+//                  any other (YUYV, UYVY) it is raw 4:2:2 frames. It plays in a loop, from its first frame at each
+//                  STREAMON. S_PARM can choose the rates after FILE (no spaces in its name).
+//                  Removing or rewriting N.camera unplugs the camera for programs that have /dev/videoN open:
+//                  frames stop, poll reports POLLHUP, and every ioctl returns ENODEV from then on. Without
+//                  N.camera the node does not exist.
+//   DIR/N.stall    while it exists, no frame arrives.
+//   DIR/N.hang     while it exists, STREAMON and DQBUF do not return, as in a driver that waits for a stuck device.
+//   DIR/N.nospace  while it exists, STREAMON fails with ENOSPC, as on a USB bus with no bandwidth left.
+//   DIR/N.cut      while it exists, frames arrive with half of their bytes. Raw frames are flagged as errors, as by
+//                  uvcvideo, which cannot detect this for MJPG.
+//   DIR/N.also     holds a second format to offer, at the same size and rates. S_FMT still sets the first one.
+//   DIR/N.metadata while it exists, the node is the camera's metadata node.
+//   DIR/N.pipeline while it exists, the node reports that it belongs to a pipeline that programs must set up.
+//   DIR/N.denied   while it exists, open fails with EACCES, as for a user who is not in the group "video".
+//   DIR/N.range    while it exists, the node offers all sizes from 32x32 to the camera's in steps of 2x2, and all rates
+//                  from 1 to its first, as some drivers do. S_FMT and S_PARM still accept only the real ones.
+//   DIR/by-id/NAME a symbolic link to /dev/videoN; /dev/v4l/by-id/NAME then opens and describes that node.
+//   DIR/N.started  counts successful STREAMONs since the file was last removed.
 //
-// A stream's frames are made by a thread of the program named `vcam`, so that what it costs can be told apart.
+// A thread named `vcam` generates the frames of a stream, so that tests can measure its CPU time separately.
 //
-// What differs from a driver: listing /dev does not show the nodes, sysfs does not know them, descriptors made by
+// Differences from a driver: listing /dev does not show the nodes, sysfs does not have them, descriptors made by
 // dup() are plain pipes, poll() without a stream waits instead of reporting POLLERR, and two processes do not see
-// each other's streams. On 32-bit systems programs are expected to use the traditional 32-bit time_t, as Rust's
-// libc does.
+// each other's streams. On 32-bit systems the library expects the traditional 32-bit time_t, as in Rust's libc.
 
-// Some compilers set these by themselves, and the headers then rename the very functions defined here.
+// Some compilers define these by default, which makes the headers rename the functions defined here.
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS
 #undef _FORTIFY_SOURCE
@@ -71,7 +70,7 @@
 #define MAX_NODE 63
 #define MAX_RATES 16
 #define SECOND 1000000000LL
-#define UNPLUG_CHECK (SECOND / 20) // how late an unplug may be noticed, whatever the frame rate
+#define UNPLUG_CHECK (SECOND / 20) // maximum delay in noticing an unplug, at any frame rate
 #define VIDEO_MAJOR 81
 
 struct queue {
@@ -80,41 +79,41 @@ struct queue {
 };
 
 struct buffer {
-    uint32_t flags; // V4L2_BUF_FLAG_QUEUED, _DONE, _ERROR and _MAPPED as they hold now
+    uint32_t flags; // current V4L2_BUF_FLAG_QUEUED, _DONE, _ERROR and _MAPPED
     uint32_t bytes_used;
     uint32_t sequence;
     struct timeval timestamp;
 };
 
-// One plugging-in of a camera, shared by all who opened its node.
+// A camera from plug to unplug, shared by all descriptors of its node.
 struct camera {
     struct camera *next;
     int node;
     int users;
     bool gone;
-    struct stat plug; // N.camera as it was read; another one is another camera
+    struct stat plug; // N.camera as it was read; a different file is a different camera
     uint32_t format;
     uint32_t width;
     uint32_t height;
     uint32_t image_size;
     struct v4l2_fract intervals[MAX_RATES];
     unsigned interval_count;
-    unsigned interval; // the chosen one
+    unsigned interval; // index of the chosen interval
     char film[PATH_MAX];
-    int owner; // the descriptor that has requested buffers, or -1
+    int owner; // the descriptor that requested the buffers, or -1
     unsigned buffer_count;
     struct buffer buffers[MAX_BUFFERS];
     int memory_fd;
     uint8_t *memory;
-    size_t pitch; // from one buffer to the next
+    size_t pitch; // bytes from one buffer to the next
     struct queue queued;
     struct queue done;
     struct stream *stream; // NULL while it is off
 };
 
-// One STREAMON to STREAMOFF. Freed by whoever ends it, after its thread has ended.
+// A stream from STREAMON to STREAMOFF. Freed by the caller that stops it, once its thread has ended.
 struct stream {
-    struct camera *camera; // for its thread, only while not stopped
+    struct camera *camera; // for its thread; valid only while not stopped
     bool stopped;
     pthread_t clock;
     uint32_t sequence;
@@ -123,10 +122,10 @@ struct stream {
     size_t position; // of the next frame
 };
 
-// What a descriptor given to the program is: the reading end of a pipe that holds one byte for each done buffer,
-// since unlike an eventfd it is never writable, and reports POLLHUP when the writing end is closed.
+// A descriptor given to the program: the read end of a pipe that holds one byte per done buffer. Unlike an eventfd it
+// is never writable, and it reports POLLHUP when the write end is closed.
 struct handle {
-    _Atomic(struct camera *) camera; // NULL: not one of ours, which is told without the lock
+    _Atomic(struct camera *) camera; // NULL: not one of ours; read without the lock
     int write_end;
 };
 
@@ -144,9 +143,9 @@ static struct {
 static char directory[PATH_MAX / 2]; // VCAM_DIR
 static struct handle handles[MAX_FDS];
 static struct camera *cameras;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // for all of the above, and everything it points to
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // protects all of the above, and everything they point to
 static pthread_cond_t dequeuable = PTHREAD_COND_INITIALIZER;
-static pthread_cond_t stopping; // wakes the frame clocks, so it counts in their CLOCK_MONOTONIC
+static pthread_cond_t stopping; // wakes the frame clocks; uses CLOCK_MONOTONIC, as they do
 
 // ---- Setup and control files ----
 
@@ -168,7 +167,7 @@ static void initialise(void)
     snprintf(directory, sizeof directory, "%s", variable ? variable : "");
 }
 
-// Other libraries' constructors may call before one of ours would have run, so each call here comes first.
+// Every entry point calls this first, because constructors of other libraries may run before one of ours would.
 static void setup(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -204,16 +203,16 @@ static void count_start(int node)
         return;
     fprintf(file, "%u\n", count + 1);
     fclose(file);
-    rename(fresh, path); // so nobody reads it empty
+    rename(fresh, path); // so that nobody reads an empty file
 }
 
-// What follows `prefix` in `path`, or NULL.
+// Returns the part of `path` after `prefix`, or NULL.
 static const char *after(const char *path, const char *prefix)
 {
     return strncmp(path, prefix, strlen(prefix)) == 0 ? path + strlen(prefix) : NULL;
 }
 
-// The node a path names, by itself or as a link to one, or -1 for a path that is not ours.
+// Returns the node that a path names directly or as a link, or -1 if the path is not ours.
 static int node_of(const char *path)
 {
     char link[PATH_MAX], target[PATH_MAX] = "";
@@ -275,7 +274,7 @@ static bool read_description(struct camera *camera)
         return false;
     bool valid = fstat(fileno(file), &camera->plug) == 0 && fgets(line, sizeof line, file) && parse(camera, line);
     fclose(file);
-    if (!valid && *line) // an empty one is just being written
+    if (!valid && *line) // an empty file is still being written
         fprintf(stderr, "virtual_camera: %s: not FORMAT WIDTHxHEIGHT FPS FILE [FPS...]\n", path);
     return valid;
 }
@@ -387,7 +386,7 @@ static void free_buffers(struct camera *camera)
     if (!camera->buffer_count)
         return;
     munmap(camera->memory, camera->pitch * camera->buffer_count);
-    close(camera->memory_fd); // what the program has mapped stays valid, as with a driver
+    close(camera->memory_fd); // the program's mappings stay valid, as with a driver
     memset(camera->buffers, 0, sizeof camera->buffers);
     camera->queued.count = 0;
     camera->buffer_count = 0;
@@ -438,7 +437,7 @@ static long long now(void)
     return time.tv_sec * SECOND + time.tv_nsec;
 }
 
-// Sleeps, without the lock, until the next frame is due. False when the stream has ended.
+// Sleeps without the lock until the next frame is due. Returns false when the stream has ended.
 static bool wait_for_frame(struct stream *stream, long long due)
 {
     while (!stream->stopped && !is_gone(stream->camera)) {
@@ -458,7 +457,7 @@ static size_t frame_size(const struct stream *stream)
     size_t left = stream->film_size - stream->position;
     if (stream->camera->format != V4L2_PIX_FMT_MJPEG)
         return left < stream->camera->image_size ? 0 : stream->camera->image_size;
-    // Inside a picture's data no marker follows an end-of-image.
+    // Within a picture's data, no marker follows an end-of-image.
     const uint8_t *end = memmem(frame, left, "\xff\xd9\xff\xd8", 4);
     return end ? (size_t)(end - frame) + 2 : left;
 }
@@ -489,7 +488,7 @@ static void deliver_frame(struct stream *stream, long long due)
     if (stream->position == stream->film_size || !frame_size(stream))
         stream->position = 0;
     if (!camera->queued.count)
-        return; // lost, which shows as a gap in the sequence
+        return; // the frame is lost, visible as a gap in the sequence
     unsigned index = take(&camera->queued);
     fill(camera, index, frame, size);
     camera->buffers[index].sequence = sequence;
@@ -500,14 +499,14 @@ static void deliver_frame(struct stream *stream, long long due)
     pthread_cond_broadcast(&dequeuable);
 }
 
-// Cameras are not in step with each other: their frames lie a quarter of an interval apart, whenever they were started.
+// Staggers cameras by a quarter of an interval, whenever they were started, so that their frames do not coincide.
 static long long first_due(const struct stream *stream, long long step)
 {
     int node = stream->stopped ? 0 : stream->camera->node;
     return (now() / step + 1) * step + step * (node % 4) / 4;
 }
 
-// A stopped program is caught up with tick by tick: first its queued buffers are filled, then frames are lost.
+// Makes up for missed ticks after the program was stopped: fills its queued buffers first, then loses frames.
 static void *run_clock(void *argument)
 {
     struct stream *stream = argument;
@@ -551,7 +550,7 @@ static void free_stream(struct stream *stream)
 static int start_clock(struct stream *stream)
 {
     sigset_t all, before;
-    sigfillset(&all); // the program's signals are for its own threads
+    sigfillset(&all); // leaves signals to the program's own threads
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&stream->clock, NULL, run_clock, stream);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -590,11 +589,11 @@ static void give_back_buffers(struct camera *camera)
         camera->buffers[i].flags &= V4L2_BUF_FLAG_MAPPED;
 }
 
-// Lets go of the lock while the thread ends.
+// Releases the lock while the thread ends.
 static void stop_stream(struct camera *camera)
 {
     struct stream *stream = camera->stream;
-    give_back_buffers(camera); // also those queued for a stream that never started
+    give_back_buffers(camera); // including those queued for a stream that never started
     if (!stream)
         return;
     camera->stream = NULL;
@@ -625,7 +624,7 @@ static void close_camera(int fd)
 
 // ---- Queries ----
 
-// The format in N.also, or 0.
+// Returns the format in N.also, or 0.
 static uint32_t other_format(const struct camera *camera)
 {
     char path[PATH_MAX], name[5] = "";
@@ -655,7 +654,7 @@ static int query_capabilities(const struct camera *camera, struct v4l2_capabilit
         answer->device_caps = V4L2_CAP_META_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
     if (control(camera->node, "pipeline"))
         answer->device_caps |= V4L2_CAP_IO_MC;
-    answer->capabilities = V4L2_CAP_VIDEO_CAPTURE | answer->device_caps | V4L2_CAP_DEVICE_CAPS; // of all its nodes
+    answer->capabilities = V4L2_CAP_VIDEO_CAPTURE | answer->device_caps | V4L2_CAP_DEVICE_CAPS; // of all nodes
     return 0;
 }
 
@@ -721,7 +720,7 @@ static int enumerate_input(struct v4l2_input *input)
 
 // ---- Settings ----
 
-// Whatever format is wished for, this is the one there is.
+// Always returns the camera's only format, as drivers do for an unsupported request.
 static int get_format(const struct camera *camera, struct v4l2_format *format)
 {
     if (format->type != CAPTURE)
@@ -754,7 +753,7 @@ static int get_rate(const struct camera *camera, struct v4l2_streamparm *paramet
     return 0;
 }
 
-// How far an interval is from the wish, in seconds.
+// Returns the difference between two intervals in seconds.
 static double distance(struct v4l2_fract a, struct v4l2_fract b)
 {
     double difference = (double)a.numerator / a.denominator - (double)b.numerator / b.denominator;
@@ -767,10 +766,10 @@ static int set_rate(struct camera *camera, struct v4l2_streamparm *parameters)
         return -EINVAL;
     if (camera->stream)
         return -EBUSY;
-    struct v4l2_fract wish = parameters->parm.capture.timeperframe;
+    struct v4l2_fract wanted = parameters->parm.capture.timeperframe;
     camera->interval = 0;
-    for (unsigned i = 1; i < camera->interval_count && wish.numerator && wish.denominator; i++) {
-        if (distance(camera->intervals[i], wish) < distance(camera->intervals[camera->interval], wish))
+    for (unsigned i = 1; i < camera->interval_count && wanted.numerator && wanted.denominator; i++) {
+        if (distance(camera->intervals[i], wanted) < distance(camera->intervals[camera->interval], wanted))
             camera->interval = i;
     }
     return get_rate(camera, parameters);
@@ -791,7 +790,7 @@ static int request_buffers(struct camera *camera, int fd, struct v4l2_requestbuf
         return -EBUSY;
     free_buffers(camera);
     request->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP | V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS;
-    memset((char *)request + sizeof *request - 4, 0, 4); // flags and reserved bytes, however the header has them
+    memset((char *)request + sizeof *request - 4, 0, 4); // flags and reserved bytes, for any version of the header
     if (request->count > MAX_BUFFERS)
         request->count = MAX_BUFFERS;
     if (!request->count)
@@ -855,7 +854,7 @@ static int take_done(struct camera *camera, int fd, struct v4l2_buffer *buffer)
     return describe_buffer(camera, index, buffer);
 }
 
-// Lets go of the lock while it lasts.
+// Blocks while N.hang exists, without the lock.
 static void hang(const struct camera *camera)
 {
     while (control(camera->node, "hang")) {
@@ -907,7 +906,7 @@ static int stream_off(struct camera *camera, int fd, const int *type)
     return 0;
 }
 
-// ---- What the program calls ----
+// ---- Functions that the program calls ----
 
 static int control_camera(struct camera *camera, int fd, uint32_t request, void *argument)
 {
@@ -931,7 +930,7 @@ static int control_camera(struct camera *camera, int fd, uint32_t request, void 
     case VIDIOC_DQBUF: return dequeue_buffer(camera, fd, argument);
     case VIDIOC_STREAMON: return stream_on(camera, fd, argument);
     case VIDIOC_STREAMOFF: return stream_off(camera, fd, argument);
-    case VIDIOC_QUERYCTRL: return -EINVAL; // the call is known, the control is not
+    case VIDIOC_QUERYCTRL: return -EINVAL; // the call is supported, the control is not
     default: return -ENOTTY;
     }
 }
@@ -964,7 +963,7 @@ int ioctl(int fd, unsigned long request, ...)
     pthread_mutex_lock(&lock);
     struct camera *camera = handles[fd].camera;
     if (camera && !is_gone(camera)) {
-        camera->users++; // it stays, even if another thread closes it while this one waits
+        camera->users++; // keeps it, even if another thread closes it while this one waits
         result = control_camera(camera, fd, (uint32_t)request, argument);
         leave_camera(camera);
     }
@@ -1071,8 +1070,8 @@ int access(const char *path, int mode)
     return faccessat(AT_FDCWD, path, mode, 0);
 }
 
-// A node is described by /dev/null's status with its own number, which saves filling in each kind of structure.
-// Gives the node, -1 for what is not ours, or -2 for a node that is not there.
+// Describes a node by /dev/null's status with its own device number, which avoids filling in each kind of structure.
+// Returns the node, -1 for a path that is not ours, or -2 for a node that does not exist.
 static int described_by(int at, const char **path)
 {
     int node = node_of(*path);
@@ -1109,7 +1108,7 @@ int fstatat64(int at, const char *path, struct stat64 *status, int flags)
     return result;
 }
 
-// Rust's standard library probes statx with a null path, which its declaration would let the compiler rule out.
+// Rust's standard library probes statx with a null path, which its declaration allows the compiler to rule out.
 int statx_maybe_null(int at, const char *path, int flags, unsigned mask, struct statx *status) __asm__("statx");
 int statx_maybe_null(int at, const char *path, int flags, unsigned mask, struct statx *status)
 {

@@ -1,4 +1,4 @@
-//! An agent that starts with a million readings in its spool.
+//! Starts an agent with a million readings in its spool.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -9,22 +9,22 @@ use rusqlite::types::ValueRef;
 
 use crate::harness::{Bench, Board, eventually, free_port};
 use crate::peer::Peer;
-use crate::{config, on_disk, rate};
+use crate::{config, on_disk, print_rate};
 
 const READINGS: u64 = 1_000_000;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// How often a board speaks meanwhile.
-const LIVE: Duration = Duration::from_millis(20);
+/// The interval between live readings.
+const LIVE_INTERVAL: Duration = Duration::from_millis(20);
 
-pub fn starts() {
+pub fn run() {
     let (bench, mut first, mut second) = (Bench::new(), Board::new(), Board::new());
     let address = format!("tcp://127.0.0.1:{}", free_port());
     let config = config(&[&first, &second], &address);
     let mut agent = bench.agent(&config);
     agent.logs("port 0", "");
     first.say("t-21.5");
-    eventually("one is on the disk", || (on_disk(&bench) == 1).then_some(()));
+    eventually("one reading on the disk", || (on_disk(&bench) == 1).then_some(()));
     agent.terminate();
     multiply(&bench);
 
@@ -33,39 +33,39 @@ pub fn starts() {
     let agent = bench.agent(&config);
     agent.logs("port 1", "");
     let ready = start.elapsed();
-    let (mut most, mut said) = (0, 0);
-    let took = scope(|scope| {
-        let taking = scope.spawn(|| peer.take(READINGS, start));
-        while !taking.is_finished() {
-            second.write(format!("\nn-{said}\n").as_bytes());
-            said += 1;
-            most = most.max(agent.memory());
-            sleep((LIVE * said).saturating_sub(start.elapsed()));
+    let (mut peak, mut sent) = (0, 0);
+    let received = scope(|scope| {
+        let receiving = scope.spawn(|| peer.receive(READINGS, start));
+        while !receiving.is_finished() {
+            second.write(format!("\nn-{sent}\n").as_bytes());
+            sent += 1;
+            peak = peak.max(agent.memory());
+            sleep((LIVE_INTERVAL * sent).saturating_sub(start.elapsed()));
         }
-        taking.join().expect("it takes all")
+        receiving.join().expect("the peer receives all readings")
     });
-    println!("{READINGS} readings, one a row, wait when the agent starts");
+    println!("an agent starts with {READINGS} spooled readings, one per row");
     println!(
-        "  it reads its ports within {ready:.2?}, and the first are there within {:.2?} (wanted: 2 s)",
-        took.first
+        "  it reads its ports after {ready:.2?}; the first spooled reading arrives after {:.2?} (goal: 2 s)",
+        received.first
     );
-    rate("all are there", READINGS, took.all);
-    let (late, ages) = (took.ages[took.ages.len() * 99 / 100], took.ages.len());
-    let latest = took.ages[ages - 1];
-    println!("  {ages} that are measured meanwhile: 99 % within {late:.1?}, all within {latest:.1?} (wanted: 200 ms)");
-    println!("  memory: {:.1} MiB at most (wanted: 32)", most as f64 / MIB);
+    print_rate("all arrive", READINGS, received.all);
+    let ages = &received.ages;
+    let (count, p99, max) = (ages.len(), ages[ages.len() * 99 / 100], ages[ages.len() - 1]);
+    println!("  age of {count} live readings meanwhile: p99 {p99:.1?}, max {max:.1?} (goal: 200 ms)");
+    println!("  peak memory: {:.1} MiB (goal: 32)", peak as f64 / MIB);
 }
 
-/// Makes a million rows of one.
+/// Copies the one row a million times.
 fn multiply(bench: &Bench) {
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
     file.create_scalar_function("checksum", -1, FunctionFlags::SQLITE_DETERMINISTIC, |arguments| {
         let mut checksum = crc32fast::Hasher::new();
-        for place in 0..arguments.len() {
-            let (kind, bytes): (u8, Vec<u8>) = match arguments.get_raw(place) {
+        for index in 0..arguments.len() {
+            let (kind, bytes): (u8, Vec<u8>) = match arguments.get_raw(index) {
                 ValueRef::Integer(number) => (1, number.to_le_bytes().into()),
                 ValueRef::Text(text) => (3, text.into()),
-                other => panic!("no column of a batch is {other:?}"),
+                other => panic!("unexpected column type {other:?}"),
             };
             checksum.update(&[kind]);
             checksum.update(&(bytes.len() as u64).to_le_bytes());

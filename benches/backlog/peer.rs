@@ -1,4 +1,4 @@
-//! A receiver that keeps what comes in a plain file, and acknowledges it when it is on the disk.
+//! A receiver that writes messages to a plain file and acknowledges them once they are synced to the disk.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -10,23 +10,24 @@ use serde_json::{Value, json};
 
 use crate::harness::{Bench, PATIENCE};
 
-/// How long live readings wait for others to be synced with.
-const GATHER: Duration = Duration::from_millis(250);
+/// How long live readings wait so that one sync covers several.
+const SYNC_DELAY: Duration = Duration::from_millis(250);
 
-/// What it took.
-pub struct Took {
-    /// From the start to the first of the backlog.
+/// How the readings arrived.
+pub struct Received {
+    /// From the start to the first reading of the backlog.
     pub first: Duration,
-    /// From then to the last.
+    /// From the first reading of the backlog to the last.
     pub all: Duration,
-    /// Of the others, sorted.
+    /// The ages of the live readings, sorted.
     pub ages: Vec<Duration>,
 }
 
 pub struct Peer {
     socket: zmq::Socket,
-    /// To the disk, which has a thread of its own: a reading is there when it has come, however long the disk takes then.
+    /// Messages for the thread that writes to the disk, so that a slow disk does not delay arrival times.
     unsynced: Sender<Vec<u8>>,
+    /// Acknowledgements of synced messages.
     synced: Receiver<Value>,
     _disk: JoinHandle<()>,
 }
@@ -37,64 +38,65 @@ impl Peer {
         socket.set_rcvtimeo(1).expect("a timeout");
         socket.bind(address).expect("a port");
         let file = File::create(bench.path("kept")).expect("a temporary file");
-        let (unsynced, came) = channel();
+        let (unsynced, messages) = channel();
         let (acks, synced) = channel();
-        Peer { socket, unsynced, synced, _disk: thread::spawn(move || keep(file, &came, &acks)) }
+        Peer { socket, unsynced, synced, _disk: thread::spawn(move || write(file, &messages, &acks)) }
     }
 
-    /// Takes so many readings of a backlog, and all others that come meanwhile.
-    pub fn take(self, wanted: u64, start: Instant) -> Took {
-        let (mut first, mut late, mut ages, mut greeted) = (None, 0, Vec::new(), None::<Instant>);
+    /// Receives `wanted` readings of a backlog, and the live readings that arrive meanwhile.
+    pub fn receive(self, wanted: u64, start: Instant) -> Received {
+        let (mut first, mut backlog, mut ages, mut greeted) = (None, 0, Vec::new(), None::<Instant>);
         let end = Instant::now() + 4 * PATIENCE;
-        while late < wanted {
-            assert!(Instant::now() < end, "{late} of {wanted} came");
+        while backlog < wanted {
+            assert!(Instant::now() < end, "{backlog} of {wanted} readings arrived");
             if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
-                self.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
+                self.send(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
                 greeted = Some(Instant::now());
             }
-            self.synced.try_iter().for_each(|ack| self.says(&ack));
+            self.synced.try_iter().for_each(|ack| self.send(&ack));
             let Ok(mut parts) = self.socket.recv_multipart(0) else { continue };
             let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
             for batch in header["batches"].as_array().into_iter().flatten() {
                 if header["backlog"] == true {
                     first.get_or_insert_with(Instant::now);
-                    late += count(batch);
+                    backlog += count(batch);
                 } else {
                     ages.push(age(batch));
                 }
             }
-            self.unsynced.send(parts.swap_remove(1)).expect("it listens");
+            self.unsynced.send(parts.swap_remove(1)).expect("the writer runs");
         }
         ages.sort();
-        let first: Instant = first.expect("something came");
-        Took { first: first - start, all: first.elapsed(), ages }
+        let first: Instant = first.expect("at least one reading");
+        Received { first: first - start, all: first.elapsed(), ages }
     }
 
-    fn says(&self, control: &Value) {
-        // While nobody is there it is said again.
+    fn send(&self, control: &Value) {
+        // Fails until the agent has connected; it is sent again later.
         let _ = self.socket.send(control.to_string().as_bytes(), zmq::DONTWAIT);
     }
 }
 
-/// Writes what comes and says when it is safe: a backlog at once, because who sends it waits, other readings together.
-fn keep(mut file: File, came: &Receiver<Vec<u8>>, acks: &Sender<Value>) {
-    let (mut unsaid, mut due) = (Vec::new(), None::<Instant>);
+/// Writes messages and acknowledges them after a sync. Syncs a backlog at once, because the agent waits for it, and live
+/// readings in groups.
+fn write(mut file: File, messages: &Receiver<Vec<u8>>, acks: &Sender<Value>) {
+    let (mut pending, mut due) = (Vec::new(), None::<Instant>);
     loop {
         let wait = due.map_or(PATIENCE, |due| due.saturating_duration_since(Instant::now()));
-        match came.recv_timeout(wait) {
+        match messages.recv_timeout(wait) {
             Ok(message) => {
                 let header: Value = serde_json::from_slice(&message).expect("JSON");
-                file.write_all(&message).expect("it is written");
+                file.write_all(&message).expect("a writable file");
                 let batches = header["batches"].as_array().into_iter().flatten();
-                unsaid.extend(batches.map(|batch| ack(&header["boot"], batch)));
-                let wait = if header["backlog"] == true { Duration::ZERO } else { GATHER };
-                due = Some(due.unwrap_or(Instant::now() + GATHER).min(Instant::now() + wait));
+                pending.extend(batches.map(|batch| ack(&header["boot"], batch)));
+                let wait = if header["backlog"] == true { Duration::ZERO } else { SYNC_DELAY };
+                due = Some(due.unwrap_or(Instant::now() + SYNC_DELAY).min(Instant::now() + wait));
             }
             Err(RecvTimeoutError::Timeout) => {
                 file.sync_data().expect("a disk");
                 due = None;
-                // Whoever has all of the backlog waits for no more.
-                let _ = unsaid.drain(..).try_for_each(|ack| acks.send(ack));
+                // Fails once the whole backlog has arrived and nothing reads the channel any more.
+                let _ = pending.drain(..).try_for_each(|ack| acks.send(ack));
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

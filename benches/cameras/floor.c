@@ -1,6 +1,6 @@
-// The least that any program can do to send what cameras see: each filled buffer goes, as it is and behind its length,
-// to a TCP connection of its camera. `floor PORT NODES` takes /dev/video0 to /dev/video(NODES-1). Built with -DZEROMQ,
-// the least that any program can do over ZeroMQ: the same, as the last of a message's three parts, over one PAIR.
+// The minimal program that sends camera frames: it writes the length and the bytes of each filled buffer to one TCP
+// connection per camera. `floor PORT NODES` reads /dev/video0 to /dev/video(NODES-1). Built with -DZEROMQ, it is the
+// minimal program over ZeroMQ: it sends each buffer as the last of three message parts over one PAIR socket.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +21,7 @@
 #endif
 
 #define BUFFERS 4
-#define MOST_NODES 8
+#define MAX_NODES 8
 
 struct camera {
     int device;
@@ -66,7 +66,7 @@ static int start(struct camera *camera, int node)
 #ifdef ZEROMQ
 static void *pair;
 
-static int connected(uint16_t port)
+static int connect_to(uint16_t port)
 {
     char address[64];
     snprintf(address, sizeof address, "tcp://127.0.0.1:%d", port);
@@ -77,7 +77,7 @@ static int connected(uint16_t port)
     return -1;
 }
 
-static void hand_over(int connection, const void *frame, size_t length)
+static void send_buffer(int connection, const void *frame, size_t length)
 {
     static const char topic[] = "frame/bench/camera-0", header[240];
     (void)connection;
@@ -86,7 +86,7 @@ static void hand_over(int connection, const void *frame, size_t length)
     check(zmq_send(pair, frame, length, 0) >= 0, "zmq_send");
 }
 #else
-static int connected(uint16_t port)
+static int connect_to(uint16_t port)
 {
     struct sockaddr_in address = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, {0}};
     int one = 1, connection = socket(AF_INET, SOCK_STREAM, 0);
@@ -95,11 +95,11 @@ static int connected(uint16_t port)
     return connection;
 }
 
-static void hand_over(int connection, const void *frame, size_t length)
+static void send_buffer(int connection, const void *frame, size_t length)
 {
     uint32_t network_order = htonl((uint32_t)length);
     struct iovec parts[] = {{&network_order, sizeof network_order}, {(void *)frame, length}};
-    // The connection blocks, and a connection that blocks takes everything.
+    // The socket is blocking, so writev writes everything.
     check(writev(connection, parts, 2) == (ssize_t)(sizeof network_order + length), "writev");
 }
 #endif
@@ -108,19 +108,19 @@ static void send_frame(const struct camera *camera)
 {
     struct v4l2_buffer filled = buffer(0);
     check(ioctl(camera->device, VIDIOC_DQBUF, &filled) == 0, "VIDIOC_DQBUF");
-    hand_over(camera->connection, camera->buffers[filled.index], filled.bytesused);
+    send_buffer(camera->connection, camera->buffers[filled.index], filled.bytesused);
     check(ioctl(camera->device, VIDIOC_QBUF, &filled) == 0, "VIDIOC_QBUF");
 }
 
 int main(int count, char **arguments)
 {
-    struct camera cameras[MOST_NODES];
-    struct pollfd polled[MOST_NODES];
+    struct camera cameras[MAX_NODES];
+    struct pollfd polled[MAX_NODES];
     int nodes = count == 3 ? atoi(arguments[2]) : 0;
     errno = EINVAL;
-    check(nodes > 0 && nodes <= MOST_NODES, "floor PORT NODES");
+    check(nodes > 0 && nodes <= MAX_NODES, "floor PORT NODES");
     for (int i = 0; i < nodes; i++) {
-        cameras[i].connection = connected((uint16_t)atoi(arguments[1]));
+        cameras[i].connection = connect_to((uint16_t)atoi(arguments[1]));
         polled[i] = (struct pollfd){.fd = start(&cameras[i], i), .events = POLLIN};
     }
     for (;;) {

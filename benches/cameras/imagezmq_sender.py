@@ -1,7 +1,8 @@
-"""Sends cameras' pictures with imagezmq as its own examples do: captured with OpenCV, encoded, sent, answered.
+"""Sends camera pictures as imagezmq's examples do: captures with OpenCV, encodes, sends, waits for the reply.
 
-One process with a thread a camera, which costs a little less than a process a camera:
-`imagezmq_sender.py FORMAT HUB...`, the first hub for /dev/video0.
+Runs one thread per camera, which costs a little less than one process per camera.
+
+Usage: imagezmq_sender.py FORMAT HUB...   The first hub gets /dev/video0.
 """
 import sys
 import threading
@@ -20,7 +21,7 @@ def send(node, hub, fourcc):
     while True:
         good, picture = camera.read()
         if not good:
-            sys.exit(f"camera {node} gives no pictures")
+            sys.exit(f"camera {node} returned no picture")
         good, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
         sender.send_jpg(f"camera {node}", jpeg)
 

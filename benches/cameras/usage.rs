@@ -1,4 +1,4 @@
-//! What programs use.
+//! The CPU time that programs use.
 
 use std::fs;
 use std::ops::Sub;
@@ -10,17 +10,18 @@ use nix::unistd::Pid;
 
 use crate::harness::Program;
 
-/// CPU time so far, in user and kernel mode, of several programs together.
+/// The total CPU time of several programs so far, in user and kernel mode.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpu {
-    /// All but the virtual cameras' own.
+    /// Time without the virtual cameras' threads.
     pub own: Duration,
-    /// Of the threads that a virtual camera fills its buffers on, which no real one has.
+    /// Time of the threads on which virtual cameras fill their buffers. Real cameras have none.
     pub cameras: Duration,
 }
 
 impl Cpu {
-    /// The processes' CPU clocks, in nanoseconds and with threads that have ended, less the threads named `vcam`.
+    /// Reads the processes' CPU clocks, which have nanosecond resolution and include exited threads, and subtracts the threads
+    /// named `vcam`.
     pub fn of(programs: &[Program]) -> Cpu {
         let all: Duration = programs.iter().map(|program| process_clock(program.id())).sum();
         let cameras = programs.iter().map(|program| camera_threads(program.id())).sum();
@@ -37,13 +38,13 @@ impl Sub for Cpu {
 }
 
 fn process_clock(id: u32) -> Duration {
-    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(id as i32)).expect("it runs");
-    clock.now().expect("it runs").into()
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(id as i32)).expect("a running process");
+    clock.now().expect("a running process").into()
 }
 
-/// The kernel's count of a thread's time, the first number of its schedstat, is in nanoseconds too.
+/// Sums the CPU time of the threads named `vcam`: the first number in schedstat, in nanoseconds.
 fn camera_threads(id: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("it runs").flatten().map(|task| task.path());
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("a running process").flatten().map(|task| task.path());
     let time = |task: &Path| {
         let name = fs::read_to_string(task.join("comm")).ok()?;
         let stat = (name.trim() == "vcam").then(|| fs::read_to_string(task.join("schedstat")).ok())??;

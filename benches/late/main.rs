@@ -1,17 +1,16 @@
-//! How old frames are when they arrive: at a receiver that takes five a second of a camera's thirty, at one that takes all,
-//! and at one that was stopped meanwhile, on pair and dealer links; beside a receiver that does not say what it has seen,
-//! whose frames wait in sockets.
+//! Measures the age of frames at receipt on pair and dealer links. The receivers take five of a camera's thirty frames per
+//! second, take all, or stop for a while. For comparison, one receiver sends no `seen`, so its frames wait in sockets.
 //!
-//! `--seconds N` for each, 60 if nothing is said, and as long as twice that for the one that is stopped. For root there is
-//! a receiver at the end of a narrow network, too.
+//! `--seconds N` sets the time for each receiver, 60 by default; the stopped receiver takes twice as long. As root, it also
+//! measures a receiver on a slow network.
 
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
-#[path = "../network/mod.rs"]
+#[path = "../../tests/endurance/network.rs"]
 mod network;
 
-mod narrow;
+mod slow_network;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,8 +22,8 @@ use serde_json::{Value, json};
 
 const RATE: u32 = 30;
 
-/// What a slow receiver does between two frames.
-const SLOW: Duration = Duration::from_millis(200);
+/// How long a slow receiver processes a frame.
+const SLOW_PROCESSING: Duration = Duration::from_millis(200);
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -32,31 +31,33 @@ fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--seconds").skip(1);
     let seconds = arguments.next().map_or(60, |seconds| seconds.parse().expect("--seconds N"));
     let time = Duration::from_secs(seconds);
-    println!("A camera of 640x480 at {RATE} frames a second; the age of its frames at receipt, milliseconds\n");
-    println!("{:<44}{:>8}{:>10}{:>10}{:>10}", "", "frames", "half", "99 %", "all");
+    println!("A camera of 640x480 at {RATE} frames per second; age of its frames at receipt, milliseconds\n");
+    println!("{:<44}{:>8}{:>10}{:>10}{:>10}", "", "frames", "median", "p99", "max");
     for pattern in ["pair", "dealer"] {
-        let most = 1e3 / f64::from(RATE) + 15.0;
-        row(&format!("{pattern}, takes 5 a second"), &End::of(pattern).ages(time, SLOW, true), [f64::MAX, most]);
+        let p99 = 1e3 / f64::from(RATE) + 15.0;
+        let ages = Endpoint::of(pattern).ages(time, SLOW_PROCESSING, true);
+        print_row(&format!("{pattern}, takes 5 per second"), &ages, [f64::MAX, p99]);
     }
     for pattern in ["pair", "dealer"] {
-        row(&format!("{pattern}, takes all"), &End::of(pattern).ages(time, Duration::ZERO, true), [1.0, 5.0]);
+        let ages = Endpoint::of(pattern).ages(time, Duration::ZERO, true);
+        print_row(&format!("{pattern}, takes all"), &ages, [1.0, 5.0]);
     }
-    let silent = End::of("pair").ages(time.min(Duration::from_secs(20)), SLOW, false);
-    row("pair, takes 5 a second and does not say so", &silent, [f64::MAX; 2]);
-    narrow::narrow(time);
-    stopped(time * 2);
+    let silent = Endpoint::of("pair").ages(time.min(Duration::from_secs(20)), SLOW_PROCESSING, false);
+    print_row("pair, takes 5 per second, sends no seen", &silent, [f64::MAX; 2]);
+    slow_network::run(time);
+    pause_receiver(time * 2);
 }
 
-/// The end of a link that the agent of a bench is connected to.
-struct End {
+/// The receiving endpoint of an agent's link.
+struct Endpoint {
     socket: zmq::Socket,
     is_router: bool,
     _agent: Program,
     _bench: Bench,
 }
 
-impl End {
-    fn of(pattern: &str) -> End {
+impl Endpoint {
+    fn of(pattern: &str) -> Endpoint {
         let is_router = pattern == "dealer";
         let socket = zmq::Context::new().socket(if is_router { zmq::ROUTER } else { zmq::PAIR }).expect("a socket");
         socket.bind("tcp://127.0.0.1:*").expect("a port");
@@ -64,39 +65,40 @@ impl End {
         let bench = with_camera();
         let agent = bench
             .agent(&format!("name = \"a\"\n{CAMERA}link = [{{ pattern = \"{pattern}\", connect = \"{address}\" }}]\n"));
-        End { socket, is_router, _agent: agent, _bench: bench }
+        Endpoint { socket, is_router, _agent: agent, _bench: bench }
     }
 
-    /// The ages of the frames that it takes in `time`, once they flow, where each keeps it busy for so long.
-    fn ages(&self, time: Duration, busy: Duration, says: bool) -> Vec<f64> {
+    /// Returns the ages of the frames received in `time` after the first, with `processing` after each one. With `replies`, it
+    /// sends `hello` and `seen`.
+    fn ages(&self, time: Duration, processing: Duration, replies: bool) -> Vec<f64> {
         let (mut ages, mut end, mut greeted) = (Vec::new(), None, None);
         while end.is_none_or(|end| Instant::now() < end) {
             let mut parts = self.socket.recv_multipart(0).expect("a message");
             let peer = if self.is_router { parts.remove(0) } else { Vec::new() };
             let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
-            if says && greeted.is_none_or(|greeted: Instant| greeted.elapsed() > Duration::from_secs(1)) {
+            if replies && greeted.is_none_or(|greeted: Instant| greeted.elapsed() > Duration::from_secs(1)) {
                 greeted = Some(Instant::now());
-                self.say(&peer, &json!({ "type": "hello", "v": 1, "window": 1 }));
+                self.send(&peer, &json!({ "type": "hello", "v": 1, "window": 1 }));
             }
             if header["type"] == "frame" {
                 ages.push(age(&header));
                 end.get_or_insert_with(|| Instant::now() + time);
-                sleep(busy);
-                if says {
+                sleep(processing);
+                if replies {
                     let (camera, boot, seq) = (&header["camera"], &header["boot"], &header["seq"]);
-                    self.say(&peer, &json!({ "type": "seen", "camera": camera, "boot": boot, "seq": seq }));
+                    self.send(&peer, &json!({ "type": "seen", "camera": camera, "boot": boot, "seq": seq }));
                 }
             }
         }
-        // The first second's are those of a connection that begins.
+        // Skip the first second, in which the connection settles.
         let first = ages.len() / time.as_secs().max(2) as usize;
         ages.split_off(first)
     }
 
-    fn say(&self, peer: &[u8], control: &Value) {
+    fn send(&self, peer: &[u8], control: &Value) {
         let control = control.to_string();
         let parts = if self.is_router { vec![peer, control.as_bytes()] } else { vec![control.as_bytes()] };
-        self.socket.send_multipart(parts, 0).expect("it is sent");
+        self.socket.send_multipart(parts, 0).expect("the message is sent");
     }
 }
 
@@ -109,32 +111,34 @@ fn with_camera() -> Bench {
     bench
 }
 
-/// Milliseconds. Both ends have one clock.
+/// Returns the age of a frame in milliseconds. Both ends share one clock.
 fn age(header: &Value) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_micros() as f64;
     (now - header["captured_at_us"].as_f64().expect("a number")) / 1e3
 }
 
-fn row(what: &str, ages: &[f64], [half, most]: [f64; 2]) {
+/// Prints the ages and compares them with the goals for median and p99, in milliseconds; `f64::MAX` stands for no goal.
+fn print_row(name: &str, ages: &[f64], [median, p99]: [f64; 2]) {
     let mut ages = ages.to_vec();
     ages.sort_by(f64::total_cmp);
     let at = |share: f64| ages[((ages.len() - 1) as f64 * share) as usize];
-    let verdict = match (half, most) {
+    let verdict = match (median, p99) {
         (f64::MAX, f64::MAX) => String::new(),
-        (f64::MAX, most) => format!("   wanted: 99 % {most:.1}, {}", is(at(0.99) <= most)),
-        (half, most) => {
-            format!("   wanted: half {half:.1}, 99 % {most:.1}, {}", is(at(0.5) <= half && at(0.99) <= most))
+        (f64::MAX, p99) => format!("   goal: p99 {p99:.1}, {}", verdict(at(0.99) <= p99)),
+        (median, p99) => {
+            let is_reached = at(0.5) <= median && at(0.99) <= p99;
+            format!("   goal: median {median:.1}, p99 {p99:.1}, {}", verdict(is_reached))
         }
     };
-    println!("{what:<44}{:>8}{:>10.2}{:>10.2}{:>10.2}{verdict}", ages.len(), at(0.5), at(0.99), at(1.0));
+    println!("{name:<44}{:>8}{:>10.2}{:>10.2}{:>10.2}{verdict}", ages.len(), at(0.5), at(0.99), at(1.0));
 }
 
-fn is(reached: bool) -> &'static str {
-    if reached { "reached" } else { "missed" }
+fn verdict(is_reached: bool) -> &'static str {
+    if is_reached { "reached" } else { "missed" }
 }
 
-/// One of an agent's two receivers is stopped for some time.
-fn stopped(time: Duration) {
+/// Pauses one of an agent's two receivers for `time`.
+fn pause_receiver(time: Duration) {
     let (bench, receivers) = (with_camera(), [Bench::new(), Bench::new()]);
     let [slow, other] = receivers.each_ref().map(Bench::pair_receiver);
     let agent = bench.agent(&format!(
@@ -156,17 +160,17 @@ fn stopped(time: Duration) {
     let more = agent.memory().saturating_sub(memory) as f64 / MIB;
     slow.program.forget();
     slow.program.signal(Signal::SIGCONT);
-    let awake = Instant::now();
+    let resumed = Instant::now();
     let mut ages = Vec::new();
-    while awake.elapsed() < Duration::from_secs(10) {
+    while resumed.elapsed() < Duration::from_secs(10) {
         let header = slow.program.says_json("a frame", is_frame);
         slow.program.forget();
-        ages.push((awake.elapsed(), age(&header)));
+        ages.push((resumed.elapsed(), age(&header)));
     }
     let fresh = ages.iter().rposition(|(_, age)| *age > 100.0).map_or(Duration::ZERO, |last| ages[last].0);
     println!(
-        "\nA receiver that is stopped for {} s: the agent grew by {more:.2} MiB (wanted: below 4), the other link had {rate:.1}\n\
-         frames a second; going on, no frame was older than 100 ms after {:.2} s (wanted: 2)",
+        "\nA receiver paused for {} s: the agent grew by {more:.2} MiB (goal: below 4) and the other link carried {rate:.1}\n\
+         frames per second. After the pause, frames were younger than 100 ms again within {:.2} s (goal: 2)",
         time.as_secs(),
         fresh.as_secs_f64()
     );

@@ -1,4 +1,4 @@
-"""imagezmq's hub as its users store pictures with it: each frame a file in a directory of its sender's."""
+"""An imagezmq hub that stores each frame as a file in a directory per sender, as imagezmq's users do."""
 import os
 import sys
 
@@ -11,8 +11,8 @@ number = 0
 while True:
     sender, jpeg = hub.recv_jpg()
     hub.send_reply(b"OK")
-    place = os.path.join(directory, sender.replace(" ", "/"))
-    os.makedirs(place, exist_ok=True)
-    with open(os.path.join(place, f"{number:08}.jpg"), "wb") as file:
+    target = os.path.join(directory, sender.replace(" ", "/"))
+    os.makedirs(target, exist_ok=True)
+    with open(os.path.join(target, f"{number:08}.jpg"), "wb") as file:
         file.write(jpeg)
     number += 1

@@ -1,9 +1,9 @@
-//! What it costs to receive sixteen cameras, to record all of their frames and to show them to four viewers, and how old
-//! frames are when a viewer has them; beside imagezmq's hub that stores each frame as a file and shows nothing.
+//! Measures the cost of receiving sixteen cameras, recording all their frames and showing them to four viewers, and the age of
+//! frames at the viewers. Compares it with imagezmq's hub, which stores each frame as a file and shows nothing.
 //!
-//! `--seconds N` for each, 30 if nothing is said.
+//! `--seconds N` sets the time for each of the two; 30 by default.
 
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../../tests/end_to_end/harness/mod.rs"]
 mod harness;
 
@@ -11,18 +11,17 @@ mod senders;
 mod viewers;
 
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::program::PEERS_PYTHON;
+use harness::installed::peers_python;
 use harness::{Bench, Program, free_port};
 use senders::{CAMERAS, RATE, Senders};
 
 const VIEWERS: usize = 4;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// From the first frames to the first that counts.
+/// Time from the first frames to the first measured frame.
 const WARM_UP: Duration = Duration::from_secs(3);
 
 fn main() {
@@ -31,7 +30,7 @@ fn main() {
     let time = Duration::from_secs(seconds);
     let pictures = senders::pictures();
     let size = pictures.iter().map(Vec::len).sum::<usize>() / pictures.len();
-    println!("{CAMERAS} cameras of 640x480 at {RATE} frames a second of {} KiB, {seconds} s\n", size / 1024);
+    println!("{CAMERAS} cameras of 640x480 at {RATE} frames per second of {} KiB, {seconds} s\n", size / 1024);
 
     let bench = Bench::new();
     let receiver = receiver(&bench);
@@ -44,7 +43,7 @@ fn main() {
     let at = |share: f64| ages[((ages.len() - 1) as f64 * share) as usize];
     println!("watchpost, recording, {VIEWERS} viewers   {own}");
     println!(
-        "  a viewer's frames: {:.0} a second, age half {:.1} ms, 99 % {:.1} ms, all {:.1} ms",
+        "  frames at a viewer: {:.0} per second; age: median {:.1} ms, p99 {:.1} ms, max {:.1} ms",
         ages.len() as f64 / VIEWERS as f64 / (time + WARM_UP).as_secs_f64(),
         at(0.5),
         at(0.99),
@@ -53,23 +52,23 @@ fn main() {
 
     println!("  recorded: {:.0} MiB", size_of(&bench.path("footage")) as f64 / MIB);
 
-    let (place, port) = (Bench::new(), free_port());
+    let (bench, port) = (Bench::new(), free_port());
     let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wall/hub.py");
     let address = format!("tcp://127.0.0.1:{port}");
-    let hub = Program::start(Command::new(PEERS_PYTHON).arg(hub).arg(&address).arg(place.path("files")));
+    let hub = Program::start(peers_python().arg(hub).arg(&address).arg(bench.path("files")));
     hub.says("its port", |line| (line == "bound").then_some(()));
     let senders = Senders::hubs(&address, &pictures);
     let python = measure(&hub, &senders, time);
-    println!("imagezmq's hub, a file a frame        {python}");
+    println!("imagezmq's hub, one file per frame    {python}");
 
-    println!("\nWanted");
+    println!("\nGoals");
     verdict("CPU, of one core", 1.0, own.cpu);
     verdict("memory, MiB", 200.0, own.memory);
-    verdict("age at a viewer, 99 %, ms", 100.0, at(0.99));
-    println!("CPU a frame, of the hub's: {:.2}", own.a_frame() / python.a_frame());
+    verdict("age at a viewer, p99, ms", 100.0, at(0.99));
+    println!("CPU per frame, compared to the hub: {:.2}", own.cpu_per_frame() / python.cpu_per_frame());
 }
 
-/// As its users have it: no lines, no single files.
+/// A receiver as users run it, without `--json` and `--save`.
 fn receiver(bench: &Bench) -> Program {
     let config = bench.path("receiver.toml");
     let link = "[[link]]\npattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
@@ -78,49 +77,53 @@ fn receiver(bench: &Bench) -> Program {
     Program::start(bench.watchpost("receive").arg("--config").arg(config))
 }
 
-/// Bytes of all files below a directory.
+/// The total size of all files below a directory, in bytes.
 fn size_of(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { size_of(&path) } else { path.metadata().map_or(0, |file| file.len()) }).sum()
 }
 
-fn verdict(what: &str, most: f64, is: f64) {
-    println!("{what}: {is:.2}, wanted {most}: {}", if is <= most { "reached" } else { "missed" });
+fn verdict(what: &str, limit: f64, value: f64) {
+    println!("{what}: {value:.2}, goal {limit}: {}", if value <= limit { "reached" } else { "missed" });
 }
 
 /// What a program used.
-struct Used {
-    /// Of one core.
+struct Usage {
+    /// Share of one core.
     cpu: f64,
-    /// Frames a second that were sent to it.
+    /// Frames per second sent to the program.
     rate: f64,
-    /// MiB at the end.
+    /// Memory at the end, in MiB.
     memory: f64,
 }
 
-impl Used {
-    /// Milliseconds of CPU.
-    fn a_frame(&self) -> f64 {
+impl Usage {
+    /// Milliseconds of CPU per frame.
+    fn cpu_per_frame(&self) -> f64 {
         self.cpu * 1e3 / self.rate
     }
 }
 
-impl std::fmt::Display for Used {
+impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (rate, cpu, memory) = (self.rate, self.cpu, self.memory);
-        write!(f, "{rate:>6.1} frames/s  {:>6.3} ms CPU a frame  {cpu:.2} of a core  {memory:>6.1} MiB", self.a_frame())
+        write!(
+            f,
+            "{rate:>6.1} frames/s  {:>6.3} ms CPU per frame  {cpu:.2} of a core  {memory:>6.1} MiB",
+            self.cpu_per_frame()
+        )
     }
 }
 
-fn measure(program: &Program, senders: &Senders, time: Duration) -> Used {
+fn measure(program: &Program, senders: &Senders, time: Duration) -> Usage {
     harness::eventually("its first frames", || (senders.sent() > 0).then_some(()));
     sleep(WARM_UP);
     let (start, sent, cpu) = (Instant::now(), senders.sent(), program.cpu_seconds());
     sleep(time);
-    let took = start.elapsed().as_secs_f64();
-    Used {
-        cpu: (program.cpu_seconds() - cpu) / took,
-        rate: (senders.sent() - sent) as f64 / took,
+    let elapsed = start.elapsed().as_secs_f64();
+    Usage {
+        cpu: (program.cpu_seconds() - cpu) / elapsed,
+        rate: (senders.sent() - sent) as f64 / elapsed,
         memory: program.memory() as f64 / MIB,
     }
 }

@@ -1,4 +1,4 @@
-//! Agents, as far as their frames go: four with four cameras each.
+//! Simulated agents that send frames: four agents with four cameras each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,10 +14,10 @@ pub const CAMERAS: usize = 16;
 pub const RATE: u32 = 30;
 const AGENTS: usize = 4;
 
-/// What a hub has to answer in.
-const PATIENCE: i32 = 5_000;
+/// How long to wait for a hub's reply, in milliseconds.
+const REPLY_TIMEOUT: i32 = 5_000;
 
-/// Pictures of the size that cameras give: a gradient and noise.
+/// Pictures as large as those of real cameras: a gradient with noise.
 pub fn pictures() -> Arc<Vec<Vec<u8>>> {
     let (width, height) = (640_u32, 480_u32);
     let (mut encoder, mut random) = (Encoder::default(), fastrand::Rng::with_seed(1));
@@ -32,13 +32,13 @@ pub fn pictures() -> Arc<Vec<Vec<u8>>> {
 }
 
 pub struct Senders {
-    end: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Senders {
-    /// Of watchpost's format, to a receiver's router.
+    /// Sends watchpost's format to a receiver's router.
     pub fn dealers(link: &str, pictures: &Arc<Vec<Vec<u8>>>) -> Senders {
         let link = link.to_owned();
         Senders::start(pictures, move |agent| {
@@ -46,27 +46,27 @@ impl Senders {
             socket.set_linger(0).expect("an option");
             socket.connect(&link).expect("an address");
             move |camera, seq, jpeg: &[u8]| {
-                // What it says of frames is not waited for: whoever is slow shows that by his frames' age.
+                // Discard the receiver's messages without waiting; the age of its frames shows whether it is slow.
                 while socket.recv_multipart(zmq::DONTWAIT).is_ok() {}
                 let header = json!({
                     "type": "frame", "v": 1, "agent": agent, "camera": camera, "boot": "bench", "seq": seq,
                     "captured_at_us": now_us(), "age_us": 0, "width": 640, "height": 480, "readings": [],
                 });
                 let (topic, header) = (format!("frame/{agent}/{camera}"), header.to_string());
-                // When it was sent stands behind the picture, where nobody looks.
+                // The send time follows the picture, where JPEG decoders ignore it.
                 let jpeg = [jpeg, &now_us().to_be_bytes()].concat();
                 socket.send_multipart([topic.as_bytes(), header.as_bytes(), &jpeg], zmq::DONTWAIT).is_ok()
             }
         })
     }
 
-    /// Of imagezmq's, to a hub that answers each.
+    /// Sends imagezmq's format to a hub that replies to each frame.
     pub fn hubs(address: &str, pictures: &Arc<Vec<Vec<u8>>>) -> Senders {
         let address = address.to_owned();
         Senders::start(pictures, move |agent| {
             let socket = zmq::Context::new().socket(zmq::REQ).expect("a socket");
             socket.set_linger(0).expect("an option");
-            socket.set_rcvtimeo(PATIENCE).expect("an option");
+            socket.set_rcvtimeo(REPLY_TIMEOUT).expect("an option");
             socket.connect(&address).expect("an address");
             move |camera, _, jpeg: &[u8]| {
                 let header = json!({ "msg": format!("{agent} {camera}") }).to_string();
@@ -79,18 +79,21 @@ impl Senders {
     where
         F: FnMut(&str, u64, &[u8]) -> bool + Send + 'static,
     {
-        let (end, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let threads = (0..AGENTS).map(|agent| {
-            let (end, sent, pictures) = (Arc::clone(&end), Arc::clone(&sent), Arc::clone(pictures));
-            let mut hand_over = connect(format!("agent-{agent}"));
+            let (stop, sent, pictures) = (Arc::clone(&stop), Arc::clone(&sent), Arc::clone(pictures));
+            let mut send_frame = connect(format!("agent-{agent}"));
             spawn(move || {
                 let start = Instant::now();
                 for seq in 1_u64.. {
                     for camera in 0..CAMERAS / AGENTS {
                         let jpeg = &pictures[(seq as usize + camera) % pictures.len()];
-                        sent.fetch_add(u64::from(hand_over(&format!("camera-{camera}"), seq, jpeg)), Ordering::Relaxed);
+                        sent.fetch_add(
+                            u64::from(send_frame(&format!("camera-{camera}"), seq, jpeg)),
+                            Ordering::Relaxed,
+                        );
                     }
-                    if end.load(Ordering::Relaxed) {
+                    if stop.load(Ordering::Relaxed) {
                         return;
                     }
                     sleep((Duration::from_secs(1) * seq as u32 / RATE).saturating_sub(start.elapsed()));
@@ -98,10 +101,10 @@ impl Senders {
             })
         });
         let threads = threads.collect();
-        Senders { end, sent, threads }
+        Senders { stop, sent, threads }
     }
 
-    /// Frames so far.
+    /// The number of frames sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
@@ -109,7 +112,7 @@ impl Senders {
 
 impl Drop for Senders {
     fn drop(&mut self) {
-        self.end.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -1,4 +1,4 @@
-//! Any bytes in any chunking: no panic, and the same readings as the tests' reference parser.
+//! Parses arbitrary bytes in arbitrary chunks: no panic, and the same readings as the tests' reference parser.
 
 #![no_main]
 

@@ -10,7 +10,7 @@ use super::camera::Camera;
 use super::health::{Kind, Part};
 use super::publish::{Backlog, Gathered, Publisher, View, Views};
 use super::serial::Port;
-use super::spool::Shelf;
+use super::spool::SpoolHandle;
 use super::{Agent, CameraWorker, LinkWorker};
 use crate::config::{self, OutPattern, Outlet};
 use crate::name::Name;
@@ -41,7 +41,7 @@ impl Agent {
         }
         for link in old_links.ended {
             self.sent.merge(link.output);
-            link.handle.shelf.iter().for_each(Shelf::leave);
+            link.handle.spool.iter().for_each(SpoolHandle::unconfigure);
         }
 
         let mut begun = Vec::new();
@@ -109,7 +109,7 @@ impl Agent {
         let address = outlet.end.address().to_string();
         let health = Part::new(Kind::Link, name, format!("{address}{}", outlet.secrecy()), &self.news);
         let keeper = self.spool.as_ref().filter(|_| outlet.is_acknowledged());
-        let kept = keeper.map(|(spool, _)| spool.keep_for(&address));
+        let kept = keeper.map(|(spool, _)| spool.add_link(&address));
         let (feed, last) = self.state.follow();
         // A pub link begins with its first subscriber.
         let heard = (outlet.pattern != OutPattern::Pub).then_some(last);
@@ -127,7 +127,7 @@ impl Agent {
             status: self.status.subscribe(),
             health: health.clone(),
         };
-        let worker = LinkWorker { health: health.clone(), views, shelf: kept };
+        let worker = LinkWorker { health: health.clone(), views, spool: kept };
         self.links.start(outlet, worker, |stop| publisher.run(stop));
         health
     }

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_on_is_logged_less_and_less_often_and_at_most_once_a_minute() {
+    fn persistent_cause_is_logged_at_growing_intervals() {
         let (mut said, start) = (Said::default(), Instant::now());
         let logged = |said: &mut Said, seconds: std::ops::Range<u64>| -> Vec<u64> {
             let mut times: Vec<u64> = seconds.collect();

@@ -42,7 +42,7 @@ use follow::Changed;
 use health::{Kind, Part};
 use host_monitor::HostMonitor;
 use publish::{View, Views};
-use spool::{Shelf, Spool};
+use spool::{Spool, SpoolHandle};
 use summary::summary;
 
 /// How often a status is made; sooner when a part is otherwise than before, but never sooner than this after the last:
@@ -122,7 +122,7 @@ struct CameraWorker {
 struct LinkWorker {
     health: Part,
     views: watch::Sender<Views>,
-    shelf: Option<Shelf>,
+    spool: Option<SpoolHandle>,
 }
 
 impl Agent {
@@ -160,8 +160,8 @@ impl Agent {
         let feed = agent.state.follow().0;
         agent.follow(config).await?;
         if let (Some((spool, _)), Some(config)) = (&mut agent.spool, &agent.config.spool) {
-            spool.begin(config)?;
-            agent.spooling = Some(tokio::spawn(spool.follow(feed, agent.spooled.clone())));
+            spool.start(config)?;
+            agent.spooling = Some(tokio::spawn(spool.keep_all(feed, agent.spooled.clone())));
         }
         agent.tell();
         Ok(agent)
@@ -228,7 +228,7 @@ impl Agent {
         let list = |parts: Vec<String>| if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
         info!("the new configuration is taken; ended: {}; begun: {}; all else goes on", list(ended), list(begun));
         if let Some((spool, _)) = &self.spool {
-            spool.warn_of_strays();
+            spool.warn_about_unconfigured_links();
         }
         Ok(())
     }
@@ -265,7 +265,7 @@ impl Agent {
         }
         self.links.end().await.into_iter().for_each(|sent| self.sent.merge(sent));
         if let Some((spool, _)) = self.spool {
-            spool.end().await;
+            spool.stop().await;
         }
         Ok(self.sent)
     }

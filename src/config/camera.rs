@@ -255,7 +255,7 @@ mod tests {
     use super::{Source, VideoSource};
 
     #[test]
-    fn a_film_is_a_file_a_stream_or_a_pipeline_and_shown_without_passwords() {
+    fn video_source_kinds_are_shown_without_passwords() {
         let pipeline = "rtspsrc location=rtsp://me:you@cam/1 user-id=me user-pw=you ! decodebin ! appsink drop=true";
         for (text, kind, shown) in [
             ("films/door.mp4", "file", "films/door.mp4"),

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cameras_are_named_with_or_without_their_agent() {
+    fn camera_names_may_include_their_agent() {
         let read = |text: &str| Recorded::try_from(text.to_owned());
         let record = Record {
             cameras: vec![read("shed/door").expect("a camera"), read("yard").expect("a camera")],
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_records_everything_and_what_makes_no_sense_is_refused() {
+    fn empty_table_records_everything_and_nonsense_is_refused() {
         let usual = check("[record]").expect("a table").expect("on");
         assert!(usual.fps.is_none() && usual.cameras.is_empty());
         assert_eq!((usual.keep.to_string(), usual.max_size.to_string()), ("7d".to_owned(), "10 GB".to_owned()));

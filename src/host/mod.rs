@@ -92,7 +92,7 @@ pub struct Wifi {
 /// From here on a Raspberry Pi makes itself slower (the firmware's `temp_soft_limit` and `temp_limit` are 60 to 85).
 pub const HOT_C: f64 = 80.0;
 
-/// A disk of which more hundredths are in use is nearly full. The page has both numbers, too: page/machine.js.
+/// A disk of which more hundredths are in use is nearly full. The page has both numbers, too: page/live/machine.js.
 pub const NEARLY_FULL: u64 = 95;
 
 impl HostStatus {

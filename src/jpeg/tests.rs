@@ -37,7 +37,7 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_sound_one_passes_and_what_stands_behind_it_is_left_out() {
+fn sound_picture_passes_without_trailing_bytes() {
     let bytes = jpeg(&grey(), &[0x3f]);
     let sound = Sound { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
     assert_eq!(check(&bytes), Ok(sound));
@@ -49,18 +49,18 @@ fn a_sound_one_passes_and_what_stands_behind_it_is_left_out() {
 }
 
 #[test]
-fn a_cut_one_is_refused_wherever_it_was_cut() {
+fn truncated_picture_is_refused_at_any_length() {
     let bytes = jpeg(&colour(16), &[1; 20]);
     for length in 0..bytes.len() {
         let fault = if length < 2 { Fault::NoJpeg } else { Fault::Cut };
         assert_eq!(check(&bytes[..length]), Err(fault), "{length}");
-        assert!(check(&[&bytes[..length], [0; 1000].as_slice()].concat()).is_err(), "{length}, and zeros behind");
+        assert!(check(&[&bytes[..length], [0; 1000].as_slice()].concat()).is_err(), "{length}, followed by zeros");
     }
 }
 
 #[test]
-fn a_picture_has_two_bits_a_block_or_is_cut() {
-    // Six blocks an MCU: four of luma, two of chroma.
+fn picture_with_too_few_bits_counts_as_truncated() {
+    // Each block needs two bits or more. An MCU has six blocks: four of luma, two of chroma.
     for (width, enough) in [(1, 2), (16, 2), (17, 3), (33, 5)] {
         assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Cut), "{width}");
         assert!(check(&jpeg(&colour(width), &vec![1; enough])).is_ok(), "{width}");
@@ -68,11 +68,11 @@ fn a_picture_has_two_bits_a_block_or_is_cut() {
     let mut head = grey();
     head[2].1[7] = 0x44;
     assert_eq!(check(&jpeg(&head, &[])), Err(Fault::Cut));
-    assert!(check(&jpeg(&head, &[1])).is_ok(), "the factors of a single component say nothing");
+    assert!(check(&jpeg(&head, &[1])).is_ok(), "sampling factors of a single component have no effect");
 }
 
 #[test]
-fn inside_the_picture_are_restarts_and_fill_and_no_other_markers() {
+fn only_restarts_and_fill_bytes_may_interrupt_the_picture() {
     assert!(check(&jpeg(&grey(), &[1, 0xff, 0, 2, 0xff, 0xd0, 3, 0xff, 0xff, 0xd7, 4, 0xff])).is_ok());
     for other in [marker::SOI, marker::SOS, marker::DHT, 0x01, 0xdc] {
         let bytes = jpeg(&grey(), &[1, 0xff, other, 0, 2]);
@@ -81,7 +81,7 @@ fn inside_the_picture_are_restarts_and_fill_and_no_other_markers() {
 }
 
 #[test]
-fn between_the_picture_and_its_end_may_be_a_cameras_own_segments() {
+fn segments_are_allowed_between_picture_and_end() {
     let own = [0xff, marker::APP15, 0, 4, 0xff, marker::EOI, 0xff, marker::COM, 0, 2];
     let bytes = jpeg(&grey(), &[&[1], own.as_slice()].concat());
     assert_eq!(check(&bytes).map(|sound| sound.bytes), Ok(bytes.as_slice()));
@@ -91,15 +91,15 @@ fn between_the_picture_and_its_end_may_be_a_cameras_own_segments() {
     }
 }
 
-/// The segment with this marker is given this body, and this is said of it.
+/// Replaces the body of the segment with this marker; returns the error of the check.
 fn refused(head: &Head, marker: u8, body: &[u8]) -> String {
     let mut head = head.clone();
-    head.iter_mut().find(|(own, _)| *own == marker).expect("one of its segments").1 = body.to_vec();
+    head.iter_mut().find(|(own, _)| *own == marker).expect("a segment with this marker").1 = body.to_vec();
     check(&jpeg(&head, &[1; 100])).expect_err("no longer sound").to_string()
 }
 
 #[test]
-fn headers_that_cannot_be_are_refused() {
+fn invalid_headers_are_refused() {
     use marker::{SOF0, SOS};
     let size = "a size that cannot be";
     assert_eq!(refused(&grey(), SOF0, &[8, 0, 0, 0, 8, 1, 7, 0x11, 0]), size);
@@ -132,7 +132,7 @@ fn headers_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn tables_that_cannot_be_or_are_missing_are_refused() {
+fn invalid_or_missing_tables_are_refused() {
     use marker::{DHT, DQT, SOF0, SOS};
     let quantisation = "a quantisation table that cannot be";
     let table = |id: u8, values: &[u8]| [&[id], values].concat();
@@ -172,7 +172,7 @@ fn tables_that_cannot_be_or_are_missing_are_refused() {
 }
 
 #[test]
-fn segments_that_do_not_belong_there_are_refused() {
+fn misplaced_segments_are_refused() {
     let with = |place: usize, marker: u8, body: &[u8]| {
         let mut head = grey();
         head.insert(place, (marker, body.to_vec()));
@@ -199,7 +199,7 @@ fn segments_that_do_not_belong_there_are_refused() {
 }
 
 #[test]
-fn between_segments_may_be_rubbish() {
+fn garbage_between_segments_is_skipped() {
     let bytes = jpeg(&grey(), &[1]);
     let with = |rubbish: &[u8]| check(&[&bytes[..2], rubbish, &bytes[2..]].concat()).map(|sound| sound.width);
     for rubbish in
@@ -212,7 +212,7 @@ fn between_segments_may_be_rubbish() {
 }
 
 #[test]
-fn the_standard_tables_are_inserted_where_there_are_none() {
+fn missing_standard_tables_are_inserted() {
     let bytes = jpeg(&colour(16), &[1; 20]);
     let sound = check(&bytes).expect("sound");
     let whole = sound.complete();
@@ -221,7 +221,7 @@ fn the_standard_tables_are_inserted_where_there_are_none() {
     let again = check(&whole).expect("sound");
     assert_eq!(again, Sound { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
     assert_eq!(again.complete(), whole);
-    // Not all: what the camera defines holds, because it stands behind the standard ones.
+    // If only some are missing, the camera's own tables win, because they follow the standard ones.
     let mut head = colour(16);
     head.insert(2, grey()[3].clone());
     let bytes = jpeg(&head, &[1; 20]);
@@ -232,7 +232,7 @@ fn the_standard_tables_are_inserted_where_there_are_none() {
 }
 
 #[test]
-fn the_size_is_read_of_other_codings_too() {
+fn size_is_read_for_other_codings_too() {
     let mut head = grey();
     head[2] = (marker::SOF2, vec![8, 1, 2, 3, 4, 1, 7, 0x11, 0]);
     head.swap(2, 3);

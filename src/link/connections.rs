@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_that_come_and_go_are_nobodys_end() {
+    fn closed_strangers_do_not_count_as_lost_peers() {
         let mut connections = Connections::default();
         connections.came(5);
         connections.shook_hands();
@@ -73,11 +73,15 @@ mod tests {
         connections.shook_hands();
         assert_eq!((connections.peers(), connections.next(), connections.ended()), (2, Some(4), 0));
         connections.went(5);
-        assert_eq!((connections.peers(), connections.ended()), (1, 1), "the first is gone, though not the lowest");
+        assert_eq!(
+            (connections.peers(), connections.ended()),
+            (1, 1),
+            "the first peer left, although it has not the lowest number"
+        );
     }
 
     #[test]
-    fn a_failure_is_told_once_of_each_whatever_happens_in_between() {
+    fn each_connection_reports_its_failure_once() {
         let mut connections = Connections::default();
         for stranger in [5, 6, 7] {
             connections.came(stranger);
@@ -88,7 +92,7 @@ mod tests {
         connections.came(8);
         connections.failed();
         connections.shook_hands();
-        assert!(!connections.went(8), "a peer, as far as is known");
+        assert!(!connections.went(8), "presumably a peer");
         connections.came(9);
         assert!(connections.went(9));
     }

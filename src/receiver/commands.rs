@@ -112,7 +112,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Registers an agent that was heard over this link.
+    /// Registers an agent that sent a message over this link.
     pub fn heard(&self, agent: &Name, peer: &Bytes) {
         let mut routes = self.commands.routes();
         if let Some(route) = routes.get_mut(agent) {

@@ -1,10 +1,9 @@
-//! The receiver: links in, the wall, and the page that shows it.
+//! The receiver: takes messages from links and serves the page.
 //!
-//! A task a link (`intake.rs`; `links.rs` is all of them) puts what comes onto the wall (`wall.rs`, with what statuses tell
-//! of a serial port over time in `port.rs`); each viewer of the page (`web/`) and the saving of pictures (`save.rs`) follow the wall at
-//! their own pace. Readings go into the history (`history/`), too, which says when they are there for good, so that an agent
-//! need not send them again (`replies.rs`). Frames are recorded (`recorder/`). What viewers want of cameras goes back to the
-//! agents (`commands.rs`).
+//! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies messages to
+//! the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports). Each viewer of the page
+//! (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in the history (`history/`) and then
+//! acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers' commands return to the agents (`commands.rs`).
 
 pub mod commands;
 mod log_throttle;
@@ -58,7 +57,7 @@ pub struct Receiver {
     links: Vec<(Inlet, Link)>,
     page: TcpListener,
     access: Access,
-    /// The history, or why there is none; an empty text if it is switched off.
+    /// The history, or why it is missing; an empty text if it is switched off.
     history: Result<History, String>,
     recorder: Option<Recorder>,
 }
@@ -67,7 +66,7 @@ impl Receiver {
     /// Opens the links, the page's port and the history.
     ///
     /// # Errors
-    /// When an address cannot be had, or the file that the history is to be in.
+    /// When an address, a key, the configured history file or the recorder's threads are not available.
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
         let mut links = Vec::new();
         for inlet in config.links.clone() {
@@ -78,9 +77,7 @@ impl Receiver {
         let access = Access::open(&config.web)?;
         let listen = config.web.listen;
         let page = TcpListener::bind(listen).await.with_context(|| {
-            format!(
-                "cannot serve the page on {listen}; is another receiver running? ([web] listen = … chooses another)"
-            )
+            format!("cannot serve the page on {listen}; stop the other receiver, or set [web] listen to another port")
         })?;
         let history = match &config.history {
             Some(history) => open_history(history).await?,
@@ -90,15 +87,15 @@ impl Receiver {
         Ok(Receiver { config, links, page, access, history, recorder })
     }
 
-    /// Where the page is.
+    /// The page's address.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system does not report it.
     pub fn page(&self) -> Result<SocketAddr> {
         Ok(self.page.local_addr()?)
     }
 
-    /// Where the links are, in the order of the configuration.
+    /// The links' addresses, in the order of the configuration.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         self.links.iter().map(|(_, link)| link.address().to_owned()).collect()
@@ -148,29 +145,29 @@ fn link_options(inlet: &Inlet) -> LinkOptions {
     LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
-/// Opens the history, or returns why there is none: the receiver works without it. Fails if the configuration names its
-/// file.
+/// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration names
+/// the file.
 async fn open_history(config: &config::History) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
-        let cause = "this user has no home; [history] path = … says where";
-        warn!("history: no reading is kept, because {cause}");
+        let cause = "this user has no home directory; set [history] path";
+        warn!("history: readings are not stored: {cause}");
         return Ok(Err(cause.to_owned()));
     };
-    let trouble = match History::open(file.clone(), config.keep).await {
+    let error = match History::open(file.clone(), config.keep).await {
         Ok(history) => return Ok(Ok(history)),
-        Err(trouble) => format!("{} cannot be used ({trouble})", file.display()),
+        Err(error) => format!("{} cannot be used ({error})", file.display()),
     };
     if config.path.is_some() {
-        bail!("history: {trouble}; [history] path = … names another file, and off = true keeps none");
+        bail!("history: {error}; set [history] path to another file, or off = true to store nothing");
     }
-    warn!("history: no reading is kept, because {trouble}; [history] path = … names another file");
-    Ok(Err(trouble))
+    warn!("history: readings are not stored: {error}; set [history] path to another file");
+    Ok(Err(error))
 }
 
 /// Opens the recorder; without a place for recordings the receiver works without it.
 fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
     let Some(dir) = config.place() else {
-        warn!("recorder: nothing is recorded, because this user has no home; [record] dir = … says where");
+        warn!("recorder: nothing is recorded: this user has no home directory; set [record] dir");
         return Ok(None);
     };
     Ok(Some(Recorder::open(config, dir).context("cannot record")?))

@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    /// A port after one status per second; `lines` is the number of lines at each second.
+    /// Returns a port after one status per second, with line counts from `lines`.
     fn port(seconds: u64, lines: impl Fn(u64) -> u64) -> Port {
         let mut port = Port::default();
         for second in 0..=seconds {
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_needs_two_statuses_with_new_lines() {
+    fn rate_is_known_from_the_second_change_on() {
         assert_eq!(port(1, |second| second * 4).lines_per_s(), None);
         assert_rate(&port(2, |second| second * 4), 4.0);
         assert_rate(&port(2, |second| second * 98_304), 98_304.0);
     }
 
     #[test]
-    fn a_slow_board_has_a_steady_rate() {
+    fn rate_of_a_slow_board_is_steady() {
         for seconds in 100..120 {
             assert_rate(&port(seconds, |second| second / 10), 0.1);
             assert_rate(&port(seconds, |second| second / 10 * 5), 0.5);
@@ -145,19 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_follows_a_board_that_becomes_faster_or_silent() {
+    fn rate_follows_faster_and_silent_boards() {
         assert_rate(&port(64, |second| second + second.saturating_sub(60) * 1_999), 2_000.0);
         let stopped = port(70, |second| second.min(10));
         assert!(stopped.lines_per_s().is_some_and(|rate| rate < 0.2), "{stopped:?}");
     }
 
     #[test]
-    fn the_rate_forgets_a_flood_soon() {
+    fn rate_recovers_soon_after_a_flood() {
         assert_rate(&port(80, |second| second.min(60) * 2_000 + second.saturating_sub(60)), 1.0);
     }
 
     #[test]
-    fn the_rate_starts_over_when_the_port_was_down() {
+    fn rate_restarts_when_the_board_is_unplugged() {
         let mut port = port(60, |second| second * 50);
         port.update(&status(false, 0, &[("lines", 3_000)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
@@ -165,13 +165,13 @@ mod tests {
             port.update(&status(true, second, &[("lines", 3_000 + second * 2)]), Instant::now());
         }
         assert_rate(&port, 2.0);
-        // Down and up again between two statuses.
+        // The port was down and up again between two statuses.
         port.update(&status(true, 0, &[("lines", 3_020)]), Instant::now());
         assert_eq!(port.lines_per_s(), None);
     }
 
     #[test]
-    fn a_repeated_status_does_not_change_the_rate() {
+    fn repeated_status_does_not_change_the_rate() {
         let mut port = Port::default();
         for second in 0..5 {
             for _ in 0..2 {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_growing_refusals_are_recent() {
+    fn refusals_are_recent_only_if_their_count_grew() {
         let mut port = Port::default();
         for (cause, recent) in [("garbled_line", false), ("cut_line", false), ("lines", false), ("not_a_number", true)]
         {

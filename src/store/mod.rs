@@ -299,20 +299,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_there_again_and_is_one_programs() {
+    fn store_is_persistent_and_locked_by_one_program() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("new/store.sqlite");
         let store = KIND.open(&path).expect("a new one");
         store.connection.execute("INSERT INTO t VALUES (1)", []).expect("it is written");
         assert!(matches!(KIND.open(&path), Err(StoreError::InUse)));
-        assert!(KIND.read(&path).is_ok(), "reading is for anyone");
+        assert!(KIND.read(&path).is_ok(), "readers need no lock");
         drop(store);
         let store = KIND.open(&path).expect("the same");
         assert_eq!((count(&store), &store.set_aside), (1, &None));
     }
 
     #[test]
-    fn who_reads_is_not_waited_for_and_what_was_written_ahead_is_moved_when_that_is_over() {
+    fn checkpoint_does_not_wait_for_readers() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.sqlite");
         let store = KIND.open(&path).expect("a new one");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_none_of_ours_is_set_aside_and_one_of_a_newer_version_is_left_alone() {
+    fn foreign_file_is_set_aside_and_newer_one_left_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.sqlite");
         let other = Kind { application_id: 8, ..KIND };
@@ -340,7 +340,7 @@ mod tests {
                 fs::write(&path, "").expect("it is written");
                 fs::write(beside(&path, "-wal"), "something").expect("it is written");
             },
-            // As when the machine stops while the two are moved.
+            // As after a crash while the two files were moved.
             &|| fs::write(beside(&path, "-wal"), "something else").expect("it is written"),
         ];
         for make in wrong {

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_ahead_and_is_not_all_right_is_copied_once() {
+    fn incomplete_wal_is_copied_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let ahead = directory.path().join("store.sqlite-wal");
         let copies: Vec<_> = [0x55, 0x55, 0x66, 0x55]

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn control_messages_are_read_as_written() {
         let (camera, boot) = (Name::nearest("door"), Name::nearest("b"));
         let fps = Fps::try_from(2.5).expect("a rate");
         for control in [
@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn what_need_not_be_said_has_its_usual_sense() {
+    fn omitted_fields_have_defaults() {
         let boot = Name::nearest("b");
         assert_eq!(decoded(r#"{"type":"hello","v":1,"window":1}"#), Ok(Control::hello(false)));
         assert_eq!(decoded(r#"{"type":"ack","boot":"b","seq":8}"#), Ok(Control::Ack { boot, first: 1, seq: 8 }));
     }
 
     #[test]
-    fn what_is_no_control_is_refused() {
+    fn invalid_control_messages_are_refused() {
         assert_eq!(decoded(r#"{"type":"hello","v":2,"window":1}"#).unwrap_err(), "header of version 2, not 1");
         assert!(decoded(r#"{"type":"hello","v":1,"window":0}"#).unwrap_err().contains("window of 0"));
         assert!(decoded(r#"{"type":"ack","boot":"b","first":9,"seq":8}"#).unwrap_err().contains("ack of nothing"));

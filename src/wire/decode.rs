@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::wire::Batch;
 
-    /// A picture of 1x1: the headers that are looked at, and no more.
+    /// A picture of 1x1 with only the headers that the decoder reads.
     const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 1, 0xff, 0xd9];
     const FRAME: &str = r#"{"type":"frame","v":1,"agent":"a","camera":"c","boot":"b","seq":1,"captured_at_us":1,
         "age_us":1,"width":1,"height":1,"readings":[]}"#;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused_with_its_cause() {
+    fn invalid_messages_are_refused_with_a_cause() {
         use Format::{Base64, Imagezmq, Json, Watchpost};
         let header = |from: &str, to: &str| FRAME.replace(from, to).into_bytes();
         assert!(decoded(Watchpost, &[b"", FRAME.as_bytes(), JPEG]).is_ok());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_its_values_with_what_holds_for_all() {
+    fn batch_becomes_readings_with_shared_fields() {
         let header = format!(
             r#"{{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{{"seq":{},"port":"p","captured_at_us":7,
             "age_ms":1,"stale_after_ms":2,"stale":false,"values":[{{"quantity":"t","value":25,"unit":"°C"}},
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_imagezmq_message_is_a_frame() {
+    fn foreign_imagezmq_message_is_a_frame() {
         let Ok(Message::Frame(header, _)) = decoded(Format::Imagezmq, &[br#"{"msg": "pi 4|x"}"#, JPEG]) else {
             panic!("not a frame")
         };

@@ -139,7 +139,7 @@ mod tests {
     use crate::wire::{Batch, VERSION, Value};
 
     #[test]
-    fn readings_are_written_as_a_derived_writer_would() {
+    fn readings_are_encoded_as_serde_would() {
         let value = |quantity: &str, unit: &str, value| Value { quantity: quantity.into(), value, unit: unit.into() };
         let values = [value("温度", "°C", -5.5), value("a\"b\\", "", 1e300), value("x", "\u{7f}", 3.0)];
         let batch = |seq, count: usize| Batch {

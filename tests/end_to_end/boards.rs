@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Bench, Board, Program, Receiver, eventually, readings};
 
-/// An agent with one board and nothing else.
+/// Starts an agent with one board and one link.
 pub fn agent_on(bench: &Bench, port: &Path, receiver: &Receiver) -> Program {
     bench.agent(&format!(
         r#"
@@ -18,7 +18,7 @@ pub fn agent_on(bench: &Bench, port: &Path, receiver: &Receiver) -> Program {
 }
 
 #[test]
-fn what_two_boards_write_is_in_readings_and_in_the_next_frames_header() {
+fn readings_of_two_boards_reach_messages_and_frame_headers() {
     let bench = Bench::new();
     let (mut climate, mut gas) = (Board::new(), Board::new());
     let receiver = bench.pair_receiver();
@@ -62,7 +62,7 @@ fn what_two_boards_write_is_in_readings_and_in_the_next_frames_header() {
 }
 
 #[test]
-fn a_quantity_that_is_no_longer_told_becomes_stale() {
+fn quantity_becomes_stale_without_new_readings() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -85,8 +85,8 @@ fn a_quantity_that_is_no_longer_told_becomes_stale() {
     }
 }
 
-/// What a board may write, the count in the status that it raises, and by how much.
-const COUNTED: [(&[u8], &str, u64); 16] = [
+/// What a board may write, the count in the status that it changes, and the new value.
+const INPUTS: [(&[u8], &str, u64); 16] = [
     (b"t-25-h-60\r\n", "lines", 1),
     (b"\n \r\n\n", "lines", 1),
     (b"\x00\xf8\x1e\xff\x86boot\x00\xe0\n", "undecodable_bytes", 1),
@@ -106,7 +106,7 @@ const COUNTED: [(&[u8], &str, u64); 16] = [
 ];
 
 #[test]
-fn whatever_a_board_writes_is_counted_by_its_cause_and_costs_no_other_line() {
+fn bad_input_is_counted_by_cause_and_spoils_no_other_line() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -114,7 +114,7 @@ fn whatever_a_board_writes_is_counted_by_its_cause_and_costs_no_other_line() {
     agent.logs("climate", "open at");
     board.write(b"\n");
     let mut bytes = 1;
-    for (written, cause, count) in COUNTED {
+    for (written, cause, count) in INPUTS {
         board.write(written);
         bytes += written.len();
         receiver.program.says_json(&format!("{cause}: {count}, {bytes} bytes"), |message| {
@@ -122,19 +122,19 @@ fn whatever_a_board_writes_is_counted_by_its_cause_and_costs_no_other_line() {
             counts[cause] == count && counts["bytes"] == bytes
         });
     }
-    // In a byte at a time, behind the line that is too long.
+    // Byte by byte, after the overlong line.
     for byte in b"\nt-21-h-61\n" {
         board.write(&[*byte]);
     }
     receiver
         .program
         .says_json("the good line after them", |message| readings(message).any(|reading| reading["value"] == 21.0));
-    // Those of which a part was good, and the two that were good.
-    receiver.program.says_json("all lines", |message| message["ports"][0]["counts"]["lines"] == 12);
+    // The partly good lines and the two good ones.
+    receiver.program.says_json("every line with a good part", |message| message["ports"][0]["counts"]["lines"] == 12);
 }
 
 #[test]
-fn a_gibibyte_without_a_newline_is_one_line_that_is_too_long() {
+fn gibibyte_without_newline_counts_as_one_overlong_line() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -146,7 +146,7 @@ fn a_gibibyte_without_a_newline_is_one_line_that_is_too_long() {
         board.write(&block);
     }
     board.write(b"\nt-2\n");
-    receiver.program.says_json("all of it, and the line after it", |message| {
+    receiver.program.says_json("every byte and one overlong line", |message| {
         let counts = &message["ports"][0]["counts"];
         counts["bytes"] == (1_u64 << 30) + 9 && counts["line_too_long"] == 1
     });
@@ -155,7 +155,7 @@ fn a_gibibyte_without_a_newline_is_one_line_that_is_too_long() {
 }
 
 #[test]
-fn a_quantity_is_what_the_configuration_says() {
+fn quantity_tables_rename_scale_and_limit_readings() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -191,7 +191,7 @@ fn a_quantity_is_what_the_configuration_says() {
 }
 
 #[test]
-fn who_comes_late_has_the_current_readings_from_the_status_and_the_stale_ones_as_stale() {
+fn late_joiner_gets_current_and_stale_readings_from_status() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -204,34 +204,34 @@ fn who_comes_late_has_the_current_readings_from_the_status_and_the_stale_ones_as
         receiver.link
     ));
     agent.logs("open at", "");
-    // A label that nobody knows and that comes but once is a garbled one.
+    // An unknown label that appears only once counts as garbled.
     board.say("t-25-u-1");
     let is_status = |message: &Value| message["type"] == "status" && message["readings"][0]["value"] == 25.0;
     receiver.program.says_json("current", |message| {
         is_status(message) && message["readings"][0]["stale"] == false && message["readings"][1]["quantity"] == "u"
     });
-    receiver.program.says_json("stale, and the garbled one gone", |message| {
+    receiver.program.says_json("stale, without the garbled one", |message| {
         is_status(message) && message["readings"][0]["stale"] == true && message["readings"][1] == Value::Null
     });
 }
 
 #[test]
-fn a_line_that_had_begun_before_the_port_was_opened_is_cut_and_no_reading() {
+fn line_cut_by_opening_the_port_yields_no_reading() {
     let bench = Bench::new();
     let board = Board::new();
     let path = board.path.clone();
-    let _talker = board.says_always("5-h-60\nt-25-h-60\nt-2", Duration::from_millis(5));
+    let _talker = board.repeats("5-h-60\nt-25-h-60\nt-2", Duration::from_millis(5));
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &path, &receiver);
-    receiver.program.says_json("the line behind it", |message| readings(message).count() >= 2);
-    receiver.program.says_json("it is counted", |message| message["ports"][0]["counts"]["cut_line"] == 1);
-    receiver.program.says_json("nothing else is refused", |message| {
+    receiver.program.says_json("readings of later lines", |message| readings(message).count() >= 2);
+    receiver.program.says_json("the cut line is counted", |message| message["ports"][0]["counts"]["cut_line"] == 1);
+    receiver.program.says_json("no other refusals", |message| {
         message["ports"][0]["counts"].as_object().is_some_and(|counts| counts.len() == 4)
     });
 }
 
 #[test]
-fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
+fn readings_dropped_without_a_receiver_are_counted_as_lost() {
     let bench = Bench::new();
     let mut board = Board::new();
     let port = crate::harness::free_port();
@@ -245,10 +245,10 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
     );
     let agent = bench.agent(&config);
     agent.logs("open at", "");
-    // More than the batches that wait, of as many readings as one has.
+    // More than the queue holds: 4,096 batches of 128 readings.
     let pairs: Vec<String> = ('a'..='z').chain('A'..='Z').map(|label| format!("{label}-1")).collect();
     let line = pairs.join("-");
-    // t and T are one quantity, as are h and H, l and L.
+    // t and T are one quantity, and so are h and H, l and L.
     let readings = 52 - 3;
     let lines = 4096 * 128 / readings + 4096;
     board.write(b"\n");
@@ -259,7 +259,7 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
     socket.set_rcvtimeo(100).expect("an option");
     socket.bind(&format!("tcp://127.0.0.1:{port}")).expect("a free port");
     let mut lengths = Vec::new();
-    eventually("all are sent or lost", || {
+    eventually("every reading is sent or lost", || {
         let parts = socket.recv_multipart(0).ok()?;
         if parts[0].starts_with(b"readings/") {
             lengths.push(parts[1].len());
@@ -270,7 +270,7 @@ fn readings_that_waited_too_long_for_a_receiver_are_counted_as_lost() {
         let (sent, lost) = (counts["readings_sent"].as_u64()?, counts["readings_lost"].as_u64()?);
         (message["ports"][0]["counts"]["lines"] == lines && sent + lost == lines * readings).then_some(())
     });
-    // Those that waited are in few messages, of which none is large.
+    // Queued readings are sent in a few messages of limited size.
     lengths.sort_unstable();
     assert!(lengths[lengths.len() / 2] > 20_000 && lengths[lengths.len() - 1] < 65_536, "{lengths:?}");
 }

@@ -24,12 +24,12 @@ fn agent(bench: &Bench, link: &str) -> Program {
     ))
 }
 
-fn place_of(jpeg: &[u8], marker: [u8; 2]) -> Option<usize> {
+fn position_of(jpeg: &[u8], marker: [u8; 2]) -> Option<usize> {
     jpeg.windows(2).position(|two| two == marker)
 }
 
 #[test]
-fn a_cameras_own_jpegs_arrive_byte_for_byte_and_in_order() {
+fn camera_jpegs_arrive_unchanged_and_in_order() {
     let bench = Bench::new();
     let (path, jpegs) = film(&bench, "film", 20);
     bench.plug_camera(2, &path);
@@ -44,16 +44,16 @@ fn a_cameras_own_jpegs_arrive_byte_for_byte_and_in_order() {
     for _ in 0..60 {
         let text = socket.recv_bytes(0).expect("a frame");
         let jpeg = STANDARD.decode(text).expect("base64");
-        let place = jpegs.iter().position(|own| *own == jpeg).expect("one of the camera's own frames, unchanged");
-        // Forward, by one or by the few that a busy machine drops, round the film's end.
-        let step = last.map_or(1, |last| (place + jpegs.len() - last) % jpegs.len());
-        assert!((1..10).contains(&step), "frame {place} after {last:?}");
-        last = Some(place);
+        let index = jpegs.iter().position(|own| *own == jpeg).expect("an unchanged frame of the camera");
+        // Forward, and around the file's end; a busy machine may drop a few frames.
+        let step = last.map_or(1, |last| (index + jpegs.len() - last) % jpegs.len());
+        assert!((1..10).contains(&step), "frame {index} after {last:?}");
+        last = Some(index);
     }
 }
 
 #[test]
-fn a_camera_that_is_missing_joins_and_one_that_is_unplugged_comes_back() {
+fn camera_joins_when_plugged_in_and_rejoins_when_replugged() {
     let bench = Bench::new();
     fs::create_dir(bench.path("cameras")).expect("a temporary directory");
     let (path, _) = film(&bench, "film", 5);
@@ -62,31 +62,31 @@ fn a_camera_that_is_missing_joins_and_one_that_is_unplugged_comes_back() {
     let usb_is = |up: bool, cause: &'static str| {
         move |message: &Value| {
             let usb = &message["cameras"][0];
-            usb["up"] == up && usb["cause"].as_str().is_some_and(|said| said.contains(cause))
+            usb["up"] == up && usb["cause"].as_str().is_some_and(|text| text.contains(cause))
         }
     };
-    let other_goes_on = || {
+    let other_keeps_running = || {
         receiver.program.forget();
-        receiver.program.says_json("the other camera goes on", |message| message["camera"] == "other");
+        receiver.program.says_json("a frame of the other camera", |message| message["camera"] == "other");
     };
     receiver.program.says_json("the cause", usb_is(false, "no such device"));
-    other_goes_on();
+    other_keeps_running();
     let mut boots = HashSet::new();
     for _ in 0..2 {
         bench.plug_camera(0, &path);
         receiver.program.says_json("the camera is up", usb_is(true, "480x320 MJPG"));
         boots
             .insert(receiver.program.says_json("its frames", |message| message["camera"] == "usb")["boot"].to_string());
-        fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
+        fs::remove_file(bench.camera(0, "camera")).expect("a plugged-in camera");
         receiver.program.forget();
         receiver.program.says_json("the cause", usb_is(false, ""));
-        other_goes_on();
+        other_keeps_running();
     }
-    assert_eq!(boots.len(), 1, "the agent was the same all the time");
+    assert_eq!(boots.len(), 1, "the agent restarted");
 }
 
 #[test]
-fn a_camera_that_stalls_is_named_so_and_comes_back() {
+fn stalled_camera_is_reported_and_recovers() {
     let bench = Bench::new();
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     let receiver = bench.pair_receiver();
@@ -94,7 +94,7 @@ fn a_camera_that_stalls_is_named_so_and_comes_back() {
     receiver.program.says_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "stall"), "").expect("a temporary file");
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives no frames");
-    fs::remove_file(bench.camera(0, "stall")).expect("it stalls");
+    fs::remove_file(bench.camera(0, "stall")).expect("a stalling camera");
     receiver.program.forget();
     receiver.program.says_json("its frames", |message| message["camera"] == "usb");
 }
@@ -113,12 +113,12 @@ fn cut_frames_are_dropped_and_counted() {
 }
 
 #[test]
-fn broken_frames_are_counted_by_their_cause_and_only_whole_ones_are_sent() {
+fn broken_frames_are_counted_by_cause_and_never_sent() {
     let bench = Bench::new();
     let (path, jpegs) = film(&bench, "film", 1);
     let jpeg = &jpegs[0];
     let mut damaged = jpeg.clone();
-    let frame = place_of(&damaged, SOF0).expect("a frame header");
+    let frame = position_of(&damaged, SOF0).expect("a frame header");
     damaged[frame + 2..frame + 4].fill(0);
     let cut = &jpeg[..jpeg.len() - 2];
     fs::write(&path, [b"rubbish\xff\xd9", jpeg.as_slice(), &damaged, cut].concat()).expect("a temporary file");
@@ -135,17 +135,17 @@ fn broken_frames_are_counted_by_their_cause_and_only_whole_ones_are_sent() {
 }
 
 #[test]
-fn a_camera_without_huffman_tables_arrives_with_them_and_with_the_size_that_its_pictures_have() {
+fn missing_huffman_tables_are_added_and_real_size_is_sent() {
     let bench = Bench::new();
     let (path, jpegs) = film(&bench, "film", 1);
     let mut bare = jpegs[0].clone();
-    while let Some(place) = place_of(&bare, DHT) {
-        let length = u16::from_be_bytes([bare[place + 2], bare[place + 3]]);
-        bare.drain(place..place + 2 + usize::from(length));
+    while let Some(table) = position_of(&bare, DHT) {
+        let length = u16::from_be_bytes([bare[table + 2], bare[table + 3]]);
+        bare.drain(table..table + 2 + usize::from(length));
     }
     fs::write(&path, bare).expect("a temporary file");
     fs::create_dir(bench.path("cameras")).expect("a temporary directory");
-    // The driver says something else than the camera does.
+    // The driver reports another size than the camera sends.
     let camera = format!("MJPG 640x480 25 {}\n", path.display());
     fs::write(bench.camera(0, "camera"), camera).expect("a temporary file");
     let receiver = bench.pair_receiver();
@@ -153,16 +153,19 @@ fn a_camera_without_huffman_tables_arrives_with_them_and_with_the_size_that_its_
     let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
     assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(480), Some(320)));
     let jpeg = saved(&bench, frame["agent"].as_str().expect("a name"), "usb");
-    assert!(place_of(&jpeg, DHT).is_some_and(|table| Some(table) < place_of(&jpeg, SOS)), "no table");
+    assert!(
+        position_of(&jpeg, DHT).is_some_and(|table| Some(table) < position_of(&jpeg, SOS)),
+        "no Huffman table before the scan"
+    );
     let pixels = |jpeg: &[u8]| turbojpeg::decompress(jpeg, turbojpeg::PixelFormat::RGB).expect("a JPEG").pixels;
-    assert!(pixels(&jpeg) == pixels(&jpegs[0]), "another picture");
+    assert!(pixels(&jpeg) == pixels(&jpegs[0]), "the picture differs");
 }
 
 #[test]
-fn a_yuyv_camera_is_encoded() {
+fn yuyv_frames_are_encoded_as_jpeg() {
     let bench = Bench::new();
     fs::create_dir(bench.path("cameras")).expect("a temporary directory");
-    // Grey, darker from line to line.
+    // A grey gradient: the luma of each line is its number.
     let frame: Vec<u8> = (0..240).flat_map(|line: u32| [(line as u8), 128].repeat(320)).collect();
     fs::write(bench.path("film"), &frame).expect("a temporary file");
     let camera = format!("YUYV 320x240 30 {}\n", bench.path("film").display());
@@ -170,7 +173,7 @@ fn a_yuyv_camera_is_encoded() {
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
     let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
-    // The driver has but one size, and the frame says which.
+    // The driver supports one size only; the frame reports it.
     assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(320), Some(240)));
     let agent = frame["agent"].as_str().expect("a name");
     let jpeg = saved(&bench, agent, "usb");
@@ -183,7 +186,7 @@ fn a_yuyv_camera_is_encoded() {
 }
 
 #[test]
-fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_on() {
+fn hanging_driver_is_reported_and_spares_other_cameras() {
     let bench = Bench::new();
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     let receiver = bench.pair_receiver();
@@ -194,7 +197,7 @@ fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_o
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     receiver.program.forget();
     receiver.program.says_json("the other's frames", |message| message["camera"] == "other");
-    fs::remove_file(bench.camera(0, "hang")).expect("it hangs");
+    fs::remove_file(bench.camera(0, "hang")).expect("a hanging camera");
     receiver.program.says_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "hang"), "").expect("a temporary file");
     receiver.program.forget();
@@ -205,10 +208,10 @@ fn a_camera_whose_driver_hangs_is_named_so_and_comes_back_while_the_other_goes_o
 }
 
 #[test]
-fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
+fn idle_cameras_capture_nothing_and_on_demand_ones_stay_closed() {
     let bench = Bench::new();
     let (film, _) = film(&bench, "film", 5);
-    // So slow that a status comes before its next frame.
+    // At 1 frame per second, a status arrives before the camera's next frame.
     bench.plug_camera_of(0, &format!("MJPG 480x320 1 {}", film.display()));
     bench.plug_camera(1, &film);
     let free = [free_port(), free_port()];
@@ -237,10 +240,10 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
             break;
         }
     };
-    let rests = |camera: &Value| camera["cause"] == "at rest: no link takes its frames";
+    let is_idle = |camera: &Value| camera["cause"] == "at rest: no link takes its frames";
     cameras(&|usb, rare| {
         assert_eq!((&usb["counts"]["frames"], &rare["counts"]["opened"]), (&Value::Null, &Value::Null));
-        usb["up"] == true && rests(rare)
+        usb["up"] == true && is_idle(rare)
     });
     socket.set_subscribe(b"frame/a/rare").expect("a topic");
     cameras(&|usb, rare| {
@@ -248,8 +251,8 @@ fn what_no_link_takes_is_not_captured_and_a_camera_on_demand_not_even_opened() {
         rare["up"] == true && rare["counts"]["frames"].as_u64() >= Some(3)
     });
     socket.set_unsubscribe(b"frame/a/rare").expect("a topic");
-    cameras(&|_, rare| rests(rare));
-    // What it saw when somebody looked last is not shown to who looks next.
+    cameras(&|_, rare| is_idle(rare));
+    // A new subscriber does not get the old frame of an earlier subscriber.
     let frame = |socket: &zmq::Socket| {
         socket.set_subscribe(b"frame/a/usb").expect("a topic");
         let parts = loop {

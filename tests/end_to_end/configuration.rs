@@ -7,11 +7,11 @@ use crate::harness::Bench;
 
 fn watchpost(command: &str, config: &Path) -> Output {
     let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-    watchpost.args([command, "--config"]).arg(config).output().expect("it starts")
+    watchpost.args([command, "--config"]).arg(config).output().expect("watchpost starts")
 }
 
-/// An agent's configuration, the line that is wrong in it, and what has to be said of it.
-const WRONG: [(&str, u32, &[&str]); 43] = [
+/// An invalid agent configuration, the line of its error, and what the message must contain.
+const INVALID: [(&str, u32, &[&str]); 43] = [
     ("camera = []\nnmae = \"x\"", 2, &["unknown key `nmae`", "did you mean `name`?"]),
     (
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
@@ -124,25 +124,25 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
 ];
 
 #[test]
-fn a_wrong_file_is_refused_with_its_line_and_what_to_write_instead() {
+fn invalid_file_is_rejected_with_line_and_advice() {
     let bench = Bench::new();
-    for (text, line, words) in WRONG {
+    for (text, line, words) in INVALID {
         let config = bench.path("agent.toml");
         std::fs::write(&config, format!("{text}\n")).expect("a temporary file");
         let run = watchpost("run", &config);
-        let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert_eq!(run.status.code(), Some(1), "{text}\n{said}");
-        assert!(said.contains(&format!("agent.toml, line {line}: ")), "{text}\n{said}");
-        assert!(words.iter().all(|word| said.contains(word)), "{text}\n{said}");
+        let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(1), "{text}\n{stderr}");
+        assert!(stderr.contains(&format!("agent.toml, line {line}: ")), "{text}\n{stderr}");
+        assert!(words.iter().all(|word| stderr.contains(word)), "{text}\n{stderr}");
     }
 }
 
 #[test]
-fn check_says_the_same_as_run() {
+fn check_reports_the_same_errors_as_run() {
     let bench = Bench::new();
-    for (text, ..) in WRONG {
+    for (text, ..) in INVALID {
         let config = bench.path("agent.toml");
-        // A file of links alone is taken for a receiver's.
+        // Without `name`, `check` takes a file that has only links for a receiver's.
         std::fs::write(&config, format!("name = \"a\"\n{text}")).expect("a temporary file");
         let (run, check) = (watchpost("run", &config), watchpost("check", &config));
         assert_eq!((run.status.code(), run.stderr), (check.status.code(), check.stderr));
@@ -150,37 +150,39 @@ fn check_says_the_same_as_run() {
 }
 
 #[test]
-fn check_reads_the_file_that_run_would_read() {
-    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("it starts");
+fn check_reads_the_same_default_file_as_run() {
+    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("watchpost starts");
     assert_eq!(check, watchpost("check", Path::new("/etc/watchpost/watchpost.toml")));
 }
 
 #[test]
-fn check_says_which_place_on_the_disk_cannot_be() {
+fn check_reports_unusable_paths() {
     let bench = Bench::new();
     let config = bench.path("places.toml");
     let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n";
     let agent = format!("name = \"a\"\n[[serial]]\nport = \"/dev/ttyUSB0\"\n{link}");
-    let file = bench.path("file");
-    std::fs::write(&file, "no directory").expect("a temporary file");
-    for (parts, place, key) in [
+    let not_a_dir = bench.path("file");
+    std::fs::write(&not_a_dir, "no directory").expect("a temporary file");
+    for (tables, file, key) in [
         (format!("{link}[record]\n"), "rec", "dir"),
         (format!("{link}[history]\n"), "rec/history.sqlite", "path"),
         (format!("{agent}[spool]\n"), "rec/spool.sqlite", "path"),
     ] {
-        for (above, said, status) in [(&file, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)] {
-            let place = above.join(place);
-            std::fs::write(&config, format!("{parts}{key} = \"{}\"\n", place.display())).expect("a temporary file");
+        for (parent, expected, status) in
+            [(&not_a_dir, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)]
+        {
+            let path = parent.join(file);
+            std::fs::write(&config, format!("{tables}{key} = \"{}\"\n", path.display())).expect("a temporary file");
             let check = watchpost("check", &config);
             let text = String::from_utf8_lossy(&check.stdout);
             assert_eq!(check.status.code(), Some(status), "{text}");
-            assert!(text.contains(said) && text.contains(&*place.to_string_lossy()), "{text}");
+            assert!(text.contains(expected) && text.contains(&*path.to_string_lossy()), "{text}");
         }
     }
 }
 
 #[test]
-fn a_file_that_is_not_there_or_says_nothing_is_refused() {
+fn missing_or_empty_file_is_rejected() {
     let bench = Bench::new();
     let missing = watchpost("run", &bench.path("none.toml"));
     assert_eq!(missing.status.code(), Some(1));
@@ -192,14 +194,14 @@ fn a_file_that_is_not_there_or_says_nothing_is_refused() {
 }
 
 #[test]
-fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
+fn shipped_config_files_are_valid_and_show_real_defaults() {
     let bench = Bench::new();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     config::agent(&dir.join("examples/two-boards-four-cameras.toml")).expect("the example");
     let agent = |path: &Path| format!("{:?}", config::agent(path).expect("the agent's file"));
     let (plain, set) = (dir.join("watchpost.toml"), bench.path("watchpost.toml"));
     std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
-    // The agent's own name is the machine's, and cannot stand in a file.
+    // The default name is the host's, so the file cannot show it.
     assert_eq!(
         agent(&plain).split_once("serial:").map(|(_, rest)| rest.to_owned()),
         agent(&set).split_once("serial:").map(|(_, rest)| rest
@@ -213,17 +215,17 @@ fn the_files_in_config_are_right_and_the_defaults_they_show_are_the_defaults() {
     let (plain, set) = (dir.join("receiver.toml"), bench.path("receiver.toml"));
     std::fs::write(&set, with_defaults_set(&plain)).expect("a temporary file");
     assert_eq!(receiver(&plain), receiver(&set));
-    assert_eq!(receiver(&plain), format!("{:?}", config::Receiver::default()), "what it does without a file");
+    assert_eq!(receiver(&plain), format!("{:?}", config::Receiver::default()), "the defaults without a file");
 }
 
-/// The file with its lines `# key = value` uncommented.
+/// The file's text with each `# key = value` line uncommented.
 fn with_defaults_set(file: &Path) -> String {
-    let text = std::fs::read_to_string(file).expect("a file of ours");
+    let text = std::fs::read_to_string(file).expect("a file of the repository");
     let is_key = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     text.lines()
         .map(|line| {
             match line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))) {
-                // Only for another format; their default shows in the comparison with no file at all.
+                // These keys are valid for another format only; the comparison without a file covers their defaults.
                 Some(set) if set.starts_with("agent =") || set.starts_with("camera =") => String::new(),
                 Some(set) => set.to_owned(),
                 None => line.to_owned(),
@@ -231,4 +233,89 @@ fn with_defaults_set(file: &Path) -> String {
         })
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// The standard output of `watchpost check` for a configuration.
+fn checked(bench: &Bench, text: &str) -> String {
+    let config = bench.path("checked.toml");
+    std::fs::write(&config, text).expect("a temporary file");
+    let check = watchpost("check", &config);
+    assert!(check.status.success(), "{check:?}");
+    String::from_utf8(check.stdout).expect("text")
+}
+
+/// The cells of the sizing table in docs/recording.md: the size, kB per frame, and GB per day at the rates of the heading.
+fn sizing_rows() -> Vec<(String, Vec<f64>)> {
+    let section = include_str!("../../docs/recording.md").split("## Sizing\n").nth(1).expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).filter(|line| line.contains('x'));
+    rows.filter_map(|line| {
+        let cells: Vec<&str> = line.trim_end_matches('|').split('|').map(str::trim).collect();
+        let numbers = cells[1..].iter().map(|cell| cell.parse().ok()).collect::<Option<Vec<f64>>>()?;
+        Some((cells[0].to_owned(), numbers))
+    })
+    .collect()
+}
+
+#[test]
+fn check_estimates_footage_as_the_document_does() {
+    let bench = Bench::new();
+    let rows = sizing_rows();
+    assert!(rows.len() >= 4, "{rows:?}");
+    for (size, numbers) in rows {
+        for (fps, documented) in [1.0, 5.0, 10.0, 25.0].into_iter().zip(&numbers[1..]) {
+            let text = checked(
+                &bench,
+                &format!(
+                    "camera = [{{ name = \"a\", source = \"pattern\", size = \"{size}\", fps = {fps} }}]\n\
+                     link = [{{ pattern = \"pair\", connect = \"tcp://127.0.0.1:5559\" }}]"
+                ),
+            );
+            let (_, rest) = text.split_once("footage  a            about ").unwrap_or_else(|| panic!("{text}"));
+            let said: f64 = rest.split_once(" GB a day").expect("GB").0.parse().expect("a number");
+            // Small pictures have more bytes per pixel than the estimate assumes.
+            assert!((0.7..1.1).contains(&(said / documented)), "{size} at {fps}: {said} and {documented}");
+        }
+    }
+}
+
+#[test]
+fn check_estimates_all_cameras_together() {
+    let bench = Bench::new();
+    let link = "[[link]]\npattern = \"pair\"\nconnect = \"tcp://127.0.0.1:5559\"\n";
+    let camera = |name: &str, rest: &str| format!("[[camera]]\nname = \"{name}\"\n{rest}\n");
+    let door = camera("door", "source = \"pattern\"");
+    let yard = camera("yard", "source = \"/dev/video9\"\nsize = \"1280x720\"\nfps = 1\nquality = 95");
+    let text = checked(&bench, &format!("{door}{yard}{link}"));
+    for line in ["door         about 115 GB a day\n", "yard         about 29 GB a day\n"] {
+        assert!(text.contains(&format!("  footage  {line}")), "{text}");
+    }
+    assert!(text.contains("  footage  together     about 144 GB a day if a receiver records every frame\n"), "{text}");
+
+    let stream = camera("gate", "source = \"rtsp://10.0.0.9/1\"");
+    let text = checked(&bench, &format!("{door}{stream}{link}"));
+    assert!(text.contains("every frame, without gate, where `size` is not set\n"), "{text}");
+    let text = checked(&bench, &format!("[[serial]]\nport = \"/dev/ttyUSB9\"\n{link}"));
+    assert!(!text.contains("footage"), "{text}");
+}
+
+#[test]
+fn check_estimates_how_long_recordings_last() {
+    let bench = Bench::new();
+    let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:5559\"\n";
+    for (record, words) in [
+        (
+            "",
+            "10 GB        lasts about 2 h, less than `keep` (7d), with one camera of 640x480 at 25 frames/s (115 GB a day)",
+        ),
+        (
+            "fps = 1\nmax_size = \"500 GB\"",
+            "500 GB       lasts about 108 days, with one camera of 640x480 at 1 frames/s (4.6 GB a day)",
+        ),
+        ("fps = 1\ncameras = [\"a\", \"b\"]", "with 2 cameras of 640x480 at 1 frames/s (9.2 GB a day)"),
+    ] {
+        let dir = bench.path("recordings");
+        let text = checked(&bench, &format!("{link}[record]\ndir = \"{}\"\n{record}\n", dir.display()));
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(!checked(&bench, &format!("{link}[record]\noff = true\n")).contains("capacity"));
 }

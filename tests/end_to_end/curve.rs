@@ -19,39 +19,39 @@ pub fn agent(bench: &Bench, link: &str) -> Program {
     bench.agent(&format!("{CAMERA}link = [{{ {link} }}]"))
 }
 
-/// A bench with keys "hub" and "pi", of which the latter may come.
+/// A bench with the keys `hub` and `pi`; `pi` is allowed to connect.
 pub fn bench() -> Bench {
     let bench = Bench::new();
     bench.allow("pi");
     bench
 }
 
-/// A receiver that binds, encrypted.
+/// Starts a receiver with an encrypted, bound link.
 pub fn receiver_of(bench: &Bench, pattern: &str) -> crate::harness::Receiver {
     bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub")))
 }
 
 #[test]
-fn frames_arrive_on_every_pattern_whichever_end_binds() {
-    for (outward, inward) in [("pair", "pair"), ("pub", "sub")] {
+fn encrypted_frames_arrive_whichever_end_binds() {
+    for (agent_pattern, receiver_pattern) in [("pair", "pair"), ("pub", "sub")] {
         let bench = bench();
-        let receiver = receiver_of(&bench, inward);
+        let receiver = receiver_of(&bench, receiver_pattern);
         let keys = bench.client("pi", "hub");
-        let _agent = agent(&bench, &format!("pattern = \"{outward}\", connect = \"{}\", {keys}", receiver.link));
+        let _agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", connect = \"{}\", {keys}", receiver.link));
         receiver.program.says_json("a frame", is_frame);
-        receiver.program.says_json("a status that says so", |message| {
+        receiver.program.says_json("a status that shows encryption", |message| {
             message["links"][0]["source"].as_str().is_some_and(|source| source.ends_with(", encrypted"))
         });
 
         let keys = bench.server("hub");
-        let agent = agent(&bench, &format!("pattern = \"{outward}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
+        let agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
         let (address, keys) = (agent.logs("bound at ", ""), bench.client("pi", "hub"));
-        let receiver = bench.receiver(&format!("pattern = \"{inward}\"\nconnect = \"{address}\"\n{keys}"));
+        let receiver = bench.receiver(&format!("pattern = \"{receiver_pattern}\"\nconnect = \"{address}\"\n{keys}"));
         receiver.program.says_json("a frame", is_frame);
     }
 }
 
-/// The next `count` messages of a socket.
+/// Receives `count` messages.
 fn receive(socket: &zmq::Socket, count: usize) {
     for _ in 0..count {
         socket.recv_multipart(0).expect("a message");
@@ -59,30 +59,30 @@ fn receive(socket: &zmq::Socket, count: usize) {
 }
 
 #[test]
-fn strangers_hear_nothing_and_the_good_peer_everything() {
+fn strangers_receive_nothing_and_disturb_no_allowed_peer() {
     let bench = bench();
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
     let address = agent.logs("bound at ", "");
-    let good = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
-    receive(&good, 1);
+    let allowed = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
+    receive(&allowed, 1);
     for shows in [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")] {
         let stranger = bench.raw(zmq::SUB, &address, &shows);
-        receive(&good, 50);
+        receive(&allowed, 50);
         assert_eq!(stranger.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
     }
     agent.logs("refused a peer at 127.0.0.1: its key ", "");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"]
     {
         let mut stranger = TcpStream::connect(address.trim_start_matches("tcp://")).expect("a connection");
-        // It may be cut off before it has said all.
+        // The agent may close the connection early.
         let _ = stranger.write_all(garbage);
-        receive(&good, 20);
+        receive(&allowed, 20);
     }
     assert!(agent.log().lines().filter(|line| line.contains("refused")).count() <= 5, "{}", agent.log());
 }
 
 #[test]
-fn strangers_say_nothing_and_keep_no_place() {
+fn strangers_cannot_send_or_block_an_allowed_agent() {
     for (outward, inward) in [(zmq::PUB, "sub"), (zmq::PAIR, "pair")] {
         let bench = bench();
         let receiver = receiver_of(&bench, inward);
@@ -104,7 +104,7 @@ fn strangers_say_nothing_and_keep_no_place() {
 }
 
 #[test]
-fn a_key_that_is_added_lets_its_peers_in_and_one_that_is_removed_does_not() {
+fn peers_are_admitted_by_added_keys_and_refused_after_removal() {
     let bench = bench();
     let receiver = receiver_of(&bench, "sub");
     let link = format!("pattern = \"pub\", connect = \"{}\", {}", receiver.link, bench.client("late", "hub"));
@@ -127,9 +127,9 @@ fn a_key_that_is_added_lets_its_peers_in_and_one_that_is_removed_does_not() {
     assert_eq!(receiver.program.said_json(is_new), None);
 }
 
-/// What libzmq calls a failure for ever would be one for a program that is not ours.
+/// A libzmq peer never retries after some handshake failures, so a refusal must not cause one of them.
 #[test]
-fn a_program_that_was_refused_is_let_in_when_its_key_is_added() {
+fn refused_peer_connects_once_its_key_is_added() {
     let bench = bench();
     fs::write(bench.path("allowed/late.key"), "public-key = \"cut").expect("a temporary file");
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
@@ -140,7 +140,7 @@ fn a_program_that_was_refused_is_let_in_when_its_key_is_added() {
 }
 
 #[test]
-fn two_ends_of_which_one_is_not_encrypted_say_so_and_meet_when_it_is_mended() {
+fn mixed_encryption_is_reported_and_connects_once_fixed() {
     let bench = bench();
     let port = free_port();
     let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"\n");
@@ -150,13 +150,13 @@ fn two_ends_of_which_one_is_not_encrypted_say_so_and_meet_when_it_is_mended() {
     agent.logs("the other end breaks off the handshake", "or it has no curve table");
     plain.program.logs("or uses CURVE, for which this link needs a curve table", "");
     drop(plain);
-    let mended = bench.receiver(&format!("{link}{}", bench.server("hub")));
-    mended.program.says_json("a frame", is_frame);
-    assert!(!mended.program.log().contains("refused"), "{}", mended.program.log());
+    let fixed = bench.receiver(&format!("{link}{}", bench.server("hub")));
+    fixed.program.says_json("a frame", is_frame);
+    assert!(!fixed.program.log().contains("refused"), "{}", fixed.program.log());
 }
 
 #[test]
-fn an_end_that_expects_another_key_is_named_as_one_of_those() {
+fn peer_with_wrong_server_key_is_reported() {
     let bench = bench();
     let receiver = receiver_of(&bench, "pair");
     let keys = bench.client("pi", "other");
@@ -167,9 +167,9 @@ fn an_end_that_expects_another_key_is_named_as_one_of_those() {
 }
 
 #[test]
-fn a_thousand_connections_that_say_nothing_disturb_nobody_and_are_closed() {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    setrlimit(Resource::RLIMIT_NOFILE, most.min(4096), most).expect("a limit");
+fn thousand_silent_connections_are_closed_and_harm_nobody() {
+    let (_, max) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, max.min(4096), max).expect("a limit");
     let bench = bench();
     let link = format!("[[link]]\npattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub"));
     let config = bench.path("receiver.toml");
@@ -183,28 +183,28 @@ fn a_thousand_connections_that_say_nothing_disturb_nobody_and_are_closed() {
     let boot = receiver.says_json("a frame", is_frame)["boot"].clone();
     let before = receiver.descriptors();
     let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"[..], &[0; 47]].concat();
-    let begun = Instant::now();
+    let start = Instant::now();
     let silent: Vec<TcpStream> = (0..1000)
         .map(|number| {
             let mut socket = TcpStream::connect(&address).expect("a connection");
-            socket.write_all(&greeting[..number % 2 * greeting.len()]).expect("room for a few bytes");
+            socket.write_all(&greeting[..number % 2 * greeting.len()]).expect("a write of a few bytes");
             socket
         })
         .collect();
-    eventually("all are there", || (receiver.descriptors() > before + 900).then_some(()));
+    eventually("the silent connections", || (receiver.descriptors() > before + 900).then_some(()));
     receiver.forget();
-    receiver.says_json("a frame meanwhile", is_frame);
+    receiver.says_json("a frame during the flood", is_frame);
     drop(first);
     let _second = agent(&bench, &link);
-    receiver.says_json("a frame of who came meanwhile", |message| is_frame(message) && message["boot"] != boot);
-    eventually("all are closed", || (receiver.descriptors() <= before + 2).then_some(()));
-    // Libzmq's own patience is half a minute.
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    receiver.says_json("a frame of the second agent", |message| is_frame(message) && message["boot"] != boot);
+    eventually("the silent connections are closed", || (receiver.descriptors() <= before + 2).then_some(()));
+    // libzmq's own handshake timeout is 30 s.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     drop(silent);
 }
 
 #[test]
-fn what_leaves_the_machine_unencrypted_is_marked() {
+fn unencrypted_remote_links_are_marked_in_status() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(

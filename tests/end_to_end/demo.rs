@@ -3,7 +3,7 @@ use std::process::Command;
 use crate::harness::Program;
 
 #[test]
-fn everything_that_the_demo_sends_arrives() {
+fn all_demo_messages_arrive() {
     let mut demo = Program::start(Command::new(env!("CARGO_BIN_EXE_watchpost")).args(["demo", "--seconds", "3"]));
     let status = demo.wait();
     let out = demo.out();

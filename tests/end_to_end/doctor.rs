@@ -5,37 +5,37 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Bench, Board, Pi};
 
-/// What the command says of a configuration, and whether it is content.
-fn asked(bench: &Bench, config: &str) -> (String, bool) {
-    let file = bench.path("asked.toml");
+/// Runs `watchpost doctor` on a configuration; returns its report and whether it found no error.
+fn diagnose(bench: &Bench, config: &str) -> (String, bool) {
+    let file = bench.path("doctor.toml");
     fs::write(&file, config).expect("a temporary file");
     let Output { status, stdout, stderr } =
-        bench.with_cameras(bench.watchpost("doctor").arg("--config").arg(file)).output().expect("it starts");
-    let said = String::from_utf8(stdout).expect("text");
-    let complaint = String::from_utf8_lossy(&stderr);
-    assert_eq!(said.contains("\nerror:"), !status.success(), "{status}: {said}{complaint}");
-    assert_eq!(complaint.contains("this machine cannot do what"), !status.success(), "{complaint}");
-    for (line, next) in said.lines().zip(said.lines().skip(1).chain([""])) {
+        bench.with_cameras(bench.watchpost("doctor").arg("--config").arg(file)).output().expect("watchpost starts");
+    let report = String::from_utf8(stdout).expect("text");
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert_eq!(report.contains("\nerror:"), !status.success(), "{status}: {report}{stderr}");
+    assert_eq!(stderr.contains("this machine cannot do what"), !status.success(), "{stderr}");
+    for (line, next) in report.lines().zip(report.lines().skip(1).chain([""])) {
         let has_remedy = next.starts_with("         ") && !next.trim().is_empty();
-        assert_eq!(line.starts_with("warning:") || line.starts_with("error:"), has_remedy, "{line:?} in {said}");
+        assert_eq!(line.starts_with("warning:") || line.starts_with("error:"), has_remedy, "{line:?} in {report}");
     }
-    (said, status.success())
+    (report, status.success())
 }
 
-/// The finding with these words, and its remedy.
+/// The remedy of the finding that contains `words`.
 #[track_caller]
-fn finding<'a>(said: &'a str, kind: &str, words: &str) -> &'a str {
-    let lines: Vec<&str> = said.lines().collect();
-    let place = lines.iter().position(|line| line.starts_with(kind) && line.contains(words));
-    let place = place.unwrap_or_else(|| panic!("no {kind} with {words:?} in\n{said}"));
-    lines.get(place + 1).copied().unwrap_or_default().trim()
+fn finding<'a>(report: &'a str, kind: &str, words: &str) -> &'a str {
+    let lines: Vec<&str> = report.lines().collect();
+    let index = lines.iter().position(|line| line.starts_with(kind) && line.contains(words));
+    let index = index.unwrap_or_else(|| panic!("no {kind} with {words:?} in\n{report}"));
+    lines.get(index + 1).copied().unwrap_or_default().trim()
 }
 
 const CAMERA: &str = "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n";
 const BOUND: &str = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n";
 
 #[test]
-fn where_nothing_is_wrong_all_is_ok() {
+fn healthy_setup_reports_only_ok() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     bench.allow("pi");
@@ -50,8 +50,8 @@ fn where_nothing_is_wrong_all_is_ok() {
          [[link]]\npattern = \"dealer\"\nconnect = \"{link}\"\n{}",
         bench.client("pi", "hub")
     );
-    let (said, is_content) = asked(&bench, &config);
-    assert!(is_content && said.lines().all(|line| line.starts_with("ok       ")), "{said}");
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(is_ok && report.lines().all(|line| line.starts_with("ok       ")), "{report}");
     for words in [
         "agent shed, for ",
         &format!("port gas: {port}"),
@@ -63,12 +63,12 @@ fn where_nothing_is_wrong_all_is_ok() {
         "the processor has 48 °C",
         "the clock is synchronised",
     ] {
-        finding(&said, "ok", words);
+        finding(&report, "ok", words);
     }
 }
 
 #[test]
-fn what_is_not_there_is_named_with_what_to_do() {
+fn missing_devices_and_peers_are_reported_with_advice() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
@@ -86,33 +86,33 @@ fn what_is_not_there_is_named_with_what_to_do() {
         bench.path("socket").display(),
         file.display(),
     );
-    let (said, is_content) = asked(&bench, &config);
-    assert!(!is_content, "{said}");
-    assert!(finding(&said, "error:", "port none: /dev/serial/by-id/none is not there").contains("watchpost devices"));
-    finding(&said, "error:", "is no device");
-    finding(&said, "error:", "camera yard: /dev/video41 is not there");
-    finding(&said, "error:", "camera film: http://127.0.0.1:");
-    let remedy = finding(&said, "error:", &format!("link tcp://127.0.0.1:{port}: nobody listens there"));
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(!is_ok, "{report}");
+    assert!(finding(&report, "error:", "port none: /dev/serial/by-id/none is not there").contains("watchpost devices"));
+    finding(&report, "error:", "is no device");
+    finding(&report, "error:", "camera yard: /dev/video41 is not there");
+    finding(&report, "error:", "camera film: http://127.0.0.1:");
+    let remedy = finding(&report, "error:", &format!("link tcp://127.0.0.1:{port}: nobody listens there"));
     assert!(remedy.contains("running"), "{remedy}");
-    finding(&said, "error:", "link tcp://nowhere.invalid:5559: nowhere.invalid has no address");
-    finding(&said, "error:", "socket: nobody is there");
-    finding(&said, "error:", "is not a directory");
+    finding(&report, "error:", "link tcp://nowhere.invalid:5559: nowhere.invalid has no address");
+    finding(&report, "error:", "socket: nobody is there");
+    finding(&report, "error:", "is not a directory");
 }
 
 #[test]
-fn keys_that_do_not_fit_are_told_before_the_agent_runs() {
+fn mismatched_keys_are_reported_before_the_agent_runs() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     bench.allow("pi");
     let server = bench.server("hub");
     let receiver = bench.receiver(&format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{server}"));
     let link = |keys: &str| {
-        let (said, is_content) =
-            asked(&bench, &format!("{CAMERA}[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n{keys}", receiver.link));
-        assert!(!is_content, "{said}");
-        said
+        let (report, is_ok) =
+            diagnose(&bench, &format!("{CAMERA}[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n{keys}", receiver.link));
+        assert!(!is_ok, "{report}");
+        report
     };
-    let remedy = |words, said: &str| finding(said, "error:", words).to_owned();
+    let remedy = |words, report: &str| finding(report, "error:", words).to_owned();
     let stranger = remedy("the other end breaks off the handshake", &link(&bench.client("stranger", "hub")));
     assert!(stranger.contains("allowed_keys_dir"), "{stranger}");
     let other = remedy("breaks off the handshake", &link(&bench.client("pi", "other")));
@@ -125,65 +125,65 @@ fn keys_that_do_not_fit_are_told_before_the_agent_runs() {
         bench.path("keys/pi.key_secret").display(),
         bench.key("hub", "key").display()
     );
-    let said = link(&missing);
-    remedy("pi.key_secret", &said);
-    assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
+    let report = link(&missing);
+    remedy("pi.key_secret", &report);
+    assert_eq!(report.lines().filter(|line| line.starts_with("error:")).count(), 1, "{report}");
 }
 
 #[test]
-fn a_machine_that_is_unwell_can_do_its_job_until_its_disk_is_full() {
+fn unhealthy_host_only_warns_until_the_disk_is_full() {
     let bench = Bench::new();
     let pi = Pi::new(&bench);
-    pi.has("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
-    pi.has("sys/class/thermal/thermal_zone0/temp", "83000\n");
-    pi.has("dev/vcio_gencmd", "throttled=0x40004\n");
-    pi.has("disk", "32000 640\n");
-    pi.lacks("synchronised");
+    pi.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
+    pi.set("sys/class/thermal/thermal_zone0/temp", "83000\n");
+    pi.set("dev/vcio_gencmd", "throttled=0x40004\n");
+    pi.set("disk", "32000 640\n");
+    pi.remove("synchronised");
     let config = format!("{CAMERA}{BOUND}");
-    let (said, is_content) = asked(&bench, &config);
-    assert!(is_content, "{said}");
-    assert!(finding(&said, "warning:", "the power supply is too weak").contains("power supply of the Pi's maker"));
-    assert!(finding(&said, "warning:", "the processor has 83 °C").contains("fan"));
-    finding(&said, "warning:", "the processor is throttled");
-    assert!(finding(&said, "warning:", "the disk is 98 % full, 0.6 of 32.0 GB are free").contains("make room"));
-    let clock = finding(&said, "warning:", "the clock is not synchronised");
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(is_ok, "{report}");
+    assert!(finding(&report, "warning:", "the power supply is too weak").contains("power supply of the Pi's maker"));
+    assert!(finding(&report, "warning:", "the processor has 83 °C").contains("fan"));
+    finding(&report, "warning:", "the processor is throttled");
+    assert!(finding(&report, "warning:", "the disk is 98 % full, 0.6 of 32.0 GB are free").contains("make room"));
+    let clock = finding(&report, "warning:", "the clock is not synchronised");
     assert!(clock.contains("timedatectl") || clock.contains("apt install systemd-timesyncd"), "{clock}");
 
-    pi.has("dev/vcio_gencmd", "throttled=0x50000\n");
-    pi.has("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
-    pi.has("disk", "32000 0\n");
-    let (said, _) = asked(&bench, &config);
-    finding(&said, "warning:", "the power supply was too weak at some time since");
-    finding(&said, "warning:", "the processor was throttled at some time since");
-    finding(&said, "error:", "the disk is full");
+    pi.set("dev/vcio_gencmd", "throttled=0x50000\n");
+    pi.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
+    pi.set("disk", "32000 0\n");
+    let (report, _) = diagnose(&bench, &config);
+    finding(&report, "warning:", "the power supply was too weak at some time since");
+    finding(&report, "warning:", "the processor was throttled at some time since");
+    finding(&report, "error:", "the disk is full");
 
-    pi.has("hang", "");
-    let begun = Instant::now();
-    let (said, _) = asked(&bench, &config);
-    finding(&said, "error:", "the disk gave no answer for 3 s");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    pi.set("hang", "");
+    let start = Instant::now();
+    let (report, _) = diagnose(&bench, &config);
+    finding(&report, "error:", "the disk gave no answer for 3 s");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]
-fn cameras_that_do_not_fit_on_their_bus_are_told() {
+fn cameras_exceeding_bus_bandwidth_are_reported() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     let cameras = (40..43).map(|node| {
         bench.plug_camera_of(node, "YUYV 640x480 30 film");
         format!("[[camera]]\nname = \"c{node}\"\nsource = \"/dev/video{node}\"\nfps = 30\n")
     });
-    let (said, is_content) = asked(&bench, &format!("{}{BOUND}", cameras.collect::<String>()));
-    assert!(is_content, "{said}");
-    let remedy = finding(&said, "warning:", "c40, c41 and c42 need 55.3 MB/s of USB bus 0000:01:00.0");
+    let (report, is_ok) = diagnose(&bench, &format!("{}{BOUND}", cameras.collect::<String>()));
+    assert!(is_ok, "{report}");
+    let remedy = finding(&report, "warning:", "c40, c41 and c42 need 55.3 MB/s of USB bus 0000:01:00.0");
     assert!(remedy.contains("choose smaller sizes"), "{remedy}");
 }
 
 #[test]
-fn what_a_receiver_cannot_have_is_named_with_what_to_do() {
+fn receiver_problems_are_reported_with_advice() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = taken.local_addr().expect("an address").port();
+    let in_use = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = in_use.local_addr().expect("an address").port();
     let file = bench.path("file");
     fs::write(&file, "").expect("a temporary file");
     let config = format!(
@@ -193,34 +193,35 @@ fn what_a_receiver_cannot_have_is_named_with_what_to_do() {
         file.display(),
         bench.path("recordings").display(),
     );
-    let (said, is_content) = asked(&bench, &config);
-    assert!(!is_content, "{said}");
-    let remedy = finding(&said, "error:", "link tcp://192.0.2.7:5559: 192.0.2.7 is no address of this machine");
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(!is_ok, "{report}");
+    let remedy = finding(&report, "error:", "link tcp://192.0.2.7:5559: 192.0.2.7 is no address of this machine");
     assert!(remedy.contains("ip address"), "{remedy}");
-    finding(&said, "ok", &format!("link tcp://127.0.0.1:{port}: in use, by watchpost itself if it runs"));
-    finding(&said, "ok", "page http://127.0.0.1:0/: free");
-    finding(&said, "error:", "history: ");
-    finding(&said, "ok", "recordings, 21.0 of 32.0 GB are free");
-    assert!(!bench.path("recordings").exists(), "it was made");
+    finding(&report, "ok", &format!("link tcp://127.0.0.1:{port}: in use, by watchpost itself if it runs"));
+    finding(&report, "ok", "page http://127.0.0.1:0/: free");
+    finding(&report, "error:", "history: ");
+    finding(&report, "ok", "recordings, 21.0 of 32.0 GB are free");
+    assert!(!bench.path("recordings").exists(), "doctor created the directory");
 }
 
 #[test]
-fn a_program_that_does_not_speak_zeromq_is_no_peer() {
+fn non_zeromq_listener_is_reported_as_an_error() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let link = format!("[[link]]\npattern = \"pair\"\nconnect = \"tcp://127.0.0.1:{port}\"\n");
-    let (said, is_content) = asked(&bench, &format!("{CAMERA}{link}"));
-    assert!(!is_content, "{said}");
-    finding(&said, "error:", &format!("link tcp://127.0.0.1:{port}: "));
+    let (report, is_ok) = diagnose(&bench, &format!("{CAMERA}{link}"));
+    assert!(!is_ok, "{report}");
+    finding(&report, "error:", &format!("link tcp://127.0.0.1:{port}: "));
 }
 
 #[test]
-fn a_wrong_configuration_is_explained_as_ever() {
+fn invalid_configuration_is_explained() {
     let bench = Bench::new();
     fs::write(bench.path("wrong.toml"), "nmae = \"x\"").expect("a temporary file");
-    let output = bench.watchpost("doctor").arg("--config").arg(bench.path("wrong.toml")).output().expect("it starts");
+    let output =
+        bench.watchpost("doctor").arg("--config").arg(bench.path("wrong.toml")).output().expect("watchpost starts");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `name`?"), "{output:?}");
 }

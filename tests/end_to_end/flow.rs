@@ -40,8 +40,8 @@ fn seq(frame: &Value) -> u64 {
     frame["seq"].as_u64().expect("a number")
 }
 
-/// Says hello and takes what comes, without a word of having seen it, until no more comes. Gives the last frame of each
-/// camera.
+/// Says hello and receives frames, without confirming any, until each camera's window is full. Returns the last frame
+/// of each camera.
 #[track_caller]
 fn fill(peer: &Peer, window: u32) -> [Value; 2] {
     let mut frames = [Vec::new(), Vec::new()];
@@ -50,14 +50,14 @@ fn fill(peer: &Peer, window: u32) -> [Value; 2] {
         let frame = peer.hears("a frame", |message| message["type"] == "frame");
         frames[usize::from(frame["camera"] == "gate")].push(frame);
     }
-    // Those that were on their way before the hello.
+    // Frames that were in flight before the hello.
     while let Some(frame) = next_within_a_second(peer, window) {
         frames[usize::from(frame["camera"] == "gate")].push(frame);
     }
     frames.map(|frames| frames.last().expect("at least one").clone())
 }
 
-/// The next frame, if it comes within a second.
+/// The next frame that arrives within a second.
 #[track_caller]
 fn next_within_a_second(peer: &Peer, window: u32) -> Option<Value> {
     let end = Instant::now() + Duration::from_secs(1);
@@ -72,7 +72,7 @@ fn next_within_a_second(peer: &Peer, window: u32) -> Option<Value> {
 }
 
 #[test]
-fn a_receiver_that_says_hello_has_as_many_frames_of_a_camera_as_its_window_until_it_has_seen_one() {
+fn window_limits_unseen_frames_per_camera() {
     for window in [1, 3] {
         let (bench, peer) = (Bench::new(), Peer::new());
         let _agent = connected(&bench, &peer);
@@ -84,16 +84,16 @@ fn a_receiver_that_says_hello_has_as_many_frames_of_a_camera_as_its_window_until
             assert_eq!(frame["camera"], "door", "each camera has its own window");
             frames.push(frame);
         }
-        // What it waited for is not what was the newest a second ago.
+        // The next frame is current, not the one that was newest when the window filled up.
         assert!(seq(&frames[0]) > seq(&door) + 5, "{door} and then {}", frames[0]);
-        assert_eq!(next_within_a_second(&peer, window), None, "that was all");
+        assert_eq!(next_within_a_second(&peer, window), None, "more frames than the window allows");
         peer.says(&seen(&gate));
         peer.hears("the other camera's", is_frame_of("gate"));
     }
 }
 
 #[test]
-fn what_is_said_twice_or_of_something_else_does_no_harm() {
+fn duplicate_and_unrelated_control_messages_are_harmless() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = connected(&bench, &peer);
     let [door, _] = fill(&peer, 1);
@@ -103,23 +103,25 @@ fn what_is_said_twice_or_of_something_else_does_no_harm() {
     peer.says(&json!({ "type": "seen", "camera": "roof", "boot": door["boot"], "seq": 9 }));
     peer.says(&json!({ "type": "seen", "camera": "door", "boot": door["boot"], "seq": seq(&door) - 1 }));
     for garbage in ["", "x", "{}", r#"{"type":"hello","v":1,"window":0}"#, &"[".repeat(100_000)] {
-        peer.socket.send(garbage, 0).expect("it is sent");
+        peer.socket.send(garbage, 0).expect("the message is sent");
     }
-    peer.socket.send_multipart(["{}", "{}"], 0).expect("it is sent");
-    peer.hears("how many it minded", |message| message["links"][0]["counts"]["malformed_control_messages"] == 6);
-    assert_eq!(next_within_a_second(&peer, 1), None, "nothing was seen");
+    peer.socket.send_multipart(["{}", "{}"], 0).expect("the message is sent");
+    peer.hears("the count of malformed messages", |message| {
+        message["links"][0]["counts"]["malformed_control_messages"] == 6
+    });
+    assert_eq!(next_within_a_second(&peer, 1), None, "a frame without a valid confirmation");
     for _ in 0..3 {
         peer.says(&seen(&door));
     }
     let next = peer.hears("one frame", is_frame_of("door"));
-    assert_eq!(next_within_a_second(&peer, 1), None, "said three times is said once");
+    assert_eq!(next_within_a_second(&peer, 1), None, "a frame for a repeated confirmation");
     peer.says(&seen(&next));
     peer.hears("another", is_frame_of("door"));
     assert!(agent.log().matches("malformed message of the receiver").count() == 1, "{}", agent.log());
 }
 
 #[test]
-fn a_peer_that_never_says_hello_has_all_frames_even_after_one_that_did() {
+fn peer_without_hello_gets_every_frame_after_one_with_hello() {
     let (bench, port) = (Bench::new(), free_port());
     let address = format!("tcp://127.0.0.1:{port}");
     let bound = || {
@@ -132,7 +134,7 @@ fn a_peer_that_never_says_hello_has_all_frames_even_after_one_that_did() {
     fill(&first, 1);
     drop(first);
     let second = bound();
-    assert_eq!(second.next()["type"], "status", "it comes at once, and before frames");
+    assert_eq!(second.next()["type"], "status", "the status comes first");
     let frame = second.hears("a frame", is_frame_of("door"));
     let mut last = seq(&frame);
     for _ in 0..20 {
@@ -143,7 +145,7 @@ fn a_peer_that_never_says_hello_has_all_frames_even_after_one_that_did() {
 }
 
 #[test]
-fn a_camera_is_set_from_afar_and_the_status_says_so() {
+fn remote_camera_settings_show_in_status() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let _agent = connected(&bench, &peer);
     let settings = |what: &'static str, matches: fn(&Value) -> bool| {
@@ -156,7 +158,7 @@ fn a_camera_is_set_from_afar_and_the_status_says_so() {
     }
     peer.says(&json!({ "type": "set", "camera": "door", "quality": 101 }));
     peer.says(&json!({ "type": "set", "camera": "dor", "on": true }));
-    peer.hears("it has no such camera", |message| {
+    peer.hears("a count of unknown cameras", |message| {
         message["type"] == "status" && message["links"][0]["counts"]["unknown_cameras_requested"] == 1
     });
     peer.says(&json!({ "type": "set", "camera": "door", "on": true, "quality": 20 }));
@@ -165,7 +167,7 @@ fn a_camera_is_set_from_afar_and_the_status_says_so() {
 }
 
 #[test]
-fn a_snapshot_is_one_frame_of_a_camera_that_is_off_or_whose_window_is_full() {
+fn snapshot_sends_one_frame_when_off_or_window_full() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let _agent = connected(&bench, &peer);
     let [door, gate] = fill(&peer, 1);
@@ -173,24 +175,24 @@ fn a_snapshot_is_one_frame_of_a_camera_that_is_off_or_whose_window_is_full() {
     snapshot("gate");
     let next = peer.hears("a frame", |message| message["type"] == "frame");
     assert!(next["camera"] == "gate" && seq(&next) > seq(&gate), "{next}");
-    assert_eq!(next_within_a_second(&peer, 1), None, "it is one");
+    assert_eq!(next_within_a_second(&peer, 1), None, "more than one frame");
     peer.says(&json!({ "type": "set", "camera": "door", "on": false }));
     let is_off = |message: &Value| message["cameras"][0]["cause"] == "switched off";
-    peer.hears("it is off", is_off);
+    peer.hears("a status that it is off", is_off);
     peer.says(&seen(&door));
     for _ in 0..2 {
         snapshot("door");
         let next = peer.hears("a frame of it", is_frame_of("door"));
         peer.says(&seen(&next));
-        peer.hears("it is off again", |message| {
-            assert_ne!(message["camera"], "door", "it was one");
+        peer.hears("a status that it is off again", |message| {
+            assert_ne!(message["camera"], "door", "more than one frame");
             is_off(message) && message["cameras"][0]["settings"]["on"] == false
         });
     }
 }
 
 #[test]
-fn a_router_has_any_number_of_agents_and_each_is_told_what_was_seen() {
+fn router_serves_many_agents_and_tells_each_what_was_seen() {
     let bench = Bench::new();
     let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
     let agents = ["shed", "barn", "yard"].map(|name| {
@@ -213,7 +215,7 @@ fn a_router_has_any_number_of_agents_and_each_is_told_what_was_seen() {
     let [(_, bench, agent), ..] = agents;
     drop(agent);
     let text = std::fs::read_to_string(bench.path("agent.toml")).expect("its configuration");
-    let old = receiver.program.said_json(|message| message["agent"] == "shed").expect("it spoke");
+    let old = receiver.program.said_json(|message| message["agent"] == "shed").expect("a message of shed");
     let _again = bench.agent(&text);
     receiver.program.says_json("frames of its next start", |message| {
         message["agent"] == "shed" && message["boot"] != old["boot"] && message["seq"].as_u64() > Some(60)
@@ -221,7 +223,7 @@ fn a_router_has_any_number_of_agents_and_each_is_told_what_was_seen() {
 }
 
 #[test]
-fn a_receiver_that_is_stopped_is_told_from_one_that_is_there() {
+fn suspended_receiver_is_reported_as_silent() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -251,9 +253,9 @@ fn a_receiver_that_is_stopped_is_told_from_one_that_is_there() {
     receiver.program.says_json("the reading", |message| message["batches"][0]["values"][0]["value"] == 21.0);
 }
 
-/// The hub answers each frame before it is sent the next; one that went without an answer is not waited for.
+/// The agent waits for the hub's answer before it sends the next frame, but not forever.
 #[test]
-fn imagezmqs_hub_that_answers_is_served_and_found_again() {
+fn answering_imagezmq_hub_is_served_and_found_again() {
     let (bench, port) = (Bench::new(), free_port());
     let address = format!("tcp://127.0.0.1:{port}");
     let hub = || peer("image_hub.py", &[&address, "answers"]);
@@ -275,12 +277,12 @@ fn imagezmqs_hub_that_answers_is_served_and_found_again() {
     hub().says_json("a frame", |frame| frame["msg"] == "shed gate");
 }
 
-/// A PAIR has one peer and leaves others alone; when the first is gone the next is taken in.
+/// A PAIR socket serves one peer and makes others wait; when the first leaves, the next takes its place.
 #[test]
-fn who_waits_beside_a_pairs_peer_is_taken_in_when_that_one_is_gone() {
+fn waiting_agent_takes_over_a_pair_when_the_first_leaves() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    // Without frames, the little that the second one says is lost on nobody, and its socket never notices.
+    // No frames: the few messages of the second agent fit into socket buffers, so that its socket notices nothing.
     let start = |name: &str| {
         let bench = Bench::new();
         let text = format!(
@@ -305,20 +307,20 @@ fn who_waits_beside_a_pairs_peer_is_taken_in_when_that_one_is_gone() {
 }
 
 #[test]
-fn an_agents_bound_pair_takes_in_who_waits() {
+fn agents_bound_pair_admits_the_waiting_peer() {
     let bench = Bench::new();
     let agent = agent(&bench, r#"{ pattern = "pair", bind = "tcp://127.0.0.1:*" }"#);
     let address = agent.logs("bound at ", "");
-    let comes = || {
+    let connect = || {
         let (socket, _) = pair();
         socket.connect(&address).expect("a connection");
         Peer { socket, address: address.clone() }
     };
-    let mut first = comes();
+    let mut first = connect();
     for _ in 0..20 {
         first.hears("a frame", is_frame_of("door"));
-        let second = comes();
-        first.hears("that another one waits", |message| {
+        let second = connect();
+        first.hears("a status that another peer waits", |message| {
             message["links"][0]["cause"].as_str().is_some_and(|cause| cause.contains("somebody else waits"))
         });
         drop(std::mem::replace(&mut first, second));
@@ -326,7 +328,7 @@ fn an_agents_bound_pair_takes_in_who_waits() {
 }
 
 #[test]
-fn strangers_who_come_and_go_change_nothing_between_a_bound_pair_and_its_peer() {
+fn passing_strangers_do_not_disturb_a_bound_pair() {
     let bench = Bench::new();
     let agent = agent(&bench, r#"{ pattern = "pair", bind = "tcp://127.0.0.1:*" }"#);
     let address = agent.logs("bound at ", "");
@@ -334,11 +336,11 @@ fn strangers_who_come_and_go_change_nothing_between_a_bound_pair_and_its_peer() 
     socket.connect(&address).expect("a connection");
     let peer = Peer { socket, address };
     fill(&peer, 1);
-    let place = peer.address.trim_start_matches("tcp://");
+    let address = peer.address.trim_start_matches("tcp://");
     for _ in 0..5 {
         for _ in 0..20 {
-            let mut stranger = TcpStream::connect(place).expect("it listens");
-            stranger.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it is sent");
+            let mut stranger = TcpStream::connect(address).expect("a connection");
+            stranger.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("the message is sent");
         }
         peer.says(&hello(1));
         let status = peer.next();

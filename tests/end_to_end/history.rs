@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Bench, PATIENCE, Program, Unsent, batch, eventually};
-use crate::history_expiry::agree;
+use crate::harness::{Bench, FakeAgent, PATIENCE, Program, Unacknowledged, batch, eventually};
+use crate::history_expiry::assert_sums_match;
 
-pub fn look(path: &Path) -> Connection {
+/// Opens a history read-only.
+pub fn open_history(path: &Path) -> Connection {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a history")
 }
 
-/// The numbers that are kept of an agent's start, as often as they are.
+/// The sequence numbers stored for an agent's boot, including duplicates.
 pub fn numbers(path: &Path, agent: &str, boot: &str) -> Vec<u64> {
-    let history = look(path);
+    let history = open_history(path);
     let mut select = history
         .prepare(
             "SELECT seq, value FROM readings JOIN starts ON starts.id = start JOIN series ON series.id = series
@@ -31,19 +32,20 @@ pub fn numbers(path: &Path, agent: &str, boot: &str) -> Vec<u64> {
     .collect()
 }
 
+/// The numbers from 1 to `last`.
 pub fn all(last: u64) -> Vec<u64> {
     (1..=last).collect()
 }
 
 #[test]
-fn readings_are_kept_once_and_acknowledged_with_all_that_are_there() {
+fn readings_are_stored_once_and_acks_cover_the_whole_range() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(false, &[batch(1, 2)]);
-    assert!(agent.greeted());
-    agent.is_told(1, 2);
-    for (backlog, sent, told) in [
+    assert!(agent.hello_promises_acks());
+    agent.expect_ack(1, 2);
+    for (backlog, sent, ack) in [
         (true, vec![batch(3, 9), batch(10, 10)], (1, 10)),
         (true, vec![batch(2, 5)], (1, 10)),
         (false, vec![batch(10, 10)], (1, 10)),
@@ -52,50 +54,50 @@ fn readings_are_kept_once_and_acknowledged_with_all_that_are_there() {
         (true, vec![batch(13, 19)], (1, 21)),
     ] {
         agent.sends(backlog, &sent);
-        assert_eq!(agent.ack(), Some(told), "{sent:?}");
+        assert_eq!(agent.ack(), Some(ack), "{sent:?}");
     }
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(21));
     agent.sends(true, &[batch(30, 31), batch(40, 41), batch(50, 50), batch(31, 32)]);
-    for told in [(30, 32), (40, 41), (50, 50)] {
-        assert_eq!(agent.ack(), Some(told));
+    for ack in [(30, 32), (40, 41), (50, 50)] {
+        assert_eq!(agent.ack(), Some(ack));
     }
 }
 
 #[test]
-fn live_readings_are_written_in_groups_and_others_at_once() {
+fn live_readings_are_batched_and_backlog_is_written_at_once() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let start = Instant::now();
     for seq in 1..=20 {
         agent.sends(true, &[batch(seq, seq)]);
-        agent.is_told(1, seq);
+        agent.expect_ack(1, seq);
     }
     assert!(start.elapsed() < Duration::from_secs(3), "20 in {:?}", start.elapsed());
     for seq in 21..=60 {
         agent.sends(false, &[batch(seq, seq)]);
-        receiver.program.says_json("it came", |message| message["batches"][0]["seq"] == seq);
+        receiver.program.says_json("the batch", |message| message["batches"][0]["seq"] == seq);
     }
     let acks = 1 + std::iter::from_fn(|| agent.ack()).take_while(|ack| *ack != (1, 60)).count();
     assert!(acks < 20, "{acks} acks");
 }
 
 #[test]
-fn agents_and_their_starts_are_told_apart_and_each_hears_of_its_own() {
+fn acks_are_separate_for_each_agent_and_boot() {
     let bench = Bench::new();
     let mut receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
     let agents = [("shed", "b1"), ("barn", "b1"), ("shed", "b2")]
-        .map(|(name, boot)| Agent::new(zmq::DEALER, &receiver.link, name, boot));
+        .map(|(name, boot)| FakeAgent::new(zmq::DEALER, &receiver.link, name, boot));
     for (agent, last) in agents.iter().zip([5, 7, 9]) {
         agent.sends(true, &[batch(1, last)]);
     }
     for (agent, last) in agents.iter().zip([5, 7, 9]) {
-        agent.is_told(1, last);
+        agent.expect_ack(1, last);
     }
-    // Also what was sent in an earlier start of the agent, by whoever it is now.
-    let again = Agent { boot: "b1", ..Agent::new(zmq::DEALER, &receiver.link, "shed", "b2") };
+    // A connection may also send readings of an earlier boot.
+    let again = FakeAgent { boot: "b1", ..FakeAgent::new(zmq::DEALER, &receiver.link, "shed", "b2") };
     again.sends(true, &[batch(4, 6)]);
-    again.is_told(1, 6);
+    again.expect_ack(1, 6);
     assert!(receiver.program.terminate().0.success());
     for (name, boot, last) in [("shed", "b1", 6), ("barn", "b1", 7), ("shed", "b2", 9)] {
         assert_eq!(numbers(&bench.history(), name, boot), all(last));
@@ -103,10 +105,10 @@ fn agents_and_their_starts_are_told_apart_and_each_hears_of_its_own() {
 }
 
 #[test]
-fn a_reading_is_dated_by_the_clock_that_is_right() {
+fn readings_are_dated_by_the_synchronised_clock() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let long_ago = 5_000_000_i64;
     let dated = |seq: u64, synchronised: bool, age_ms: Value| {
         let mut batch = batch(seq, seq);
@@ -118,9 +120,9 @@ fn a_reading_is_dated_by_the_clock_that_is_right() {
     let now = || jiff::Timestamp::now().as_microsecond();
     let before = now();
     agent.sends(true, &[dated(1, true, 60_000.into()), dated(2, false, 60_000.into()), dated(3, false, Value::Null)]);
-    agent.is_told(1, 3);
+    agent.expect_ack(1, 3);
     let after = now();
-    let history = look(&bench.history());
+    let history = open_history(&bench.history());
     let mut select = history.prepare("SELECT at_us, dated FROM readings ORDER BY seq").expect("its tables");
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("readings");
     let rows: Vec<(i64, i64)> = rows.map(|row| row.expect("a reading")).collect();
@@ -129,12 +131,12 @@ fn a_reading_is_dated_by_the_clock_that_is_right() {
     assert!(dated == 1 && (before..=after).contains(&(at + 60_000_000)), "{at} between {before} and {after}");
 }
 
-/// Another message may have taken longer on its way; only a clock that was set makes a difference.
+/// Differences in transit time do not count; only a clock change does.
 #[test]
-fn readings_of_a_clock_that_nobody_set_are_as_far_apart_as_they_were_measured() {
+fn unsynchronised_readings_keep_their_spacing() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     for (seq, captured_at_us, age_ms) in
         [(1, 1_000_000, 300), (2, 1_010_000, 0), (3, 1_020_000, 250), (4, 90_000_000, 0)]
     {
@@ -142,20 +144,21 @@ fn readings_of_a_clock_that_nobody_set_are_as_far_apart_as_they_were_measured() 
         batch["synchronised"] = false.into();
         (batch["captured_at_us"], batch["age_ms"]) = (captured_at_us.into(), age_ms.into());
         agent.sends(true, &[batch]);
-        agent.is_told(1, seq);
+        agent.expect_ack(1, seq);
     }
-    let history = look(&bench.history());
+    let history = open_history(&bench.history());
     let mut select = history.prepare("SELECT at_us FROM readings ORDER BY seq").expect("its tables");
-    let at: Vec<i64> = select.query_map([], |row| row.get(0)).expect("readings").map(|at| at.expect("one")).collect();
+    let at: Vec<i64> =
+        select.query_map([], |row| row.get(0)).expect("readings").map(|at| at.expect("a time")).collect();
     assert_eq!((at[1] - at[0], at[2] - at[0]), (10_000, 20_000));
     assert!((0..PATIENCE.as_micros() as i64).contains(&(at[3] - at[0])), "{at:?}");
 }
 
 #[test]
-fn numbers_that_no_column_holds_are_refused_and_cost_nothing_else() {
+fn out_of_range_numbers_are_refused_and_spoil_nothing_else() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let mut of_all_ages = batch(3, 3);
     of_all_ages["synchronised"] = false.into();
     of_all_ages["age_ms"] = u64::MAX.into();
@@ -164,17 +167,17 @@ fn numbers_that_no_column_holds_are_refused_and_cost_nothing_else() {
     let mut last = batch(1, 3);
     last["seq"] = (u64::MAX - 1).into();
     agent.sends(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
-    // A number that is one is acknowledged, so that it does not come again and again.
-    agent.is_told(1, 5);
-    receiver.program.logs("history: readings are not kept", "(4 so far)");
+    // Valid sequence numbers are acknowledged, so that the agent does not resend them forever.
+    agent.expect_ack(1, 5);
+    receiver.program.logs("history: readings refused: ", "(4 so far)");
     assert_eq!(numbers(&bench.history(), "shed", "b1"), [1, 2, 4, 5]);
 }
 
 #[test]
-fn more_series_or_pieces_than_memory_is_for_are_not_kept_and_do_not_come_again() {
+fn series_and_ranges_over_the_limits_are_acked_but_dropped() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let quantity = |seq: u64, quantity: String| {
         let mut batch = batch(seq, seq);
         batch["values"][0]["quantity"] = quantity.into();
@@ -183,65 +186,66 @@ fn more_series_or_pieces_than_memory_is_for_are_not_kept_and_do_not_come_again()
     let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.sends(true, part));
     let known = |seq: u64| quantity(seq, "q7".to_owned());
     in_parts((1..=10_004).map(|seq| quantity(seq, format!("q{seq}"))).collect());
-    receiver.program.logs("history: readings are not kept", "");
-    agent.sends_until_told(&known(10_001), (1, 10_004));
-    // Two numbers between each, and one range more than there may be.
+    receiver.program.logs("history: readings refused: ", "");
+    agent.sends_until_acked(&known(10_001), (1, 10_004));
+    // Every third number makes a range of its own: one range over the limit.
     in_parts((4_000..14_000).map(|third| known(third * 3)).collect());
-    agent.sends_until_told(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
-    agent.sends_until_told(&known(50_000), (50_000, 50_000));
-    // What begins no new one is still kept.
-    agent.sends_until_told(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
-    let kept = numbers_of_any_value(&bench.history());
-    assert!(kept.contains(&(3 * 13_998)) && !kept.contains(&(3 * 13_999)) && !kept.contains(&50_000));
+    agent.sends_until_acked(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
+    agent.sends_until_acked(&known(50_000), (50_000, 50_000));
+    // Numbers that extend a range are still stored.
+    agent.sends_until_acked(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
+    let stored = sequence_numbers(&bench.history());
+    assert!(stored.contains(&(3 * 13_998)) && !stored.contains(&(3 * 13_999)) && !stored.contains(&50_000));
 }
 
-fn numbers_of_any_value(path: &Path) -> BTreeSet<i64> {
-    let history = look(path);
+/// The sequence numbers stored, of any agent, boot and value.
+fn sequence_numbers(path: &Path) -> BTreeSet<i64> {
+    let history = open_history(path);
     let mut select = history.prepare("SELECT seq FROM readings").expect("its tables");
     let rows = select.query_map([], |row| row.get(0)).expect("readings");
     rows.map(|row| row.expect("a reading")).collect()
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_a_kill_and_nothing_is_there_twice() {
+fn acknowledged_readings_survive_a_kill_without_duplicates() {
     let bench = Bench::new();
-    let mut unsent = Unsent::new(30_000);
+    let mut unsent = Unacknowledged::new(30_000);
     for _ in 0..6 {
         let mut receiver = bench.pair_receiver();
-        let agent = Agent::on(&receiver);
+        let agent = FakeAgent::on(&receiver);
         agent.sends(true, &[batch(1, 1)]);
-        unsent.hear(agent.ack().expect("it keeps"));
+        unsent.record(agent.ack().expect("an ack"));
         agent.socket.set_rcvtimeo(0).expect("a timeout");
         let end = Instant::now() + Duration::from_millis(fastrand::u64(20..400));
         let mut next = 1;
         while Instant::now() < end {
             next = unsent.send(&agent, next, 20).unwrap_or(1);
             while let Some(ack) = agent.ack() {
-                unsent.hear(ack);
+                unsent.record(ack);
             }
         }
         receiver.program.kill();
-        let there: BTreeSet<u64> = numbers(&bench.history(), "shed", "b1").into_iter().collect();
-        let lost: Vec<_> = unsent.acknowledged.difference(&there).collect();
+        let stored: BTreeSet<u64> = numbers(&bench.history(), "shed", "b1").into_iter().collect();
+        let lost: Vec<_> = unsent.acknowledged.difference(&stored).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-        agree(&bench.history());
+        assert_sums_match(&bench.history());
     }
     let receiver = bench.pair_receiver();
-    unsent.finish(&Agent::on(&receiver));
+    unsent.send_until_acked(&FakeAgent::on(&receiver));
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30_000));
 }
 
-/// What came is written when the receiver ends, also from who is not told of it.
+/// This includes readings from publishers, which get no acks.
 #[test]
-fn the_end_leaves_nothing_behind() {
+fn shutdown_writes_everything_received() {
     let bench = Bench::new();
     for kind in [zmq::PAIR, zmq::PUB] {
         let pattern = if kind == zmq::PAIR { "pair" } else { "sub" };
         let mut receiver = bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\""));
-        let agent = Agent::new(kind, &receiver.link, "shed", if kind == zmq::PAIR { "b1" } else { "b2" });
-        // A publisher has to be subscribed to first.
+        let agent = FakeAgent::new(kind, &receiver.link, "shed", if kind == zmq::PAIR { "b1" } else { "b2" });
+        // A publisher's messages are lost until the receiver has subscribed.
         let mut seq = 0;
-        eventually("it came", || {
+        eventually("a batch", || {
             seq += 1;
             agent.sends(false, &[batch(seq, seq)]);
             receiver.program.said_json(|message| message["boot"] == agent.boot && message["type"] == "readings")
@@ -249,19 +253,19 @@ fn the_end_leaves_nothing_behind() {
         let (status, took) = receiver.program.terminate();
         assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
         assert!(!receiver.program.log().contains("left behind"), "{}", receiver.program.log());
-        let there: BTreeSet<u64> = numbers(&bench.history(), "shed", agent.boot).into_iter().collect();
+        let stored: BTreeSet<u64> = numbers(&bench.history(), "shed", agent.boot).into_iter().collect();
         let seq_of = |line: &str| serde_json::from_str::<Value>(line).ok()?["batches"][0]["seq"].as_u64();
-        let came = || receiver.program.out().lines().filter_map(seq_of).collect::<BTreeSet<u64>>();
-        // What it said last is read after its end.
-        eventually("what came is there", || (!there.is_empty() && came() == there).then_some(()));
+        let printed = || receiver.program.out().lines().filter_map(seq_of).collect::<BTreeSet<u64>>();
+        // The last output lines may be collected after the exit.
+        eventually("every printed number is stored", || (!stored.is_empty() && printed() == stored).then_some(()));
         if kind == zmq::PAIR {
-            let last = *there.last().expect("not empty");
-            while agent.ack().expect("an ack of all").1 < last {}
+            let last = *stored.last().expect("not empty");
+            while agent.ack().expect("an ack of every number").1 < last {}
         }
     }
 }
 
-/// A second receiver beside one that has the history, with this in its configuration.
+/// Starts a second receiver with this table, while the first one uses the history.
 fn second(bench: &Bench, table: &str) -> Program {
     let config = bench.path("second.toml");
     let text =
@@ -271,45 +275,45 @@ fn second(bench: &Bench, table: &str) -> Program {
 }
 
 #[test]
-fn a_history_that_cannot_be_had_is_an_error_only_where_it_was_asked_for() {
+fn unusable_history_is_fatal_only_if_configured() {
     let bench = Bench::new();
     let _first = bench.pair_receiver();
-    let asked = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
-    let mut refused = asked(&bench.history());
+    let configured = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
+    let mut refused = configured(&bench.history());
     assert_eq!(refused.wait().code(), Some(1));
     refused.logs("history.sqlite cannot be used (", "in use by another program); [history] path = … names another");
 
     let newer = bench.path("newer.sqlite");
-    let made = Connection::open(&newer).and_then(|file| {
+    let created = Connection::open(&newer).and_then(|file| {
         file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 3")
     });
-    made.expect("a file");
-    let mut refused = asked(&newer);
+    created.expect("a file");
+    let mut refused = configured(&newer);
     assert_eq!(refused.wait().code(), Some(1));
     refused.logs("newer.sqlite cannot be used (", "written by a newer watchpost)");
 
     let without = second(&bench, "");
-    without.logs("no reading is kept, because ", "in use by another program)");
+    without.logs("readings are not stored: ", "in use by another program)");
     let off = second(&bench, "[history]\noff = true\n");
     for program in [without, off] {
         let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
         program.logs("the page is at", "");
-        let agent = Agent::new(zmq::PAIR, &link, "shed", "b9");
+        let agent = FakeAgent::new(zmq::PAIR, &link, "shed", "b9");
         agent.sends(true, &[batch(1, 1)]);
-        assert!(!agent.greeted() && !agent.greeted());
+        assert!(!agent.hello_promises_acks() && !agent.hello_promises_acks());
     }
     assert_eq!(numbers(&bench.history(), "shed", "b9"), [0_u64; 0]);
 }
 
 #[test]
-fn where_it_is_stands_in_the_file_is_checked_and_is_told() {
+fn history_settings_are_checked_and_reported() {
     let bench = Bench::new();
     let config = bench.path("receiver.toml");
     let check = |table: &str| {
         let text = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:5559\"\n{table}");
         fs::write(&config, text).expect("a temporary file");
-        let said = bench.watchpost("check").arg("--config").arg(&config).output().expect("it starts");
-        format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+        let output = bench.watchpost("check").arg("--config").arg(&config).output().expect("watchpost starts");
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
     for (table, words) in [
         ("", "state/watchpost/history.sqlite every reading is kept, for 90d"),

@@ -3,41 +3,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::harness::http::get_json;
-use crate::harness::{Agent, Bench, Receiver};
+use crate::harness::{Bench, FakeAgent, Receiver};
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// When the first reading is measured: at no full minute.
+/// Time of the first reading; deliberately not a full minute.
 const START: i64 = 1_795_284_017_123_456;
 
-/// Of one port.
+/// Times and values of one port.
 type Readings = Vec<(i64, f64)>;
 
-/// Seconds for an hour and a half, then one each seven minutes for two weeks, of two ports in turns; by port, with their
-/// messages.
+/// Makes readings of two alternating ports: one a second for 90 minutes, then one every seven minutes for two weeks.
+/// Returns them by port and as messages.
 fn measure(random: &mut fastrand::Rng) -> (BTreeMap<&'static str, Readings>, Vec<Vec<Value>>) {
     let (mut readings, mut batches) = (BTreeMap::<_, Readings>::new(), Vec::new());
     let seconds = (0..5_400).map(|n| START + n * SECOND);
     let sparse = (0..2_880).map(|n| START + 2 * HOUR + n * 7 * MINUTE);
-    for (place, at_us) in seconds.chain(sparse).enumerate() {
-        let port = ["climate", "cellar"][place % 2];
+    for (index, at_us) in seconds.chain(sparse).enumerate() {
+        let port = ["climate", "cellar"][index % 2];
         let at_us = at_us + random.i64(0..SECOND);
-        // SQLite keeps no zero below zero.
+        // SQLite stores -0.0 as 0.0.
         let value = (random.f64() * 2_000.0 - 1_000.0).round() / 8.0 + 0.0;
         readings.entry(port).or_default().push((at_us, value));
         batches.push(json!({
-            "seq": place + 1, "port": port, "captured_at_us": at_us, "age_ms": 5, "stale_after_ms": 10_000, "stale": true,
+            "seq": index + 1, "port": port, "captured_at_us": at_us, "age_ms": 5, "stale_after_ms": 10_000, "stale": true,
             "values": [{ "quantity": "t", "value": value, "unit": "°C" }]
         }));
     }
     (readings, batches.chunks(100).map(<[_]>::to_vec).collect())
 }
 
-/// Sends all, some of it twice and none in its order.
-fn send(agent: &Agent, mut messages: Vec<Vec<Value>>, random: &mut fastrand::Rng) {
+/// Sends the messages in random order, some of them twice.
+fn send(agent: &FakeAgent, mut messages: Vec<Vec<Value>>, random: &mut fastrand::Rng) {
     let last = messages.last().and_then(|message| message.last()).expect("not empty").clone();
     let again: Vec<_> = messages.iter().filter(|_| random.bool()).cloned().collect();
     messages.extend(again);
@@ -46,29 +46,29 @@ fn send(agent: &Agent, mut messages: Vec<Vec<Value>>, random: &mut fastrand::Rng
         agent.sends(true, message);
     }
     let all = last["seq"].as_u64().expect("a number");
-    agent.sends_until_told(&last, (1, all));
+    agent.sends_until_acked(&last, (1, all));
 }
 
-/// The numbers of the ports' series.
+/// The series, by port.
 fn series(receiver: &Receiver) -> BTreeMap<String, Value> {
-    let (status, told) = get_json(&receiver.page, "/api/series");
-    assert_eq!(status, 200, "{told}");
-    let all = told["series"].as_array().expect("a list").iter();
+    let (status, body) = get_json(&receiver.page, "/api/series");
+    assert_eq!(status, 200, "{body}");
+    let all = body["series"].as_array().expect("a list").iter();
     all.map(|series| (series["port"].as_str().expect("a name").to_owned(), series.clone())).collect()
 }
 
-/// What a chart has to show, with steps of a given length.
+/// The points that a chart must show with steps of this length.
 fn expected(readings: &[(i64, f64)], from_us: i64, to_us: i64, step_us: i64) -> Vec<(i64, f64, f64, f64)> {
     if step_us == 0 {
-        let asked = readings.iter().filter(|(at_us, _)| (from_us..to_us).contains(at_us));
-        return asked.map(|(at_us, value)| (*at_us, *value, *value, *value)).collect();
+        let requested = readings.iter().filter(|(at_us, _)| (from_us..to_us).contains(at_us));
+        return requested.map(|(at_us, value)| (*at_us, *value, *value, *value)).collect();
     }
     let mut steps = BTreeMap::<i64, Vec<f64>>::new();
     for (at_us, value) in readings {
         steps.entry(at_us.div_euclid(step_us) * step_us).or_default().push(*value);
     }
-    let is_asked = |at_us: &i64| *at_us < to_us && at_us + step_us > from_us;
-    let steps = steps.into_iter().filter(|(at_us, _)| is_asked(at_us));
+    let is_requested = |at_us: &i64| *at_us < to_us && at_us + step_us > from_us;
+    let steps = steps.into_iter().filter(|(at_us, _)| is_requested(at_us));
     steps
         .map(|(at_us, values)| {
             let [min, max] = [f64::min, f64::max].map(|of| values.iter().copied().reduce(of).expect("not empty"));
@@ -78,12 +78,12 @@ fn expected(readings: &[(i64, f64)], from_us: i64, to_us: i64, step_us: i64) -> 
 }
 
 #[test]
-fn a_chart_shows_what_was_measured_at_every_zoom_with_duplicates_and_late_backlog() {
+fn charts_match_readings_at_every_zoom() {
     let random = &mut fastrand::Rng::with_seed(7);
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let (readings, messages) = measure(random);
-    send(&Agent::on(&receiver), messages, random);
+    send(&FakeAgent::on(&receiver), messages, random);
     let series = series(&receiver);
     assert_eq!(series.len(), 2);
     let mut seen = BTreeSet::new();
@@ -106,8 +106,8 @@ fn a_chart_shows_what_was_measured_at_every_zoom_with_duplicates_and_late_backlo
         let expected = expected(readings, from_us, to_us, step_us);
         assert_eq!(shown.len(), expected.len(), "{path}: {chart}");
         for (shown, expected) in shown.iter().zip(&expected) {
-            let ((at, min, max, mean), (at_us, least, most, average)) = (*shown, *expected);
-            assert_eq!((at, min.to_bits(), max.to_bits()), (at_us, least.to_bits(), most.to_bits()), "{path}");
+            let ((at, min, max, mean), (at_us, lowest, highest, average)) = (*shown, *expected);
+            assert_eq!((at, min.to_bits(), max.to_bits()), (at_us, lowest.to_bits(), highest.to_bits()), "{path}");
             assert!((mean - average).abs() < 1e-6, "{path}: {mean} and not {average}");
         }
         if !shown.is_empty() {
@@ -123,20 +123,20 @@ fn a_chart_shows_what_was_measured_at_every_zoom_with_duplicates_and_late_backlo
 }
 
 #[test]
-fn what_cannot_be_drawn_or_exported_is_refused_in_words() {
+fn invalid_chart_and_export_requests_are_explained() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let mut extreme = crate::harness::batch(1, 4);
-    for (place, value) in [f64::MAX, f64::MAX, f64::MIN, f64::MIN].into_iter().enumerate() {
-        extreme["values"][place]["value"] = value.into();
+    for (index, value) in [f64::MAX, f64::MAX, f64::MIN, f64::MIN].into_iter().enumerate() {
+        extreme["values"][index]["value"] = value.into();
     }
     let mut ancient = crate::harness::batch(5, 5);
     ancient["captured_at_us"] = i64::MIN.into();
     let mut future = crate::harness::batch(6, 6);
     future["captured_at_us"] = i64::MAX.into();
     agent.sends(true, &[extreme, ancient, future]);
-    agent.is_told(1, 6);
+    agent.expect_ack(1, 6);
     for (status, path) in [
         (400, "/api/chart"),
         (400, "/api/chart?series=1&from_us=0"),
@@ -162,11 +162,11 @@ fn what_cannot_be_drawn_or_exported_is_refused_in_words() {
         (404, "/api/readings.json?series=1,77"),
         (400, "/api/readings.json?path=/etc/passwd"),
     ] {
-        let (came, told) = get_json(&receiver.page, path);
-        assert_eq!(came, status, "{path}: {told}");
-        assert!(told["error"].as_str().is_some_and(|words| words.len() > 10), "{path}: {told}");
+        let (got, body) = get_json(&receiver.page, path);
+        assert_eq!(got, status, "{path}: {body}");
+        assert!(body["error"].as_str().is_some_and(|reason| reason.len() > 10), "{path}: {body}");
     }
-    // The longest time, and the largest numbers, are no mistake.
+    // The longest range and the largest numbers are valid.
     let path = "/api/chart?series=1&from_us=-62135596800000000&to_us=253402300800000000&points=2";
     let (status, chart) = get_json(&receiver.page, path);
     assert_eq!((status, &chart["points"][0][1]), (200, &json!(f64::MIN)), "{chart}");
@@ -181,14 +181,14 @@ fn what_cannot_be_drawn_or_exported_is_refused_in_words() {
 }
 
 #[test]
-fn without_a_history_its_questions_are_answered_with_the_reason() {
+fn queries_without_a_history_state_the_reason() {
     let bench = Bench::new();
     let link = "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[history]\noff = true";
     let receiver = bench.receiver(link);
     for path in ["/api/series", "/api/chart?series=1&from_us=0&to_us=1", "/api/readings.csv"] {
-        let (status, told) = get_json(&receiver.page, path);
+        let (status, body) = get_json(&receiver.page, path);
         assert_eq!(
-            (status, told["error"].as_str()),
+            (status, body["error"].as_str()),
             (404, Some("this receiver stores no history: [history] off = true"))
         );
     }

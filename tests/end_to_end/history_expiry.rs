@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::harness::http::get_json;
-use crate::harness::{Agent, Bench, Clock, PATIENCE, Receiver, batch, eventually, now_us};
-use crate::history::look;
+use crate::harness::{Bench, Clock, FakeAgent, PATIENCE, Receiver, batch, eventually, now_us};
+use crate::history::open_history;
 
 const MINUTE: i64 = 60_000_000;
 const YEAR: i64 = 366 * 24 * 3600;
@@ -17,42 +17,42 @@ fn dated(first: u64, last: u64, at_us: i64) -> Value {
 }
 
 fn rows(path: &Path, table: &str) -> i64 {
-    look(path).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a table")
+    open_history(path).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("a table")
 }
 
-fn keeping(bench: &Bench, clock: &Clock, keep: &str) -> Receiver {
+fn receiver_keeping(bench: &Bench, clock: &Clock, keep: &str) -> Receiver {
     let link = "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
     bench.receiver_by(clock.watchpost(), &format!("{link}[history]\nkeep = \"{keep}\"\n"))
 }
 
 #[test]
-fn readings_go_when_they_are_old_and_minutes_and_hours_stay() {
+fn old_readings_expire_before_minutes_and_hours() {
     let (bench, old) = (Bench::new(), now_us() - 60 * MINUTE);
     let clock = Clock::new(&bench);
     clock.set(0, false, "first");
-    let receiver = keeping(&bench, &clock, "10min");
-    let agent = Agent::on(&receiver);
+    let receiver = receiver_keeping(&bench, &clock, "10min");
+    let agent = FakeAgent::on(&receiver);
     let mut undated = dated(5_021, 5_022, 5_000_000);
     undated["synchronised"] = false.into();
     undated["age_ms"] = Value::Null;
-    // More than go at once.
+    // More than the receiver deletes at once.
     let many: Vec<Value> = (0..50).map(|n| dated(n * 100 + 1, n * 100 + 100, old + n as i64)).collect();
     agent.sends(true, &many);
     agent.sends(true, &[dated(5_001, 5_020, now_us()), undated]);
-    agent.sends_until_told(&dated(5_000, 5_000, old), (1, 5_022));
-    // While nobody knows what time it is, nothing is old: three seconds of hellos.
+    agent.sends_until_acked(&dated(5_000, 5_000, old), (1, 5_022));
+    // While the clock is not synchronised, nothing expires: wait for three hellos, one per second.
     agent.socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
     let is_hello = || agent.socket.recv_bytes(0).expect("a hello").starts_with(b"{\"type\":\"hello\"");
-    let waits = || (0..3).for_each(|_| while !is_hello() {});
-    waits();
+    let wait = || (0..3).for_each(|_| while !is_hello() {});
+    wait();
     clock.set(3 * YEAR, false, "first");
-    waits();
+    wait();
     assert_eq!(rows(&bench.history(), "readings"), 5_022);
     clock.set(0, true, "first");
-    eventually("the old ones go", || (rows(&bench.history(), "readings") == 22).then_some(()));
+    eventually("the old readings expire", || (rows(&bench.history(), "readings") == 22).then_some(()));
     receiver.program.logs("history: deleted ", " readings older than 10min");
-    // What comes again is known.
-    agent.sends_until_told(&dated(1, 100, now_us()), (1, 5_022));
+    // Expired readings that arrive again are known and not stored again.
+    agent.sends_until_acked(&dated(1, 100, now_us()), (1, 5_022));
     assert_eq!(rows(&bench.history(), "readings"), 22);
     let chart = |from_us: i64, to_us: i64| {
         let path = format!("/api/chart?series=1&from_us={from_us}&to_us={to_us}");
@@ -63,20 +63,20 @@ fn readings_go_when_they_are_old_and_minutes_and_hours_stay() {
     let shown = chart(old - 5 * MINUTE, old + 5 * MINUTE);
     assert_eq!((&shown["step_us"], &shown["points"][0][1]), (&json!(MINUTE), &json!(1.0)), "{shown}");
     assert_eq!(shown["points"][0][2], 5_000.0);
-    // A late backlog belongs to what is known of its time, and goes.
-    agent.sends_until_told(&dated(6_000, 6_000, old), (6_000, 6_000));
-    eventually("it goes", || (rows(&bench.history(), "readings") == 22).then_some(()));
+    // A late backlog adds to the sums of its time, then expires.
+    agent.sends_until_acked(&dated(6_000, 6_000, old), (6_000, 6_000));
+    eventually("the backlog expires", || (rows(&bench.history(), "readings") == 22).then_some(()));
     assert_eq!(chart(old - 5 * MINUTE, old + 5 * MINUTE)["points"][0][2], 6_000.0);
     clock.set(3 * YEAR, true, "first");
-    eventually("minutes go after two years", || (rows(&bench.history(), "minutes") == 0).then_some(()));
-    // Those whose age nobody knows stay.
-    eventually("and readings", || (rows(&bench.history(), "readings") == 2).then_some(()));
+    eventually("minutes expire after two years", || (rows(&bench.history(), "minutes") == 0).then_some(()));
+    // Readings of unknown age stay.
+    eventually("readings expire", || (rows(&bench.history(), "readings") == 2).then_some(()));
     assert!(rows(&bench.history(), "hours") >= 2);
     let shown = chart(old - 5 * MINUTE, old + 5 * MINUTE);
     assert_eq!((&shown["step_us"], &shown["points"][0][2]), (&json!(60 * MINUTE), &json!(6_000.0)), "{shown}");
 }
 
-/// A file of the first version: as it was made then.
+/// The SQL that created files of version 1.
 const VERSION_1: &str = "
     CREATE TABLE starts(id INTEGER PRIMARY KEY, agent TEXT NOT NULL, boot TEXT NOT NULL, ahead_us INTEGER,
         UNIQUE (agent, boot));
@@ -95,7 +95,7 @@ const VERSION_1: &str = "
     INSERT INTO readings SELECT 1 + n % 2, 1795284000000000 + n * 37000000, 1, n, (n * 7919 % 1000) / 8.0, 0 FROM numbers;";
 
 #[test]
-fn a_file_of_the_first_version_gets_what_it_lacks() {
+fn version_1_file_is_migrated() {
     let bench = Bench::new();
     let path = bench.history();
     std::fs::create_dir_all(path.parent().expect("a directory")).expect("a temporary directory");
@@ -104,11 +104,11 @@ fn a_file_of_the_first_version_gets_what_it_lacks() {
     drop(first);
     for _ in 0..2 {
         let receiver = bench.pair_receiver();
-        let agent = Agent::on(&receiver);
+        let agent = FakeAgent::on(&receiver);
         agent.sends(true, &[batch(1, 100)]);
-        agent.is_told(1, 40_000);
+        agent.expect_ack(1, 40_000);
         assert_eq!(rows(&path, "readings"), 40_000);
-        agree(&path);
+        assert_sums_match(&path);
         let (status, chart) =
             get_json(&receiver.page, "/api/chart?series=1&from_us=1795284000000000&to_us=1796764000000000&points=600");
         assert_eq!((status, &chart["step_us"]), (200, &json!(60 * MINUTE)), "{chart}");
@@ -116,18 +116,18 @@ fn a_file_of_the_first_version_gets_what_it_lacks() {
     }
 }
 
-/// Minutes and hours are what the readings come to, where none of those has gone.
+/// Asserts that minutes and hours match the readings; valid while no reading has expired.
 #[track_caller]
-pub fn agree(path: &Path) {
+pub fn assert_sums_match(path: &Path) {
     for (table, length) in [("minutes", MINUTE), ("hours", 60 * MINUTE)] {
-        let should_be = format!(
+        let expected = format!(
             "SELECT series, at_us - at_us % {length}, count(*), min(value), max(value), round(sum(value), 6)
              FROM readings GROUP BY 1, 2"
         );
-        let is = format!("SELECT series, at_us, count, min, max, round(sum, 6) FROM {table}");
-        for (these, those) in [(&should_be, &is), (&is, &should_be)] {
+        let actual = format!("SELECT series, at_us, count, min, max, round(sum, 6) FROM {table}");
+        for (these, those) in [(&expected, &actual), (&actual, &expected)] {
             let differ = format!("SELECT count(*) FROM ({these} EXCEPT {those})");
-            let differ: i64 = look(path).query_row(&differ, [], |row| row.get(0)).expect("a number");
+            let differ: i64 = open_history(path).query_row(&differ, [], |row| row.get(0)).expect("a number");
             assert_eq!(differ, 0, "{table}");
         }
     }

@@ -1,20 +1,20 @@
 use serde_json::{Value, json};
 
 use crate::harness::http::{get, get_json, open};
-use crate::harness::{Agent, Bench};
+use crate::harness::{Bench, FakeAgent};
 
 const MINUTE: i64 = 60_000_000;
 const START: i64 = 1_795_284_000_001_000;
 
-/// A reading as it was sent: when, port, quantity, value and unit.
+/// A reading that was sent: time, port, quantity, value and unit.
 type Sent = (i64, &'static str, &'static str, f64, &'static str);
 
-/// More than are read at once, of several series.
-fn send(agent: &Agent) -> Vec<Sent> {
-    let of = [("climate", "t", "°C"), ("climate", "a \"quoted\", long\nname", "%"), ("cellar", "t", "°C")];
+/// Sends more readings than the receiver exports in one query, of several series.
+fn send(agent: &FakeAgent) -> Vec<Sent> {
+    let series = [("climate", "t", "°C"), ("climate", "a \"quoted\", long\nname", "%"), ("cellar", "t", "°C")];
     let sent: Vec<Sent> = (0..4_000)
         .map(|n| {
-            let (port, quantity, unit) = of[n % 3];
+            let (port, quantity, unit) = series[n % 3];
             (START + n as i64 * 1_500_000, port, quantity, (n as f64 - 1_000.0) / 7.0, unit)
         })
         .collect();
@@ -29,40 +29,40 @@ fn send(agent: &Agent) -> Vec<Sent> {
         })
         .collect();
     batches.chunks(200).for_each(|message| agent.sends(true, message));
-    agent.sends_until_told(&batches[3_999], (1, 4_000));
+    agent.sends_until_acked(&batches[3_999], (1, 4_000));
     sent
 }
 
-/// By series, and each in the order of its times.
+/// Sorts the readings by series and time.
 fn sorted(mut sent: Vec<Sent>) -> Vec<Sent> {
-    let place = |reading: &Sent| {
+    let series = |reading: &Sent| {
         [("climate", "t"), ("climate", ""), ("cellar", "t")].iter().position(|series| {
             series.0 == reading.1 && (series.1 == reading.2 || series.1.is_empty() && reading.2 != "t")
         })
     };
-    sent.sort_by_key(|reading| (place(reading), reading.0));
+    sent.sort_by_key(|reading| (series(reading), reading.0));
     sent
 }
 
 #[test]
-fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
+fn exports_return_readings_unchanged_as_json_and_csv() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let sent = send(&Agent::on(&receiver));
+    let sent = send(&FakeAgent::on(&receiver));
     for (range, query) in [
         (i64::MIN..i64::MAX, String::new()),
         (START + MINUTE..START + 50 * MINUTE, format!("?from_us={}&to_us={}", START + MINUTE, START + 50 * MINUTE)),
         (0..1, "?from_us=0&to_us=1".to_owned()),
     ] {
         let expected: Vec<Sent> = sorted(sent.iter().filter(|reading| range.contains(&reading.0)).copied().collect());
-        let (status, told) = get_json(&receiver.page, &format!("/api/readings.json{query}"));
+        let (status, body) = get_json(&receiver.page, &format!("/api/readings.json{query}"));
         assert_eq!(status, 200);
-        let came = told["readings"].as_array().expect("a list");
-        assert_eq!(came.len(), expected.len());
-        for (came, (at_us, port, quantity, value, unit)) in came.iter().zip(&expected) {
+        let exported = body["readings"].as_array().expect("a list");
+        assert_eq!(exported.len(), expected.len());
+        for (exported, (at_us, port, quantity, value, unit)) in exported.iter().zip(&expected) {
             let dated = if *at_us == START { 2 } else { 0 };
             assert_eq!(
-                came,
+                exported,
                 &json!({
                     "at_us": at_us, "agent": "shed", "port": port, "quantity": quantity, "value": value, "unit": unit,
                     "dated": dated
@@ -94,12 +94,12 @@ fn what_was_measured_comes_back_as_it_was_in_json_and_in_csv() {
     assert_eq!(one["readings"].as_array().map(Vec::len), Some(4_000 / 3));
 }
 
-/// Who takes nothing holds up neither what is written nor others who read, and what was written ahead does not grow.
+/// A client that reads nothing blocks neither writes nor other reads, and does not make the write-ahead log grow.
 #[test]
-fn who_takes_an_export_slowly_holds_up_nothing() {
+fn slow_export_client_blocks_nothing() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     let batches = |round: u64| -> Vec<Value> {
         let batch = |n| {
             let first = (round * 100 + n) * 100 + 1;
@@ -115,20 +115,20 @@ fn who_takes_an_export_slowly_holds_up_nothing() {
             }
             round += 1;
             let last = crate::harness::batch(round * 10_000, round * 10_000);
-            agent.sends_until_told(&last, (1, round * 10_000));
+            agent.sends_until_acked(&last, (1, round * 10_000));
         }
     };
     write(20);
-    // More than the sockets hold, of which nothing is read.
+    // More than the socket buffers hold; nobody reads it.
     let slow: Vec<_> = (0..8).map(|_| open(&receiver.page, "/api/readings.json")).collect();
     let (status, busy) = get_json(&receiver.page, "/api/readings.json");
     assert_eq!(status, 503, "{busy}");
     let before = receiver.program.memory();
     write(20);
     assert_eq!(get_json(&receiver.page, "/api/chart?series=1&from_us=0&to_us=1795284000000000").0, 200);
-    let ahead = bench.history().with_extension("sqlite-wal");
-    let ahead = std::fs::metadata(ahead).map_or(0, |file| file.len());
-    assert!(ahead < 12 << 20, "{ahead} bytes are written ahead");
+    let wal = bench.history().with_extension("sqlite-wal");
+    let wal = std::fs::metadata(wal).map_or(0, |file| file.len());
+    assert!(wal < 12 << 20, "{wal} bytes in the write-ahead log");
     assert!(receiver.program.memory() < before + (16 << 20), "{before} and {}", receiver.program.memory());
     drop(slow);
 }

@@ -4,106 +4,106 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
-use crate::harness::{Agent, Bench, Fault, Unsent, batch};
+use crate::harness::{Bench, FakeAgent, Fault, Unacknowledged, batch};
 use crate::history::{all, numbers};
 
-/// What is not written then was not acknowledged.
+/// Readings that are not written at that time have no ack, so nothing is lost.
 #[test]
-fn the_end_does_not_wait_for_a_slow_disk() {
+fn shutdown_does_not_wait_for_a_slow_disk() {
     let bench = Bench::new();
     let mut receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(true, &[batch(1, 1)]);
-    agent.is_told(1, 1);
+    agent.expect_ack(1, 1);
     let fault = Fault::new(&receiver.program, "fdatasync,fsync:delay_enter=30000000");
     agent.sends(true, &[batch(2, 2)]);
-    receiver.program.says_json("it came", |message| message["batches"][0]["seq"] == 2);
+    receiver.program.says_json("the batch", |message| message["batches"][0]["seq"] == 2);
     let start = Instant::now();
     receiver.program.signal(Signal::SIGTERM);
     receiver.program.logs("history: left behind", "");
-    // Two, and what a busy machine takes; the process itself cannot end while strace holds it up.
+    // The limit is 2 s, plus time for a busy machine. The process itself cannot exit while strace delays it.
     assert!(start.elapsed() < Duration::from_secs(3), "after {:?}", start.elapsed());
-    fault.mend();
+    fault.repair();
     assert!(receiver.program.wait().success());
 }
 
 #[test]
-fn while_a_disk_fails_nothing_is_acknowledged_that_is_not_there_and_soon_afterwards_all_is() {
+fn failing_disk_delays_acks_until_readings_are_written() {
     for inject in ["fdatasync,fsync:error=EIO", "pwrite64:error=ENOSPC", "pwrite64:error=EIO"] {
         let bench = Bench::new();
         let receiver = bench.pair_receiver();
-        let agent = Agent::on(&receiver);
+        let agent = FakeAgent::on(&receiver);
         agent.sends(true, &[batch(1, 10)]);
-        agent.is_told(1, 10);
+        agent.expect_ack(1, 10);
         let fault = Fault::new(&receiver.program, inject);
         agent.sends(true, &[batch(11, 20)]);
         agent.sends(false, &[batch(21, 30)]);
         receiver.program.logs("history: readings cannot be stored in ", "; retrying every second");
-        receiver.program.says_json("it runs on", |message| message["batches"][0]["seq"] == 21);
-        // Three seconds of hellos without an ack; what is sent again is not there because it was sent.
+        receiver.program.says_json("messages during the fault", |message| message["batches"][0]["seq"] == 21);
+        // Three seconds of hellos without an ack, although readings are resent.
         for _ in 0..3 {
-            assert!(agent.greeted(), "{inject}");
+            assert!(agent.hello_promises_acks(), "{inject}");
             agent.sends(true, &[batch(5, 15)]);
         }
-        fault.mend();
-        let mended = Instant::now();
-        agent.is_told(1, 30);
-        assert!(mended.elapsed() < Duration::from_secs(5), "{inject}: {:?}", mended.elapsed());
+        fault.repair();
+        let repaired = Instant::now();
+        agent.expect_ack(1, 30);
+        assert!(repaired.elapsed() < Duration::from_secs(5), "{inject}: {:?}", repaired.elapsed());
         receiver.program.logs("history: storing readings in ", " again, after ");
         assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30));
     }
 }
 
 #[test]
-fn what_a_failing_disk_does_not_take_does_not_fill_memory_and_comes_again() {
+fn failing_disk_does_not_fill_memory_or_lose_readings() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(true, &[batch(1, 1)]);
-    agent.is_told(1, 1);
+    agent.expect_ack(1, 1);
     let fault = Fault::new(&receiver.program, "fdatasync,fsync:error=EIO");
-    let mut unsent = Unsent::new(200_000);
+    let mut unsent = Unacknowledged::new(200_000);
     let mut next = 1;
-    while let Some(behind) = unsent.send(&agent, next, 500) {
-        next = behind;
+    while let Some(following) = unsent.send(&agent, next, 500) {
+        next = following;
     }
-    receiver.program.logs("readings are not kept: they come faster than they are written", "");
-    receiver.program.says_json("all came", |message| message["batches"][0]["seq"] == 199_501);
+    receiver.program.logs("readings not stored: they arrive faster than the disk takes them", "");
+    receiver.program.says_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
     assert!(receiver.program.memory() < 48 << 20, "{} bytes of memory", receiver.program.memory());
-    fault.mend();
-    unsent.finish(&agent);
+    fault.repair();
+    unsent.send_until_acked(&agent);
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(200_000));
 }
 
 #[test]
-fn a_file_that_is_damaged_or_taken_away_is_followed_by_a_new_one() {
+fn damaged_or_removed_history_is_replaced() {
     let bench = Bench::new();
     let path = bench.history();
     let aside = |number: u32| path.with_file_name(format!("history.sqlite.damaged-{number}"));
     fs::create_dir_all(path.parent().expect("a directory")).expect("a temporary directory");
     fs::write(&path, "no history").expect("a temporary file");
     let receiver = bench.pair_receiver();
-    assert_eq!(fs::read(aside(1)).expect("what was there"), b"no history");
-    let agent = Agent::on(&receiver);
+    assert_eq!(fs::read(aside(1)).expect("the unusable file"), b"no history");
+    let agent = FakeAgent::on(&receiver);
     agent.sends(true, &[batch(1, 10)]);
-    agent.is_told(1, 10);
-    // Damage that is met while it runs.
+    agent.expect_ack(1, 10);
+    // Damage found while the receiver runs.
     Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE readings")).expect("a history");
     agent.sends(true, &[batch(11, 20)]);
-    agent.is_told(11, 20);
+    agent.expect_ack(11, 20);
     assert_eq!(numbers(&path, "shed", "b1"), (11..=20).collect::<Vec<_>>());
     receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-2");
     assert!(aside(2).exists());
     fs::remove_file(&path).expect("a history");
     agent.sends(false, &[batch(21, 30)]);
-    agent.is_told(21, 30);
+    agent.expect_ack(21, 30);
     assert_eq!(numbers(&path, "shed", "b1"), (21..=30).collect::<Vec<_>>());
-    // What only a start finds: the table is read but then.
+    // Damage found only at start, when this table is read.
     drop(receiver);
     Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE series")).expect("a history");
     let receiver = bench.pair_receiver();
     receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-3");
-    let agent = Agent::on(&receiver);
+    let agent = FakeAgent::on(&receiver);
     agent.sends(true, &[batch(31, 40)]);
-    agent.is_told(31, 40);
+    agent.expect_ack(31, 40);
 }

@@ -1,4 +1,4 @@
-//! Five quantities each once a second for so many days, and how soon there is what is asked of them. A bench asks of a year.
+//! Measures charts and exports of a large history: five quantities, each once a second. A benchmark uses a year of it.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -7,53 +7,53 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::harness::http::{get_json, open};
-use crate::harness::{Agent, Bench, Receiver};
+use crate::harness::{Bench, FakeAgent, Receiver};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400;
 
-/// Their names; in the file each is a series.
+/// The quantities; each is a series of the history.
 const QUANTITIES: [&str; 5] = ["temperature", "humidity", "mq2", "light", "mq9"];
 
-/// How far charts reach, in seconds.
+/// The ranges of charts, in seconds.
 pub const SPANS: [(&str, i64); 6] =
     [("1 min", 60), ("1 h", 3_600), ("1 d", DAY), ("1 w", 7 * DAY), ("1 month", 30 * DAY), ("1 year", 365 * DAY)];
 
-/// What takes how long.
+/// How long charts took.
 pub struct Charts {
     pub median: Duration,
     pub worst: Duration,
-    /// Of the chart with the fewest.
+    /// The number of points in the chart with the fewest.
     pub points: usize,
 }
 
-/// All readings of a time as CSV.
+/// An export of a time range as CSV.
 pub struct Exported {
     pub readings: usize,
     pub bytes: usize,
     pub first_byte: Duration,
     pub all: Duration,
-    /// Of the receiver, in bytes: before, and the most while it was sent.
+    /// Memory of the receiver in bytes: before the export, and the maximum during it.
     pub memory: (u64, u64),
 }
 
-/// A receiver with that much in its history.
+/// A receiver with a large history.
 pub struct Year {
     pub receiver: Receiver,
-    /// When the first and the last were measured, microseconds since 1970.
+    /// Times of the first and the last reading, in microseconds since 1970.
     from_us: i64,
     to_us: i64,
     series: Vec<i64>,
 }
 
 impl Year {
-    /// Readings go straight into the tables that a receiver has made, in the order of their days, and what they come to in
-    /// minutes and hours is made by SQL. Beyond the first five there is no more than that to be known of them.
+    /// Makes a history of this many days. The receiver creates the tables and stores the first five readings. SQL then
+    /// inserts the rest day by day and sums them up by minute and hour.
     pub fn make(bench: &Bench, days: i64) -> Year {
         let to_us = jiff::Timestamp::now().as_microsecond();
         let from_us = to_us - days * DAY * SECOND;
         let mut receiver = start(bench);
-        let agent = Agent::on(&receiver);
+        let agent = FakeAgent::on(&receiver);
         let value = |quantity: &&str| json!({ "quantity": quantity, "value": 0.5, "unit": "" });
         agent.sends(
             true,
@@ -62,19 +62,19 @@ impl Year {
                 "stale": true, "values": QUANTITIES.iter().map(value).collect::<Vec<_>>()
             })],
         );
-        agent.is_told(1, 5);
+        agent.expect_ack(1, 5);
         receiver.program.terminate();
         fill(bench, days, from_us);
         let receiver = start(bench);
         receiver.program.logs("history: storing readings in ", "");
-        let (status, told) = get_json(&receiver.page, "/api/series");
-        assert_eq!(status, 200, "{told}");
-        let all = told["series"].as_array().expect("a list").iter();
+        let (status, body) = get_json(&receiver.page, "/api/series");
+        assert_eq!(status, 200, "{body}");
+        let all = body["series"].as_array().expect("a list").iter();
         let series = all.map(|series| series["id"].as_i64().expect("a number")).collect();
         Year { receiver, from_us, to_us, series }
     }
 
-    /// So many charts at random places.
+    /// Requests `times` charts of random series at random times.
     pub fn charts(&self, seconds: i64, times: usize, random: &mut fastrand::Rng) -> Charts {
         let span = seconds * SECOND;
         let (mut took, mut points) = (Vec::new(), usize::MAX);
@@ -92,28 +92,28 @@ impl Year {
         Charts { median: took[times / 2], worst: took[times - 1], points }
     }
 
-    /// The first seconds of all series.
+    /// Exports the first `seconds` of every series.
     pub fn export(&self, seconds: i64) -> Exported {
         let before = self.receiver.program.memory();
-        let mut most = before;
+        let mut max = before;
         let start = Instant::now();
         let path = format!("/api/readings.csv?from_us={}&to_us={}", self.from_us, self.from_us + seconds * SECOND);
         let mut body = open(&self.receiver.page, &path).body;
         let (mut bytes, mut lines, mut first_byte) = (0, 0, None);
         let mut part = vec![0; 1 << 20];
         loop {
-            let length = body.read(&mut part).expect("the rest of it");
+            let length = body.read(&mut part).expect("the rest of the body");
             first_byte.get_or_insert_with(|| start.elapsed());
             if length == 0 {
                 break;
             }
             bytes += length;
             lines += memchr::memchr_iter(b'\n', &part[..length]).count();
-            most = most.max(self.receiver.program.memory());
+            max = max.max(self.receiver.program.memory());
         }
         let first_byte = first_byte.expect("an answer");
-        // The first line says what is in the others.
-        Exported { readings: lines - 1, bytes, first_byte, all: start.elapsed(), memory: (before, most) }
+        // The first line is the header.
+        Exported { readings: lines - 1, bytes, first_byte, all: start.elapsed(), memory: (before, max) }
     }
 }
 
@@ -124,7 +124,7 @@ fn start(bench: &Bench) -> Receiver {
 fn fill(bench: &Bench, days: i64, from_us: i64) {
     let file = Connection::open(bench.history()).expect("a history");
     file.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000")
-        .expect("it is ours");
+        .expect("exclusive use of the history");
     let mut insert = file
         .prepare(
             "WITH RECURSIVE seconds(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM seconds WHERE n < 86399)
@@ -142,36 +142,36 @@ fn fill(bench: &Bench, days: i64, from_us: i64) {
         file.prepare(&sql).expect("its tables")
     });
     for day in 0..days {
-        file.execute_batch("BEGIN").expect("it is ours");
+        file.execute_batch("BEGIN").expect("exclusive use of the history");
         for series in 1..=QUANTITIES.len() as i64 {
-            let begin_us = from_us + day * DAY * SECOND;
-            insert.execute((series, begin_us, 5 + series + day * DAY * 5)).expect("new ones");
+            let start_us = from_us + day * DAY * SECOND;
+            insert.execute((series, start_us, 5 + series + day * DAY * 5)).expect("new rows");
             for sum in &mut sums {
-                sum.execute((series, begin_us, begin_us + DAY * SECOND)).expect("new ones");
+                sum.execute((series, start_us, start_us + DAY * SECOND)).expect("new rows");
             }
         }
-        file.execute_batch("COMMIT").expect("it is ours");
+        file.execute_batch("COMMIT").expect("exclusive use of the history");
     }
-    file.execute("UPDATE kept SET last = ?", [5 + days * DAY * 5]).expect("one");
-    file.execute_batch("PRAGMA journal_mode = WAL").expect("it is ours");
+    file.execute("UPDATE kept SET last = ?", [5 + days * DAY * 5]).expect("a row");
+    file.execute_batch("PRAGMA journal_mode = WAL").expect("exclusive use of the history");
 }
 
 #[test]
-fn charts_and_exports_of_long_times_are_what_is_there() {
+fn charts_and_exports_of_long_ranges_are_complete() {
     let bench = Bench::new();
     let year = Year::make(&bench, 1);
     let random = &mut fastrand::Rng::with_seed(1);
     for (name, seconds) in SPANS {
         let charts = year.charts(seconds, 3, random);
-        let whole = seconds < DAY;
-        assert!(charts.points <= 600 && charts.points > if whole { 50 } else { 0 }, "{name}: {}", charts.points);
+        let is_filled = seconds < DAY;
+        assert!(charts.points <= 600 && charts.points > if is_filled { 50 } else { 0 }, "{name}: {}", charts.points);
         assert!(charts.median <= charts.worst && charts.worst < crate::harness::PATIENCE, "{name}: {:?}", charts.worst);
     }
     let exported = year.export(3_600);
     assert_eq!(exported.readings, 5 * 3_600);
     assert!(exported.bytes > 30 * exported.readings && exported.first_byte <= exported.all);
     let all = year.export(DAY);
-    let (before, most) = all.memory;
-    assert!(most < before + (8 << 20), "{} bytes were sent: memory from {before} to {most}", all.bytes);
-    crate::history_expiry::agree(&bench.history());
+    let (before, max) = all.memory;
+    assert!(max < before + (8 << 20), "{} bytes were sent: memory from {before} to {max}", all.bytes);
+    crate::history_expiry::assert_sums_match(&bench.history());
 }

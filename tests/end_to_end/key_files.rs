@@ -3,60 +3,65 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::curve::{agent, bench, is_frame, receiver_of};
-use crate::harness::program::PEERS_PYTHON;
+use crate::harness::installed::peers_python;
 use crate::harness::{Bench, peer};
 
 #[test]
-fn a_secret_that_others_can_read_is_not_used() {
+fn secret_readable_by_others_is_not_used() {
     let bench = bench();
     let receiver = receiver_of(&bench, "pair");
     let link = format!("pattern = \"pair\", connect = \"{}\", {}", receiver.link, bench.client("pi", "hub"));
     let secret = bench.key("pi", "key_secret");
-    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of ours");
+    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of the test");
     let agent = agent(&bench, &link);
-    let said = agent.logs("others than its owner may use the secret key in ", " mends it");
-    assert!(said.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{said}");
-    check_says(&bench, "agent.toml", 1, &[&format!("  error: others than its owner may use the secret key in {said}")]);
-    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of ours");
+    let problem = agent.logs("others than its owner may use the secret key in ", " mends it");
+    assert!(problem.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{problem}");
+    assert_check(
+        &bench,
+        "agent.toml",
+        1,
+        &[&format!("  error: others than its owner may use the secret key in {problem}")],
+    );
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of the test");
     receiver.program.says_json("a frame", is_frame);
 }
 
-/// What `watchpost check` says of a bench's file, and how it ends.
+/// Runs `watchpost check` on a file of the bench; asserts its exit code and parts of its output.
 #[track_caller]
-fn check_says(bench: &Bench, config: &str, code: i32, words: &[&str]) {
+fn assert_check(bench: &Bench, config: &str, code: i32, words: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-    let check = command.args(["check", "--config"]).arg(bench.path(config)).output().expect("it starts");
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    let check = command.args(["check", "--config"]).arg(bench.path(config)).output().expect("watchpost starts");
+    let stdout = String::from_utf8_lossy(&check.stdout).into_owned();
     assert_eq!(check.status.code(), Some(code), "{check:?}");
-    assert!(words.iter().all(|word| said.contains(word)), "{words:?}\n{said}");
-    assert_eq!(said.contains("  error: "), code == 1, "{said}");
+    assert!(words.iter().all(|word| stdout.contains(word)), "{words:?}\n{stdout}");
+    assert_eq!(stdout.contains("  error: "), code == 1, "{stdout}");
     assert_eq!(String::from_utf8_lossy(&check.stderr).contains("error"), code == 1, "{check:?}");
 }
 
-/// Writes a receiver's file with a bound link that has these keys.
+/// Writes a receiver's configuration: one bound link with this curve table.
 fn write_receiver(bench: &Bench, keys: &str) {
     let link = format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{keys}\n");
     fs::write(bench.path("receiver.toml"), link).expect("a temporary file");
 }
 
 #[test]
-fn check_has_a_line_for_each_thing_that_keeps_a_link_from_working() {
+fn check_lists_every_problem_with_a_links_keys() {
     let bench = Bench::new();
     write_receiver(&bench, &bench.server("hub"));
-    check_says(&bench, "receiver.toml", 0, &["lets in the 0 keys in ", "so nobody can come yet"]);
+    assert_check(&bench, "receiver.toml", 0, &["lets in the 0 keys in ", "so nobody can come yet"]);
     bench.allow("pi");
-    check_says(&bench, "receiver.toml", 0, &["lets in the 1 key in ", "allowed; tried when"]);
-    fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
-    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
+    assert_check(&bench, "receiver.toml", 0, &["lets in the 1 key in ", "allowed; tried when"]);
+    fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
     let secret = "\n  error: cannot read the key in ";
-    check_says(&bench, "receiver.toml", 1, &[secret, "\n  error: cannot read the allowed keys in ", "\n  page "]);
+    assert_check(&bench, "receiver.toml", 1, &[secret, "\n  error: cannot read the allowed keys in ", "\n  page "]);
 }
 
 #[test]
-fn check_warns_where_the_keys_of_this_machine_are_those_that_may_come() {
+fn check_warns_if_own_keys_are_the_allowed_keys() {
     let bench = Bench::new();
     write_receiver(&bench, &bench.server("hub").replace("allowed\"", "keys\""));
-    check_says(
+    assert_check(
         &bench,
         "receiver.toml",
         0,
@@ -65,24 +70,24 @@ fn check_warns_where_the_keys_of_this_machine_are_those_that_may_come() {
 }
 
 #[test]
-fn a_public_file_in_a_secrets_place_is_named_whatever_its_mode() {
+fn public_key_file_given_as_secret_is_reported() {
     let bench = bench();
     write_receiver(&bench, &bench.server("hub").replace("hub.key_secret", "hub.key"));
     let (public, secret) = (bench.key("hub", "key"), bench.key("hub", "key_secret"));
-    let said = format!("hub.key has no secret key: this is the public half; write {}\n", secret.display());
+    let problem = format!("hub.key has no secret key: this is the public half; write {}\n", secret.display());
     for mode in [0o644, 0o600] {
-        fs::set_permissions(&public, Permissions::from_mode(mode)).expect("a file of ours");
-        check_says(&bench, "receiver.toml", 1, &[&said]);
+        fs::set_permissions(&public, Permissions::from_mode(mode)).expect("a file of the test");
+        assert_check(&bench, "receiver.toml", 1, &[&problem]);
     }
 }
 
 #[test]
-fn an_end_that_would_go_to_itself_says_so() {
+fn own_key_as_server_key_is_reported() {
     let bench = bench();
     let own = bench.client("hub", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {own}"));
     agent.logs("this is this end's own key", "");
-    check_says(
+    assert_check(
         &bench,
         "agent.toml",
         1,
@@ -90,8 +95,8 @@ fn an_end_that_would_go_to_itself_says_so() {
     );
 }
 
-/// The command as a user who owns the files of this one and whom their modes bind, as they do not bind root.
-fn as_user(arguments: &[&str]) -> std::process::Output {
+/// Runs watchpost as a user who owns the files of this one, but is bound by file modes, unlike root.
+fn run_unprivileged(arguments: &[&str]) -> std::process::Output {
     let mut command = if nix::unistd::geteuid().is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_watchpost")]);
@@ -99,91 +104,91 @@ fn as_user(arguments: &[&str]) -> std::process::Output {
     } else {
         Command::new(env!("CARGO_BIN_EXE_watchpost"))
     };
-    command.args(arguments).output().expect("it starts")
+    command.args(arguments).output().expect("watchpost starts")
 }
 
 #[test]
-fn who_may_not_read_a_secret_is_told_what_gives_it_to_him() {
+fn unreadable_secret_error_names_the_remedy() {
     let bench = bench();
     let secret = bench.key("hub", "key_secret");
     write_receiver(&bench, &bench.server("hub"));
     let config = bench.path("receiver.toml").display().to_string();
     for closed in [secret.as_path(), secret.parent().expect("a directory")] {
-        let before = fs::metadata(closed).expect("a file of ours").permissions();
-        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("a file of ours");
-        let check = as_user(&["check", "--config", &config]);
-        fs::set_permissions(closed, before).expect("a file of ours");
-        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        let before = fs::metadata(closed).expect("a file of the test").permissions();
+        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("a file of the test");
+        let check = run_unprivileged(&["check", "--config", &config]);
+        fs::set_permissions(closed, before).expect("a file of the test");
+        let stdout = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(check.status.code(), Some(1), "{check:?}");
         let start = format!(" may not read the secret key in {}; `sudo chown ", secret.display());
-        let user = said.split_once("  error: ").and_then(|(_, rest)| rest.split_once(&start)).expect(&said).0;
-        assert!(said.contains(&format!("`sudo chown {user} {}` mends it", closed.display())), "{said}");
+        let user = stdout.split_once("  error: ").and_then(|(_, rest)| rest.split_once(&start)).expect(&stdout).0;
+        assert!(stdout.contains(&format!("`sudo chown {user} {}` mends it", closed.display())), "{stdout}");
     }
 }
 
 #[test]
-fn keygen_says_how_one_comes_by_a_directory_that_one_may_write() {
+fn keygen_explains_how_to_get_a_writable_directory() {
     let bench = Bench::new();
     fs::create_dir(bench.path("etc")).expect("a temporary directory");
-    fs::set_permissions(bench.path("etc"), Permissions::from_mode(0o555)).expect("a directory of ours");
+    fs::set_permissions(bench.path("etc"), Permissions::from_mode(0o555)).expect("a directory of the test");
     for dir in ["etc", "etc/keys"].map(|dir| bench.path(dir).display().to_string()) {
-        let keygen = as_user(&["keygen", "pi", "--dir", &dir]);
-        let said = String::from_utf8_lossy(&keygen.stderr).into_owned();
-        assert_eq!(keygen.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("`sudo install -d -o \"$USER\" {dir}`")), "{said}");
+        let keygen = run_unprivileged(&["keygen", "pi", "--dir", &dir]);
+        let stderr = String::from_utf8_lossy(&keygen.stderr).into_owned();
+        assert_eq!(keygen.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("`sudo install -d -o \"$USER\" {dir}`")), "{stderr}");
     }
     assert_eq!(fs::read_dir(bench.path("etc")).expect("a directory").count(), 0);
 }
 
 #[test]
-fn a_receiver_without_its_secret_does_not_run() {
+fn receiver_without_its_secret_does_not_start() {
     let bench = bench();
     let config = bench.path("receiver.toml");
     write_receiver(&bench, &bench.server("hub"));
-    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
     let mut command = bench.watchpost("receive");
-    let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
-    let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
-    assert_eq!(receiver.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file"), "{said}");
+    let receiver = command.args(["--config"]).arg(config).output().expect("watchpost starts");
+    let stderr = String::from_utf8_lossy(&receiver.stderr).into_owned();
+    assert_eq!(receiver.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot read the key in ") && stderr.contains("hub.key_secret: No such file"), "{stderr}");
 }
 
 #[test]
-fn files_that_are_no_certificates_are_named() {
+fn invalid_key_files_are_reported_by_name() {
     let bench = bench();
     let link = format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {}", bench.client("pi", "hub"));
     let public = bench.key("hub", "key");
     let whole = fs::read_to_string(&public).expect("a file");
     let cut = whole.trim_end().trim_end_matches('"');
-    for (text, said) in [
+    for (text, problem) in [
         ("", "hub.key has no line `public-key = "),
         (&cut[..cut.len() - 1], "hub.key: the public-key is not the 40 characters of a key"),
         ("public-key = \"#####################################☃\"", "hub.key: the public-key is not the 40"),
     ] {
-        fs::write(&public, text).expect("a file of ours");
-        agent(&bench, &link).logs(said, "");
+        fs::write(&public, text).expect("a file of the test");
+        agent(&bench, &link).logs(problem, "");
     }
-    fs::remove_file(&public).expect("a file of ours");
+    fs::remove_file(&public).expect("a file of the test");
     nix::unistd::mkfifo(&public, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     agent(&bench, &link).logs("hub.key is not a file with a key", "");
-    fs::remove_file(&public).expect("a pipe of ours");
+    fs::remove_file(&public).expect("a pipe of the test");
     agent(&bench, &link).logs("cannot read the key in ", "hub.key: No such file");
-    fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
+    fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
     let link = format!("pattern = \"pair\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub"));
-    fs::remove_dir(bench.path("allowed")).expect("a directory of ours");
+    fs::remove_dir(bench.path("allowed")).expect("a directory of the test");
     agent(&bench, &link).logs("cannot read the allowed keys in ", "allowed: No such file");
 }
 
 #[test]
-fn keygen_makes_a_pair_that_only_its_owner_can_read_and_never_another() {
+fn keygen_pair_is_private_and_never_overwritten() {
     let bench = Bench::new();
     let keygen = || {
         let mut command = Command::new("sh");
         command.args(["-c", "umask 0; exec \"$0\" keygen pi --dir \"$1\"", env!("CARGO_BIN_EXE_watchpost")]);
-        command.arg(bench.path("keys")).output().expect("it starts")
+        command.arg(bench.path("keys")).output().expect("watchpost starts")
     };
     let first = keygen();
-    let said = String::from_utf8_lossy(&first.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&first.stdout).into_owned();
     assert!(first.status.success(), "{first:?}");
     let (secret, public) = (bench.key("pi", "key_secret"), bench.key("pi", "key"));
     assert_eq!(fs::metadata(&secret).expect("a file").permissions().mode() & 0o777, 0o600);
@@ -191,10 +196,10 @@ fn keygen_makes_a_pair_that_only_its_owner_can_read_and_never_another() {
     assert!(!text.contains("secret-key"), "{text}");
     let key = text.split('"').nth(1).expect("a key");
     for words in [&format!("{}", secret.display()), &format!("{}", public.display()), &format!("\"{key}\"")] {
-        assert!(said.contains(&**words), "{said}");
+        assert!(stdout.contains(&**words), "{stdout}");
     }
     let before = fs::read(&secret).expect("a file");
-    // Both are there, and then only one of them.
+    // First with both files in place, then with one of them.
     for _ in 0..2 {
         let again = keygen();
         assert_eq!(again.status.code(), Some(1), "{again:?}");
@@ -202,25 +207,25 @@ fn keygen_makes_a_pair_that_only_its_owner_can_read_and_never_another() {
         assert_eq!(fs::read(&secret).expect("a file"), before);
         let _ = fs::remove_file(&public);
     }
-    assert!(!public.exists(), "half a pair");
+    assert!(!public.exists(), "keygen replaced one half of a pair");
     assert_eq!(bench.keygen("a/b").status.code(), Some(1));
 }
 
 #[test]
-fn pyzmqs_own_certificates_and_ours_are_the_same_to_both() {
+fn pyzmq_and_watchpost_accept_each_others_key_files() {
     let bench = bench();
     fs::create_dir_all(bench.path("python")).expect("a temporary directory");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
-    let made = Command::new(PEERS_PYTHON).arg(program).arg(bench.path("python")).status().expect("it starts");
+    let made = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
     assert!(made.success());
     let path = |name: &str| bench.path(name).display().to_string();
-    // Pyzmq's receiver with our files, the agent with pyzmq's, and then all the other way round.
+    // First the receiver uses watchpost's files and the agent pyzmq's, then the other way round.
     fs::copy(bench.path("python/agent.key"), bench.path("allowed/agent.key")).expect("a key");
     for (secret, server, client) in [
         (path("keys/hub.key_secret"), bench.key("hub", "key").display().to_string(), path("python/agent.key_secret")),
         (path("python/python.key_secret"), path("python/python.key"), path("keys/pi.key_secret")),
     ] {
-        fs::set_permissions(&client, Permissions::from_mode(0o600)).expect("a file of ours");
+        fs::set_permissions(&client, Permissions::from_mode(0o600)).expect("a file of the test");
         let receiver = peer("curve_receiver.py", &[&secret, &path("allowed")]);
         let address = receiver.says("its address", |line| line.starts_with("tcp://").then(|| line.to_owned()));
         let keys = format!("curve = {{ secret_key_file = \"{client}\", server_key = \"{server}\" }}");

@@ -1,4 +1,4 @@
-//! What is left of readings when agent and receiver are killed at any moment. A bench does the same many times.
+//! Kills agents and receivers at random moments and looks for lost or duplicate readings. An endurance test uses it, too.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,16 @@ use rusqlite::Connection;
 
 use crate::harness::{Bench, Board, Program, Receiver, eventually, free_port};
 
-/// What the board says so many times a second.
-const LINES: u32 = 200;
+/// Lines that the board writes per second.
+const LINES_PER_SECOND: u32 = 200;
 
-/// What was measured so long before an agent is killed is on the disk.
+/// Readings of this age are on the disk when the agent is killed.
 const COMMITTED: Duration = Duration::from_secs(1);
 
-/// A program lives between these, milliseconds.
-const LIFE: std::ops::Range<u64> = 100..2_600;
+/// The time before each kill, in milliseconds.
+const LIFETIME_MS: std::ops::Range<u64> = 100..2_600;
 
-/// Who is killed.
+/// The programs that are killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Killed {
     Agent,
@@ -26,47 +26,47 @@ pub enum Killed {
     Both,
 }
 
-/// What became of the readings.
+/// The outcome for the readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// In the history.
+    /// Rows in the history.
     pub kept: usize,
-    /// Not there, though they were measured long enough before a kill.
+    /// Missing, although they were measured long enough before a kill.
     pub lost: usize,
-    /// There more than once.
+    /// Stored more than once.
     pub twice: usize,
-    /// Dated in another order than they were measured in.
+    /// Dated in a different order than they were measured.
     pub disordered: usize,
 }
 
-/// The moments from which on an agent hears its board, and until it is killed.
+/// For each agent process: when it has opened its port, and when it is killed.
 type Lives = Vec<(Instant, Instant)>;
 
-/// Kills so often, at random moments, while a board speaks.
+/// Kills the programs `times` times at random moments, while a board sends readings.
 pub fn kill(killed: Killed, times: u32, seed: u64) -> Found {
     let (bench, board) = (Bench::in_memory(), Board::new());
     let path = board.path.display().to_string();
     let end = AtomicBool::new(false);
-    let (said, lives) = scope(|scope| {
-        let speaking = scope.spawn(|| speak(board, &end));
+    let (sent, lives) = scope(|scope| {
+        let board_thread = scope.spawn(|| write_numbers(board, &end));
         let ends = Ends { bench: &bench, board: path, address: format!("tcp://127.0.0.1:{}", free_port()) };
         let lives = ends.kill(killed, times, &mut fastrand::Rng::with_seed(seed), &end);
-        (speaking.join().expect("it ends"), lives)
+        (board_thread.join().expect("the board's thread finishes"), lives)
     });
-    found(&bench, &said, &lives)
+    evaluate(&bench, &sent, &lives)
 }
 
-/// Says numbers from 0 on; gives when each was said.
-fn speak(mut board: Board, end: &AtomicBool) -> Vec<Instant> {
-    let (start, mut said) = (Instant::now(), Vec::new());
-    board.never_wait();
+/// Writes the numbers from 0 on; returns when each was written.
+fn write_numbers(mut board: Board, end: &AtomicBool) -> Vec<Instant> {
+    let (start, mut sent) = (Instant::now(), Vec::new());
+    board.set_nonblocking();
     while !end.load(Ordering::Relaxed) {
-        // While nobody listens it is lost, as on a wire.
-        let _ = board.try_write(format!("\nn-{}\n", said.len()).as_bytes());
-        said.push(Instant::now());
-        sleep((Duration::from_secs(1) * said.len() as u32 / LINES).saturating_sub(start.elapsed()));
+        // Without a reader the number is lost, as on a wire.
+        let _ = board.try_write(format!("\nn-{}\n", sent.len()).as_bytes());
+        sent.push(Instant::now());
+        sleep((Duration::from_secs(1) * sent.len() as u32 / LINES_PER_SECOND).saturating_sub(start.elapsed()));
     }
-    said
+    sent
 }
 
 struct Ends<'a> {
@@ -78,12 +78,12 @@ struct Ends<'a> {
 impl Ends<'_> {
     fn kill(&self, killed: Killed, times: u32, random: &mut fastrand::Rng, end: &AtomicBool) -> Lives {
         let (mut agent, mut receiver) = (self.agent(), self.receiver());
-        let mut hears = Instant::now();
+        let mut since = Instant::now();
         let mut lives = Lives::new();
         for _ in 0..times {
-            sleep(Duration::from_millis(random.u64(LIFE)));
+            sleep(Duration::from_millis(random.u64(LIFETIME_MS)));
             if killed != Killed::Receiver {
-                lives.push((hears, Instant::now()));
+                lives.push((since, Instant::now()));
                 agent.kill();
             }
             if killed != Killed::Agent {
@@ -92,18 +92,18 @@ impl Ends<'_> {
             }
             if killed != Killed::Receiver {
                 agent = self.agent();
-                hears = Instant::now();
+                since = Instant::now();
             }
         }
         sleep(2 * COMMITTED);
-        lives.push((hears, Instant::now()));
+        lives.push((since, Instant::now()));
         end.store(true, Ordering::Relaxed);
         let is_done = |status: &serde_json::Value| {
             let counts = &status["spool"]["counts"];
             counts["readings_in_memory"] == 0 && counts["readings_on_disk"] == 0
         };
         receiver.program.forget();
-        receiver.program.says_json("everything was acknowledged", is_done);
+        receiver.program.says_json("an ack for every reading", is_done);
         lives
     }
 
@@ -122,7 +122,7 @@ impl Ends<'_> {
     }
 }
 
-fn found(bench: &Bench, said: &[Instant], lives: &Lives) -> Found {
+fn evaluate(bench: &Bench, sent: &[Instant], lives: &Lives) -> Found {
     let history = eventually("the history", || Connection::open(bench.history()).ok());
     let sql = "SELECT value FROM readings ORDER BY at_us, seq";
     let mut select = history.prepare(sql).expect("its tables");
@@ -132,9 +132,9 @@ fn found(bench: &Bench, said: &[Instant], lives: &Lives) -> Found {
     for value in &values {
         *times.entry(*value).or_default() += 1;
     }
-    // A terminal keeps what is written until it is read: a life begins with what was said a moment before.
+    // Numbers from just before an agent starts may arrive, too: the terminal buffers them. They do not count as due.
     let is_due = |at: &Instant| lives.iter().any(|(from, to)| *at > *from && *at + COMMITTED < *to);
-    let due = said.iter().enumerate().filter(|(_, at)| is_due(at)).map(|(number, _)| number);
+    let due = sent.iter().enumerate().filter(|(_, at)| is_due(at)).map(|(number, _)| number);
     Found {
         kept: values.len(),
         lost: due.filter(|number| !times.contains_key(number)).count(),
@@ -144,7 +144,7 @@ fn found(bench: &Bench, said: &[Instant], lives: &Lives) -> Found {
 }
 
 #[test]
-fn whoever_is_killed_nothing_is_lost_and_nothing_is_there_twice() {
+fn kills_lose_and_duplicate_no_readings() {
     scope(|scope| {
         for killed in [Killed::Agent, Killed::Receiver, Killed::Both] {
             scope.spawn(move || {

@@ -6,7 +6,7 @@ use crate::harness::{Bench, Board, Program, eventually, free_port, peer, reading
 const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
 
 #[test]
-fn a_link_without_a_peer_holds_up_neither_cameras_nor_other_links() {
+fn link_without_a_peer_blocks_nothing() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(
@@ -22,14 +22,14 @@ fn a_link_without_a_peer_holds_up_neither_cameras_nor_other_links() {
         receiver.link
     ));
     receiver.program.says_json("many frames", |message| message["seq"].as_u64() > Some(50));
-    receiver.program.says_json("a status that tells the links apart", |message| {
+    receiver.program.says_json("a status with the cause of each link", |message| {
         let cause = |link: usize| message["links"][link]["cause"].as_str().unwrap_or("").to_owned();
         (0..2).all(|link| cause(link).starts_with("nobody there")) && cause(2) == "connected"
     });
 }
 
 #[test]
-fn a_receiver_that_is_started_again_gets_new_frames() {
+fn restarted_receiver_gets_new_frames() {
     let bench = Bench::new();
     let port = free_port();
     let link = format!("pattern = \"pair\"\nbind = \"tcp://127.0.0.1:{port}\"");
@@ -46,7 +46,7 @@ fn a_receiver_that_is_started_again_gets_new_frames() {
 }
 
 #[test]
-fn an_agent_that_is_started_again_is_heard_on_a_bound_pair() {
+fn restarted_agent_reconnects_to_a_bound_pair() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let config = format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link);
@@ -59,21 +59,20 @@ fn an_agent_that_is_started_again_is_heard_on_a_bound_pair() {
     });
 }
 
-/// Every format arrives, on a pair and on a pub link.
 #[test]
 fn every_format_arrives_on_both_patterns() {
     for format in ["watchpost", "json", "base64", "imagezmq"] {
-        for (inward, outward) in [("pair", "pair"), ("sub", "pub")] {
+        for (receiver_pattern, agent_pattern) in [("pair", "pair"), ("sub", "pub")] {
             let bench = Bench::new();
             let receiver = bench.receiver(&format!(
-                "pattern = \"{inward}\"\nbind = \"tcp://127.0.0.1:*\"\nformat = \"{format}\"\n{}",
+                "pattern = \"{receiver_pattern}\"\nbind = \"tcp://127.0.0.1:*\"\nformat = \"{format}\"\n{}",
                 if format == "base64" { "agent = \"shed\"\ncamera = \"door\"" } else { "" }
             ));
             let _agent = bench.agent(&format!(
-                "{CAMERA}link = [{{ pattern = \"{outward}\", connect = \"{}\", format = \"{format}\" }}]",
+                "{CAMERA}link = [{{ pattern = \"{agent_pattern}\", connect = \"{}\", format = \"{format}\" }}]",
                 receiver.link
             ));
-            let message = receiver.program.says_json(&format!("a frame as {format} on {outward}"), |message| {
+            let message = receiver.program.says_json(&format!("a frame as {format} on {agent_pattern}"), |message| {
                 message["type"] == "frame" && message["agent"] == "shed" && message["camera"] == "door"
             });
             assert_eq!((message["width"].as_u64(), message["height"].as_u64()), (Some(320), Some(240)));
@@ -83,15 +82,15 @@ fn every_format_arrives_on_both_patterns() {
 }
 
 #[test]
-fn garbage_on_the_port_is_counted_and_ends_nothing() {
+fn garbage_on_the_port_is_counted_and_harmless() {
     let bench = Bench::new();
     let receiver = bench.receiver("pattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"");
     let context = zmq::Context::new();
     let stranger = context.socket(zmq::PUB).expect("a socket");
     stranger.connect(&receiver.link).expect("a connection");
-    eventually("the receiver minds the garbage", || {
+    eventually("a message about the garbage", || {
         for parts in [vec!["x"], vec!["", ""], vec!["frame/a/b", "{\"type\":\"frame\"}", "no jpeg"], vec!["a"; 9]] {
-            stranger.send_multipart(parts, 0).expect("it is sent");
+            stranger.send_multipart(parts, 0).expect("the message is sent");
         }
         receiver.program.log().contains("malformed message").then_some(())
     });
@@ -100,7 +99,7 @@ fn garbage_on_the_port_is_counted_and_ends_nothing() {
 }
 
 #[test]
-fn imagezmqs_own_hub_reads_the_frames() {
+fn imagezmq_hub_reads_the_frames() {
     let bench = Bench::new();
     let agent = bench.agent(&format!(
         "{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", format = \"imagezmq\" }}]"
@@ -111,7 +110,7 @@ fn imagezmqs_own_hub_reads_the_frames() {
     assert_eq!(frame["size"], serde_json::json!([320, 240]));
 }
 
-/// The `zeromq` crate and pyzmq: two implementations that share nothing with ours but the protocol.
+/// The `zeromq` crate and pyzmq both read the frames, without any watchpost code.
 #[tokio::test]
 async fn independent_subscribers_read_header_and_jpeg() {
     let bench = Bench::new();
@@ -135,7 +134,7 @@ async fn independent_subscribers_read_header_and_jpeg() {
 }
 
 #[test]
-fn a_page_port_that_is_in_use_is_told_with_the_key_that_changes_it() {
+fn page_port_in_use_error_names_the_config_key() {
     let bench = Bench::new();
     let first = bench.pair_receiver();
     let config = bench.path("second.toml");
@@ -144,10 +143,10 @@ fn a_page_port_that_is_in_use_is_told_with_the_key_that_changes_it() {
     std::fs::write(&config, text).expect("a temporary file");
     let mut second = Program::start(bench.watchpost("receive").arg("--config").arg(&config));
     assert_eq!(second.wait().code(), Some(1));
-    second.logs("is another receiver running? ([web] listen = ", "");
+    second.logs("stop the other receiver, or set [web] listen", "");
 }
 
-/// The four base64 ports and the pub link of one agent, shown together under its name.
+/// The page shows the cameras of an agent's two links together, under its name.
 #[test]
 fn links_of_one_agent_share_the_wall() {
     let bench = Bench::new();
@@ -161,13 +160,13 @@ fn links_of_one_agent_share_the_wall() {
     .expect("a temporary file");
     let receiver =
         Program::start(bench.watchpost("receive").arg("--config").arg(&config).arg("--save").arg(bench.path("saved")));
-    let whole = format!("tcp://{}", receiver.logs("link tcp://", ": open, format watchpost"));
+    let native = format!("tcp://{}", receiver.logs("link tcp://", ": open, format watchpost"));
     eventually("the second link", || receiver.log().contains("format base64").then_some(()));
     let log = receiver.log();
-    let base64 = log.lines().find(|line| line.contains("format base64")).expect("its line");
+    let base64 = log.lines().find(|line| line.contains("format base64")).expect("the line of the second link");
     let base64 = base64.split_once("link ").and_then(|(_, rest)| rest.split_once(": open")).expect("an address").0;
     let _agent = bench.agent(&format!(
-        "{CAMERA}link = [{{ pattern = \"pair\", connect = \"{whole}\" }}, \
+        "{CAMERA}link = [{{ pattern = \"pair\", connect = \"{native}\" }}, \
          {{ pattern = \"pair\", connect = \"{base64}\", format = \"base64\" }}]"
     ));
     saved(&bench, "shed", "door");
@@ -177,9 +176,9 @@ fn links_of_one_agent_share_the_wall() {
     runtime.block_on(async {
         use futures_util::StreamExt as _;
         let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{page}/live")).await.expect("a WebSocket");
-        // Never just one of them: neither link may wipe out what the other brought.
+        // Always both cameras: neither link may remove the other's.
         for _ in 0..20 {
-            let Some(Ok(message)) = socket.next().await else { panic!("the socket stays") };
+            let Some(Ok(message)) = socket.next().await else { panic!("the WebSocket closed") };
             let Ok(text) = message.to_text() else { continue };
             let Ok(wall) = serde_json::from_str::<Value>(text) else { continue };
             assert_eq!(wall["agents"][0]["cameras"].as_array().map(Vec::len), Some(2), "{wall}");
@@ -188,7 +187,7 @@ fn links_of_one_agent_share_the_wall() {
 }
 
 #[test]
-fn the_last_readings_before_the_end_are_sent_to_a_slow_peer() {
+fn slow_peer_gets_the_last_readings_before_shutdown() {
     let bench = Bench::new();
     let mut board = Board::new();
     let context = zmq::Context::new();
@@ -216,21 +215,21 @@ fn the_last_readings_before_the_end_are_sent_to_a_slow_peer() {
             end = Some(agent.terminate());
         }
     }
-    let (status, _) = end.expect("readings came");
+    let (status, _) = end.expect("readings before the shutdown");
     assert!(status.success());
-    // What was read from the port until the end is here, in order and without a gap.
+    // Readings up to the shutdown have arrived, in order and without a gap.
     assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] == 1), "{numbers:?}");
     assert!(!agent.log().contains("were not taken"), "{}", agent.log());
 }
 
-/// libzmq's heartbeats abort the receiver here, within seconds of the stranger's going.
+/// With libzmq's own heartbeats, the receiver would abort within seconds after the stranger leaves.
 #[test]
-fn a_second_peer_on_a_pair_comes_and_goes_and_harms_nothing() {
+fn passing_second_peer_on_a_pair_is_harmless() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link));
     receiver.program.says_json("a frame", |message| message["type"] == "frame");
-    // Statuses, one a second, are the clock: a stranger each, of which some end between two of libzmq's own.
+    // Statuses arrive once a second and set the pace: each stranger stays for two of them.
     for _ in 0..3 {
         let context = zmq::Context::new();
         let stranger = context.socket(zmq::PAIR).expect("a socket");

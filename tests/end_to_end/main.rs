@@ -1,111 +1,115 @@
-//! watchpost driven from its edges: pseudo-terminals, virtual cameras, films, sockets, unmodified Python peers and a
-//! browser. Each module says what it shows.
+//! End-to-end tests: they drive watchpost through pseudo-terminals, virtual cameras, video files, sockets, unmodified
+//! Python peers and a browser. Each module below states what it covers.
 
 mod harness;
 
-/// Lines on serial ports arrive as readings.
+/// Backups taken while both ends run, and restored.
+mod backup;
+/// Boards: lines on serial ports become readings.
 mod boards;
-/// USB cameras, as the kernel would show them.
+/// USB cameras: their frames, formats and failures.
 mod cameras;
-/// Wrong files are explained, the files in config/ are right.
+/// Configuration files: errors are explained, and the files in config/ are valid.
 mod configuration;
-/// Encrypted links: who comes in, who does not, and what both are told.
+/// Encrypted links: admitted and refused peers, and the log lines about them.
 mod curve;
-/// The newcomer's command.
+/// `watchpost demo`.
 mod demo;
-/// What is plugged in is listed by its stable names.
+/// `watchpost devices`: plugged-in devices are listed by stable names.
 mod devices;
-/// What would keep a machine from its job is found before it does.
+/// `watchpost doctor`: problems are found before the agent or receiver starts.
 mod doctor;
-/// How a USB camera fares: at another number, with another format, without bandwidth, hanging, broken.
+/// USB camera faults: a new device number, another format, no bandwidth, hanging, broken frames.
 mod faults;
-/// The four-camera example with films for cameras, and programs in other languages for receivers.
-#[cfg(feature = "opencv")]
-mod films;
-/// How far a link may be ahead of its receiver, what a receiver says, and the patterns with a way back.
+/// Flow control and control messages, on the patterns that let a receiver reply.
 mod flow;
-/// Files of keys: who may read them, what is wrong with them, whose they may be.
+/// Key files: permissions, invalid contents, and `watchpost keygen`.
 mod key_files;
-/// Every reading is kept once and acknowledged.
+/// The history: every reading is stored once and acknowledged.
 mod history;
 /// Charts of the history.
 mod history_charts;
-/// What was measured, as CSV and JSON.
+/// Exports of the history as CSV and JSON.
 mod history_exports;
-/// What of the history goes, what stays, and what an older one lacks.
+/// Expiry of the history, and migration of older files.
 mod history_expiry;
-/// Much of the history: days of five quantities a second.
+/// A large history: days of five readings a second.
 mod history_year;
-/// What becomes of the history when it is damaged or taken away, or its disk fails.
+/// The history when its file is damaged or removed, or its disk fails.
 mod history_faults;
-/// Peers that are not there, go and come back.
+/// Links whose peers are absent, leave and return; message formats; foreign peers.
 mod links;
-/// How the machine is that an agent runs on.
-mod machine;
-/// What is left of readings when programs are killed.
+/// Health of the agent's host: temperature, power, memory, disk, Wi-Fi and clock.
+mod host;
+/// Readings survive when programs are killed.
 mod kills;
-/// How a serial port fares: unplugged, silent, flooding, at a wrong rate.
+/// Serial port faults: unplugged, silent, flooding, wrong baud rate.
 mod ports;
-/// What stands for a camera that is down.
+/// Placeholders for cameras that are down.
 mod no_signal;
-/// Network cameras for `streams`, and what a viewer sees of them.
+/// Simulated network cameras and a viewer, used by `streams` and `video`.
 #[cfg(feature = "opencv")]
 mod network_camera;
-/// What a browser shows.
+/// The page in a browser.
 mod page;
-/// Footage is found again: the picture of a moment, and a range.
+/// Lookup of recordings: the frame at a moment, and a time range.
 mod footage;
-/// Footage: what came is in files.
+/// Recording: received frames are stored in files.
 mod recorder;
-/// A recording that is cut anywhere.
+/// Recordings truncated at any byte.
 mod recorder_cuts;
-/// Which footage goes, and what becomes of it when files, disks and clocks fail.
+/// Retention of recordings, and faults of files, disks and clocks.
 mod recorder_faults;
-/// A quantity over time: values under the cursor, gaps, ranges, export.
+/// Charts in a browser: values under the cursor, gaps, ranges, export.
 mod page_chart;
-/// Footage in a browser: the picture of a moment, played and cut.
+/// Recordings in a browser: frames, playback and export.
 mod page_history;
-/// The wall in a browser: cameras and readings as they come and go, and what is done with them.
+/// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
-/// What README and PROTOCOL promise in code.
+/// Runs the code of README and docs/.
 mod readme;
-/// Another configuration for an agent that runs.
+/// Reload of a running agent's configuration.
 mod reload;
-/// Another configuration for a receiver that runs, and what systemd is told of one.
+/// Reload of a running receiver's configuration, and its notifications to systemd.
 mod reload_receiver;
-/// What systemd is told, and what it is not told when a thread stands still.
+/// The agent's notifications to systemd, which stop when a thread stalls.
 mod service;
-/// The program that reads films: hanging, killed, damaged, not there; and how little of it the agent has.
+/// The video process: hanging, killed, damaged or missing; the agent loads no OpenCV.
 #[cfg(feature = "opencv")]
 mod video;
-/// Pictures turned, mirrored and cut.
+/// The four-camera example with video files as cameras and Python programs as receivers.
+#[cfg(feature = "opencv")]
+mod video_files;
+/// Rotation, mirroring and cropping of pictures.
 mod views;
-/// What is left of a spool when the power goes.
+/// The spool after a power cut.
 mod power_cuts;
-/// How the programs end.
+/// Shutdown of agent and receiver.
 mod shutdown;
-/// What the agent keeps until its receivers have it.
+/// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
+mod sketches;
+/// The spool: readings are stored until every receiver has acknowledged them.
 mod spool;
-/// How readings are dated that waited while the clock was set.
+/// Dates of spooled readings when the clock changes meanwhile.
 mod spool_clock;
-/// Its file with every byte changed and at every length.
+/// Spool files with any byte changed, and of any length.
 mod spool_damage;
-/// What waits goes on its way, whatever receiver and disk do.
+/// The spool is sent even if the receiver or disk fails meanwhile.
 mod spool_drain;
-/// What becomes of readings while its disk fails.
+/// Readings while the spool's disk fails.
 mod spool_faults;
-/// Network cameras: four at once, killed, silent, and quicker than the encoder.
+/// Network cameras: four at once, killed, silent, or faster than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;
-/// Who may see the page and its API, and what becomes of those who may not.
+/// Access to the page and its API: roles, login, rejected requests.
 mod web_access;
-/// Cameras switched and looked at over the API.
+/// Cameras controlled and viewed over the API.
 mod web_cameras;
-/// Connections that say nothing, and bodies that do not come.
+/// Silent connections and missing request bodies.
 mod web_connections;
-/// Requests that nobody would make, 2,000 or as many as `WATCHPOST_HOSTILE` says.
+/// Hostile requests: 2,000, or as many as `WATCHPOST_HOSTILE` says.
 mod web_hostile;
-/// What Prometheus is told.
+/// Metrics for Prometheus.
 mod web_metrics;
-/// How tokens are made, and which are taken.
+/// Tokens: how they are created, and which are accepted.
 mod web_tokens;

@@ -1,4 +1,4 @@
-//! Network cameras whose pictures say when they were taken, and a viewer that reads it.
+//! Network cameras whose pictures show their capture time, and a viewer that reads it.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,7 +14,7 @@ use turbojpeg::{Decompressor, Image, PixelFormat, ScalingFactor};
 
 use crate::harness::{Program, eventually};
 
-/// The bits of a picture's time, in milliseconds, as `rtsp_server.py` draws them.
+/// The number of bits of a picture's capture time, in milliseconds, as `rtsp_server.py` draws them.
 const BITS: usize = 24;
 
 /// An RTSP server on this machine; killed when dropped.
@@ -24,11 +24,11 @@ pub struct NetworkCamera {
 }
 
 impl NetworkCamera {
-    /// Port 0 is any.
+    /// Starts a server; port 0 chooses a free port.
     pub fn start(port: u16, size: &str, fps: u32) -> NetworkCamera {
         let server = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/rtsp_server.py");
         let (width, height) = size.split_once('x').expect("a size");
-        // Debian's own Python has GStreamer; the peers' has not.
+        // GStreamer's bindings exist for Debian's Python, but not for the one of tests/peers.
         let mut command = Command::new("/usr/bin/python3");
         let program = Program::start(command.args([server, &port.to_string(), width, height, &fps.to_string()]));
         let address = program.says("its address", |line| line.starts_with("rtsp://").then(|| line.to_owned()));
@@ -51,7 +51,7 @@ struct Seen {
     status: Value,
 }
 
-/// A receiver that takes everything as it comes.
+/// A receiver that reads every message at once.
 pub struct Viewer {
     pub link: String,
     seen: Arc<Mutex<Seen>>,
@@ -66,26 +66,26 @@ impl Viewer {
         socket.bind("tcp://127.0.0.1:*").expect("a free port");
         let link = socket.get_last_endpoint().expect("bound").expect("an address");
         let (seen, end) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
-        let (see, ends) = (Arc::clone(&seen), Arc::clone(&end));
+        let (thread_seen, thread_end) = (Arc::clone(&seen), Arc::clone(&end));
         let thread = std::thread::spawn(move || {
             let mut reader = Decompressor::new().expect("a decompressor");
-            // The bars are wide enough.
-            reader.set_scaling_factor(ScalingFactor::ONE_EIGHTH).expect("a JPEG can be read so");
-            while !ends.load(Ordering::Relaxed) {
+            // The bars that encode the time remain readable at this scale.
+            reader.set_scaling_factor(ScalingFactor::ONE_EIGHTH).expect("a supported scale");
+            while !thread_end.load(Ordering::Relaxed) {
                 if let Ok(parts) = socket.recv_multipart(0) {
-                    look(&parts, &mut reader, &see);
+                    record(&parts, &mut reader, &thread_seen);
                 }
             }
         });
         Viewer { link, seen, end, thread: Some(thread) }
     }
 
-    /// How long each frame of a camera took from the moment that its picture shows to here, in the order of arrival.
+    /// The delay of each frame of a camera, from the capture time in its picture to its arrival, in order of arrival.
     pub fn delays(&self, camera: &str) -> Vec<Duration> {
         self.seen.lock().unwrap().delays.get(camera).cloned().unwrap_or_default()
     }
 
-    /// As [`Viewer::delays`], once there are so many.
+    /// Waits for at least `count` delays.
     #[track_caller]
     pub fn first_delays(&self, camera: &str, count: usize) -> Vec<Duration> {
         eventually(&format!("{count} frames of {camera}"), || {
@@ -93,7 +93,7 @@ impl Viewer {
         })
     }
 
-    /// Waits for a frame that comes from now on.
+    /// Waits for a frame that arrives from now on.
     #[track_caller]
     pub fn next_of(&self, camera: &str) {
         let before = self.count(camera);
@@ -104,7 +104,7 @@ impl Viewer {
         self.seen.lock().unwrap().delays.get(camera).map_or(0, Vec::len)
     }
 
-    /// The cameras of the newest status, once they are so.
+    /// Waits until the cameras in the newest status match, and returns them.
     #[track_caller]
     pub fn status(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || Some(self.seen.lock().unwrap().status["cameras"].clone()).filter(&matches))
@@ -114,12 +114,12 @@ impl Viewer {
 impl Drop for Viewer {
     fn drop(&mut self) {
         self.end.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().expect("only dropped once").join();
+        let ended = self.thread.take().expect("dropped only once").join();
         assert!(ended.is_ok() || std::thread::panicking(), "the viewer's thread failed");
     }
 }
 
-fn look(parts: &[Vec<u8>], reader: &mut Decompressor, seen: &Mutex<Seen>) {
+fn record(parts: &[Vec<u8>], reader: &mut Decompressor, seen: &Mutex<Seen>) {
     let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
     match header["type"].as_str() {
         Some("frame") => {
@@ -132,7 +132,7 @@ fn look(parts: &[Vec<u8>], reader: &mut Decompressor, seen: &Mutex<Seen>) {
     }
 }
 
-/// How long ago a picture was taken, by what it shows.
+/// The time since a picture was taken, according to the time it shows.
 fn delay(jpeg: &[u8], reader: &mut Decompressor) -> Duration {
     let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock")).as_millis() as u64;
     let size = reader.read_header(jpeg).expect("a JPEG").scaled(ScalingFactor::ONE_EIGHTH);
@@ -146,7 +146,7 @@ fn delay(jpeg: &[u8], reader: &mut Decompressor) -> Duration {
     };
     reader.decompress(jpeg, image).expect("a JPEG");
     let line = &pixels[size.height / 2 * size.width..];
-    let bit = |place: usize| u64::from(line[(2 * place + 1) * size.width / (2 * BITS)] > 128);
-    let taken = (0..BITS).fold(0, |taken, place| taken << 1 | bit(place));
+    let bit = |index: usize| u64::from(line[(2 * index + 1) * size.width / (2 * BITS)] > 128);
+    let taken = (0..BITS).fold(0, |taken, index| taken << 1 | bit(index));
     Duration::from_millis(now.wrapping_sub(taken) % (1 << BITS))
 }

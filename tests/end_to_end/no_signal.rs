@@ -7,7 +7,7 @@ use turbojpeg::PixelFormat;
 
 use crate::harness::{Bench, film, free_port, pair, subscriber};
 
-/// The next message that is a frame, or stands for one: a message of another kind comes once a second.
+/// The next message with a frame or a placeholder; other messages arrive only once a second.
 fn frame(socket: &zmq::Socket) -> (Value, Vec<u8>) {
     for _ in 0..10 {
         let message: Value = serde_json::from_slice(&socket.recv_bytes(0).expect("a message")).expect("JSON");
@@ -16,11 +16,11 @@ fn frame(socket: &zmq::Socket) -> (Value, Vec<u8>) {
             return (message, jpeg);
         }
     }
-    panic!("no frame, and nothing that stands for one");
+    panic!("neither a frame nor a placeholder");
 }
 
-/// Light letters on much that is dark.
-fn assert_is_a_card(jpeg: &[u8], width: usize, height: usize) {
+/// Asserts that a picture shows light letters on a dark background.
+fn assert_is_placeholder(jpeg: &[u8], width: usize, height: usize) {
     let image = turbojpeg::decompress(jpeg, PixelFormat::GRAY).expect("a JPEG");
     assert_eq!((image.width, image.height), (width, height));
     let light = image.pixels.iter().filter(|luma| **luma > 128).count();
@@ -29,7 +29,7 @@ fn assert_is_a_card(jpeg: &[u8], width: usize, height: usize) {
 }
 
 #[test]
-fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_frame() {
+fn placeholder_with_cause_replaces_frames_of_a_down_camera() {
     let bench = Bench::new();
     let (path, jpegs) = film(&bench, "film", 5);
     bench.plug_camera(0, &path);
@@ -44,12 +44,12 @@ fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_
         "#
     ));
     let (mut last, _) = frame(&json);
-    fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
-    let mut cards = Vec::new();
-    while cards.len() < 3 {
+    fs::remove_file(bench.camera(0, "camera")).expect("a plugged-in camera");
+    let mut placeholders = Vec::new();
+    while placeholders.len() < 3 {
         let (header, jpeg) = frame(&json);
         if header["no_signal"].is_null() {
-            assert!(cards.is_empty() && header["seq"].as_u64() > last["seq"].as_u64(), "{header}");
+            assert!(placeholders.is_empty() && header["seq"].as_u64() > last["seq"].as_u64(), "{header}");
             last = header;
         } else {
             assert!(
@@ -57,19 +57,19 @@ fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_
                 "{header}"
             );
             assert_eq!((&header["camera"], header["seq"].as_u64()), (&"door".into(), Some(0)));
-            assert_is_a_card(&jpeg, 480, 320);
-            cards.push(header["captured_at_us"].as_i64().expect("a time"));
+            assert_is_placeholder(&jpeg, 480, 320);
+            placeholders.push(header["captured_at_us"].as_i64().expect("a time"));
         }
     }
     // Once a second.
-    assert!(cards.windows(2).all(|two| two[1] - two[0] > 800_000), "{cards:?}");
-    let card = loop {
+    assert!(placeholders.windows(2).all(|two| two[1] - two[0] > 800_000), "{placeholders:?}");
+    let placeholder = loop {
         let jpeg = STANDARD.decode(base64.recv_bytes(0).expect("a frame")).expect("base64");
         if !jpegs.contains(&jpeg) {
             break jpeg;
         }
     };
-    assert_is_a_card(&card, 480, 320);
+    assert_is_placeholder(&placeholder, 480, 320);
     bench.plug_camera(0, &path);
     let again = loop {
         let (header, _) = frame(&json);
@@ -81,7 +81,7 @@ fn a_receiver_that_gets_no_status_sees_that_a_camera_is_down_and_why_and_no_old_
 }
 
 #[test]
-fn who_comes_while_a_camera_is_down_gets_no_old_frame_of_it() {
+fn late_joiner_gets_no_old_frame_of_a_down_camera() {
     let bench = Bench::new();
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     let free = [free_port(), free_port()];
@@ -102,7 +102,7 @@ fn who_comes_while_a_camera_is_down_gets_no_old_frame_of_it() {
     };
     let first = subscriber(free[0], &[""]);
     while first.recv_multipart(0).expect("a frame").len() < 3 {}
-    fs::remove_file(bench.camera(0, "camera")).expect("it is plugged in");
+    fs::remove_file(bench.camera(0, "camera")).expect("a plugged-in camera");
     while !is_down(&first.recv_multipart(0).expect("a status")) {}
     let late = subscriber(free[1], &[""]);
     for _ in 0..3 {

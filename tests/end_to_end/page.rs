@@ -22,14 +22,14 @@ fn agent(bench: &Bench, receiver: &Receiver, board: &Board, camera: &str) -> Pro
     ))
 }
 
-/// The whole way: a board on a terminal and a film as camera at one end, a browser at the other.
+/// End to end: a board on a pseudo-terminal and a video file as camera on one side, a browser on the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_shows_live_frames_and_what_the_board_said() {
+async fn browser_shows_live_frames_and_readings() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let mut board = Board::new();
     #[cfg(feature = "opencv")]
-    let source = crate::harness::FILM;
+    let source = crate::harness::sample_video();
     #[cfg(not(feature = "opencv"))]
     let source = "pattern";
     let agent = agent(&bench, &receiver, &board, source);
@@ -51,7 +51,7 @@ async fn a_browser_shows_live_frames_and_what_the_board_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_that_is_down_is_no_signal_with_its_cause() {
+async fn camera_down_shows_no_signal_and_its_cause() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let board = Board::new();
@@ -62,26 +62,26 @@ async fn a_camera_that_is_down_is_no_signal_with_its_cause() {
     browser.close().await;
 }
 
-/// Waits until the row of one of the shed's ports has each of these words.
-async fn reads(browser: &Browser, port: &str, words: &[&str]) {
+/// Waits until the row of one of the shed's ports contains each of `words`.
+async fn row_contains(browser: &Browser, port: &str, words: &[&str]) {
     browser.reads(&format!("li[data-port='shed/{port}']"), words).await;
 }
 
-/// Each of eight boards does something else, and the page's row of each says what.
+/// Eight boards behave differently, and the page's row for each shows how.
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_ports_are_told_apart_at_a_glance() {
+async fn eight_ports_each_show_their_own_state() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let plug = |name| bench.plug_board(name);
     let ms = Duration::from_millis;
-    let _good = plug("good").says_always("t-21-h-50\n", ms(250));
-    let _seldom = plug("seldom").says_always("light-540\n", ms(2_000));
-    let _flood = plug("flood").says_always("t-25-h-60\n".repeat(40), ms(10));
+    let _good = plug("good").repeats("t-21-h-50\n", ms(250));
+    let _seldom = plug("seldom").repeats("light-540\n", ms(2_000));
+    let _flood = plug("flood").repeats("t-25-h-60\n".repeat(40), ms(10));
     let _silent = plug("silent");
     let vanished = plug("vanished");
-    let _baud = plug("baud").says_always(*b"\x80\xf8\x00\xfe\x1c\xe0\n\x9c\x06\xff\xc0", ms(100));
-    let _foreign = plug("foreign").says_always("hello\n", ms(500));
-    let _noisy = plug("noisy").says_always("mq2-312\nmq2-3-12\nmq2-nan\n", ms(300));
+    let _baud = plug("baud").repeats(*b"\x80\xf8\x00\xfe\x1c\xe0\n\x9c\x06\xff\xc0", ms(100));
+    let _foreign = plug("foreign").repeats("hello\n", ms(500));
+    let _noisy = plug("noisy").repeats("mq2-312\nmq2-3-12\nmq2-nan\n", ms(300));
     let names = ["good", "seldom", "flood", "silent", "vanished", "baud", "foreign", "noisy"];
     let ports = names.map(|name| {
         let stale_after = match name {
@@ -106,43 +106,43 @@ async fn eight_ports_are_told_apart_at_a_glance() {
     browser.sees("[data-port='shed/vanished'][data-tone=good]").await;
     drop(vanished);
     browser.sees("[data-port='shed/vanished'][data-tone=bad]").await;
-    reads(&browser, "vanished", &["down for", "no such port"]).await;
+    row_contains(&browser, "vanished", &["down for", "no such port"]).await;
     browser.sees("[data-port='shed/silent'][data-tone=bad][data-refused=none]").await;
-    reads(&browser, "silent", &["down for", "silent"]).await;
+    row_contains(&browser, "silent", &["down for", "silent"]).await;
     browser.sees("[data-port='shed/baud'][data-tone=bad][data-refused=lately]").await;
-    reads(&browser, "baud", &["down for", "is 115200 the board's baud rate?", "refused"]).await;
+    row_contains(&browser, "baud", &["down for", "is 115200 the board's baud rate?", "refused"]).await;
     browser.sees("[data-port='shed/foreign'][data-tone=bad][data-refused=lately]").await;
-    reads(&browser, "foreign", &["down for", "no line gives a reading", "refused"]).await;
+    row_contains(&browser, "foreign", &["down for", "no line gives a reading", "refused"]).await;
     browser.sees("[data-port='shed/flood'][data-tone=warn]").await;
-    reads(&browser, "flood", &[",", "00 lines/s", "flooding"]).await;
+    row_contains(&browser, "flood", &[",", "00 lines/s", "flooding"]).await;
     browser.sees("[data-port='shed/noisy'][data-tone=good][data-refused=lately]").await;
-    reads(&browser, "noisy", &["lines/s", "refused"]).await;
+    row_contains(&browser, "noisy", &["lines/s", "refused"]).await;
     browser.sees("[data-port='shed/noisy'] [title*='× not a number']").await;
     browser.sees("[data-port='shed/good'][data-tone=good][data-refused=none]").await;
-    reads(&browser, "good", &["lines/s"]).await;
+    row_contains(&browser, "good", &["lines/s"]).await;
     browser.sees("[data-port='shed/seldom'][data-tone=good][data-refused=none]").await;
-    reads(&browser, "seldom", &["1 line in "]).await;
-    // The worst is in the sentence, the flood among what follows it.
+    row_contains(&browser, "seldom", &["1 line in "]).await;
+    // The status line shows the most serious problem; the list behind it includes the flood.
     browser.sees("#health[data-tone=bad] #health-more").await;
     browser.click("#health-more").await;
     browser.reads("#problems:popover-open li", &["flood: flooding"]).await;
     browser.close().await;
 }
 
-/// The next message of a kind.
+/// Returns the next message for which `wanted` holds.
 async fn next<S>(socket: &mut S, wanted: impl Fn(&Message) -> bool) -> Message
 where
     S: futures_util::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
 {
-    let look = async {
+    let search = async {
         loop {
-            let message = socket.next().await.expect("the socket stays").expect("a message");
+            let message = socket.next().await.expect("the socket stays open").expect("a message");
             if wanted(&message) {
                 return message;
             }
         }
     };
-    timeout(PATIENCE, look).await.expect("a message in time")
+    timeout(PATIENCE, search).await.expect("a message in time")
 }
 
 fn seq(message: &Message) -> u64 {
@@ -154,22 +154,22 @@ fn seq(message: &Message) -> u64 {
 }
 
 #[tokio::test]
-async fn a_viewer_gets_a_cameras_next_frame_only_after_its_answer_and_then_the_newest() {
+async fn viewer_gets_the_newest_frame_after_confirming_the_last() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let board = Board::new();
     let _agent = agent(&bench, &receiver, &board, "pattern");
     let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
     let first = seq(&next(&mut socket, Message::is_binary).await);
-    let without_answer = timeout(Duration::from_secs(1), next(&mut socket, Message::is_binary)).await;
-    assert!(without_answer.is_err(), "a frame came without an answer");
-    socket.send(Message::text(r#"{"seen":"shed/door"}"#)).await.expect("it is sent");
+    let unconfirmed = timeout(Duration::from_secs(1), next(&mut socket, Message::is_binary)).await;
+    assert!(unconfirmed.is_err(), "a frame arrived before the last one was confirmed");
+    socket.send(Message::text(r#"{"seen":"shed/door"}"#)).await.expect("a sent message");
     let second = seq(&next(&mut socket, Message::is_binary).await);
-    assert!(second > first + 10, "frame {second} after {first} and a second: not the newest");
+    assert!(second > first + 10, "frame {second} one second after frame {first} is not the newest");
 }
 
 #[tokio::test]
-async fn pages_of_others_may_not_connect() {
+async fn foreign_origins_and_hosts_cannot_connect() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     for (origin, host, allowed) in [
@@ -188,7 +188,7 @@ async fn pages_of_others_may_not_connect() {
 }
 
 #[tokio::test]
-async fn the_page_goes_on_when_a_viewer_leaves_without_a_word() {
+async fn viewers_that_vanish_do_not_affect_others() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let board = Board::new();

@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Bench, Board, Browser, PATIENCE, Pi, Program, Receiver, eventually, film};
+use crate::harness::{Bench, Board, Browser, Pi, Program, Receiver, eventually, film};
 
 fn router(bench: &Bench) -> Receiver {
     let dir = bench.path("recordings");
@@ -10,7 +10,7 @@ fn router(bench: &Bench) -> Receiver {
         .receiver(&format!("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"\n[record]\ndir = \"{}\"", dir.display()))
 }
 
-/// An agent with these cameras on a bench of its own.
+/// Starts an agent on `bench`, with `rest` as the rest of its configuration.
 fn agent(bench: &Bench, name: &str, receiver: &Receiver, rest: &str) -> Program {
     bench.agent(&format!(
         "name = \"{name}\"\nlink = [{{ pattern = \"dealer\", connect = \"{}\" }}]\n{rest}",
@@ -23,20 +23,20 @@ fn tile(camera: &str, state: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_agents_and_six_cameras_are_live_and_one_that_is_unplugged_says_so_and_comes_back() {
-    let (bench, of_shed, of_barn) = (Bench::new(), Bench::new(), Bench::new());
-    // All is well with both.
-    let _machines = [Pi::new(&of_shed), Pi::new(&of_barn)];
+async fn wall_of_two_agents_shows_unplugged_camera_and_recovery() {
+    let (bench, shed_bench, barn_bench) = (Bench::new(), Bench::new(), Bench::new());
+    // Both machines report no problems.
+    let _machines = [Pi::new(&shed_bench), Pi::new(&barn_bench)];
     let receiver = router(&bench);
-    let (film, _) = film(&of_shed, "film", 20);
-    of_shed.plug_camera(0, &film);
+    let (film, _) = film(&shed_bench, "film", 20);
+    shed_bench.plug_camera(0, &film);
     let patterns = |names: &[&str]| {
         let tables = names.iter().map(|name| format!("[[camera]]\nname = \"{name}\"\nsource = \"pattern\"\n"));
         tables.collect::<Vec<_>>().concat()
     };
     let usb = "[[camera]]\nname = \"door\"\nsource = \"/dev/video0\"\n";
-    let _shed = agent(&of_shed, "shed", &receiver, &format!("{usb}{}", patterns(&["window", "yard"])));
-    let _barn = agent(&of_barn, "barn", &receiver, &patterns(&["gate", "loft", "road"]));
+    let _shed = agent(&shed_bench, "shed", &receiver, &format!("{usb}{}", patterns(&["window", "yard"])));
+    let _barn = agent(&barn_bench, "barn", &receiver, &patterns(&["gate", "loft", "road"]));
     let browser = Browser::open(&bench, &receiver.page).await;
 
     for camera in ["shed/door", "shed/window", "shed/yard", "barn/gate", "barn/loft", "barn/road"] {
@@ -45,18 +45,18 @@ async fn two_agents_and_six_cameras_are_live_and_one_that_is_unplugged_says_so_a
         let drawn = browser.attribute(&live, "data-frames").await;
         browser.sees(&format!("{live}:not([data-frames='{drawn}'])")).await;
     }
-    fs::remove_file(of_shed.camera(0, "camera")).expect("it is plugged in");
+    fs::remove_file(shed_bench.camera(0, "camera")).expect("the camera is plugged in");
     browser.reads(&tile("shed/door", "no-signal"), &["NO SIGNAL", "no such device", "since"]).await;
     browser.reads("#health[data-tone=bad]", &["shed/door: no signal"]).await;
     browser.sees(&tile("barn/road", "live")).await;
-    of_shed.plug_camera(0, &film);
+    shed_bench.plug_camera(0, &film);
     browser.sees(&tile("shed/door", "live")).await;
     browser.reads("#health[data-tone=good]", &["Everything is live"]).await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reading_that_grows_old_is_shown_as_stale() {
+async fn old_reading_is_shown_as_stale() {
     let bench = Bench::new();
     let receiver = router(&bench);
     let mut board = Board::new();
@@ -74,7 +74,7 @@ async fn a_reading_that_grows_old_is_shown_as_stale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_is_enlarged_saved_and_switched_by_pointer_and_by_keys() {
+async fn camera_is_enlarged_saved_and_switched_by_mouse_and_keys() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);
     let receiver = router(&bench);
@@ -93,14 +93,14 @@ async fn a_camera_is_enlarged_saved_and_switched_by_pointer_and_by_keys() {
         let file = fs::read_dir(&browser.downloads).ok()?.flatten().next()?.path();
         file.extension().is_some_and(|kind| kind == "jpg").then(|| fs::read(file).expect("a file"))
     });
-    assert!(saved.starts_with(&[0xff, 0xd8]) && saved.ends_with(&[0xff, 0xd9]), "no JPEG was saved");
+    assert!(saved.starts_with(&[0xff, 0xd8]) && saved.ends_with(&[0xff, 0xd9]), "the saved file is not a JPEG");
     browser.presses('o').await;
-    browser.reads(&tile("shed/door", "off"), &["Off", "by choice"]).await;
+    browser.reads(&tile("shed/door", "off"), &["Off", "on purpose"]).await;
     browser.presses('\u{e00c}').await; // escape
     browser.sees("article[data-camera='shed/door']:not([data-large])").await;
     browser.reads("#health[data-tone=good]", &["1 switched off"]).await;
     browser.points("article[data-camera='shed/door']", 0.5).await;
-    browser.click("article[data-camera='shed/door'] [data-act=power]").await;
+    browser.click("article[data-camera='shed/door'] [data-action=power]").await;
     browser.sees(&tile("shed/door", "live")).await;
     browser.presses('?').await;
     browser.sees("#help[open]").await;
@@ -108,7 +108,7 @@ async fn a_camera_is_enlarged_saved_and_switched_by_pointer_and_by_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn views_have_addresses_and_the_way_back_is_the_browsers() {
+async fn views_have_urls_and_the_back_button_works() {
     let bench = Bench::new();
     let receiver = router(&bench);
     let _agent = agent(&bench, "shed", &receiver, "camera = [{ name = \"door\", source = \"pattern\" }]");
@@ -124,11 +124,11 @@ async fn views_have_addresses_and_the_way_back_is_the_browsers() {
             hash.as_str().is_some_and(|hash| hash.contains("camera=shed%2Fdoor"))
         })
         .await;
-    browser.client.back().await.expect("the way back");
+    browser.client.back().await.expect("the previous view");
     browser.sees("body[data-view=now]").await;
     browser.sees(&tile("shed/door", "live")).await;
     let scripts =
         "return performance.getEntriesByType('resource').filter((one) => !one.name.startsWith(location.origin)).length";
-    assert_eq!(browser.run(scripts, &[]).await, json!(0), "something came from elsewhere, within {PATIENCE:?}");
+    assert_eq!(browser.run(scripts, &[]).await, json!(0), "a resource came from another origin");
     browser.close().await;
 }

@@ -7,7 +7,7 @@ use crate::boards::agent_on;
 use crate::harness::{Bench, Board, eventually, readings};
 
 #[test]
-fn a_port_that_is_missing_joins_and_one_that_is_unplugged_comes_back_under_its_link() {
+fn missing_port_joins_and_unplugged_port_reconnects() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &bench.path("by-id"), &receiver);
@@ -31,7 +31,7 @@ fn a_port_that_is_missing_joins_and_one_that_is_unplugged_comes_back_under_its_l
 }
 
 #[test]
-fn an_agent_without_cameras_rests_while_its_board_is_silent() {
+fn idle_agent_uses_little_cpu() {
     let bench = Bench::new();
     let board = Board::new();
     let receiver = bench.pair_receiver();
@@ -46,34 +46,34 @@ fn an_agent_without_cameras_rests_while_its_board_is_silent() {
     };
     statuses(1);
     let before = agent.cpu_seconds();
-    // A second each.
+    // One status per second.
     statuses(2);
     let used = agent.cpu_seconds() - before;
     assert!(used < 0.5, "{used} s of CPU in two seconds");
 }
 
-/// What a port at one baud rate makes of what a board writes at another: the wire is looked at in the middle of each bit,
-/// from where it falls on (8 data bits, lowest first, behind a 0 and before a 1).
-fn misheard(text: &str, board_baud: f64, port_baud: f64) -> Vec<u8> {
+/// Returns the bytes that a port at one baud rate receives of text sent at another. The port samples the wire in the
+/// middle of each bit after a falling edge: a start bit of 0, 8 data bits with the lowest first, a stop bit of 1.
+fn as_received(text: &str, board_baud: f64, port_baud: f64) -> Vec<u8> {
     let bits: Vec<u8> =
         text.bytes().flat_map(|byte| (0..10).map(move |n| ((0x200 | u16::from(byte) << 1) >> n) as u8 & 1)).collect();
     let at = |time: f64| bits.get((time * board_baud) as usize).copied().unwrap_or(1);
     let (bit, end) = (1.0 / port_baud, bits.len() as f64 / board_baud);
-    let (mut time, mut heard) = (0.0, Vec::new());
+    let (mut time, mut received) = (0.0, Vec::new());
     while time < end {
         if at(time) == 1 {
             time += bit / 16.0;
             continue;
         }
-        heard.push((0..8).map(|n| at(time + bit * (f64::from(n) + 1.5)) << n).sum());
+        received.push((0..8).map(|n| at(time + bit * (f64::from(n) + 1.5)) << n).sum());
         time += bit * 9.5;
     }
-    heard
+    received
 }
 
 #[test]
-fn a_wrong_baud_rate_is_named_as_that_once_and_a_right_one_ends_it() {
-    assert_eq!(misheard("t-25\n", 9600.0, 9600.0), b"t-25\n");
+fn wrong_baud_rate_is_reported_once_until_corrected() {
+    assert_eq!(as_received("t-25\n", 9600.0, 9600.0), b"t-25\n");
     let rates = [(9600, 115_200), (115_200, 9600), (57_600, 115_200), (9600, 19_200)];
     let bench = Bench::new();
     let mut boards: Vec<Board> = rates.iter().map(|_| Board::new()).collect();
@@ -87,12 +87,16 @@ fn a_wrong_baud_rate_is_named_as_that_once_and_a_right_one_ends_it() {
         agent.logs(&format!("({}): open at", board.path.display()), "");
     }
     let (start, mut written) = (Instant::now(), 0);
-    eventually("all are named", || {
-        // A line a second.
+    eventually("all causes", || {
+        // One line per second.
         if written <= start.elapsed().as_secs() {
             written += 1;
             for ((board_baud, port_baud), board) in rates.iter().zip(&mut boards) {
-                board.write(&misheard(&format!("t-2{written}.5-h-60\r\n"), (*board_baud).into(), (*port_baud).into()));
+                board.write(&as_received(
+                    &format!("t-2{written}.5-h-60\r\n"),
+                    (*board_baud).into(),
+                    (*port_baud).into(),
+                ));
             }
         }
         receiver.program.said_json(|message| {
@@ -106,7 +110,7 @@ fn a_wrong_baud_rate_is_named_as_that_once_and_a_right_one_ends_it() {
     for seconds in 1..=3 {
         eventually("another second", || (start.elapsed().as_secs() >= written + seconds).then_some(()));
         for ((board_baud, port_baud), board) in rates.iter().zip(&mut boards) {
-            board.write(&misheard("t-25-h-60\r\n", (*board_baud).into(), (*port_baud).into()));
+            board.write(&as_received("t-25-h-60\r\n", (*board_baud).into(), (*port_baud).into()));
         }
     }
     let log = agent.log();
@@ -116,16 +120,16 @@ fn a_wrong_baud_rate_is_named_as_that_once_and_a_right_one_ends_it() {
     }
     receiver
         .program
-        .says_json("all are up", |message| (0..rates.len()).all(|port| message["ports"][port]["up"] == true));
+        .says_json("all ports up", |message| (0..rates.len()).all(|port| message["ports"][port]["up"] == true));
 }
 
 #[test]
-fn noise_without_a_single_newline_is_a_wrong_baud_rate_too() {
+fn noise_without_newlines_is_reported_as_wrong_baud_rate() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &board.path, &receiver);
-    eventually("it is named", || {
+    eventually("the cause", || {
         board.write(&[0x86, 0xf8, 0x00, 0xe6]);
         let words = "undecodable bytes: is 115200 the board's baud rate?";
         receiver.program.said_json(|message| message["ports"][0]["cause"] == words)
@@ -133,7 +137,7 @@ fn noise_without_a_single_newline_is_a_wrong_baud_rate_too() {
 }
 
 #[test]
-fn a_port_of_which_no_line_is_understood_is_down_and_one_of_which_some_are_is_up() {
+fn port_is_up_only_if_some_lines_parse() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -156,7 +160,7 @@ fn a_port_of_which_no_line_is_understood_is_down_and_one_of_which_some_are_is_up
     };
     writes(&mut board, "hello", false, "no line gives a reading: garbled line");
     writes(&mut board, "t-25-h-nan", true, "open at 115200 baud");
-    // A degree sign in an older encoding is one byte in fourteen, and no reason to doubt the baud rate.
+    // A degree sign in Latin-1 is one byte of fourteen: too few to suspect the baud rate.
     board.write(b"\n");
     receiver.program.forget();
     eventually("text in another encoding", || {
@@ -167,7 +171,7 @@ fn a_port_of_which_no_line_is_understood_is_down_and_one_of_which_some_are_is_up
 }
 
 #[test]
-fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks() {
+fn silent_port_is_reported_and_reopened_without_loss() {
     let bench = Bench::new();
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
@@ -181,14 +185,14 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
     ));
     for temperature in [21.0, 22.0, 23.0] {
         receiver.program.forget();
-        receiver.program.says_json("it is silent", |message| {
+        receiver.program.says_json("a silent port", |message| {
             message["ports"][0]["up"] == false
                 && message["ports"][0]["cause"] == "silent: nothing is heard within stale_after"
                 && message["ports"][0]["counts"]["opened"].as_u64() > Some(1)
         });
         receiver.program.forget();
-        // Again and again, because between closing and opening a port nobody listens.
-        eventually("it is up, and its reading is there", || {
+        // Repeated, because nothing reads the port between closing and reopening it.
+        eventually("the port up and its reading", || {
             board.say(&format!("t-{temperature}"));
             let out = receiver.program.out();
             (out.contains("open at 115200 baud") && out.contains(&format!("\"value\":{temperature:?}"))).then_some(())
@@ -198,14 +202,16 @@ fn a_silent_port_is_named_opened_again_and_misses_nothing_when_its_board_speaks(
 }
 
 #[test]
-fn a_port_that_another_program_reads_is_left_to_it() {
+fn port_in_use_by_another_program_is_left_alone() {
     let bench = Bench::new();
     let mut board = Board::new();
     let (receiver, other_receiver) = (bench.pair_receiver(), bench.pair_receiver());
     let agent = agent_on(&bench, &board.path, &receiver);
     agent.logs("climate", "open at");
     let other = agent_on(&bench, &board.path, &other_receiver);
-    other_receiver.program.says_json("why", |message| message["ports"][0]["cause"] == "in use by another program");
+    other_receiver
+        .program
+        .says_json("the cause", |message| message["ports"][0]["cause"] == "in use by another program");
     board.say("t-25");
     receiver.program.says_json("the reading", |message| readings(message).any(|reading| reading["value"] == 25.0));
     drop(agent);
@@ -213,12 +219,12 @@ fn a_port_that_another_program_reads_is_left_to_it() {
 }
 
 #[test]
-fn a_board_is_not_started_anew_by_closing_and_opening_its_port() {
+fn closing_and_opening_a_port_does_not_reset_its_board() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     for dtr in ["", ", dtr = true"] {
         let mut board = Board::new();
-        // As the driver of a real port has it.
+        // The default of a real port's driver.
         let mut settings = board.settings();
         settings.control_flags.insert(ControlFlags::HUPCL);
         board.set(&settings);
@@ -231,13 +237,13 @@ fn a_board_is_not_started_anew_by_closing_and_opening_its_port() {
             receiver.link
         ));
         agent.logs("open at", "");
-        // With this, the last program that closes the port drops the line that resets a board when it is raised.
+        // HUPCL drops DTR when the last program closes the port, and raising DTR again resets the board.
         assert!(!board.settings().control_flags.contains(ControlFlags::HUPCL), "{dtr}");
     }
 }
 
 #[test]
-fn a_board_that_comes_back_as_another_device_is_found_by_its_link_each_time() {
+fn board_with_a_new_device_node_is_found_by_its_link() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = agent_on(&bench, &bench.path("by-id"), &receiver);
@@ -252,13 +258,13 @@ fn a_board_that_comes_back_as_another_device_is_found_by_its_link_each_time() {
         descriptors.push(agent.descriptors());
     }
     let log = agent.log();
-    assert_eq!(log.matches("unplugged").count(), 1, "25 times within a minute: {log}");
-    // While a port is opened there may be one or two more.
+    assert_eq!(log.matches("unplugged").count(), 1, "not logged once for 25 times within a minute: {log}");
+    // Opening a port may briefly take one or two more.
     assert!(descriptors[24] <= descriptors[0] + 2, "{descriptors:?}");
 }
 
 #[test]
-fn a_flooding_port_is_named_and_takes_nothing_from_the_others() {
+fn flooding_port_is_reported_and_others_lose_nothing() {
     let bench = Bench::new();
     let (mut flooding, mut calm) = (Board::new(), Board::new());
     let receiver = bench.pair_receiver();
@@ -275,13 +281,13 @@ fn a_flooding_port_is_named_and_takes_nothing_from_the_others() {
     agent.logs("calm", "open at");
     let block = "t-25-h-60\n".repeat(500);
     let mut turn = 0;
-    eventually("it is named", || {
+    eventually("the cause", || {
         turn += 1;
         flooding.write(block.as_bytes());
         calm.say(&format!("x-{turn}"));
         receiver.program.out().contains("flooding: more than 1000 lines a second").then_some(())
     });
-    receiver.program.says_json("all of both", |message| {
+    receiver.program.says_json("every line of both ports", |message| {
         let counts = |port: usize| message["ports"][port]["counts"]["lines"].as_u64();
         counts(0) >= Some(turn * 500 - 1) && counts(1) == Some(turn)
     });
@@ -299,15 +305,15 @@ fn a_flooding_port_is_named_and_takes_nothing_from_the_others() {
 }
 
 #[test]
-fn a_link_that_leads_elsewhere_is_followed_though_the_old_board_is_still_there() {
+fn changed_link_is_followed_while_the_old_board_stays() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let first = bench.plug_board("by-id");
     let agent = agent_on(&bench, &bench.path("by-id"), &receiver);
     agent.logs("climate", "open at");
     let mut second = Board::new();
-    std::os::unix::fs::symlink(&second.path, bench.path("new")).expect("a link to a terminal");
-    std::fs::rename(bench.path("new"), bench.path("by-id")).expect("a link in place of another");
+    std::os::unix::fs::symlink(&second.path, bench.path("new")).expect("a symbolic link");
+    std::fs::rename(bench.path("new"), bench.path("by-id")).expect("a replaced link");
     eventually("its reading", || {
         second.say("t-22");
         receiver.program.said_json(|message| readings(message).any(|reading| reading["value"] == 22.0))

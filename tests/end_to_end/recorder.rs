@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::played::{output, pictures, times};
+use crate::harness::ffmpeg::{frame_times, output, pictures};
 use crate::harness::recordings::{files, frames_in, frames_of, is_finished, jpegs, recording};
 use crate::harness::{Bench, Sender, eventually, now_us};
 
 #[test]
-fn every_frame_is_in_the_file_byte_for_byte_with_its_time() {
+fn frames_are_recorded_byte_for_byte_with_their_times() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 15);
     let mut receiver = recording(&bench, "");
@@ -20,19 +20,19 @@ fn every_frame_is_in_the_file_byte_for_byte_with_its_time() {
     let files = files(&bench, "door");
     assert!(files.len() == 1 && is_finished(&files[0]), "{files:?}\n{}", receiver.program.log());
     assert_eq!(pictures(&files[0]), jpegs.concat().repeat(10));
-    let came = times(&files[0]);
-    assert_eq!(came.len(), sent.len());
-    for (came, sent) in came.iter().zip(&sent) {
-        assert!(came.abs_diff(*sent) < 1_000, "{came} is not {sent}");
+    let recorded = frame_times(&files[0]);
+    assert_eq!(recorded.len(), sent.len());
+    for (recorded, sent) in recorded.iter().zip(&sent) {
+        assert!(recorded.abs_diff(*sent) < 1_000, "{recorded} is not {sent}");
     }
-    let told =
+    let printed =
         output("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"], &files[0], &[]);
-    let duration: f64 = String::from_utf8_lossy(&told).trim().parse().expect("seconds");
+    let duration: f64 = String::from_utf8_lossy(&printed).trim().parse().expect("seconds");
     assert!((duration - 6.0).abs() < 0.002, "{duration}");
 }
 
 #[test]
-fn readings_stand_below_the_pictures() {
+fn readings_are_recorded_as_subtitles() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "");
@@ -54,13 +54,13 @@ fn readings_stand_below_the_pictures() {
     });
     receiver.program.terminate();
     let file = &files(&bench, "door")[0];
-    let told = output("ffmpeg", &["-v", "error", "-i"], file, &["-map", "0:s", "-f", "srt", "-"]);
-    let told = String::from_utf8(told).expect("UTF-8").replace('\r', "");
-    assert!(told.contains(text) && !told.contains("light"), "{told}");
+    let subtitles = output("ffmpeg", &["-v", "error", "-i"], file, &["-map", "0:s", "-f", "srt", "-"]);
+    let subtitles = String::from_utf8(subtitles).expect("UTF-8").replace('\r', "");
+    assert!(subtitles.contains(text) && !subtitles.contains("light"), "{subtitles}");
 }
 
 #[test]
-fn another_size_start_or_clock_begins_another_file() {
+fn agent_restart_or_clock_step_starts_a_new_file() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "");
@@ -76,18 +76,18 @@ fn another_size_start_or_clock_begins_another_file() {
     (60..80).for_each(|number| send(number, -86_400_000_000, "b2"));
     eventually("four files", || (files(&bench, "door").len() == 4).then_some(()));
     receiver.program.terminate();
-    let all: Vec<i64> = files(&bench, "door").iter().flat_map(|file| times(file)).collect();
+    let all: Vec<i64> = files(&bench, "door").iter().flat_map(|file| frame_times(file)).collect();
     assert_eq!(all.len(), 80);
-    for (number, came) in (0..).zip(&all) {
-        // The two clocks of one that is wrong are compared with what the way takes.
-        let most = if number < 40 { 1_000 } else { 900_000 };
+    for (number, recorded) in (0..).zip(&all) {
+        // The receiver estimates a wrong clock's offset from arrival times, which include the transmission delay.
+        let tolerance = if number < 40 { 1_000 } else { 900_000 };
         let wanted: i64 = start + number * 100_000;
-        assert!(came.abs_diff(wanted) < most, "{number}: {came} is not {wanted}");
+        assert!(recorded.abs_diff(wanted) < tolerance, "{number}: {recorded} is not {wanted}");
     }
 }
 
 #[test]
-fn only_what_is_wanted_is_recorded_at_the_rate_that_is_wanted() {
+fn only_chosen_cameras_are_recorded_at_the_chosen_rate() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "fps = 5\ncameras = [\"shed/door\"]");
@@ -97,14 +97,14 @@ fn only_what_is_wanted_is_recorded_at_the_rate_that_is_wanted() {
     sender.sends_all(&jpegs, 100);
     eventually("frames", || (frames_in(&bench) > 15).then_some(()));
     receiver.program.terminate();
-    let intervals: Vec<i64> = times(&files(&bench, "door")[0]).windows(2).map(|two| two[1] - two[0]).collect();
+    let intervals: Vec<i64> = frame_times(&files(&bench, "door")[0]).windows(2).map(|two| two[1] - two[0]).collect();
     assert!((18..=20).contains(&intervals.len()), "{intervals:?}");
     assert!(intervals.iter().all(|interval| (120_000..=280_000).contains(interval)), "{intervals:?}");
     assert!(!bench.path("recordings/shed/yard").exists());
 }
 
 #[test]
-fn at_a_low_rate_a_file_goes_on_between_frames() {
+fn low_frame_rate_does_not_split_files() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "fps = 0.25");
@@ -114,12 +114,12 @@ fn at_a_low_rate_a_file_goes_on_between_frames() {
     receiver.program.terminate();
     let files = files(&bench, "door");
     assert_eq!(files.len(), 1, "{files:?}");
-    let intervals: Vec<i64> = times(&files[0]).windows(2).map(|two| two[1] - two[0]).collect();
+    let intervals: Vec<i64> = frame_times(&files[0]).windows(2).map(|two| two[1] - two[0]).collect();
     assert!(intervals.len() >= 3 && intervals.iter().all(|us| us.abs_diff(4_000_000) < 1_500_000), "{intervals:?}");
 }
 
 #[test]
-fn a_camera_that_is_slow_has_files_of_many_frames() {
+fn slow_camera_gets_few_files() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let receiver = recording(&bench, "segment = \"1h\"");
@@ -131,7 +131,7 @@ fn a_camera_that_is_slow_has_files_of_many_frames() {
         (0..20).for_each(|number| sender.sends(&jpegs[0], first_us + number * interval_us));
     }
     for (camera, _) in cameras {
-        // How slow it is, the second frame says.
+        // The recorder learns the interval from the second frame, which therefore starts another file.
         eventually("two files", || (frames_of(&bench, camera) == 20).then_some(()));
         assert_eq!(files(&bench, camera).len(), 2, "{camera}");
     }

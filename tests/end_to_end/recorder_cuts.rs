@@ -1,12 +1,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::played::pictures;
+use crate::harness::ffmpeg::pictures;
 use crate::harness::recordings::{files, frames_in, is_finished, jpegs, recording};
 use crate::harness::{Bench, Sender, eventually, now_us};
 
 #[test]
-fn a_file_that_is_cut_anywhere_plays_to_the_last_second_and_is_carried_on() {
+fn truncated_file_keeps_all_but_the_last_second() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 15);
     let mut receiver = recording(&bench, "");
@@ -19,7 +19,7 @@ fn a_file_that_is_cut_anywhere_plays_to_the_last_second_and_is_carried_on() {
     let whole = fs::read(&left).expect("a recording");
     let name = left.file_name().and_then(|name| name.to_str()).expect("a name");
 
-    // Each is a camera of its own; every other one has the name of a file that was finished.
+    // Each truncated file belongs to its own camera.
     let cuts: usize = std::env::var("WATCHPOST_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(20);
     let lengths: Vec<usize> = (0..cuts).map(|_| fastrand::usize(0..whole.len())).collect();
     for (number, length) in lengths.iter().enumerate() {
@@ -32,7 +32,7 @@ fn a_file_that_is_cut_anywhere_plays_to_the_last_second_and_is_carried_on() {
     let mut sender = Sender::new(&receiver.link, "door");
     for (number, length) in lengths.iter().enumerate() {
         let camera = format!("cut-{number}");
-        eventually("the file is finished or, if nothing is in it, gone", || {
+        eventually("the file finished, or removed if it is empty", || {
             files(&bench, &camera).iter().all(|file| is_finished(file)).then_some(())
         });
         for file in files(&bench, &camera) {
@@ -40,25 +40,30 @@ fn a_file_that_is_cut_anywhere_plays_to_the_last_second_and_is_carried_on() {
         }
     }
     let before = frames_in(&bench);
-    eventually("more is recorded", || {
+    eventually("more frames recorded", || {
         sender.sends(&jpegs[0], now_us());
         (frames_in(&bench) > before).then_some(())
     });
 }
 
-/// Of the pictures that are in the first bytes, at most those of the last second are not read.
+/// Checks that a player reads all pictures within the first `length` bytes, except for those of the last second.
 fn check_cut(file: &Path, jpegs: &[Vec<u8>], whole: &[u8], length: usize) {
-    let mut there = 0;
+    let mut count = 0;
     let mut from = 0;
-    let mut all = Vec::new();
-    while let Some(place) = memchr::memmem::find(&whole[from..length], &jpegs[there % 15]) {
-        all.extend_from_slice(&jpegs[there % 15]);
-        (from, there) = (from + place + jpegs[there % 15].len(), there + 1);
+    let mut complete = Vec::new();
+    while let Some(place) = memchr::memmem::find(&whole[from..length], &jpegs[count % 15]) {
+        complete.extend_from_slice(&jpegs[count % 15]);
+        (from, count) = (from + place + jpegs[count % 15].len(), count + 1);
     }
-    let wanted: usize = (0..there.saturating_sub(25)).map(|number| jpegs[number % 15].len()).sum();
+    let wanted: usize = (0..count.saturating_sub(25)).map(|number| jpegs[number % 15].len()).sum();
     if wanted == 0 {
         return;
     }
     let read = pictures(file);
-    assert!(read.len() >= wanted && read[..wanted] == all[..wanted], "{} of {length}: {}", file.display(), read.len());
+    assert!(
+        read.len() >= wanted && read[..wanted] == complete[..wanted],
+        "{} of {length}: {}",
+        file.display(),
+        read.len()
+    );
 }

@@ -12,8 +12,8 @@ use crate::harness::{Bench, Clock, Program, Sender, eventually, now_us};
 
 const HOUR_US: i64 = 3_600_000_000;
 
-/// A finished file of the door that was there before, of zeros; gives its path.
-fn finished(bench: &Bench, start_us: i64, bytes: usize) -> PathBuf {
+/// Creates a finished recording of camera door, filled with zeros; returns its path.
+fn finished_file(bench: &Bench, start_us: i64, bytes: usize) -> PathBuf {
     let start = jiff::Timestamp::from_microsecond(start_us).expect("a time");
     let dir = bench.path("recordings/shed/door");
     fs::create_dir_all(&dir).expect("a temporary directory");
@@ -23,7 +23,7 @@ fn finished(bench: &Bench, start_us: i64, bytes: usize) -> PathBuf {
 }
 
 #[test]
-fn the_oldest_files_go_and_recording_goes_on() {
+fn oldest_files_are_deleted_while_recording_continues() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let clock = Clock::new(&bench);
@@ -31,44 +31,44 @@ fn the_oldest_files_go_and_recording_goes_on() {
     let lines = "segment = \"1s\"\nmax_size = \"1 MB\"\nkeep = \"1h\"";
     let receiver = recording_by(clock.watchpost(), &bench, lines);
     let mut sender = Sender::new(&receiver.link, "door");
-    // Of a time that is no longer kept.
+    // Older than `keep`.
     let long_ago = now_us() - 2 * 3_600_000_000;
     (0..100).for_each(|number| sender.sends(&jpegs[0], long_ago + number * 40_000));
     receiver.program.logs("deleting the oldest files (keep;", "");
-    eventually("what is too old is gone", || files(&bench, "door").is_empty().then_some(()));
+    eventually("expired files deleted", || files(&bench, "door").is_empty().then_some(()));
     let mut sent = Vec::new();
     let size = || files(&bench, "door").iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
     let enough = 5_000_000 / jpegs[0].len();
     sent.extend(sender.sends_all(&jpegs, enough));
     receiver.program.logs("deleting the oldest files (max_size;", "");
-    eventually("the size is kept", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
+    eventually("the size below max_size", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
     let newest = sent.last().expect("frames");
     let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
     eventually("the newest frame", || {
-        let told = get(&receiver.page, &path).number("x-captured-at-us");
-        told.is_some_and(|told| told.abs_diff(*newest) < 1_000).then_some(())
+        let captured_us = get(&receiver.page, &path).number("x-captured-at-us");
+        captured_us.is_some_and(|captured_us| captured_us.abs_diff(*newest) < 1_000).then_some(())
     });
 }
 
 #[test]
-fn files_of_a_clock_that_was_ahead_go_before_all_others() {
+fn files_dated_in_the_future_are_deleted_first() {
     let bench = Bench::in_memory();
-    let ahead = finished(&bench, now_us() + 10_000 * HOUR_US, 600_000);
-    let present = [2, 1].map(|hours| finished(&bench, now_us() - hours * HOUR_US, 300_000));
+    let ahead = finished_file(&bench, now_us() + 10_000 * HOUR_US, 600_000);
+    let present = [2, 1].map(|hours| finished_file(&bench, now_us() - hours * HOUR_US, 300_000));
     let receiver = recording(&bench, "max_size = \"1 MB\"");
     receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(!ahead.exists() && present.iter().all(|file| file.exists()));
 }
 
 #[test]
-fn nothing_is_too_old_by_a_clock_that_may_be_wrong() {
+fn unsynchronised_clock_expires_nothing() {
     let bench = Bench::in_memory();
-    let old = finished(&bench, now_us() - 2 * HOUR_US, 1_000);
-    let large = finished(&bench, now_us() - 3 * HOUR_US, 1_000_000);
+    let old = finished_file(&bench, now_us() - 2 * HOUR_US, 1_000);
+    let large = finished_file(&bench, now_us() - 3 * HOUR_US, 1_000_000);
     let clock = Clock::new(&bench);
     clock.set(3 * 366 * 86_400, false, "first");
     let receiver = recording_by(clock.watchpost(), &bench, "keep = \"1h\"\nmax_size = \"1 MB\"");
-    // The rules come one after the other, the one for age first.
+    // The recorder applies `keep` before `max_size`.
     receiver.program.logs("deleting the oldest files (max_size;", "");
     assert!(old.exists() && !large.exists());
     clock.set(0, true, "first");
@@ -77,15 +77,15 @@ fn nothing_is_too_old_by_a_clock_that_may_be_wrong() {
 }
 
 #[test]
-fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
+fn files_on_a_disk_mounted_late_are_found_and_expired() {
     let bench = Bench::in_memory();
     let dir = bench.path("recordings");
-    fs::write(&dir, "no directory").expect("a temporary file");
+    fs::write(&dir, "not a directory").expect("a temporary file");
     let receiver = recording(&bench, "max_size = \"1 MB\"");
     receiver.program.logs("cannot record in", "retrying");
     let other = Bench::in_memory();
-    let files = [3, 2, 1].map(|hours| finished(&other, now_us() - hours * HOUR_US, 400_000));
-    fs::remove_file(&dir).expect("it is there");
+    let files = [3, 2, 1].map(|hours| finished_file(&other, now_us() - hours * HOUR_US, 400_000));
+    fs::remove_file(&dir).expect("the file exists");
     copy(&other.path("recordings"), &dir);
     receiver.program.logs("deleting the oldest files (max_size;", "");
     let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
@@ -94,7 +94,7 @@ fn what_is_on_a_disk_that_comes_late_is_found_and_removed_in_its_turn() {
     assert_eq!(spans["cameras"][0]["spans"].as_array().map(Vec::len), Some(2), "{spans}");
 }
 
-/// A whole tree, which appears at once.
+/// Copies a directory tree, which appears in one step.
 fn copy(from: &Path, to: &Path) {
     let whole = to.with_extension("whole");
     let copied = Command::new("cp").arg("-r").arg(from).arg(&whole).status().expect("cp");
@@ -103,18 +103,18 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_file_that_cannot_be_removed_keeps_none_of_the_others() {
+fn undeletable_file_does_not_protect_others() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
-    let stuck = finished(&bench, now_us() - 3 * HOUR_US, 400_000);
-    let next = finished(&bench, now_us() - 2 * HOUR_US, 400_000);
+    let stuck = finished_file(&bench, now_us() - 3 * HOUR_US, 400_000);
+    let next = finished_file(&bench, now_us() - 2 * HOUR_US, 400_000);
     let receiver = recording(&bench, "segment = \"1s\"\nmax_size = \"1 MB\"");
-    eventually("it knows them", || {
+    eventually("both files indexed", || {
         let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
         (spans["cameras"][0]["spans"].as_array()?.len() == 2).then_some(())
     });
-    // Not even root removes a directory as a file.
-    fs::remove_file(&stuck).expect("it is there");
+    // Not even root can unlink a directory.
+    fs::remove_file(&stuck).expect("the file exists");
     fs::create_dir(&stuck).expect("a temporary directory");
     let mut sender = Sender::new(&receiver.link, "door");
     sender.sends_all(&jpegs, 500_000 / jpegs[0].len());
@@ -124,7 +124,7 @@ fn a_file_that_cannot_be_removed_keeps_none_of_the_others() {
 }
 
 #[test]
-fn another_receiver_leaves_the_directory_alone() {
+fn second_receiver_leaves_the_directory_alone() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let first = recording(&bench, "");
@@ -134,13 +134,13 @@ fn another_receiver_leaves_the_directory_alone() {
         (frames_in(&bench) > 0).then_some(())
     });
     let second = recording(&bench, "");
-    second.program.logs("in use by another program; tried again", "");
+    second.program.logs("in use by another program; retrying", "");
     assert!(!is_finished(&files(&bench, "door")[0]));
 }
 
-/// The file system is mounted for the receiver alone, which only root can do.
+/// Mounts a small file system for the receiver only, which needs root.
 #[test]
-fn while_the_disk_is_full_frames_are_counted_and_recording_resumes_when_there_is_room() {
+fn recording_resumes_after_a_full_disk() {
     if !geteuid().is_root() {
         return;
     }
@@ -162,46 +162,46 @@ fn while_the_disk_is_full_frames_are_counted_and_recording_resumes_when_there_is
     let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
     let mut sender = Sender::new(&link, "door");
     let inside =
-        PathBuf::from(format!("/proc/{}/root", program.id())).join(dir.strip_prefix("/").expect("a whole path"));
+        PathBuf::from(format!("/proc/{}/root", program.id())).join(dir.strip_prefix("/").expect("an absolute path"));
     let mut send = || sender.sends(&jpegs[0], now_us());
     let written = || {
         let files = fs::read_dir(inside.join("shed/door")).into_iter().flatten().flatten();
         files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>()
     };
-    eventually("it records", || {
+    eventually("recording started", || {
         send();
         (written() > 0).then_some(())
     });
     let mut filler = fs::File::create(inside.join("filler")).expect("a file");
     while filler.write(&[0; 4096]).is_ok() {}
-    let full = eventually("it says so", || {
+    let full = eventually("the cause in the log", || {
         send();
         program.log().contains("cannot record in").then(|| program.log())
     });
-    assert!(full.contains("the disk is full; tried again"), "{full}");
-    // The wall goes on.
+    assert!(full.contains("the disk is full; retrying"), "{full}");
+    // Live frames still arrive.
     program.forget();
     send();
     program.says_json("a frame", |message| message["type"] == "frame");
     drop(filler);
-    fs::remove_file(inside.join("filler")).expect("it is there");
-    let (healed, before) = (Instant::now(), written());
-    eventually("it records again", || {
+    fs::remove_file(inside.join("filler")).expect("the file exists");
+    let (freed, before) = (Instant::now(), written());
+    eventually("recording resumed", || {
         send();
         (written() > before + 100_000).then_some(())
     });
-    assert!(healed.elapsed() < Duration::from_secs(5), "after {:?}", healed.elapsed());
+    assert!(freed.elapsed() < Duration::from_secs(5), "after {:?}", freed.elapsed());
     program.logs("recording again in", "");
 }
 
 #[test]
-fn a_camera_that_cannot_be_recorded_is_told_of_until_it_can_though_others_are() {
+fn unrecordable_camera_is_reported_until_it_recovers() {
     let bench = Bench::in_memory();
     let jpegs = jpegs(&bench, 1);
     let receiver = recording(&bench, "");
     let dir = bench.path("recordings/shed/yard");
     fs::create_dir_all(dir.parent().expect("a directory")).expect("a temporary directory");
-    fs::write(&dir, "no directory").expect("a temporary file");
+    fs::write(&dir, "not a directory").expect("a temporary file");
     let mut sender = Sender::new(&receiver.link, "door");
     let mut send = || {
         for camera in ["door", "yard"] {
@@ -210,13 +210,13 @@ fn a_camera_that_cannot_be_recorded_is_told_of_until_it_can_though_others_are() 
         }
     };
     let log = || receiver.program.log();
-    eventually("one is recorded, the other is not", || {
+    eventually("one camera recorded, the other not", || {
         send();
         (frames_in(&bench) > 200 && log().contains("cannot record in")).then_some(())
     });
     assert!(!log().contains("recording again in"), "{}", log());
-    fs::remove_file(&dir).expect("it is there");
-    eventually("it is recorded, too", || {
+    fs::remove_file(&dir).expect("the file exists");
+    eventually("the other camera recorded too", || {
         send();
         log().contains("recording again in").then_some(())
     });

@@ -26,95 +26,95 @@ fn names(parts: &Value) -> Vec<&str> {
     parts.as_array().map_or_else(Vec::new, |parts| parts.iter().filter_map(|part| part["name"].as_str()).collect())
 }
 
-/// All frames of the camera until the end that is waited for, which must have come in the order of their numbers, without
-/// a gap, from one start of the agent.
+/// Waits for a message for which `is_end` holds. Until then the camera's frames must be consecutive and come from one
+/// start of the agent.
 #[track_caller]
-fn unbroken(peer: &Peer, camera: &'static str, what: &str, mut is_end: impl FnMut(&Value) -> bool) {
+fn assert_unbroken(peer: &Peer, camera: &'static str, what: &str, mut is_end: impl FnMut(&Value) -> bool) {
     let first = peer.hears("a first frame", is_frame_of(camera));
     let mut seq = first["seq"].as_u64().expect("a number");
     peer.hears(what, |message| {
         if is_frame_of(camera)(message) {
             seq += 1;
             assert_eq!(message["seq"], seq, "the frame after {}", seq - 1);
-            assert_eq!(message["boot"], first["boot"], "one start");
+            assert_eq!(message["boot"], first["boot"], "the agent restarted");
         }
         is_end(message)
     });
 }
 
 #[test]
-fn a_camera_joins_and_leaves_while_another_loses_no_frame() {
+fn adding_and_removing_a_camera_costs_others_no_frame() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &config(&[YARD, DOOR], &[&pair(&peer)]));
-    unbroken(&peer, "door", "a frame of the camera that is new", is_frame_of("yard"));
-    let status = peer.hears("both of them up", |message| {
+    assert_unbroken(&peer, "door", "a frame of the new camera", is_frame_of("yard"));
+    let status = peer.hears("both cameras up", |message| {
         message["cameras"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|camera| camera["up"] == true))
     });
     assert_eq!(status["cameras"][1]["counts"]["opened"], 1, "{status}");
-    unbroken(&peer, "door", "a status with both", |message| names(&message["cameras"]) == ["yard", "door"]);
+    assert_unbroken(&peer, "door", "a status with both", |message| names(&message["cameras"]) == ["yard", "door"]);
     bench.reload(&agent, &config(&[DOOR], &[&pair(&peer)]));
-    unbroken(&peer, "door", "a status without it", |message| names(&message["cameras"]) == ["door"]);
+    assert_unbroken(&peer, "door", "a status without it", |message| names(&message["cameras"]) == ["door"]);
     for _ in 0..10 {
         let frame = peer.hears("frames", |message| message["type"] == "frame");
-        assert_eq!(frame["camera"], "door", "what is no longer in the file is no longer sent");
+        assert_eq!(frame["camera"], "door", "a removed camera still sends frames");
     }
     agent.logs("the new configuration is taken; ended: camera yard (pattern); begun: nothing; all else goes on", "");
 }
 
 #[test]
-fn a_camera_with_other_settings_begins_anew_and_counts_on() {
+fn changed_camera_reopens_and_continues_its_count() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
     let before = peer.hears("some frames", |message| is_frame_of("door")(message) && message["seq"] == 3);
     bench.reload(&agent, &config(&[&DOOR.replace("320x240", "160x120")], &[&pair(&peer)]));
     let after = peer.hears("a frame of the new size", |message| message["width"] == 160);
     assert_eq!(after["boot"], before["boot"]);
-    assert!(after["seq"].as_u64() > Some(3), "a number that was there is another frame's: {after}");
+    assert!(after["seq"].as_u64() > Some(3), "a sequence number was reused: {after}");
 }
 
 #[test]
-fn a_camera_that_was_switched_off_from_afar_stays_off_with_other_settings_unless_the_file_says_on() {
+fn reload_keeps_remote_off_state_unless_file_says_on() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
     peer.hears("a frame", is_frame_of("door"));
     peer.says(&json!({ "type": "set", "v": 1, "camera": "door", "on": false }));
-    peer.hears("it is off", |message| message["cameras"][0]["settings"]["on"] == false);
+    peer.hears("the camera off", |message| message["cameras"][0]["settings"]["on"] == false);
     let smaller = DOOR.replace("320x240", "160x120");
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
     agent.logs("ended: camera door (pattern); begun: camera door (pattern)", "");
-    let status = peer.hears("a status of the next one", |message| {
+    let status = peer.hears("a status of the reopened camera", |message| {
         message["type"] == "status" && message["cameras"][0]["for_ms"].as_u64() < Some(900)
     });
     assert_eq!(status["cameras"][0]["settings"]["on"], false, "{status}");
     let off = smaller.replace("fps = 5", "fps = 4, on = false");
     bench.reload(&agent, &config(&[&off], &[&pair(&peer)]));
-    peer.hears("what the file says", |message| message["cameras"][0]["settings"]["fps"] == 4.0);
+    peer.hears("the file's settings", |message| message["cameras"][0]["settings"]["fps"] == 4.0);
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
-    peer.hears("a frame, once the file says so", is_frame_of("door"));
+    peer.hears("a frame, once the file says on", is_frame_of("door"));
 }
 
 #[test]
-fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line() {
+fn invalid_file_changes_nothing_and_names_the_line() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let good = config(&[DOOR], &[&pair(&peer)]);
     let agent = bench.agent(&good);
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &good.replace("camera =", "camrea ="));
-    let said = agent.logs("the new configuration is not taken, all goes on as before: ", "");
-    assert!(said.contains("agent.toml, line 2") && said.contains("camrea"), "{said}");
+    let message = agent.logs("the new configuration is not taken, all goes on as before: ", "");
+    assert!(message.contains("agent.toml, line 2") && message.contains("camrea"), "{message}");
     let mut frames = 0;
-    unbroken(&peer, "door", "frames after it", |message| {
+    assert_unbroken(&peer, "door", "frames after the reload", |message| {
         frames += u32::from(is_frame_of("door")(message));
         frames > 10
     });
     bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer)]));
-    peer.hears("a frame, once it is right", is_frame_of("yard"));
+    peer.hears("a frame, once the file is valid", is_frame_of("yard"));
 }
 
 #[test]
-fn a_port_is_read_in_another_way_while_the_other_stays_open() {
+fn changed_port_reopens_while_the_other_stays_open() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let (mut air, mut gas) = (Board::new(), Board::new());
     let ports = |fields: &str| {
@@ -140,15 +140,15 @@ fn a_port_is_read_in_another_way_while_the_other_stays_open() {
     let is_status = |message: &Value| message["type"] == "status";
     peer.hears("both readings", |message| is_status(message) && quantities(message) == ["soil", "mq2"]);
     bench.reload(&agent, &after);
-    peer.hears("the other's alone", |message| is_status(message) && quantities(message) == ["mq2"]);
+    peer.hears("only the other port's reading", |message| is_status(message) && quantities(message) == ["mq2"]);
     peer.hears("the port open again", |message| message["ports"][0]["counts"]["opened"] == 1);
     air.say("a-2");
     let status = peer.hears("both", |message| is_status(message) && quantities(message) == ["leaf", "mq2"]);
-    assert_eq!(status["ports"][1]["counts"]["opened"], 1, "the other port was left alone");
+    assert_eq!(status["ports"][1]["counts"]["opened"], 1, "the other port was reopened");
 }
 
-/// Says that it keeps what it gets, and that it has it.
-fn acknowledges(peer: &Peer, value: f64) -> Value {
+/// Announces that the peer acknowledge readings, waits for this one and acknowledge it; returns the message.
+fn acknowledge(peer: &Peer, value: f64) -> Value {
     peer.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
     let message = peer.hears("the reading", |message| {
         message["type"] == "readings" && readings(message).any(|reading| reading["value"] == value)
@@ -162,7 +162,7 @@ fn acknowledges(peer: &Peer, value: f64) -> Value {
 }
 
 #[test]
-fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_interrupted() {
+fn returning_link_gets_all_readings_and_others_stay_up() {
     let (bench, one, two, mut board) = (Bench::new(), Peer::new(), Peer::new(), Board::new());
     let both = format!(r#"serial = [{{ port = "{}", fields = ["soil"] }}]"#, board.path.display());
     let first = format!("{}{both}\n", config(&[], &[&pair(&one)]));
@@ -171,23 +171,23 @@ fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_in
     one.hears("an open port", |message| message["ports"][0]["counts"]["opened"] == 1);
     let mut say = |value: f64| board.say(&format!("a-{value}"));
     say(1.0);
-    let boot = acknowledges(&one, 1.0)["boot"].clone();
+    let boot = acknowledge(&one, 1.0)["boot"].clone();
 
     bench.reload(&agent, &both);
     two.hears("a status", |message| message["links"].as_array().is_some_and(|links| links.len() == 2));
     say(2.0);
-    acknowledges(&one, 2.0);
-    acknowledges(&two, 2.0);
+    acknowledge(&one, 2.0);
+    acknowledge(&two, 2.0);
     bench.reload(&agent, &first);
-    agent.logs(&format!("spool: keeps for {}, which no [[link]] has", two.address), "");
+    agent.logs(&format!("spool still keeps readings for {}, which is no longer configured", two.address), "");
     say(3.0);
-    acknowledges(&one, 3.0);
-    let two = two.again();
+    acknowledge(&one, 3.0);
+    let two = two.restart();
     bench.reload(&agent, &both);
-    // Of the time in which there was no such link.
-    assert_eq!(acknowledges(&two, 3.0)["boot"], boot);
+    // Measured while the link was not configured.
+    assert_eq!(acknowledge(&two, 3.0)["boot"], boot);
     say(4.0);
-    acknowledges(&two, 4.0);
+    acknowledge(&two, 4.0);
     let status = one.hears("a status", |message| {
         message["type"] == "status" && message["links"][1]["counts"]["readings_sent"] == 4
     });
@@ -196,7 +196,7 @@ fn a_link_that_leaves_and_comes_back_has_every_reading_and_the_other_is_never_in
 }
 
 #[test]
-fn a_link_that_is_new_has_frames_and_one_that_is_changed_is_opened_anew() {
+fn new_link_gets_frames_and_changed_link_reopens() {
     let (bench, peer, port) = (Bench::new(), Peer::new(), free_port());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
     peer.hears("a frame", is_frame_of("door"));
@@ -215,7 +215,7 @@ fn a_link_that_is_new_has_frames_and_one_that_is_changed_is_opened_anew() {
 }
 
 #[test]
-fn with_another_name_all_begins_anew() {
+fn changed_name_restarts_the_agent() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let before = config(&[DOOR], &[&pair(&peer)]);
     let agent = bench.agent(&before);
@@ -227,7 +227,7 @@ fn with_another_name_all_begins_anew() {
 }
 
 #[test]
-fn a_terminal_that_is_closed_ends_the_agent() {
+fn closing_the_terminal_stops_the_agent() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
     grantpt(&terminal).expect("a pseudo-terminal");
@@ -236,7 +236,7 @@ fn a_terminal_that_is_closed_ends_the_agent() {
     let screen = std::fs::File::options().read(true).write(true).open(path).expect("a terminal");
     let file = bench.path("agent.toml");
     std::fs::write(&file, config(&[DOOR], &[&pair(&peer)])).expect("a temporary file");
-    // As at a prompt, with what it says going elsewhere.
+    // Runs as from a prompt, with its output redirected.
     let mut command = Command::new("setsid");
     command.args(["--ctty", env!("CARGO_BIN_EXE_watchpost"), "run", "--config"]).arg(&file).stdin(screen);
     let mut agent = Program::start_at(&mut command);
@@ -244,7 +244,7 @@ fn a_terminal_that_is_closed_ends_the_agent() {
     peer.hears("a frame", is_frame_of("door"));
     std::fs::write(&file, config(&[DOOR, YARD], &[&pair(&peer)])).expect("a temporary file");
     agent.signal(Signal::SIGHUP);
-    peer.hears("a frame, as long as the terminal is there", is_frame_of("yard"));
+    peer.hears("a frame while the terminal is open", is_frame_of("yard"));
     drop(terminal);
-    assert!(agent.wait().success(), "it ends as by Ctrl-C");
+    assert!(agent.wait().success(), "not the exit status of Ctrl-C");
 }

@@ -1,7 +1,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Bench, Board, GIVEN_UP, Held, Manager, Peer, WATCHDOG};
+use crate::harness::{Bench, Board, Manager, Peer, STALL_LIMIT, SuspendedThread, WATCHDOG};
 
 fn watchpost() -> Command {
     Command::new(env!("CARGO_BIN_EXE_watchpost"))
@@ -19,7 +19,7 @@ fn config(peer: &Peer, camera: &str, port: &str) -> String {
 }
 
 #[test]
-fn the_manager_is_told_when_all_has_begun_how_it_goes_and_when_it_ends() {
+fn systemd_gets_start_status_reload_and_stop_messages() {
     let (bench, peer, mut board) = (Bench::new(), Peer::new(), Board::new());
     let (mut command, port) = (watchpost(), board.path.display().to_string());
     let manager = Manager::of(&bench, &mut command, None);
@@ -35,11 +35,11 @@ fn the_manager_is_told_when_all_has_begun_how_it_goes_and_when_it_ends() {
     manager.hears("no such device; the last configuration was not taken, see the log");
     let (status, _) = agent.terminate();
     assert!(status.success(), "{status}");
-    assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "nobody asked for it");
+    assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "the watchdog is not enabled");
 }
 
 #[test]
-fn what_has_not_begun_is_told_before_ready_and_a_link_without_anybody_holds_nothing_up() {
+fn ready_names_failed_parts_and_waits_for_no_peer() {
     let bench = Bench::new();
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, None);
@@ -47,28 +47,28 @@ fn what_has_not_begun_is_told_before_ready_and_a_link_without_anybody_holds_noth
         serial = [{ name = "air", port = "/dev/none" }]
         link = [{ pattern = "pair", connect = "tcp://127.0.0.1:1" }]"#;
     let _agent = bench.agent_of(command, config);
-    let said = manager.hears("READY=1").join(" ");
-    assert!(said.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{said}");
+    let messages = manager.hears("READY=1").join(" ");
+    assert!(messages.contains("STATUS=0 of 1 ports up, 0 of 1 links up; air: no such port"), "{messages}");
 }
 
 #[test]
-fn the_watchdog_is_fed_until_a_thread_of_the_spool_stands_still() {
+fn watchdog_starves_when_a_spool_thread_stalls() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config(&peer, "pattern", "/dev/none"));
     manager.hears("WATCHDOG=1");
-    let held = Held::of(&agent, "spool");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    let held = SuspendedThread::of(&agent, "spool");
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     agent.logs("the spool's thread has not moved for 20s: the service manager may start all anew", "");
     drop(held);
     manager.hears("WATCHDOG=1");
 }
 
-/// What is acknowledged before it is due for the disk leaves the spool nothing to do.
+/// The spool has nothing to write if readings are acknowledged before they are due for the disk.
 #[test]
-fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_once() {
+fn watchdog_is_fed_while_the_spool_has_nothing_to_write() {
     let (bench, board) = (Bench::new(), Board::new());
     let receiver = bench.pair_receiver();
     let config = format!(
@@ -78,21 +78,21 @@ fn the_watchdog_is_fed_while_readings_come_all_the_time_and_are_acknowledged_at_
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config);
-    let _talker = board.says_always("t-25\n", Duration::from_millis(100));
+    let _talker = board.repeats("t-25\n", Duration::from_millis(100));
     receiver.program.says_json("readings", |message| message["type"] == "readings");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed + WATCHDOG > GIVEN_UP, "fed for {fed:?}: {}", agent.log());
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed + WATCHDOG > STALL_LIMIT, "fed for {fed:?}: {}", agent.log());
 }
 
 #[test]
-fn the_watchdog_is_fed_until_the_thread_of_a_camera_that_worked_stands_still() {
+fn watchdog_starves_when_a_camera_thread_stalls() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let mut command = watchpost();
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let agent = bench.agent_of(command, &config(&peer, "pattern", "/dev/none"));
     peer.hears("a frame", |message| message["type"] == "frame" && message["seq"].as_u64() > Some(2));
-    let _held = Held::of(&agent, "camera-door");
-    let fed = manager.was_fed_for(WATCHDOG, GIVEN_UP);
-    assert!(fed > WATCHDOG && fed + WATCHDOG < GIVEN_UP, "fed for {fed:?}");
+    let _held = SuspendedThread::of(&agent, "camera-door");
+    let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
+    assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     agent.logs("the thread of camera door has not moved", "");
 }

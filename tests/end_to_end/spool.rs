@@ -10,13 +10,14 @@ use watchpost::clock::Stamp;
 use watchpost::config;
 use watchpost::name::Name;
 use watchpost::quantity::Quantity;
+use watchpost::ranges::SeqRange;
 use watchpost::reading::State;
 
 use crate::harness::hub::{Hub, acknowledge, hello, seq, spooling, take, value, waits_for};
 use crate::harness::{Bench, Board, eventually, free_port};
 
-/// An agent that is killed with the readings 1 to 3 in its spool.
-fn leaves_three(bench: &Bench, board: &mut Board, hub: &Hub) {
+/// Starts an agent and kills it with the readings 1 to 3 in its spool.
+fn leave_three_readings(bench: &Bench, board: &mut Board, hub: &Hub) {
     let mut agent = spooling(bench, board, hub, "");
     agent.logs("open at", "");
     for number in 1..=3 {
@@ -27,37 +28,37 @@ fn leaves_three(bench: &Bench, board: &mut Board, hub: &Hub) {
 }
 
 #[test]
-fn what_was_measured_without_a_receiver_is_there_when_it_comes_and_is_forgotten_when_it_has_it() {
+fn backlog_is_delivered_and_dropped_once_acknowledged() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    leaves_three(&bench, &mut board, &hub);
+    leave_three_readings(&bench, &mut board, &hub);
 
     let second = spooling(&bench, &board, &hub, "");
     second.logs("open at", "");
     board.say("n-4");
     waits_for(&bench, 4);
     let peer = hub.open();
-    let came = take(peer, 1..=4);
-    // What is in memory may go before what is older.
-    let (late, rest): (Vec<_>, Vec<_>) = came.iter().cloned().partition(|reading| value(reading) < 4);
+    let received = take(peer, 1..=4);
+    // Readings in memory may be sent before older ones.
+    let (late, rest): (Vec<_>, Vec<_>) = received.iter().cloned().partition(|reading| value(reading) < 4);
     assert_eq!(late.iter().map(value).collect::<Vec<_>>(), [1, 2, 3], "in order, once");
     assert_eq!(late.iter().map(seq).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(late.iter().all(|reading| reading["backlog"] == true && reading["age_ms"].is_u64()), "{late:#?}");
     assert!(late.iter().all(|reading| reading["boot"] == late[0]["boot"]), "{late:#?}");
     assert!(rest.len() == 1 && seq(&rest[0]) == 1 && rest[0]["boot"] != late[0]["boot"], "{rest:#?}");
 
-    // What is not acknowledged comes again to whoever is there next.
+    // The next peer gets unacknowledged readings again.
     acknowledge(peer, &late[..1]);
     waits_for(&bench, 3);
     hub.close();
     let peer = hub.open();
-    let came = take(peer, 2..=4);
-    assert_eq!(came.iter().map(value).collect::<Vec<_>>(), [2, 3, 4]);
-    acknowledge(peer, &came);
+    let received = take(peer, 2..=4);
+    assert_eq!(received.iter().map(value).collect::<Vec<_>>(), [2, 3, 4]);
+    acknowledge(peer, &received);
     waits_for(&bench, 0);
 }
 
 #[test]
-fn what_is_acknowledged_at_once_is_never_written() {
+fn readings_acknowledged_at_once_are_not_written() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
@@ -66,35 +67,35 @@ fn what_is_acknowledged_at_once_is_never_written() {
     peer.hears("a status", |header| header["type"] == "status");
     for number in 1..=30 {
         board.say(&format!("n-{number}"));
-        let came = take(peer, [number]);
-        acknowledge(peer, &came);
+        let received = take(peer, [number]);
+        acknowledge(peer, &received);
     }
     let counts = |header: &Value| header["spool"]["counts"].clone();
     let status = peer.hears("a status after the last", |header| {
         header["type"] == "status" && counts(header)["readings_in_memory"] == 0
     });
-    // On a busy machine an acknowledgement may be late now and then.
+    // On a busy machine an acknowledgement may occasionally be late.
     assert!(counts(&status)["readings_written"].as_u64().is_none_or(|written| written < 10), "{status}");
 }
 
 #[test]
-fn what_is_not_acknowledged_is_sent_again_and_who_never_acknowledges_is_sent_it_once() {
+fn unacknowledged_readings_are_resent_to_peers_that_ack() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
     let peer = hub.open();
     peer.hears("a status", |header| header["type"] == "status");
     board.say("n-1");
-    assert_eq!(take(peer, [1])[0]["backlog"], Value::Null, "as it came");
+    assert_eq!(take(peer, [1])[0]["backlog"], Value::Null, "not sent live");
     let again = take(peer, [1]);
     assert_eq!((seq(&again[0]), &again[0]["backlog"]), (1, &json!(true)));
     hub.close();
 
-    // One that does not say that it keeps anything has what comes now, and nothing of what was.
+    // A peer that does not announce acknowledgements gets live readings and no backlog.
     let peer = hub.open();
     peer.hears("a status", |header| header["type"] == "status");
     peer.says(&json!({ "type": "hello", "v": 1, "window": 1 }));
-    peer.hears("that it keeps nothing", |header| {
+    peer.hears("a link to a receiver that keeps nothing", |header| {
         header["type"] == "status" && header["links"][0]["cause"] == "connected, but the receiver keeps no readings"
     });
     board.say("n-2");
@@ -112,9 +113,9 @@ fn what_is_not_acknowledged_is_sent_again_and_who_never_acknowledges_is_sent_it_
 }
 
 #[test]
-fn each_link_has_everything_until_it_is_given_up() {
+fn each_link_keeps_its_readings_until_forgotten() {
     let (bench, mut board, mut hub, mut other) = (Bench::new(), Board::new(), Hub::new(), Hub::new());
-    let (port, gone) = (board.path.display().to_string(), other.address.clone());
+    let (port, removed) = (board.path.display().to_string(), other.address.clone());
     let serial = format!("name = \"shed\"\nserial = [{{ name = \"gas\", port = \"{port}\" }}]\n");
     let link = |hub: &Hub| format!("{{ pattern = \"pair\", connect = \"{}\" }}", hub.address);
     let both = format!("{serial}link = [{}, {}]", link(&other), link(&hub));
@@ -124,48 +125,51 @@ fn each_link_has_everything_until_it_is_given_up() {
         board.say(&format!("n-{number}"));
         waits_for(&bench, number);
     }
-    // What one has is kept for the other.
+    // Readings acknowledged by one link are kept for the other.
     let peer = hub.open();
-    let came = take(peer, 1..=3);
-    acknowledge(peer, &came);
-    let lists = |config: &str, arguments: &[&str]| {
+    let received = take(peer, 1..=3);
+    acknowledge(peer, &received);
+    let spool_command = |config: &str, arguments: &[&str]| {
         std::fs::write(bench.path("spool.toml"), config).expect("a temporary file");
         let output = bench.watchpost("spool").args(arguments).arg("--config").arg(bench.path("spool.toml")).output();
         let output = output.expect("it starts");
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
-    eventually("one link lacks nothing", || {
-        let text = lists(&both, &[]);
-        let of_each = [format!("3 readings wait for {gone}"), format!("no readings wait for {}", hub.address)];
+    eventually("nothing waiting for one link", || {
+        let text = spool_command(&both, &[]);
+        let of_each = [format!("3 readings wait for {removed}"), format!("no readings wait for {}", hub.address)];
         of_each.iter().all(|line| text.contains(line)).then_some(())
     });
-    assert!(lists(&both, &["--forget", &gone]).contains("is in the configuration"));
+    assert!(spool_command(&both, &["--forget", &removed]).contains("is in the configuration"));
     let peer = other.open();
-    let came = take(peer, 1..=3);
-    acknowledge(peer, &came[..1]);
+    let received = take(peer, 1..=3);
+    acknowledge(peer, &received[..1]);
     waits_for(&bench, 2);
     other.close();
     first.terminate();
 
-    // A link that is not configured any more keeps what it lacks, until someone says that it has gone for good.
+    // The spool keeps a removed link's readings until `--forget` drops them.
     let one = format!("{serial}link = [{}]", link(&hub));
     let second = bench.agent(&one);
     second.logs("open at", "");
-    assert!(second.logs("spool: keeps for ", ",").starts_with(&gone));
-    let text = lists(&one, &[]);
-    assert!(text.contains(&format!("2 readings wait for {gone}, which is in no [[link]]")), "{text}");
-    let text = lists(&one, &["--forget", &gone]);
-    assert!(text.contains(&format!("nothing is kept for {gone} any more")), "{text}");
-    assert!(!text.contains(&format!("wait for {gone}")), "{text}");
-    assert!(lists(&one, &["--forget", &gone]).contains("readings are kept for"), "it is known no more");
-    // An agent takes it in, whether its boards say something or not.
-    second.logs("nothing more is kept for a link that was given up", "");
+    assert!(second.logs("spool still keeps readings for ", ",").starts_with(&removed));
+    let text = spool_command(&one, &[]);
+    assert!(text.contains(&format!("2 readings wait for {removed}, which is no longer configured")), "{text}");
+    let text = spool_command(&one, &["--forget", &removed]);
+    assert!(text.contains(&format!("dropped the readings for {removed}")), "{text}");
+    assert!(!text.contains(&format!("wait for {removed}")), "{text}");
+    assert!(
+        spool_command(&one, &["--forget", &removed]).contains("readings are kept for"),
+        "the forgotten link is still known"
+    );
+    // The agent notices even while its boards are silent.
+    second.logs("spool: dropped readings of a forgotten link", "");
     board.say("n-4");
     waits_for(&bench, 1);
 }
 
 #[test]
-fn a_full_spool_loses_the_oldest_and_counts_them() {
+fn full_spool_drops_and_counts_the_oldest_readings() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "spool = { max_size = \"1 MB\" }");
     agent.logs("open at", "");
@@ -178,12 +182,12 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
     board.say("n-1");
     let peer = hub.open();
     let count = |header: &Value, what: &str| header["spool"]["counts"][what].as_u64().unwrap_or(0);
-    let full = peer.hears("all came", |header| {
+    let full = peer.hears("all readings counted", |header| {
         count(header, "readings_on_disk") > 0
             && count(header, "readings_on_disk") + count(header, "readings_lost_no_room") == 20 * lines + 1
     });
     assert!(count(&full, "readings_lost_no_room") > 20 * lines / 4, "{full}");
-    agent.logs("readings lost, no room: ", "");
+    agent.logs("full; dropped the ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
@@ -192,11 +196,11 @@ fn a_full_spool_loses_the_oldest_and_counts_them() {
 }
 
 #[test]
-fn what_is_older_than_is_wanted_goes_and_is_counted() {
+fn readings_older_than_keep_expire_and_are_counted() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
-    leaves_three(&bench, &mut board, &hub);
+    leave_three_readings(&bench, &mut board, &hub);
 
-    // Hours are long enough for all of them, milliseconds for none.
+    // Two hours keep all readings, one millisecond keeps none.
     let mut second = spooling(&bench, &board, &hub, "spool = { keep = \"2h\" }");
     second.logs("open at", "");
     board.say("n-4");
@@ -213,17 +217,17 @@ fn what_is_older_than_is_wanted_goes_and_is_counted() {
         is_status(header) && header["spool"]["counts"]["readings_expired"] == 4
     });
     assert_eq!(status["spool"]["counts"]["readings_on_disk"], 0, "{status}");
-    // What comes now is sent as it comes.
+    // New readings are sent live.
     board.say("n-5");
     assert_eq!(take(peer, [5])[0]["backlog"], Value::Null);
 }
 
 #[test]
-fn without_anyone_who_could_acknowledge_there_is_no_spool() {
+fn no_spool_without_a_link_that_acknowledges() {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let serial = format!("serial = [{{ name = \"gas\", port = \"{}\" }}]", board.path.display());
     let port = free_port();
-    for (rest, said) in [
+    for (rest, message) in [
         (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "no link has the pattern"),
         (
             format!("link = [{{ pattern = \"pair\", connect = \"{}\" }}]\nspool = {{ off = true }}", hub.address),
@@ -236,7 +240,7 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
         agent.terminate();
         assert!(!bench.path("state").exists());
         let check = bench.watchpost("check").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
-        assert!(String::from_utf8_lossy(&check.stdout).contains(said), "{check:?}");
+        assert!(String::from_utf8_lossy(&check.stdout).contains(message), "{check:?}");
         let spool = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
         assert!(
             !spool.status.success() && String::from_utf8_lossy(&spool.stderr).contains("has no spool"),
@@ -246,20 +250,20 @@ fn without_anyone_who_could_acknowledge_there_is_no_spool() {
 }
 
 #[test]
-fn who_lists_a_damaged_spool_is_told_what_becomes_of_it() {
+fn listing_a_damaged_spool_explains_the_recovery() {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let mut agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
     agent.terminate();
     std::fs::write(bench.path("state/watchpost/spool.sqlite"), "no database at all").expect("a file");
     let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    assert!(said.contains("spool.sqlite; the agent sets aside what is damaged when it starts"), "{said}");
+    assert!(message.contains("spool.sqlite; the agent moves a damaged spool aside when it starts"), "{message}");
 }
 
 #[test]
-fn a_spool_is_one_agents() {
+fn spool_is_locked_by_one_agent() {
     let (bench, boards, mut hub) = (Bench::new(), [Board::new(), Board::new()], Hub::new());
     let first = spooling(&bench, &boards[0], &Hub::new(), "");
     first.logs("spool.sqlite: open", "");
@@ -272,13 +276,13 @@ fn a_spool_is_one_agents() {
 }
 
 #[test]
-fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
+fn removed_spool_file_is_replaced() {
     let (bench, mut board, hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
     agent.logs("open at", "");
     board.say("n-1");
     waits_for(&bench, 1);
-    std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("it is there");
+    std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("the file exists");
     board.say("n-2");
     agent.logs("was taken away", "");
     waits_for(&bench, 1);
@@ -286,31 +290,32 @@ fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
     waits_for(&bench, 2);
 }
 
-/// The disk is told of links twice a second, and what it does not know of is not for that given up.
+/// The writer stores the list of links twice a second. A link removed before that must keep its readings.
 #[test]
-fn a_link_that_leaves_before_the_disk_has_heard_of_it_is_kept_for() {
+fn link_removed_before_it_is_stored_keeps_its_readings() {
     let bench = Bench::new();
     let config = config::Spool { path: bench.path("spool.sqlite"), max_size: config::Bytes(256_000_000), keep: None };
     let (state, boot) = (Arc::<State>::default(), Name::nearest("b1"));
     let health = Part::new(Kind::Spool, Name::nearest("spool"), String::new(), &Arc::default());
     let mut spool = Spool::new(&boot, &state, health.clone());
-    let stays = spool.keep_for("tcp://stays");
+    let stays = spool.add_link("tcp://stays");
     let (feed, _) = state.follow();
-    spool.begin(&config).expect("a thread");
+    spool.start(&config).expect("a thread");
     eventually("an open file", || health.status().up.then_some(()));
-    spool.keep_for("tcp://leaves").leave();
+    spool.add_link("tcp://leaves").unconfigure();
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let quantity = Arc::new(Quantity { name: "t".into(), unit: "".into(), listed: true });
     state.record(&Name::nearest("air"), Duration::from_secs(10), Stamp::now(), &mut vec![(quantity, 21.5)]);
     let end = CancellationToken::new();
     end.cancel();
-    runtime.block_on(spool.follow(feed, end));
-    assert_eq!(stays.ack(&boot, 1, 1), Some((1, 1)));
-    eventually("a row for the one that has left", || (health.status().counts["readings_on_disk"] == 1).then_some(()));
-    let back = spool.keep_for("tcp://leaves");
-    back.live_from(2);
-    let page = runtime.block_on(back.ask()).expect("the spool runs");
-    assert_eq!(page.numbers(), Some((1, 1)));
-    runtime.block_on(spool.end());
+    runtime.block_on(spool.keep_all(feed, end));
+    let one = SeqRange::new(1, 1);
+    assert_eq!(stays.acknowledge(&boot, one), Some(one));
+    eventually("a row for the removed link", || (health.status().counts["readings_on_disk"] == 1).then_some(()));
+    let back = spool.add_link("tcp://leaves");
+    back.set_live_from(2);
+    let page = runtime.block_on(back.request_page()).expect("the spool runs");
+    assert_eq!(page.seqs(), Some(one));
+    runtime.block_on(spool.stop());
 }

@@ -7,7 +7,7 @@ use crate::harness::hub::{Hub, acknowledge, hello, spooling, take, waits_for};
 use crate::harness::{Bench, Board, PATIENCE, Peer};
 
 #[test]
-fn what_waits_is_sent_when_the_disk_can_be_had_while_the_receiver_is_there() {
+fn backlog_is_sent_once_the_spool_becomes_available() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let mut first = spooling(&bench, &board, &hub, "");
     first.logs("open at", "");
@@ -16,25 +16,24 @@ fn what_waits_is_sent_when_the_disk_can_be_had_while_the_receiver_is_there() {
     first.terminate();
 
     create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
-    let others = File::create(bench.path("state/watchpost/spool.sqlite.lock")).expect("a temporary file");
-    others.lock().expect("nobody has it");
+    let foreign_lock = File::create(bench.path("state/watchpost/spool.sqlite.lock")).expect("a temporary file");
+    foreign_lock.lock().expect("a free lock");
     let second = spooling(&bench, &board, &hub, "");
     second.logs("open at", "");
     second.logs("in use by another program", "");
     let peer = hub.open();
     board.say("n-2");
-    let came = take(peer, [2]);
-    acknowledge(peer, &came);
-    drop(others);
-    let came = take(peer, [1]);
-    acknowledge(peer, &came);
+    let batches = take(peer, [2]);
+    acknowledge(peer, &batches);
+    drop(foreign_lock);
+    let batches = take(peer, [1]);
+    acknowledge(peer, &batches);
     waits_for(&bench, 0);
 }
 
-/// It is slow, takes nothing for a while, and is never disconnected: what then came too late to be sent as it came is not
-/// forgotten.
+/// The receiver stalls without disconnecting. Readings that are then too late to be sent live must still arrive.
 #[test]
-fn a_receiver_that_takes_nothing_for_a_while_has_everything_in_the_end() {
+fn stalled_receiver_gets_every_reading_in_the_end() {
     const LINES: u64 = 60_000;
     let (bench, mut board) = (Bench::new(), Board::new());
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
@@ -50,16 +49,16 @@ fn a_receiver_that_takes_nothing_for_a_while_has_everything_in_the_end() {
     ));
     agent.logs("open at", "");
     board.say("n-0");
-    let came = take(&peer, [0]);
-    acknowledge(&peer, &came);
+    let batches = take(&peer, [0]);
+    acknowledge(&peer, &batches);
     for numbers in (1..=LINES).collect::<Vec<_>>().chunks(500) {
         let lines: Vec<String> = numbers.iter().map(|number| format!("n-{number}\n")).collect();
         board.write(lines.concat().as_bytes());
     }
     let (mut left, mut end) = (LINES, Instant::now() + PATIENCE);
-    let mut there = vec![false; LINES as usize + 1];
-    // What is not known to be there comes again.
-    there[0] = true;
+    let mut received = vec![false; LINES as usize + 1];
+    // The agent resends whatever was not acknowledged in time.
+    received[0] = true;
     while left > 0 {
         assert!(Instant::now() < end, "{left} are missing");
         peer.says(&hello());
@@ -68,7 +67,7 @@ fn a_receiver_that_takes_nothing_for_a_while_has_everything_in_the_end() {
             let values = batch["values"].as_array().expect("a list");
             for value in values {
                 let number = value["value"].as_f64().expect("a number") as usize;
-                left -= u64::from(!std::mem::replace(&mut there[number], true));
+                left -= u64::from(!std::mem::replace(&mut received[number], true));
             }
             let first = batch["seq"].as_u64().expect("a number");
             let last = first + values.len() as u64 - 1;

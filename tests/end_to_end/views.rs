@@ -9,41 +9,41 @@ use watchpost::frame::{Frame, Layout};
 
 use crate::harness::{Bench, free_port, subscriber};
 
-/// Neither is a multiple of a block of 4:2:2, which has 16 pixels a line and 8 lines.
+/// Neither dimension is a multiple of a 4:2:2 block, which has 16x8 pixels.
 const SIZE: (u32, u32) = (200, 116);
 const BLOCK: (usize, usize) = (16, 8);
 
-/// What is configured, and what becomes of the picture.
-const VIEWS: [(&str, Make); 14] = [
+/// Each configuration, with the transformation that it stands for.
+const VIEWS: [(&str, Transform); 14] = [
     ("", Picture::clone),
-    ("rotate = 90", turn),
-    ("rotate = 180", |picture| turn(&turn(picture))),
-    ("rotate = 270", turn_left),
+    ("rotate = 90", rotate),
+    ("rotate = 180", |picture| rotate(&rotate(picture))),
+    ("rotate = 270", rotate_left),
     ("flip = 'horizontal'", mirror),
-    ("flip = 'vertical'", |picture| turn(&turn(&mirror(picture)))),
-    ("rotate = 90, flip = 'horizontal'", |picture| mirror(&turn(picture))),
-    ("rotate = 90, flip = 'vertical'", |picture| turn(&turn(&mirror(&turn(picture))))),
-    ("rotate = 180, flip = 'horizontal'", |picture| mirror(&turn(&turn(picture)))),
+    ("flip = 'vertical'", |picture| rotate(&rotate(&mirror(picture)))),
+    ("rotate = 90, flip = 'horizontal'", |picture| mirror(&rotate(picture))),
+    ("rotate = 90, flip = 'vertical'", |picture| rotate(&rotate(&mirror(&rotate(picture))))),
+    ("rotate = 180, flip = 'horizontal'", |picture| mirror(&rotate(&rotate(picture)))),
     ("rotate = 180, flip = 'vertical'", mirror),
-    ("rotate = 270, flip = 'horizontal'", |picture| mirror(&turn_left(picture))),
+    ("rotate = 270, flip = 'horizontal'", |picture| mirror(&rotate_left(picture))),
     ("crop = '64x40+32+16'", |picture| part(picture, 32, 16)),
-    // It begins where a block does, and a turned block is 8 pixels a line and 16 lines.
+    // The crop starts at a block's edge; a rotated block has 8x16 pixels.
     ("crop = '64x40+47+23'", |picture| part(picture, 32, 16)),
-    ("crop = '64x40+47+23', rotate = 270", |picture| part(&whole_blocks(turn_left(picture)), 40, 16)),
+    ("crop = '64x40+47+23', rotate = 270", |picture| part(&whole_blocks(rotate_left(picture)), 40, 16)),
 ];
 
-type Make = fn(&Picture) -> Picture;
+type Transform = fn(&Picture) -> Picture;
 
-/// Lines of pixels, each with its luma and whether its block is cut off by the right edge or the lower one.
+/// Lines of pixels: the luma, and whether the right or the lower edge cuts off the pixel's block.
 type Picture = Vec<Vec<(u8, [bool; 2])>>;
 
-/// A quarter to the right.
-fn turn(picture: &Picture) -> Picture {
+/// Rotates by 90 degrees clockwise.
+fn rotate(picture: &Picture) -> Picture {
     (0..picture[0].len()).map(|x| picture.iter().rev().map(|line| line[x]).collect()).collect()
 }
 
-fn turn_left(picture: &Picture) -> Picture {
-    turn(&turn(&turn(picture)))
+fn rotate_left(picture: &Picture) -> Picture {
+    rotate(&rotate(&rotate(picture)))
 }
 
 fn mirror(picture: &Picture) -> Picture {
@@ -54,7 +54,7 @@ fn part(picture: &Picture, x: usize, y: usize) -> Picture {
     picture[y..y + 40].iter().map(|line| line[x..x + 64].to_vec()).collect()
 }
 
-/// Without blocks that were cut off and would be at the left or upper edge now.
+/// Removes blocks that were cut off and are now at the left or upper edge.
 fn whole_blocks(mut picture: Picture) -> Picture {
     for edge in [0, 1] {
         while picture[0].iter().all(|(_, cut)| cut[edge]) {
@@ -86,7 +86,7 @@ fn picture(jpeg: &[u8]) -> Picture {
         .collect()
 }
 
-/// One that is different in every corner, as a film, and as one of a camera that leaves rubbish between its segments.
+/// Writes a picture without symmetry twice: clean, and with a stray byte between its segments. Returns the JPEG.
 fn still(bench: &Bench) -> Vec<u8> {
     let (width, height) = SIZE;
     let place = |i: u32| (i % width, i / width);
@@ -100,7 +100,7 @@ fn still(bench: &Bench) -> Vec<u8> {
 }
 
 #[test]
-fn pictures_are_turned_mirrored_and_cut_as_configured_and_lose_nothing() {
+fn rotate_flip_and_crop_are_lossless() {
     let bench = Bench::new();
     let still = picture(&still(&bench));
     let port = free_port();
@@ -121,23 +121,23 @@ fn pictures_are_turned_mirrored_and_cut_as_configured_and_lose_nothing() {
         let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
         frames.insert(header["camera"].as_str().expect("a name").to_owned(), (header, parts[2].clone()));
     }
-    for (node, (view, make)) in VIEWS.iter().enumerate() {
+    for (node, (view, transform)) in VIEWS.iter().enumerate() {
         let (header, jpeg) = &frames[&node.to_string()];
-        let (seen, wanted) = (decoded(jpeg), whole_blocks(make(&still)));
+        let (seen, wanted) = (decoded(jpeg), whole_blocks(transform(&still)));
         assert_eq!((seen[0].len(), seen.len()), (wanted[0].len(), wanted.len()), "{view}");
         assert_eq!((header["width"].as_u64(), header["height"].as_u64()), {
             (Some(seen[0].len() as u64), Some(seen.len() as u64))
         });
         for (y, (seen, wanted)) in seen.iter().zip(&wanted).enumerate() {
-            // The same coefficients; decoders round a turned block in another order.
+            // The coefficients are the same, but decoders round a rotated block in another order.
             let same = seen.iter().zip(wanted).all(|(seen, (wanted, _))| seen.abs_diff(*wanted) <= 2);
-            assert!(same, "{view}, line {y}: {seen:?} and not {wanted:?}");
+            assert!(same, "{view}, line {y}: {seen:?} instead of {wanted:?}");
         }
     }
 }
 
 #[test]
-fn a_part_that_is_not_inside_the_picture_is_named() {
+fn crop_outside_the_picture_is_reported() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!(

@@ -22,7 +22,7 @@ impl Bench {
         fs::read_to_string(self.path(name)).expect("a token").trim().to_owned()
     }
 
-    /// A receiver that other machines reach, and what it is asked with.
+    /// Starts a receiver that other machines can reach; returns it with its control token and its view token.
     pub fn guarded(&self) -> (Receiver, [String; 2]) {
         if !self.path("web.token").exists() {
             let made = self.keygen_tokens();
@@ -45,14 +45,18 @@ impl Bench {
     }
 }
 
-/// Every path that the receiver's source names, with a camera's names in it: a new route is among them by itself.
+/// Returns every path in the receiver's source, with a camera's names filled in, and the paths of the page's files. New
+/// routes are included automatically.
 pub fn paths() -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/receiver/web")];
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/receiver/web");
+    let mut dirs = vec![web.clone()];
     while let Some(dir) = dirs.pop() {
         for path in fs::read_dir(dir).expect("the source").map(|entry| entry.expect("an entry").path()) {
             if path.is_dir() {
                 dirs.push(path);
+            } else if let Ok(file) = path.strip_prefix(web.join("page")) {
+                paths.insert(format!("/{}", file.display()).replace("/index.html", "/"));
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let code = fs::read_to_string(path).expect("source");
                 let texts = code.split('"').filter(|text| text.starts_with('/') && !text.contains([' ', '\n', '\\']));
@@ -61,6 +65,7 @@ pub fn paths() -> BTreeSet<String> {
         }
     }
     assert!(paths.len() > 20 && paths.contains("/api/cameras/shed/door/frame.jpg"), "{paths:?}");
+    assert!(paths.contains("/") && paths.contains("/live/tiles.js"), "{paths:?}");
     paths
 }
 
@@ -74,7 +79,7 @@ pub fn with(page: &str, method: &str, path: &str, token: &str, body: &str) -> An
 }
 
 #[tokio::test]
-async fn without_a_token_every_route_is_shut_but_the_login_page_and_the_probe() {
+async fn every_route_but_login_and_health_needs_a_token() {
     let bench = Bench::new();
     let (receiver, _) = bench.guarded();
     let _agent = bench.with_camera(&receiver);
@@ -100,7 +105,7 @@ async fn without_a_token_every_route_is_shut_but_the_login_page_and_the_probe() 
 }
 
 #[tokio::test]
-async fn a_token_is_for_looking_or_for_switching() {
+async fn view_token_can_watch_but_not_control() {
     let bench = Bench::new();
     let (receiver, [control, view]) = bench.guarded();
     let _agent = bench.with_camera(&receiver);
@@ -126,11 +131,11 @@ async fn a_token_is_for_looking_or_for_switching() {
 }
 
 #[test]
-fn a_wrong_token_is_none_however_it_is_said() {
+fn wrong_token_is_refused_in_every_form() {
     let bench = Bench::new();
     let (receiver, [control, _]) = bench.guarded();
     let page = &receiver.page;
-    let said = |header: (&str, &str)| ask(page, "GET", "/api/wall", &[header], "").status;
+    let status_for = |header: (&str, &str)| ask(page, "GET", "/api/wall", &[header], "").status;
     for wrong in [
         String::new(),
         "Bearer".into(),
@@ -141,24 +146,24 @@ fn a_wrong_token_is_none_however_it_is_said() {
         format!("Basic {control}"),
         control.clone(),
     ] {
-        assert_eq!(said(("Authorization", &wrong)), 401, "{wrong}");
+        assert_eq!(status_for(("Authorization", &wrong)), 401, "{wrong}");
     }
     let cookie = cookie(page, &control).expect("a cookie");
     let name = cookie.split_once('=').expect("a value").0;
-    assert_eq!(said(("Cookie", &format!("{name}={control}"))), 401, "the token itself is no cookie");
-    assert_eq!(said(("Cookie", &format!("{name}=; {name}"))), 401);
-    assert_eq!(said(("X-Token", &control)), 401);
+    assert_eq!(status_for(("Cookie", &format!("{name}={control}"))), 401, "the token itself is no cookie");
+    assert_eq!(status_for(("Cookie", &format!("{name}=; {name}"))), 401);
+    assert_eq!(status_for(("X-Token", &control)), 401);
     assert_eq!(get(page, &format!("/api/wall?token={control}")).status, 401);
-    assert_eq!(said(("Authorization", &format!("bearer  {control} "))), 200);
-    // More wrong ones than people make: each is still answered, and the right one, too.
+    assert_eq!(status_for(("Authorization", &format!("bearer  {control} "))), 200);
+    // Many wrong attempts are still answered, and do not lock out the right token.
     for _ in 0..15 {
-        assert_eq!(said(("Authorization", "Bearer x")), 401);
+        assert_eq!(status_for(("Authorization", "Bearer x")), 401);
     }
-    assert_eq!(said(("Authorization", &format!("Bearer {control}"))), 200);
+    assert_eq!(status_for(("Authorization", &format!("Bearer {control}"))), 200);
     assert!(!receiver.program.log().contains(&control), "a token is in the log");
 }
 
-/// What the login page gives for a token, without what browsers do with it.
+/// Logs in with a token as the login page does; returns the cookie, if one is set.
 fn cookie(page: &str, token: &str) -> Option<String> {
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     let answer = ask(page, "POST", "/login", &[form], &format!("token={token}"));
@@ -171,7 +176,7 @@ fn cookie(page: &str, token: &str) -> Option<String> {
 }
 
 #[test]
-fn a_cookie_outlives_the_receiver_and_not_its_token() {
+fn cookie_survives_a_restart_but_not_a_new_token() {
     let bench = Bench::new();
     let (mut receiver, [control, view]) = bench.guarded();
     assert_eq!(cookie(&receiver.page, "wrong"), None);
@@ -192,9 +197,9 @@ fn a_cookie_outlives_the_receiver_and_not_its_token() {
     assert_eq!([role(&receiver.page, &for_control), role(&receiver.page, &for_view)], [None, None]);
 }
 
-/// Cookies are a host's, whatever the port; and a proxy may have words of its own for who asks.
+/// Browsers share cookies between the ports of a host, and a proxy may set its own `Authorization` header.
 #[test]
-fn two_receivers_of_one_host_and_a_proxy_do_not_log_anybody_out() {
+fn second_receiver_or_proxy_does_not_log_users_out() {
     let benches = [Bench::new(), Bench::new()];
     let [(one, [token, _]), (other, [another, _])] = benches.each_ref().map(Bench::guarded);
     let both = [cookie(&one.page, &token), cookie(&other.page, &another)].map(|cookie| cookie.expect("a cookie"));
@@ -204,12 +209,16 @@ fn two_receivers_of_one_host_and_a_proxy_do_not_log_anybody_out() {
         let headers = [("Cookie", both.as_str()), ("Authorization", "Basic eDp5")];
         assert_eq!(ask(page, "GET", "/api/wall", &headers, "").status, 200);
         let answer = ask(page, "GET", "/login", &headers[..1], "");
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "who is logged in is not asked");
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some("/")),
+            "a logged-in user sees the login page"
+        );
     }
 }
 
 #[test]
-fn pages_of_others_and_names_of_others_get_nothing() {
+fn foreign_origins_and_host_names_are_refused() {
     let bench = Bench::new();
     let open = bench.pair_receiver();
     let port = open.page.rsplit_once(':').expect("a port").1;
@@ -233,7 +242,7 @@ fn pages_of_others_and_names_of_others_get_nothing() {
     let guarded_bench = Bench::new();
     let (guarded, [control, _]) = guarded_bench.guarded();
     let token = bearer(&control).1;
-    let answered = |page: &str, path: &str, headers: &[(&str, &str)]| {
+    let status_of_post = |page: &str, path: &str, headers: &[(&str, &str)]| {
         let all = [&[("Authorization", token.as_str())], headers].concat();
         ask(page, "POST", path, &all, "{\"on\":true}").status
     };
@@ -247,18 +256,37 @@ fn pages_of_others_and_names_of_others_get_nothing() {
             ("null".to_owned(), 403),
         ] {
             let headers = [("Host", name), ("Origin", origin.as_str())];
-            assert_eq!(answered(page, "/api/cameras/shed/door", &headers), status, "{origin} to {name}");
+            assert_eq!(status_of_post(page, "/api/cameras/shed/door", &headers), status, "{origin} to {name}");
         }
-        // A picture of ours in a page of theirs, and a link from there.
+        // A foreign page that embeds our picture, and a link from one.
         for (mode, status) in [("no-cors", 403), ("navigate", 404)] {
             let headers = [("Host", name), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode)];
-            assert_eq!(answered(page, "/api/cameras/shed/door", &headers), status, "{mode} to {name}");
+            assert_eq!(status_of_post(page, "/api/cameras/shed/door", &headers), status, "{mode} to {name}");
         }
     }
 }
 
 #[test]
-fn each_answer_says_that_it_is_for_this_page_alone() {
+fn page_files_are_served_with_their_content_type() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/history/footage.js", "text/javascript; charset=utf-8"),
+        ("/live/live.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = get(&receiver.page, path);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
+    }
+    for path in ["/index.html", "/login.html", "/package.json", "/types.d.ts", "/live/", "/../login.html"] {
+        assert_eq!(get(&receiver.page, path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn responses_carry_security_headers() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     for path in ["/", "/page.js", "/api/wall", "/metrics", "/health", "/nowhere", "/api/cameras/a/b/frame.jpg"] {
@@ -279,14 +307,14 @@ fn each_answer_says_that_it_is_for_this_page_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_logs_in_once_in_a_browser() {
+async fn browser_stays_logged_in_until_logout() {
     let bench = Bench::new();
     let (receiver, [control, _]) = bench.guarded();
     let browser = Browser::open(&bench, &format!("{}/#history", receiver.page)).await;
     let enter = async |token: &str| {
         let field = browser.client.find(Locator::Id("token")).await.expect("a field");
-        field.send_keys(token).await.expect("it is typed");
-        browser.client.find(Locator::Css("button")).await.expect("a button").click().await.expect("it is pressed");
+        field.send_keys(token).await.expect("a typed token");
+        browser.client.find(Locator::Css("button")).await.expect("a button").click().await.expect("a click");
     };
     browser.sees("body.login form").await;
     enter("not the token").await;

@@ -7,9 +7,9 @@ use tokio::time::timeout;
 use crate::harness::http::{get, raw};
 use crate::harness::{Bench, PATIENCE};
 
-/// Connections that say nothing take places and lose them; meanwhile they keep nobody else out.
+/// Idle connections are closed after a while, and never use up the places of other clients.
 #[tokio::test]
-async fn silent_connections_are_closed_and_keep_nobody_out() {
+async fn idle_connections_are_closed_and_block_nobody() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let before = receiver.program.memory();
@@ -17,8 +17,8 @@ async fn silent_connections_are_closed_and_keep_nobody_out() {
     let mut silent = Vec::new();
     for number in 0..400 {
         let socket = TcpSocket::new_v4().expect("a socket");
-        // Another address of this machine, as if it were another machine.
-        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("it is ours");
+        // Another loopback address stands in for another machine.
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("an address of this machine");
         let mut stream = socket.connect(receiver.page.parse().expect("an address")).await.expect("the page's port");
         if number % 2 == 0 {
             let _ = stream.write_all(b"GET /api/wall HTTP/1.1\r\nHost: local").await;
@@ -26,15 +26,15 @@ async fn silent_connections_are_closed_and_keep_nobody_out() {
         silent.push(stream);
     }
     assert_eq!(get(&receiver.page, "/api/wall").status, 200);
-    assert!(start.elapsed() < Duration::from_secs(8), "they had to be closed before");
+    assert!(start.elapsed() < Duration::from_secs(8), "served only after idle connections were closed");
     let more = receiver.program.memory().saturating_sub(before);
     assert!(more < 32 << 20, "{} MiB more", more >> 20);
     let mut rest = Vec::new();
-    timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await.expect("it is closed in time").expect("it is closed");
+    timeout(PATIENCE, silent[0].read_to_end(&mut rest)).await.expect("closed in time").expect("a closed connection");
 }
 
 #[test]
-fn whoever_promises_a_body_and_sends_none_is_not_waited_for() {
+fn missing_request_body_times_out() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let head =

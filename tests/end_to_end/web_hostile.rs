@@ -6,7 +6,7 @@ use crate::harness::http::{get, raw};
 use crate::harness::{Bench, eventually};
 use crate::web_access::{paths, with};
 
-/// Requests that nobody would make, from a grammar of what has opened servers before.
+/// Generates hostile requests from patterns that have broken servers before.
 struct Hostile {
     random: fastrand::Rng,
     paths: Vec<String>,
@@ -17,8 +17,8 @@ impl Hostile {
         words[self.random.usize(..words.len())]
     }
 
-    fn several(&mut self, most: usize, one: impl Fn(&mut Hostile) -> String) -> String {
-        (0..self.random.usize(..most)).map(|_| one(self)).collect::<Vec<_>>().concat()
+    fn several(&mut self, limit: usize, one: impl Fn(&mut Hostile) -> String) -> String {
+        (0..self.random.usize(..limit)).map(|_| one(self)).collect::<Vec<_>>().concat()
     }
 
     fn piece(&mut self) -> String {
@@ -59,7 +59,7 @@ impl Hostile {
             target = self.one_of(&["*", "http://evil.example/", "//evil.example/", "/?", "localhost:1"]).into();
         }
         let mut bytes = target.into_bytes();
-        // A space would end it, and be another mistake.
+        // A space would end the target, which is a different fault.
         bytes.iter_mut().filter(|byte| matches!(byte, b' ' | b'\r' | b'\n')).for_each(|byte| *byte = b'+');
         bytes
     }
@@ -104,7 +104,7 @@ impl Hostile {
     }
 }
 
-/// Names and contents of files below a directory.
+/// Returns the paths and contents of all files below a directory.
 fn files(dir: &Path) -> BTreeSet<(PathBuf, Vec<u8>)> {
     let mut files = BTreeSet::new();
     for path in fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()) {
@@ -118,34 +118,34 @@ fn files(dir: &Path) -> BTreeSet<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn hostile_requests_get_nothing_and_break_nothing() {
+fn hostile_requests_leak_nothing_and_break_nothing() {
     let bench = Bench::new();
     let (receiver, [control, _]) = bench.guarded();
     let _agent = bench.with_camera(&receiver);
     let page = &receiver.page;
     eventually("the camera", || receiver.program.said_json(|header| header["camera"] == "door"));
     let outside = tempfile::tempdir_in(bench.dir.path()).expect("a directory");
-    fs::write(outside.path().join("canary"), "nobody may see this").expect("a file");
+    fs::write(outside.path().join("canary"), "secret outside of the served files").expect("a file");
     let before = files(outside.path());
     let count = std::env::var("WATCHPOST_HOSTILE").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000);
     let seed = fastrand::u64(..);
     let paths = paths().into_iter().collect();
     let mut hostile = Hostile { random: fastrand::Rng::with_seed(seed), paths };
-    let mut answered = BTreeMap::<u16, u32>::new();
+    let mut statuses = BTreeMap::<u16, u32>::new();
     for number in 0..count {
         let request = hostile.request(page, &control);
         let Some(answer) = raw(page, &request) else { continue };
-        *answered.entry(answer.status).or_default() += 1;
-        let shown = || format!("request {number} of seed {seed}: {}", String::from_utf8_lossy(&request));
-        // The agent's link may be busy when it is asked much.
-        assert!(answer.status < 500 || answer.status == 503, "{}\n{answer:?}", shown());
+        *statuses.entry(answer.status).or_default() += 1;
+        let describe = || format!("request {number} of seed {seed}: {}", String::from_utf8_lossy(&request));
+        // The agent's link may be busy after many requests (503).
+        assert!(answer.status < 500 || answer.status == 503, "{}\n{answer:?}", describe());
         let text = answer.text();
-        for secret in ["nobody may see this", "root:", &control] {
-            assert!(!text.contains(secret), "{}\n{text}", shown());
+        for secret in ["secret outside of the served files", "root:", &control] {
+            assert!(!text.contains(secret), "{}\n{text}", describe());
         }
     }
-    println!("{count} requests of seed {seed}: {answered:?}");
-    assert!(answered.keys().len() > 4, "{answered:?}");
+    println!("{count} requests of seed {seed}: {statuses:?}");
+    assert!(statuses.keys().len() > 4, "{statuses:?}");
     assert_eq!(files(outside.path()), before);
     assert_eq!(with(page, "GET", "/api/wall", &control, "").status, 200);
     assert_eq!(get(page, "/health").status, 200);

@@ -1,23 +1,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::harness::http::get;
+use crate::harness::installed::check_metrics;
 use crate::harness::{Bench, Board, eventually};
 
-/// What a text in Prometheus' format says: the value of each sample, by its name and labels as they are written.
+/// The values of a text in Prometheus' format, by the names and labels of their samples as written.
 type Samples = BTreeMap<String, f64>;
 
-/// Reads the text as strictly as Prometheus does: each family once, with help and type before its samples, none of
-/// which is there twice.
-fn read(text: &str) -> Samples {
+/// Parses the text as strictly as Prometheus does: each family once, help and type before its samples, no duplicates.
+fn parse(text: &str) -> Samples {
     let mut samples = Samples::new();
     let mut families = BTreeSet::new();
     let mut family = String::new();
-    assert!(text.ends_with('\n'), "the last line has no end");
+    assert!(text.ends_with('\n'), "the last line is not terminated");
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             help.split_once(' ').expect("words").0.clone_into(&mut family);
-            assert!(families.insert(family.clone()), "{family} is there twice");
+            assert!(families.insert(family.clone()), "{family} appears twice");
             let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {family} "))).expect("its type");
             let is_counter = family.ends_with("_total");
             assert_eq!(kind, if is_counter { "counter" } else { "gauge" }, "{family}");
@@ -25,15 +25,15 @@ fn read(text: &str) -> Samples {
         }
         let (name, value) = line.rsplit_once(' ').expect("a value");
         assert_eq!(name.split('{').next(), Some(family.as_str()), "{line}");
-        labels(name.strip_prefix(&family).expect("its name"));
+        check_labels(name.strip_prefix(&family).expect("its name"));
         let value = value.parse().unwrap_or_else(|_| panic!("{line} has no number"));
-        assert!(samples.insert(name.to_owned(), value).is_none(), "{name} is there twice");
+        assert!(samples.insert(name.to_owned(), value).is_none(), "{name} appears twice");
     }
     samples
 }
 
-/// Nothing, or `{name="text",…}` with names of letters and text that is escaped.
-fn labels(text: &str) {
+/// Checks that `text` is empty or `{name="text",…}`, with letters in the names and escaped text.
+fn check_labels(text: &str) {
     if text.is_empty() {
         return;
     }
@@ -56,7 +56,7 @@ fn labels(text: &str) {
 }
 
 #[test]
-fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
+fn metrics_cover_agents_cameras_ports_links_and_spool() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let mut board = Board::new();
@@ -72,67 +72,69 @@ fn prometheus_is_told_of_agents_cameras_ports_links_spool_and_viewers() {
     ));
     agent.logs("climate", "open at");
     board.say("t-21.5-h-nan");
-    let told = |what: &str, sample: &str, is_so: &dyn Fn(f64) -> bool| {
+    let metric = |what: &str, sample: &str, is_so: &dyn Fn(f64) -> bool| {
         eventually(what, || {
             let answer = get(&receiver.page, "/metrics");
             assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-            read(&answer.text()).get(&format!("watchpost_{sample}")).copied().filter(|value| is_so(*value))
+            parse(&answer.text()).get(&format!("watchpost_{sample}")).copied().filter(|value| is_so(*value))
         })
     };
     let above = |least: f64| move |value: f64| value > least;
     let is = |expected: f64| move |value: f64| (value - expected).abs() < 1e-9;
-    told("the agent is up", "agent_up{agent=\"shed\"}", &is(1.0));
-    told("it was heard", "agent_last_message_age_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
-    told("frames", "frames_total{agent=\"shed\",camera=\"door\"}", &above(5.0));
-    told("their bytes", "frame_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
-    told("their rate", "frames_per_second{agent=\"shed\",camera=\"door\"}", &above(10.0));
-    told("their age", "frame_age_seconds{agent=\"shed\",camera=\"door\"}", &|value| (0.0..5.0).contains(&value));
-    told("one's bytes", "frame_size_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
-    told("a camera is up", "agent_camera_up{agent=\"shed\",camera=\"door\"}", &is(1.0));
-    told("a camera is down", "agent_camera_up{agent=\"shed\",camera=\"gate\"}", &is(0.0));
-    told("a port is up", "agent_port_up{agent=\"shed\",port=\"climate\"}", &is(1.0));
-    told("a port is down", "agent_port_up{agent=\"shed\",port=\"gone\"}", &is(0.0));
-    told("a reading", "reading{agent=\"shed\",port=\"climate\",quantity=\"temperature\",unit=\"°C\"}", &is(21.5));
+    metric("the agent is up", "agent_up{agent=\"shed\"}", &is(1.0));
+    metric("its last message", "agent_last_message_age_seconds{agent=\"shed\"}", &|value| (0.0..5.0).contains(&value));
+    metric("frames", "frames_total{agent=\"shed\",camera=\"door\"}", &above(5.0));
+    metric("their bytes", "frame_bytes_total{agent=\"shed\",camera=\"door\"}", &above(5_000.0));
+    metric("their rate", "frames_per_second{agent=\"shed\",camera=\"door\"}", &above(10.0));
+    metric("their age", "frame_age_seconds{agent=\"shed\",camera=\"door\"}", &|value| (0.0..5.0).contains(&value));
+    metric("the bytes of a frame", "frame_size_bytes{agent=\"shed\",camera=\"door\"}", &above(500.0));
+    metric("a camera is up", "agent_camera_up{agent=\"shed\",camera=\"door\"}", &is(1.0));
+    metric("a camera is down", "agent_camera_up{agent=\"shed\",camera=\"gate\"}", &is(0.0));
+    metric("a port is up", "agent_port_up{agent=\"shed\",port=\"climate\"}", &is(1.0));
+    metric("a port is down", "agent_port_up{agent=\"shed\",port=\"gone\"}", &is(0.0));
+    metric("a reading", "reading{agent=\"shed\",port=\"climate\",quantity=\"temperature\",unit=\"°C\"}", &is(21.5));
     let refused = "agent_port_refused_total{agent=\"shed\",port=\"climate\",cause=\"not_a_number\"}";
-    told("a refusal", refused, &is(1.0));
-    told(
+    metric("a refusal", refused, &is(1.0));
+    metric(
         "the link is up",
         "link_up{link=\"tcp://127.0.0.1:*\"}".replace("tcp://127.0.0.1:*", &receiver.link).as_str(),
         &is(1.0),
     );
-    told("its messages", &format!("link_messages_total{{link=\"{}\",type=\"frame\"}}", receiver.link), &above(5.0));
-    told("the spool is up", "agent_spool_up{agent=\"shed\",spool=\"spool\"}", &is(1.0));
-    told("what waits in it", "agent_spool_readings_in_memory{agent=\"shed\"}", &above(-1.0));
-    told("readings are kept", "history_up", &is(1.0));
-    told("frames are not recorded", "recorder_up", &is(0.0));
-    told("nobody watches", "viewers", &is(0.0));
+    metric("its messages", &format!("link_messages_total{{link=\"{}\",type=\"frame\"}}", receiver.link), &above(5.0));
+    metric("the spool is up", "agent_spool_up{agent=\"shed\",spool=\"spool\"}", &is(1.0));
+    metric("its readings", "agent_spool_readings_in_memory{agent=\"shed\"}", &above(-1.0));
+    metric("the history is up", "history_up", &is(1.0));
+    metric("the recorder is off", "recorder_up", &is(0.0));
+    metric("no viewers", "viewers", &is(0.0));
     let _viewer = std::net::TcpStream::connect(&receiver.page).inspect(|mut viewer| {
         use std::io::Write as _;
         let request = "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        viewer.write_all(request.as_bytes()).expect("it is sent");
+        viewer.write_all(request.as_bytes()).expect("a sent request");
     });
-    told("somebody watches", "viewers", &is(1.0));
+    metric("one viewer", "viewers", &is(1.0));
+    check_metrics(&get(&receiver.page, "/metrics").text());
 }
 
 #[test]
-fn what_is_recorded_is_counted() {
+fn metrics_count_recorded_frames() {
     let bench = Bench::new();
     let dir = bench.path("recordings");
     let link = "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"";
     let receiver = bench.receiver(&format!("{link}\n[record]\ndir = \"{}\"", dir.display()));
     let camera = "camera = [{ name = \"door\", source = \"pattern\" }]";
     let _agent = bench.agent(&format!("{camera}\nlink = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link));
-    let told = |sample: &str| read(&get(&receiver.page, "/metrics").text()).get(sample).copied();
+    let metric = |sample: &str| parse(&get(&receiver.page, "/metrics").text()).get(sample).copied();
     for sample in ["watchpost_recorder_frames_total", "watchpost_recorder_written_bytes_total"] {
-        eventually(sample, || told(sample).filter(|count| *count > 20.0));
+        eventually(sample, || metric(sample).filter(|count| *count > 20.0));
     }
-    assert_eq!(told("watchpost_recorder_up"), Some(1.0));
+    assert_eq!(metric("watchpost_recorder_up"), Some(1.0));
+    check_metrics(&get(&receiver.page, "/metrics").text());
     assert_eq!(get(&receiver.page, "/health").text(), "ok\n");
 }
 
 #[test]
-fn what_is_no_message_is_counted_by_what_is_wrong() {
+fn malformed_messages_are_counted_by_cause() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let socket = zmq::Context::new().socket(zmq::PAIR).expect("a socket");
@@ -141,7 +143,7 @@ fn what_is_no_message_is_counted_by_what_is_wrong() {
     socket.send_multipart(["topic", "[", "jpeg", "more"], 0).expect("it is sent");
     for cause in ["version", "parts"] {
         let sample = format!("watchpost_link_malformed_total{{link=\"{}\",cause=\"{cause}\"}}", receiver.link);
-        let told = || read(&get(&receiver.page, "/metrics").text()).get(&sample).copied();
-        eventually(cause, || told().filter(|count| (count - 1.0).abs() < 1e-9));
+        let metric = || parse(&get(&receiver.page, "/metrics").text()).get(&sample).copied();
+        eventually(cause, || metric().filter(|count| (count - 1.0).abs() < 1e-9));
     }
 }

@@ -5,19 +5,19 @@ use crate::harness::Bench;
 use crate::web_access::with;
 
 #[test]
-fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
+fn keygen_makes_private_tokens_and_weak_ones_are_refused() {
     let bench = Bench::new();
     let made = bench.keygen_tokens();
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let message = String::from_utf8_lossy(&made.stdout).into_owned();
     let control = bench.token("web.token");
     assert!(control.len() >= 43 && control != bench.token("web-view.token"), "{control}");
-    assert!(!said.contains(&control), "a token is on the screen");
+    assert!(!message.contains(&control), "keygen printed the token");
     for name in ["web.token", "web-view.token"] {
         let file = fs::metadata(bench.path(name)).expect("a file");
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
-    // What it says to write is right.
-    let table = said.split("\n\n").find(|part| part.contains("[web]")).expect("a table");
+    // The configuration that keygen suggests works.
+    let table = message.split("\n\n").find(|part| part.contains("[web]")).expect("a table");
     let table = table.replace("0.0.0.0:8080", "0.0.0.0:0");
     let receiver = bench.receiver_of(&format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{table}\n"));
     assert_eq!(with(&receiver.page, "GET", "/api/wall", &control, "").status, 200);
@@ -41,7 +41,7 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
         (&bench.token("web-view.token"), 0o600, "hold the same token"),
     ] {
         write(text, mode);
-        let said = refused(
+        let message = refused(
             &bench,
             &format!(
                 "[web]\ntoken_file = \"{}\"\nview_token_file = \"{}\"\n",
@@ -49,14 +49,17 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
                 bench.path("web-view.token").display()
             ),
         );
-        assert!(said.contains(words), "{said} does not say {words:?}");
-        assert!(text.is_empty() || !said.contains(text), "a token is on the screen: {said}");
+        assert!(message.contains(words), "{message} does not contain {words:?}");
+        assert!(text.is_empty() || !message.contains(text), "the message contains the token: {message}");
     }
-    let said = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
-    assert!(said.contains("/nowhere/web.token") && said.contains("`watchpost keygen --token` makes one"), "{said}");
+    let message = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
+    assert!(
+        message.contains("/nowhere/web.token") && message.contains("`watchpost keygen --token` makes one"),
+        "{message}"
+    );
 }
 
-/// What is said of a receiver's configuration, by the command that runs it and by the one that checks it.
+/// Runs and checks a receiver's configuration, which both must refuse; returns the error of `receive`.
 fn refused(bench: &Bench, web: &str) -> String {
     let config = bench.path("wrong.toml");
     fs::write(&config, format!("[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n{web}")).expect("a file");
@@ -68,7 +71,7 @@ fn refused(bench: &Bench, web: &str) -> String {
 }
 
 #[test]
-fn a_page_that_others_reach_needs_a_token() {
+fn page_reachable_by_others_needs_a_token() {
     let bench = Bench::new();
     for (web, line, words) in [
         ("listen = \"0.0.0.0:8080\"", 5, "`watchpost keygen --token`"),
@@ -77,7 +80,7 @@ fn a_page_that_others_reach_needs_a_token() {
         ("view_token_file = \"/etc/watchpost/web-view.token\"", 5, "`token_file = …`"),
         ("tokenfile = \"x\"", 5, "did you mean `token_file`?"),
     ] {
-        let said = refused(&bench, &format!("[web]\n{web}\n"));
-        assert!(said.contains(&format!("line {line}: ")) && said.contains(words), "{said}");
+        let message = refused(&bench, &format!("[web]\n{web}\n"));
+        assert!(message.contains(&format!("line {line}: ")) && message.contains(words), "{message}");
     }
 }

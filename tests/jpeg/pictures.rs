@@ -1,4 +1,4 @@
-//! JPEGs as encoders make them, and what buses, drivers and firmware do to them.
+//! JPEGs as encoders write them, and damaged as by buses, drivers and firmware.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use watchpost::agent::encode::Encoder;
 use watchpost::config::Quality;
 use watchpost::frame::{Frame, Layout};
 
-/// Made once with restarts, which neither the crate's encoder nor turbojpeg's writes.
+/// A picture with restart markers, which neither the agent's encoder nor turbojpeg writes.
 const RESTARTS: &[u8] = include_bytes!("../../fuzz/corpus/jpeg/restarts");
 
 const DHT: u8 = 0xc4;
 const SOS: u8 = 0xda;
 
-/// Small pictures of several sizes, qualities and layouts, with standard tables, without, and with tables of their own.
+/// Small pictures of several sizes, qualities and layouts: with standard tables, without tables, and with their own.
 pub fn originals(rng: &mut Rng) -> Vec<Vec<u8>> {
     let mut standard = Vec::new();
     let mut others = vec![RESTARTS.to_vec()];
@@ -31,7 +31,7 @@ pub fn originals(rng: &mut Rng) -> Vec<Vec<u8>> {
     [standard, others].concat()
 }
 
-/// By the agent's own encoder.
+/// Encodes random content with the agent's own encoder.
 pub fn encoded(rng: &mut Rng, layout: Layout, width: u32, height: u32, quality: i64) -> Vec<u8> {
     let bytes = width * height * if layout == Layout::Bgr { 3 } else { 2 };
     let data = content(rng, bytes as usize);
@@ -42,19 +42,19 @@ pub fn encoded(rng: &mut Rng, layout: Layout, width: u32, height: u32, quality: 
 fn compressed(rng: &mut Rng, subsamp: Subsamp, optimize: bool, width: usize, height: usize) -> Vec<u8> {
     let pixels = content(rng, width * height * 3);
     let mut compressor = Compressor::new().expect("an encoder");
-    compressor.set_subsamp(subsamp).expect("a way of sampling");
-    compressor.set_optimize(optimize).expect("a choice");
+    compressor.set_subsamp(subsamp).expect("a subsampling");
+    compressor.set_optimize(optimize).expect("an option");
     let image = Image { pixels: &*pixels, width, pitch: width * 3, height, format: PixelFormat::RGB };
     compressor.compress_to_vec(image).expect("a picture")
 }
 
-/// Smooth, with more or less noise.
+/// Returns a smooth gradient with a random amount of noise.
 fn content(rng: &mut Rng, bytes: usize) -> Vec<u8> {
     let noise = rng.u8(1..=255);
     (0..bytes).map(|place| (place / 7) as u8 ^ rng.u8(..noise)).collect()
 }
 
-/// As most cameras send it.
+/// Removes the Huffman tables, as most cameras do.
 pub fn without_tables(jpeg: &[u8]) -> Vec<u8> {
     let mut bare = jpeg.to_vec();
     for segment in segments(jpeg).into_iter().rev().filter(|segment| jpeg[segment.start + 1] == DHT) {
@@ -63,7 +63,7 @@ pub fn without_tables(jpeg: &[u8]) -> Vec<u8> {
     bare
 }
 
-/// Where the segments are, up to the scan's header and with it.
+/// Returns the ranges of the segments, up to and including the scan header.
 fn segments(jpeg: &[u8]) -> Vec<Range<usize>> {
     let mut segments = Vec::new();
     let mut place = 2;
@@ -81,7 +81,7 @@ fn segments(jpeg: &[u8]) -> Vec<Range<usize>> {
     segments
 }
 
-/// One of the originals, damaged once or a few times.
+/// Returns one of the originals, damaged one to three times.
 pub fn damaged(rng: &mut Rng, originals: &[Vec<u8>]) -> Vec<u8> {
     let mut jpeg = any(rng, originals).clone();
     for _ in 0..rng.usize(1..4) {
@@ -99,7 +99,7 @@ fn any<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
 
 fn damage(rng: &mut Rng, jpeg: &mut Vec<u8>, other: &[u8]) {
     let head = segments(jpeg);
-    // In the headers as often as anywhere, and in a short one as often as in a long one.
+    // Half of the time within a header, with equal chance for short and long ones.
     let whole = 0..jpeg.len();
     let part = if head.is_empty() || rng.bool() { &whole } else { any(rng, &head) };
     let place = rng.usize(part.clone());

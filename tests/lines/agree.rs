@@ -1,18 +1,18 @@
-//! That the parser and the reference agree; panics when they do not.
+//! Checks that the parser and the reference agree; panics if they differ.
 
 use watchpost::agent::line::{Framer, LONGEST, Line, Parser};
 
-use crate::reference::{Reference, Said};
+use crate::reference::{Parsed, Reference};
 
-/// What the parser says of a line.
-pub fn said(parser: &mut Parser, line: &[u8]) -> Said {
+/// Parses a line with the parser under test.
+pub fn parse(parser: &mut Parser, line: &[u8]) -> Parsed {
     let mut values = Vec::new();
     let refused = parser.parse(line, &mut values).iter().map(|refusal| refusal.name()).collect();
     let values = values.iter().map(|(quantity, value)| (quantity.name.to_string(), quantity.unit.to_string(), *value));
-    Said { values: values.collect(), refused }
+    Parsed { values: values.collect(), refused }
 }
 
-/// Both read lines by their labels, one after the other.
+/// The parser under test and the reference, which read the same lines by their labels.
 pub struct Both {
     parser: Parser,
     reference: Reference,
@@ -23,18 +23,18 @@ impl Both {
         Both { parser: Parser::new(&[], &[]), reference: Reference::default() }
     }
 
-    /// Gives how many values and refusals the line has.
+    /// Compares both for a line; returns how many values and refusals it has.
     pub fn read(&mut self, line: &[u8]) -> (usize, usize) {
-        let said = said(&mut self.parser, line);
-        assert_eq!(said, self.reference.read(line), "{:?}", String::from_utf8_lossy(line));
-        (said.values.len(), said.refused.len())
+        let parsed = parse(&mut self.parser, line);
+        assert_eq!(parsed, self.reference.read(line), "{:?}", String::from_utf8_lossy(line));
+        (parsed.values.len(), parsed.refused.len())
     }
 }
 
-/// The parser forgets the labels that it met if they are many, and with them what their units were.
-pub const LINES: usize = 12;
+/// Lines per parser: it forgets labels and their units after too many different ones, which the reference does not.
+pub const LINES_PER_PARSER: usize = 12;
 
-/// Cuts the bytes into chunks of these sizes, in turn, and compares each line with what stands between two newlines.
+/// Feeds the bytes in chunks of these sizes, and compares each line with the bytes between two newlines.
 pub fn on_bytes(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) {
     let ends = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let mut expected = bytes[..ends].split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]);
@@ -44,17 +44,17 @@ pub fn on_bytes(bytes: &[u8], sizes: impl IntoIterator<Item = usize>) {
     while !rest.is_empty() {
         let size = sizes.next().unwrap_or(rest.len()).clamp(1, rest.len());
         framer.push(&rest[..size], |line| {
-            // Behind the last newline only a line that is too long already is told of.
+            // After the last newline, the framer reports a line only if it is already too long.
             let whole = expected.next().unwrap_or(&bytes[ends..]);
             let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
             match line {
                 Line::Whole(line) => assert_eq!(line, whole),
                 Line::TooLong(start) => assert!(start == &whole[..LONGEST] && whole.len() > LONGEST),
-                Line::Tail(_) => panic!("not midway"),
+                Line::Tail(_) => panic!("a tail, although the first line is complete"),
             }
             if let Line::Whole(line) = line {
                 lines += 1;
-                if lines % LINES == 0 || line.len() > 100 {
+                if lines % LINES_PER_PARSER == 0 || line.len() > 100 {
                     both = Both::new();
                 }
                 both.read(line);

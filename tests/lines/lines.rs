@@ -1,4 +1,4 @@
-//! Lines of all kinds: good ones, damaged ones, and bytes that are none.
+//! Generates lines of all kinds: valid, damaged, and random bytes.
 
 use fastrand::Rng;
 
@@ -20,12 +20,12 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(..from.len())]
 }
 
-/// Most often one of the usual ones.
+/// Picks an odd string one time in ten, otherwise a usual one.
 fn mostly<'a>(rng: &mut Rng, usual: &[&'a str], odd: &[&'a str]) -> &'a str {
     if rng.u8(..10) == 0 { pick(rng, odd) } else { pick(rng, usual) }
 }
 
-/// A number as a board might print it.
+/// Returns a number as a board might print it.
 fn number(rng: &mut Rng) -> String {
     let size = 10_u32.pow(rng.u32(..7));
     let whole = rng.u32(..size);
@@ -39,7 +39,7 @@ fn number(rng: &mut Rng) -> String {
     }
 }
 
-/// Pairs of labels and values, whole or not.
+/// Returns pairs of labels and values, complete or not.
 pub fn line(rng: &mut Rng) -> Vec<u8> {
     let mut line = String::new();
     for place in 0..rng.usize(..5) {
@@ -58,7 +58,7 @@ pub fn line(rng: &mut Rng) -> Vec<u8> {
     line
 }
 
-/// What a bad line or a full buffer does to bytes.
+/// Damages bytes like a noisy wire or a full buffer.
 fn damage(rng: &mut Rng, line: &mut Vec<u8>) {
     let place = rng.usize(..line.len());
     match rng.u8(..5) {
@@ -70,7 +70,7 @@ fn damage(rng: &mut Rng, line: &mut Vec<u8>) {
     }
 }
 
-/// A line with numbers at every second place, whatever stands between them.
+/// Returns a line whose every second field is a number; the fields in between are arbitrary.
 pub fn positional(rng: &mut Rng) -> String {
     let mut line = String::new();
     for _ in 0..rng.usize(1..5) {

@@ -1,6 +1,6 @@
-"""A receiver with pyzmq's own means of encryption: a bound PAIR socket that lets in the keys of a directory.
+"""A receiver that uses pyzmq's own encryption: a bound PAIR socket that accepts the keys in a directory.
 
-    curve_receiver.py DIR                  makes DIR/python.key, DIR/python.key_secret and those of "agent" with zmq.auth
+    curve_receiver.py DIR                  creates the key pairs "python" and "agent" in DIR with zmq.auth
     curve_receiver.py SECRET ALLOWED_DIR   prints its address, then the size of each message's last part
 """
 import sys

@@ -1,6 +1,6 @@
-"""The receiver that people have: a bound PAIR socket a camera, each message a JPEG as base64.
+"""A typical user's receiver: one bound PAIR socket per camera, and one base64 JPEG per message.
 
-Prints the ports it got, then a line a frame, with the seconds since the start by its own clock.
+Prints its ports, then one line per frame with the seconds since its start.
 """
 import base64
 import io

@@ -1,5 +1,5 @@
-"""imagezmq's own hub, as its users run it: prints the message and the picture's size of each frame. With a second argument
-it is bound and answers each of them, without it is a subscriber."""
+"""imagezmq's own hub, as its users run it. Prints the message and the picture size of each frame. With a second argument
+it binds and replies to each frame; otherwise it subscribes."""
 import io
 import json
 import sys

@@ -1,9 +1,9 @@
-"""A network camera: an RTSP server of Motion JPEG whose pictures say when they were taken.
+"""A network camera: an RTSP server of Motion JPEG whose pictures encode their capture time.
 
-A picture is 24 upright bars of equal width, white for a 1 and black for a 0, the highest bit first: milliseconds of the
-system's monotonic clock. Runs in Debian's own Python, with its packages python3-gi and gir1.2-gst-rtsp-server-1.0.
+A picture has 24 vertical bars of equal width, white for 1 and black for 0, highest bit first. They encode milliseconds
+of the system's monotonic clock. Needs Debian's Python with the packages python3-gi and gir1.2-gst-rtsp-server-1.0.
 
-    rtsp_server.py PORT WIDTH HEIGHT FPS      port 0 is any; prints the stream's address
+    rtsp_server.py PORT WIDTH HEIGHT FPS      port 0 picks a free port; prints the stream's address
 """
 import sys
 import threading
@@ -17,7 +17,7 @@ from gi.repository import GLib, Gst, GstRtspServer
 
 BITS = 24
 port, width, height, fps = (int(argument) for argument in sys.argv[1:])
-# Luma as full lines of bars, chroma neutral: I420.
+# I420: full lines of bars as luma, neutral chroma.
 chroma = bytes([128]) * (width * height // 2)
 
 
@@ -27,8 +27,8 @@ def picture():
     return bytes(235 if bit else 16 for bit in bits) * height + chroma
 
 
-def film(source):
-    """Pushes pictures at the rate until the stream is closed."""
+def push_pictures(source):
+    """Pushes pictures at the frame rate until the stream is closed."""
     due = time.monotonic()
     while source.emit("push-buffer", Gst.Buffer.new_wrapped(picture())) == Gst.FlowReturn.OK:
         due = max(due + 1 / fps, time.monotonic() - 1)
@@ -37,12 +37,12 @@ def film(source):
 
 def configure(_, media):
     source = media.get_element().get_child_by_name("source")
-    threading.Thread(target=film, args=[source], daemon=True).start()
+    threading.Thread(target=push_pictures, args=[source], daemon=True).start()
 
 
 Gst.init(None)
 factory = GstRtspServer.RTSPMediaFactory(shared=True)
-# What the network does not take is lost here, as in a camera, instead of growing old.
+# As in a real camera, pictures that the network cannot take are dropped instead of queued.
 factory.set_launch(
     "( appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 leaky-type=downstream"
     f" caps=video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"

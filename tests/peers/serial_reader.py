@@ -1,4 +1,4 @@
-"""What many people read their boards with today: pyserial's readline, and int of what stands between the dashes."""
+"""A typical script for reading a board: pyserial's readline, and int() of the fields between dashes."""
 
 import sys
 

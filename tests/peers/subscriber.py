@@ -1,4 +1,4 @@
-"""A subscriber in pyzmq: prints the header and the picture's size of each frame under a topic."""
+"""A pyzmq subscriber: prints the header and the picture size of each frame of a topic."""
 import io
 import json
 import sys

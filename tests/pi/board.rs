@@ -1,4 +1,4 @@
-//! A board on the Pi's USB, as QEMU pretends it: an FTDI chip whose other side is a socket here.
+//! A board on the Pi's USB, emulated by QEMU: an FTDI chip connected to a socket on this machine.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -9,31 +9,31 @@ use crate::eventually;
 pub struct Board {
     pub name: &'static str,
     pub socket: PathBuf,
-    wire: Option<UnixStream>,
+    stream: Option<UnixStream>,
 }
 
 impl Board {
     pub fn new(dir: &Path, name: &'static str) -> Board {
-        Board { name, socket: dir.join(format!("board-{name}.sock")), wire: None }
+        Board { name, socket: dir.join(format!("board-{name}.sock")), stream: None }
     }
 
-    /// What QEMU calls it.
+    /// Returns QEMU's description of the device.
     pub fn device(&self) -> String {
         format!("usb-serial,id={0},chardev=wire-{0},serial={0},always-plugged=on", self.name)
     }
 
-    /// Its name on the Pi, from the chip's maker, model and serial number.
+    /// Returns the port's name on the Pi, made of the chip's maker, model and serial number.
     pub fn port(&self) -> String {
         format!("/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_{}-if00-port0", self.name)
     }
 
-    /// To be called when the machine was started.
+    /// Connects to the board's socket. Call it after the machine was started.
     pub fn connect(&mut self) {
-        self.wire = Some(eventually("the board's socket", || UnixStream::connect(&self.socket).ok()));
+        self.stream = Some(eventually("the board's socket", || UnixStream::connect(&self.socket).ok()));
     }
 
     pub fn says(&mut self, line: &str) {
-        let wire = self.wire.as_mut().expect("connected");
-        wire.write_all(format!("{line}\n").as_bytes()).expect("QEMU takes it");
+        let stream = self.stream.as_mut().expect("a connected board");
+        stream.write_all(format!("{line}\n").as_bytes()).expect("a running QEMU");
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the disk, the kernel and what it starts with of root.tar: tests/pi/disk.sh DIR
+# Makes the disk, the kernel and the initial ramdisk from root.tar: tests/pi/disk.sh DIR
 set -eu
 dir=$1 root=$1/root
 rm -rf "$root"
@@ -32,5 +32,5 @@ rm -rf "$early" "$root/boot" "$root/usr/share/locale" "$root/usr/share/doc" "$ro
 rm -f "$dir/disk.new"
 mke2fs -q -t ext4 -d "$root" "$dir/disk.new" 2G
 rm -rf "$root" "$dir/root.tar"
-# There is one only when it is whole.
+# Renamed last, so that the disk exists only when it is complete.
 mv "$dir/disk.new" "$dir/disk.ext4"

@@ -1,8 +1,8 @@
-//! What becomes of an agent's work when something of its machine fails.
+//! An agent keeps working when parts of its machine fail.
 
 use crate::{Scene, eventually};
 
-pub fn everything_arrives(scene: &mut Scene) {
+pub fn frames_and_readings_arrive(scene: &mut Scene) {
     let Scene { boards: [one, two], hub, .. } = scene;
     one.says("t-21-h-60");
     two.says("mq2-312-light-540");
@@ -13,8 +13,8 @@ pub fn everything_arrives(scene: &mut Scene) {
     hub.hears_frame("window");
 }
 
-/// There is no other clock in this machine's reach, so the kernel is told by hand.
-pub fn the_clock_is_told(scene: &mut Scene) {
+/// Sets the kernel's synchronisation state by hand, because the machine reaches no time server.
+pub fn clock_state_is_reported(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let is_synchronised = |wanted: bool| {
         let what = format!("the clock is synchronised: {wanted}");
@@ -23,28 +23,28 @@ pub fn the_clock_is_told(scene: &mut Scene) {
     is_synchronised(false);
     pi.sh("sudo adjtimex --status 0 --esterror 0 --maxerror 0");
     is_synchronised(true);
-    // As it was; that this is seen, too, is for the tests by themselves to show.
+    // Restores the state; other tests show that the agent notices.
     pi.sh("sudo adjtimex --status 64");
 }
 
-pub fn a_board_is_plugged_in_again(scene: &mut Scene) {
+pub fn unplugged_board_comes_back(scene: &mut Scene) {
     let Scene { pi, boards: [one, two], hub } = scene;
     pi.unplug(one);
     hub.hears_state("ports", "one", false);
     two.says("plug-1");
     hub.keeps("plug", 1);
     pi.plug_in(one);
-    eventually("the board is heard again", || {
+    eventually("a reading of the board", || {
         one.says("plug-2");
         (hub.kept("plug").0 == 2).then_some(())
     });
-    // The package's rule for udev names what is plugged in from then on after its socket.
+    // The package's udev rule names devices plugged in from then on after their USB socket.
     let named = pi.sh("for name in /dev/watchpost/board-*; do readlink -f $name; done");
     assert!(named.starts_with("/dev/ttyUSB"), "{named}");
 }
 
-/// It is opened anew, and soon: whether it was down in between is not looked at.
-pub fn a_camera_is_disconnected(scene: &mut Scene) {
+/// The camera must reopen; being down in between is optional.
+pub fn disconnected_camera_comes_back(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let opened = |message: &serde_json::Value| {
         let door =
@@ -53,33 +53,33 @@ pub fn a_camera_is_disconnected(scene: &mut Scene) {
     };
     let before = opened(&hub.hears("door is up", |m| opened(m).is_some()));
     pi.sh("sudo v4l2-ctl --device /dev/video0 --set-ctrl disconnect=1");
-    hub.hears("door is opened anew", |m| opened(m) > before);
+    hub.hears("door reopened", |m| opened(m) > before);
     hub.hears_frame("door");
     hub.hears_frame("window");
 }
 
-/// vivid's other buttons: frames that it calls broken, and calls that fail.
-pub fn a_camera_fails(scene: &mut Scene) {
+/// Uses vivid's controls for broken frames and failing calls.
+pub fn failing_camera_comes_back(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let known = pi.sh("sudo v4l2-ctl --device /dev/video1 --list-ctrls");
-    // The third one waits for the fourth, after which the camera is opened anew.
+    // The third takes effect after the fourth, which makes the agent reopen the camera.
     for call in ["v4l2_buf_flag", "vidioc_qbuf", "vidioc_streamon", "fatal_streaming"] {
         let button = format!("inject_{call}_error");
-        assert!(known.contains(&button), "{button} is none of\n{known}");
+        assert!(known.contains(&button), "{button} is not in\n{known}");
         pi.sh(&format!("sudo v4l2-ctl --device /dev/video1 --set-ctrl {button}=1"));
         hub.hears_frame("door");
         hub.hears_frame("window");
     }
 }
 
-pub fn the_agent_is_killed(scene: &mut Scene) {
+pub fn killed_agent_is_restarted(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let boot = hub.hears_frame("door")["boot"].clone();
     pi.sh("sudo systemctl kill --signal KILL watchpost");
     hub.hears("a frame of the next start", |m| m["type"] == "frame" && m["boot"] != boot);
 }
 
-pub fn a_camera_is_added(scene: &mut Scene) {
+pub fn reload_adds_a_camera(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let of_door = |message: &serde_json::Value| {
         let door =
@@ -93,11 +93,11 @@ pub fn a_camera_is_added(scene: &mut Scene) {
         "[[camera]]\nname = \"test\"\nsource = \"pattern\"\nsize = \"320x240\"\nfps = 2\n",
     );
     hub.hears_frame("test");
-    assert_eq!(of_door(&status()), before, "it was opened anew");
+    assert_eq!(of_door(&status()), before, "door was reopened");
 }
 
-/// The old one runs on.
-pub fn a_broken_file_is_refused(scene: &mut Scene) {
+/// The agent keeps its current configuration.
+pub fn invalid_file_is_refused(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let boot = hub.hears_frame("door")["boot"].clone();
     pi.sh("sudo cp -p /etc/watchpost/watchpost.toml /tmp/good.toml");
@@ -107,11 +107,11 @@ pub fn a_broken_file_is_refused(scene: &mut Scene) {
     assert_eq!(hub.hears_frame("door")["boot"], boot);
 }
 
-/// What makes systemd wait less, and give up sooner what ends again and again, if it were not told never to.
+/// Shortens systemd's timeouts, and lowers the start limit that the unit must have disabled.
 const IMPATIENT: &str = "/etc/systemd/system/watchpost.service.d/impatient.conf";
 
-/// One thread of many stands still: its system calls wait for a tracer that is itself stopped.
-pub fn a_thread_is_stuck(scene: &mut Scene) {
+/// Stalls one thread: its system calls wait for a tracer that is stopped itself.
+pub fn stalled_thread_restarts_the_agent(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     let sooner = "[Unit]\nStartLimitBurst=2\n[Service]\nWatchdogSec=5\nRestartSec=0\n";
     pi.sh_with(&format!("sudo install -D /dev/stdin {IMPATIENT}"), sooner);
@@ -124,14 +124,14 @@ pub fn a_thread_is_stuck(scene: &mut Scene) {
         for _ in {1..200}; do
             grep --quiet 'TracerPid:[[:space:]]*0' /proc/$pid/task/$thread/status || exec sudo pkill -STOP -x strace
         done; false");
-    eventually("the watchdog's word", || pi.log().contains("Watchdog timeout").then_some(()));
-    // A process does not end either before its tracer lets it.
+    eventually("the watchdog timeout in the log", || pi.log().contains("Watchdog timeout").then_some(()));
+    // A traced process cannot exit before its tracer allows it.
     pi.sh("sudo pkill -KILL -x strace");
     hub.hears("a frame of the next start", |m| m["type"] == "frame" && m["boot"] != boot);
 }
 
-/// More than twice in ten seconds, which is the limit here.
-pub fn the_agent_is_killed_often(scene: &mut Scene) {
+/// Kills the agent more often than the start limit of two in ten seconds.
+pub fn often_killed_agent_is_restarted(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
     pi.sh("restarts() { systemctl show --property NRestarts --value watchpost; }
         last=$(($(restarts) + 3))
@@ -140,6 +140,6 @@ pub fn the_agent_is_killed_often(scene: &mut Scene) {
             sudo systemctl kill --signal KILL watchpost || :
         done; false");
     hub.hears_frame("door");
-    // With the upgrade, which comes next and has systemd read its files anew, that ends.
+    // The upgrade, which follows, reloads systemd's files and so applies this.
     pi.sh(&format!("sudo rm {IMPATIENT}"));
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Does what the scripts of the packages below ROOT would have done, as far as it is needed: tests/pi/furnish.sh ROOT KEY
+# Does the necessary work of the install scripts of the packages in ROOT: tests/pi/furnish.sh ROOT KEY
 set -eu
 root=$1 key=$2
 
@@ -30,13 +30,13 @@ ssh-keygen -q -t ed25519 -N '' -f "$root/etc/ssh/ssh_host_ed25519_key"
 
 printf '[Match]\nName=e*\n[Network]\nDHCP=ipv4\n' >"$root/etc/systemd/network/wired.network"
 echo vivid >"$root/etc/modules-load.d/vivid.conf"
-# Of a device's many faces only the one that captures; and its webcam alone.
+# Only the capture node of each device, with the webcam as its only input.
 echo 'options vivid n_devs=2 node_types=0x1,0x1 num_inputs=1,1' >"$root/etc/modprobe.d/vivid.conf"
 SYSTEMCTL_SKIP_SYSV=1 systemctl --root="$root" --quiet enable ssh.socket systemd-networkd.service
 systemctl --root="$root" --quiet mask systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer \
     dpkg-db-backup.timer e2scrub_reap.service getty@.service serial-getty@.service systemd-hwdb-update.service
-# From here on it is about time alone: an emulated machine takes seconds for what nothing here needs. USB comes by itself when
-# its controller does.
+# The rest only saves boot time: an emulated machine takes seconds to start units that nothing here needs. USB devices
+# appear without help when their controller does.
 SYSTEMCTL_SKIP_SYSV=1 systemctl --root="$root" --quiet mask dev-hugepages.mount dev-mqueue.mount sys-kernel-config.mount \
     sys-kernel-debug.mount sys-kernel-tracing.mount modprobe@.service systemd-logind.service systemd-network-generator.service \
     systemd-pstore.service systemd-random-seed.service systemd-update-utmp.service systemd-update-utmp-runlevel.service
@@ -51,7 +51,7 @@ mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d"
 } >"$root/etc/systemd/system/systemd-udev-trigger.service.d/few.conf"
 echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/soon"
 
-# What watchpost needs and is not there, as a repository of its own.
+# Puts watchpost's missing dependencies into a local repository.
 rm "$root"/var/cache/apt/archives/*.deb
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -y install --download-only --no-install-recommends libzmq5 >&2
 mkdir -p "$root/srv/repository"

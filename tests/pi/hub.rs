@@ -1,4 +1,4 @@
-//! The receiver on this machine: what arrives there.
+//! The receiver on this machine, and the messages that arrive there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::eventually;
-use crate::host::free_port;
+use crate::machine::free_port;
 use crate::program::Program;
 
 pub struct Hub {
@@ -35,7 +35,7 @@ impl Hub {
         Hub { dir, port, receiver }
     }
 
-    /// Waits for a message that comes from now on.
+    /// Waits for a new message for which `matches` holds.
     #[track_caller]
     pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         self.receiver.forget();
@@ -47,7 +47,7 @@ impl Hub {
         self.hears(&format!("a frame of {camera}"), |m| m["type"] == "frame" && m["camera"] == camera)
     }
 
-    /// Waits until a camera or port is up or down by the agent's own word, and gives the cause.
+    /// Waits until the agent reports a camera or port as up or down; returns the cause.
     #[track_caller]
     pub fn hears_state(&self, kind: &str, name: &str, is_up: bool) -> String {
         let part = |message: &Value| {
@@ -55,10 +55,10 @@ impl Hub {
             Some(part["cause"].to_string())
         };
         let status = self.hears(&format!("{name} is up: {is_up}"), |m| m["type"] == "status" && part(m).is_some());
-        part(&status).expect("found")
+        part(&status).expect("the awaited part")
     }
 
-    /// How many different values of a quantity are in the history, and how many readings that is.
+    /// Returns how many distinct values of a quantity the history has, and how many readings.
     pub fn kept(&self, quantity: &str) -> (u32, u32) {
         let file = Connection::open_with_flags(self.dir.join("history.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY);
         let count =
@@ -72,7 +72,7 @@ impl Hub {
         eventually(&format!("{readings} readings of {quantity}"), || (self.kept(quantity).0 == readings).then_some(()));
     }
 
-    /// It takes nothing and says nothing until it is woken.
+    /// Stops the receiver until [`Hub::wakes`].
     pub fn sleeps(&self) {
         self.receiver.signal(Signal::SIGSTOP);
     }

@@ -1,4 +1,4 @@
-//! The Pi: QEMU, told what to plug in by its own protocol (QMP), and asked everything else by ssh.
+//! The emulated Pi. QEMU's protocol QMP plugs devices in; everything else goes through ssh.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -19,13 +19,13 @@ pub struct Machine {
     qemu: Child,
 }
 
-/// A port that nobody has, for QEMU to take.
+/// Returns a free port for QEMU to use.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 impl Machine {
-    /// Begins with a disk as it was made.
+    /// Starts with a fresh copy of the disk.
     pub fn start(dir: &Path, boards: &[Board]) -> Machine {
         let copied =
             Command::new("cp").arg("--sparse=always").arg(dir.join("disk.ext4")).arg(dir.join("used.ext4")).status();
@@ -33,13 +33,13 @@ impl Machine {
         let ssh_port = free_port();
         let qemu = power_on(dir, boards, ssh_port);
         let machine = Machine { dir: dir.to_owned(), ssh_port, qemu };
-        machine.is_reachable();
+        machine.wait_until_reachable();
         machine
     }
 
-    /// ssh alone would be patient with a connection that QEMU accepts before anybody listens on the Pi.
+    /// Waits until the Pi accepts logins. ssh alone could hang in a connection that QEMU accepts before sshd listens.
     #[track_caller]
-    pub fn is_reachable(&self) {
+    pub fn wait_until_reachable(&self) {
         let mut patience = Duration::ZERO;
         eventually("a greeting of the Pi's sshd", || {
             patience += Duration::from_secs(1);
@@ -50,7 +50,7 @@ impl Machine {
         eventually("a login on the Pi", || self.ask("true", "").status.success().then_some(()));
     }
 
-    /// Runs a command there as the user pi.
+    /// Runs a command on the Pi as the user pi.
     pub fn ask(&self, command: &str, input: &str) -> Output {
         let mut ssh = Command::new("ssh");
         ssh.args(["-q", "-p", &self.ssh_port.to_string(), "-i"]).arg(self.dir.join("key")).args(self.options());
@@ -61,12 +61,12 @@ impl Machine {
             .stderr(Stdio::piped())
             .spawn()
             .expect("ssh");
-        // Who needs no input may have ended.
+        // A command that needs no input may have exited.
         let _ = ssh.stdin.take().expect("piped").write_all(input.as_bytes());
         ssh.wait_with_output().expect("ssh")
     }
 
-    /// As [`Machine::ask`], of what has to succeed: gives what it prints.
+    /// Like [`Machine::ask`], but the command must succeed; returns its output.
     #[track_caller]
     pub fn sh(&self, command: &str) -> String {
         self.sh_with(command, "")
@@ -80,7 +80,7 @@ impl Machine {
         out.into_owned()
     }
 
-    /// What the services said last.
+    /// Returns the last lines of the services' log.
     pub fn log(&self) -> String {
         let journal = self.ask("sudo journalctl --no-pager --lines 40 --unit 'watchpost*'", "");
         String::from_utf8_lossy(&journal.stdout).into_owned()
@@ -92,7 +92,7 @@ impl Machine {
         assert!(scp.arg(file).arg("pi@127.0.0.1:").status().expect("scp").success());
     }
 
-    /// One connection serves all commands: an emulated machine takes seconds for each.
+    /// Makes all commands share one connection, because an emulated machine takes seconds to set one up.
     fn options(&self) -> Vec<String> {
         let path = format!("ControlPath={}", self.dir.join("ssh.sock").display());
         let options = [
@@ -107,17 +107,17 @@ impl Machine {
         options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]).collect()
     }
 
-    /// Takes its power away, and gives it again.
+    /// Cuts the power and starts the machine again.
     pub fn cut_and_start(&mut self, boards: &mut [Board]) {
-        self.qemu.kill().expect("it runs");
-        self.qemu.wait().expect("it is ours");
+        self.qemu.kill().expect("a running QEMU");
+        self.qemu.wait().expect("an exited QEMU");
         self.hang_up();
         self.qemu = power_on(&self.dir, boards, self.ssh_port);
-        self.is_reachable();
+        self.wait_until_reachable();
         boards.iter_mut().for_each(Board::connect);
     }
 
-    /// Forgets the connection to a machine that has ended.
+    /// Closes the shared connection to a machine that has stopped.
     pub fn hang_up(&self) {
         let _ = self.ask_ssh_to_exit();
         let _ = fs::remove_file(self.dir.join("ssh.sock"));
@@ -167,7 +167,7 @@ impl Drop for Machine {
 fn power_on(dir: &Path, boards: &[Board], ssh_port: u16) -> Child {
     let path = |name: &str| dir.join(name).display().to_string();
     let console = fs::File::create(dir.join("console.log")).expect("a log");
-    // It ends with this program, however that ends: another one could not use the disk.
+    // QEMU must exit with this program in any case, because it would block the disk.
     let mut qemu = Command::new("setpriv");
     qemu.args([
         "--pdeathsig",

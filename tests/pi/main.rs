@@ -1,7 +1,7 @@
-//! An emulated Raspberry Pi on which watchpost is installed, configured and run as README says, watched from a receiver on this
-//! machine. script/test-pi makes the disk and the package and starts it with the directory that they are in.
+//! Installs, configures and runs watchpost on an emulated Raspberry Pi with the commands of docs/raspberry-pi.md, with a receiver on this machine.
+//! script/test-pi makes the disk and the package, and runs this program with their directory.
 //!
-//! Steps build on one another, so they are told and timed one by one instead of being tests each.
+//! The steps build on one another, so they are printed and timed one by one instead of being separate tests.
 
 mod board;
 mod faults;
@@ -24,10 +24,10 @@ use board::Board;
 use hub::Hub;
 use machine::Machine;
 
-/// The longest that anything may take on an emulated machine; it starts in half a minute.
+/// Timeout of every wait on an emulated machine, which boots in half a minute.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Looks until there is something to be found.
+/// Polls `look` until it returns a value.
 #[track_caller]
 fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -40,7 +40,7 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// All that there is: the Pi, what is plugged into it, and the receiver.
+/// The Pi, its boards, and the receiver.
 struct Scene {
     pi: Machine,
     boards: [Board; 2],
@@ -59,23 +59,23 @@ fn main() {
     let pi = step("the Pi starts", || Machine::start(&dir, &boards));
     let mut scene = Scene { pi, boards, hub };
     let steps: [(&str, Step); 17] = [
-        ("README's lines install, configure and start it", readme::followed),
-        ("and the receiver's, with keys and a token", readme::followed_for_the_receiver),
-        ("frames of two cameras and readings of two boards arrive", faults::everything_arrives),
-        ("the clock's state is known, though the service may not ask", faults::the_clock_is_told),
-        ("a board that is unplugged is down, and comes back", faults::a_board_is_plugged_in_again),
-        ("a camera that is disconnected comes back", faults::a_camera_is_disconnected),
-        ("a camera with broken buffers and failing calls comes back", faults::a_camera_fails),
-        ("an agent that is killed is started again", faults::the_agent_is_killed),
-        ("a reload adds a camera and interrupts no other", faults::a_camera_is_added),
-        ("a broken file changes nothing", faults::a_broken_file_is_refused),
-        ("a stuck thread gets the agent started anew", faults::a_thread_is_stuck),
-        ("an agent that ends again and again is started again", faults::the_agent_is_killed_often),
-        ("an upgrade starts it anew and leaves the configuration", package::upgraded),
-        ("after a reboot it runs by itself", power::rebooted),
-        ("a power cut with 1,000 readings on their way loses none", power::cut),
-        ("memory and processor over time", usage::measured),
-        ("it is removed, and purged with all it kept", package::removed),
+        ("the documented commands install, configure and start the agent", readme::agent_is_installed),
+        ("the documented commands start the receiver, with keys and a token", readme::receiver_is_installed),
+        ("frames of two cameras and readings of two boards arrive", faults::frames_and_readings_arrive),
+        ("the sandboxed service reports the clock's state", faults::clock_state_is_reported),
+        ("an unplugged board is down, and comes back", faults::unplugged_board_comes_back),
+        ("a disconnected camera comes back", faults::disconnected_camera_comes_back),
+        ("a camera with broken buffers and failing calls comes back", faults::failing_camera_comes_back),
+        ("a killed agent is restarted", faults::killed_agent_is_restarted),
+        ("a reload adds a camera and interrupts no other", faults::reload_adds_a_camera),
+        ("an invalid file changes nothing", faults::invalid_file_is_refused),
+        ("a stalled thread restarts the agent", faults::stalled_thread_restarts_the_agent),
+        ("an agent that is killed often is always restarted", faults::often_killed_agent_is_restarted),
+        ("an upgrade restarts the agent and keeps the configuration", package::upgraded),
+        ("the agent starts after a reboot", power::rebooted),
+        ("a power cut with 1,000 readings in flight loses none", power::cut),
+        ("memory and CPU use over time", usage::measured),
+        ("the package is removed, and purged with its data", package::removed),
     ];
     for (what, run) in steps {
         step(what, || run(&mut scene));

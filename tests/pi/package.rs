@@ -1,4 +1,4 @@
-//! What becomes of the package.
+//! Upgrades, removes and purges the package.
 
 use crate::{Scene, readme};
 

@@ -1,24 +1,24 @@
-//! README's section about the Pi, followed word by word.
+//! Follows docs/raspberry-pi.md word by word.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::{Board, Scene, eventually};
 
-/// The lines of a block of README's section, without what it says of them.
+/// Returns the commands of a `sh` block of the document, without their comments.
 fn lines(block: usize) -> impl Iterator<Item = &'static str> {
-    let section = include_str!("../../README.md").split_once("### On a Raspberry Pi\n").expect("the section").1;
-    let block = section.split("```sh\n").nth(block).expect("the block").split_once("```").expect("its end").0;
+    let document = include_str!("../../docs/raspberry-pi.md");
+    let block = document.split("```sh\n").nth(block).expect("the block").split_once("```").expect("its end").0;
     block.lines().map(|line| line.split_once("  #").map_or(line, |(command, _)| command).trim_end())
 }
 
-/// What is done on the Pi itself.
+/// The code block with the commands for the Pi itself.
 const ON_THE_PI: usize = 3;
 
-/// Keys and tokens, and how they come to the other end.
+/// The code block that creates keys and tokens and copies them to the other end.
 const KEYS: usize = 4;
 
-pub fn followed(scene: &mut Scene) {
+pub fn agent_is_installed(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
     boards.iter_mut().for_each(Board::connect);
     pi.copy_to(&package());
@@ -41,23 +41,23 @@ port = {:?}
         hub.port
     );
     for line in lines(ON_THE_PI) {
-        // What a person does with an editor, and what apt asks.
+        // Replaces the editor, and answers apt's question.
         let (command, input) = match line.strip_prefix("sudo nano ") {
             Some(file) => (format!("sudo tee {file} >/dev/null"), config.as_str()),
             None => (line.to_owned(), "y\n"),
         };
-        let said = pi.sh_with(&command, input);
+        let output = pi.sh_with(&command, input);
         if line.ends_with("watchpost devices") {
-            assert!(boards.iter().all(|board| said.contains(&board.port())), "{said}");
+            assert!(boards.iter().all(|board| output.contains(&board.port())), "{output}");
         }
         if line.starts_with("systemctl status") {
-            assert!(said.contains("active (running)"), "{said}");
+            assert!(output.contains("active (running)"), "{output}");
         }
     }
 }
 
-/// The other service, with keys of its own, and a page for those elsewhere who know its token.
-pub fn followed_for_the_receiver(scene: &mut Scene) {
+/// Starts the receiver's service with its own keys and a page for other machines that needs a token.
+pub fn receiver_is_installed(scene: &mut Scene) {
     let Scene { pi, .. } = scene;
     lines(KEYS).filter(|line| !line.contains("ssh")).for_each(|line| drop(pi.sh(line)));
     let config = "/etc/watchpost/receiver.toml";
@@ -71,15 +71,15 @@ pub fn followed_for_the_receiver(scene: &mut Scene) {
     );
     pi.sh(&format!("sudo -u watchpost watchpost check --config {config}"));
     pi.sh("sudo systemctl enable --now watchpost-receiver");
-    eventually("where the page is", || {
-        let said = pi.sh("systemctl status watchpost-receiver");
-        (said.contains("active (running)") && said.contains("the page is at http://")).then_some(())
+    eventually("the page's address", || {
+        let output = pi.sh("systemctl status watchpost-receiver");
+        (output.contains("active (running)") && output.contains("the page is at http://")).then_some(())
     });
     pi.sh(&format!("sudo watchpost doctor --config {config}"));
     pi.sh("sudo systemctl disable --now watchpost-receiver");
 }
 
-/// The package that cross/build.sh has left.
+/// Returns the package that cross/build.sh made.
 pub fn package() -> PathBuf {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cross/watchpost-bookworm-arm64-lean");
     let mut files = fs::read_dir(dir).expect("cross/build.sh aarch64 --lean").map(|file| file.expect("a file").path());

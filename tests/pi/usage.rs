@@ -1,45 +1,45 @@
-//! What the service takes of the machine.
+//! Measures the service's memory and CPU use.
 
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::host::Machine;
+use crate::machine::Machine;
 use crate::{Board, Scene};
 
-/// How long it is looked at, in seconds, if nothing else is said in `WATCH`.
-const USUALLY: u64 = 12;
+/// Seconds to measure, unless `WATCH` says otherwise.
+const DEFAULT_SECONDS: u64 = 12;
 
-/// So many times.
-const LOOKS: u64 = 6;
+/// Number of measurements after the first.
+const SAMPLES: u64 = 6;
 
-/// Anonymous memory may grow by so many bytes in all: what is taken for good grows with the time. The machine has no huge pages,
-/// of which one would be more than that.
-const SLACK: u64 = 512 * 1024;
+/// Bytes that anonymous memory may grow by in total; a leak grows with time. The machine has huge pages disabled,
+/// because one would exceed this.
+const MAX_GROWTH: u64 = 512 * 1024;
 
 pub fn measured(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
     let boot = hub.hears_frame("door")["boot"].clone();
-    let seconds = std::env::var("WATCH").ok().and_then(|text| text.parse().ok()).unwrap_or(USUALLY);
-    let mut looks = Vec::new();
-    for look in 0..=LOOKS {
-        if look > 0 {
-            talk(boards, seconds / LOOKS);
+    let seconds = std::env::var("WATCH").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_SECONDS);
+    let mut samples = Vec::new();
+    for sample in 0..=SAMPLES {
+        if sample > 0 {
+            talk(boards, seconds / SAMPLES);
         }
         let (memory, cpu) = usage(pi);
         println!(
-            "       after {:4} s: {:5} KiB anonymous memory, {cpu:6.1} s of processor",
-            look * seconds / LOOKS,
+            "       after {:4} s: {:5} KiB anonymous memory, {cpu:6.1} s of CPU time",
+            sample * seconds / SAMPLES,
             memory / 1024
         );
-        looks.push(memory);
+        samples.push(memory);
     }
-    assert_eq!(hub.hears_frame("door")["boot"], boot, "it was started anew");
-    // The first one may be of its beginning.
-    let (first, last) = (looks[1], looks[looks.len() - 1]);
-    assert!(last < first + SLACK, "it grows: {looks:?}");
+    assert_eq!(hub.hears_frame("door")["boot"], boot, "the agent was restarted");
+    // The agent may still be starting at the first measurement.
+    let (first, last) = (samples[1], samples[samples.len() - 1]);
+    assert!(last < first + MAX_GROWTH, "memory grows: {samples:?}");
 }
 
-/// The boards measure once a second.
+/// Sends one line per second from each board.
 fn talk(boards: &mut [Board], seconds: u64) {
     for _ in 0..seconds {
         for board in &mut *boards {
@@ -49,7 +49,7 @@ fn talk(boards: &mut [Board], seconds: u64) {
     }
 }
 
-/// Bytes of anonymous memory, and seconds of a core.
+/// Returns bytes of anonymous memory and seconds of CPU time.
 fn usage(pi: &Machine) -> (u64, f64) {
     let text = pi.sh("unit=/sys/fs/cgroup/system.slice/watchpost.service
         sed -n 's/^anon //p' $unit/memory.stat; sed -n 's/^usage_usec //p' $unit/cpu.stat");

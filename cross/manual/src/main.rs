@@ -1,7 +1,7 @@
-//! Writes watchpost's man pages and shell completions into a directory, from what its command line is made of.
+//! Writes watchpost's man pages and shell completions into a directory, generated from its command-line definition.
 
 #[path = "../../../src/cli.rs"]
-#[allow(dead_code, reason = "what is said is not carried out here")]
+#[allow(dead_code, reason = "only the command line is needed here")]
 mod cli;
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use clap_complete::{Shell, generate_to};
 fn main() -> std::io::Result<()> {
     let dir = PathBuf::from(std::env::args_os().nth(1).expect("the directory to write into"));
     std::fs::create_dir_all(&dir)?;
-    // Pages about help about a command would be many and say nothing.
+    // Man pages for the help subcommands would contain nothing new.
     let mut command = cli::Cli::command().disable_help_subcommand(true);
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut command, "watchpost", &dir)?;

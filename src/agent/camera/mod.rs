@@ -278,7 +278,7 @@ mod tests {
     use crate::frame::FrameNotifier;
 
     #[tokio::test]
-    async fn a_camera_is_switched_off_and_on() {
+    async fn camera_is_switched_off_and_on() {
         let text = "camera = [{ name = 'a', source = 'pattern' }]\nlink = [{ pattern = 'pub', bind = 'ipc://x' }]";
         let config = config::agent_from(text, Path::new("")).expect("a configuration").cameras.remove(0);
         let (bell, control) = (FrameNotifier::default(), SharedDemand::new(&config));
@@ -298,7 +298,7 @@ mod tests {
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(slot.is_empty(), "the last frame is old");
+            assert!(slot.is_empty(), "an old frame is still there");
             rings.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }

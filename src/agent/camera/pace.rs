@@ -71,7 +71,7 @@ fn interval(fps: f64) -> Duration {
 mod tests {
     use super::*;
 
-    /// Which frames are taken of a source of 30 a second that is up to 8 ms late.
+    /// Returns the frames taken from a source of 30 fps with a jitter of 8 ms.
     fn taken(fps: f64, frames: u32) -> Vec<u32> {
         let mut pace = Pace::new(fps);
         let start = pace.due;
@@ -80,17 +80,17 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_a_quicker_source_are_dropped_evenly() {
+    fn frames_of_a_faster_source_are_dropped_evenly() {
         for (fps, count, steps) in [(10.0, 100, 3..=3), (15.0, 150, 2..=2), (25.0, 250, 1..=2)] {
             let taken = taken(fps, 300);
             assert!(taken.len().abs_diff(count) <= 1, "{} instead of {count}", taken.len());
-            // The second is as early as it may be.
+            // The second frame may be early.
             assert!(taken[1..].windows(2).all(|two| steps.contains(&(two[1] - two[0]))), "{fps}: {taken:?}");
         }
     }
 
     #[test]
-    fn a_source_that_is_as_quick_or_slower_loses_none() {
+    fn source_at_or_below_the_rate_loses_no_frame() {
         for fps in [30.0, 31.0, 60.0] {
             assert_eq!(taken(fps, 300).len(), 300, "{fps}");
         }

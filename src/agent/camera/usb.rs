@@ -238,8 +238,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yuyv_becomes_planes_whose_chroma_is_of_two_lines() {
-        // Three lines of two pixels, with padding: the last has its chroma alone.
+    fn yuyv_becomes_planes_with_chroma_of_two_lines() {
+        // Three lines of two pixels with padding. The last line does not share its chroma.
         let yuyv = [1, 10, 2, 20, 0, 0, 3, 30, 4, 41, 0, 0, 5, 255, 6, 254];
         let mut planes = Vec::new();
         assert_eq!(yuyv_to_planes(&yuyv, 2, 3, 6, &mut planes), Some(()));

@@ -90,7 +90,7 @@ impl Framer {
 mod tests {
     use super::*;
 
-    /// The lines of `bytes` in chunks of `size`, written down.
+    /// Frames `bytes` in chunks of `size`; returns each line's kind and text.
     fn framed(midway: bool, bytes: &[u8], size: usize) -> Vec<String> {
         let (mut framer, mut lines) = (Framer::new(midway), Vec::new());
         for chunk in bytes.chunks(size) {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_out_of_any_chunking_and_an_endless_one_is_dropped() {
+    fn lines_do_not_depend_on_chunks_and_endless_one_is_dropped() {
         let bytes = [b"rest of one\nt-1\r\n\n".as_slice(), b"e", &[b'x'; 1000], b"\nh-2\n"].concat();
         for size in 1..=bytes.len() {
             assert_eq!(framed(true, &bytes, size), ["tail rest of one", "whole t-1", "whole ", "long e", "whole h-2"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_256_bytes_is_taken_and_one_of_257_is_not() {
+    fn longest_accepted_line_has_256_bytes() {
         for end in ["\n", "\r\n"] {
             for size in [1, 100, 1000] {
                 let line = |length| [&vec![b'x'; length], end.as_bytes()].concat();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_whose_beginning_was_missed_is_told_of_too() {
+    fn endless_line_without_its_start_is_reported() {
         assert_eq!(framed(true, &[b'x'; 1000], 7), ["long "]);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Bytes become lines (`framer.rs`), a line label-value pairs joined by dashes, as in `t-25-h-60` (`pairs.rs`), and a
 //! label with its value a quantity in its unit (`labels.rs`). Whatever is no reading is refused with its cause.
+//!
+//! Each change of the grammar must also be made in the second parser, `tests/lines/reference.rs`, which the tests compare
+//! with this one.
 
 mod framer;
 mod labels;

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::drain::Drain;
-use crate::agent::spool::{Page, Shelf};
+use crate::agent::spool::{Page, SpoolHandle};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::wire::Message;
 
 /// What is not acknowledged after so long is sent again.
@@ -21,7 +22,7 @@ const MOST: usize = 4096;
 /// One link's.
 #[derive(Debug)]
 pub struct Backlog {
-    shelf: Shelf,
+    spool: SpoolHandle,
     /// Whether who is there now acknowledges readings, once it has said so.
     acks: Option<bool>,
     /// Who was there last did.
@@ -38,8 +39,7 @@ pub struct Backlog {
 #[derive(Debug)]
 struct Sent {
     boot: Name,
-    first: u64,
-    last: u64,
+    seqs: SeqRange,
     at: Instant,
     /// Bytes of a page; none of readings that were sent as they came.
     page: Option<usize>,
@@ -48,9 +48,9 @@ struct Sent {
 impl Backlog {
     /// Of a link that the spool keeps for.
     #[must_use]
-    pub fn new(shelf: Shelf) -> Backlog {
+    pub fn new(spool: SpoolHandle) -> Backlog {
         Backlog {
-            shelf,
+            spool,
             acks: None,
             did_ack: false,
             lacks: false,
@@ -83,18 +83,18 @@ impl Backlog {
 
     /// Whoever is there now is somebody else, or has not got what was on its way.
     pub(super) fn begin_anew(&mut self) {
-        self.shelf.begin_anew();
-        *self = Backlog { did_ack: self.did_ack, ..Backlog::new(self.shelf.clone()) };
+        self.spool.reset_in_flight();
+        *self = Backlog { did_ack: self.did_ack, ..Backlog::new(self.spool.clone()) };
     }
 
     /// The receiver has these for good.
-    pub(super) fn ack(&mut self, boot: &Name, first: u64, last: u64) {
+    pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
         // A page has several batches, and each may be acknowledged for itself.
-        let Some((first, last)) = self.shelf.ack(boot, first, last) else { return };
+        let Some(acked) = self.spool.acknowledge(boot, seqs) else { return };
         let now = Instant::now();
         let drain = &mut self.drain;
         self.on_its_way.retain(|sent| {
-            let is_there = sent.boot == *boot && first <= sent.first && sent.last <= last;
+            let is_there = sent.boot == *boot && acked.contains(sent.seqs);
             if let Some(bytes) = sent.page.filter(|_| is_there) {
                 drain.arrived(bytes, now - sent.at, now);
             }
@@ -103,8 +103,8 @@ impl Backlog {
     }
 
     /// Readings were sent as they came.
-    pub(super) fn live_was_sent(&mut self, boot: &Name, first: u64, last: u64) {
-        self.remember(Sent { boot: boot.clone(), first, last, at: Instant::now(), page: None });
+    pub(super) fn live_was_sent(&mut self, boot: &Name, seqs: SeqRange) {
+        self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page: None });
     }
 
     /// Some did not come by themselves.
@@ -115,24 +115,24 @@ impl Backlog {
     /// The next page, if it may go.
     pub(super) fn message(&mut self, agent: &Name, synchronised: bool) -> Option<Message> {
         self.take_page();
-        let page = self.page.as_ref().filter(|page| self.drain.is_open(page.length()))?;
+        let page = self.page.as_ref().filter(|page| self.drain.is_open(page.size()))?;
         Some(Message::backlog(agent, page.boot(), page.batches(synchronised)))
     }
 
     /// It is off.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
-        let Some((first, last)) = page.numbers() else { return };
-        let bytes = page.length();
+        let Some(seqs) = page.seqs() else { return };
+        let bytes = page.size();
         self.drain.sent(bytes);
-        self.remember(Sent { boot: page.boot().clone(), first, last, at: Instant::now(), page: Some(bytes) });
+        self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page: Some(bytes) });
         self.lacks = true;
     }
 
     /// Waits until there may be a page to be sent.
     pub(super) async fn ready(&mut self) {
         self.take_page();
-        if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.length())) {
+        if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.size())) {
             return;
         }
         let lost = self.on_its_way.front().filter(|_| self.acks()).map(|sent| sent.at + LOST);
@@ -165,12 +165,12 @@ impl Backlog {
         }
         if self.acks() && self.lacks && self.page.is_none() {
             self.lacks = false;
-            self.asked = Some(self.shelf.ask());
+            self.asked = Some(self.spool.request_page());
         }
     }
 
     fn take(&mut self, page: Option<Page>) {
-        self.page = page.filter(|page| page.numbers().is_some());
+        self.page = page.filter(|page| page.seqs().is_some());
     }
 
     fn remember(&mut self, sent: Sent) {
@@ -190,7 +190,7 @@ impl Backlog {
     }
 
     fn give_back(&mut self, sent: &Sent) {
-        self.shelf.give_back(&sent.boot, sent.first, sent.last);
+        self.spool.release(&sent.boot, sent.seqs);
         if let Some(bytes) = sent.page {
             self.drain.lost(bytes);
         }

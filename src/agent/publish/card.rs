@@ -135,7 +135,7 @@ mod tests {
     use super::draw;
 
     #[test]
-    fn a_card_tells_camera_cause_and_time_and_none_is_too_small_or_too_long() {
+    fn card_shows_camera_cause_and_time_at_any_size() {
         let card = draw(640, 480, "door", "unplugged", "since noon");
         assert_eq!(card.len(), 640 * 480 * 2);
         for other in

@@ -88,8 +88,8 @@ mod tests {
 
     const PAGE: usize = 8 * 1024;
 
-    /// Sends for so long over a path that carries so many bytes a second, with a disk behind it that takes so long; gives
-    /// the bytes that arrived a second and the longest queue in the second half of that time.
+    /// Simulates sending for `time` over a path of `rate` bytes per second, with a disk that takes `disk` per write.
+    /// Returns the throughput in bytes per second, and the longest queue in the second half of that time.
     fn drain(rate: usize, disk: Duration, time: Duration) -> (f64, Duration) {
         let (mut drain, start) = (Drain::default(), Instant::now());
         let on_path = Duration::from_secs_f64(PAGE as f64 / rate as f64);
@@ -104,7 +104,7 @@ mod tests {
             if now > start + time / 2 {
                 longest = longest.max(path_is_free.saturating_duration_since(now));
             }
-            let (sent, at) = arrivals.pop_front().expect("one is always on its way");
+            let (sent, at) = arrivals.pop_front().expect("a page in flight");
             now = at;
             arrived += PAGE;
             drain.arrived(PAGE, now - sent, now);
@@ -113,17 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_path_is_kept_busy_and_has_no_long_queue() {
+    fn slow_path_is_busy_without_a_long_queue() {
         for disk in [1, 20, 200].map(Duration::from_millis) {
             let (rate, longest) = drain(250_000, disk, Duration::from_secs(30));
-            assert!(rate > 100_000.0, "{rate} bytes a second, of 250,000");
+            assert!(rate > 100_000.0, "{rate} of 250,000 bytes per second");
             assert!(longest < Duration::from_millis(150), "{longest:?} with a disk that takes {disk:?}");
         }
     }
 
     #[test]
-    fn a_fast_path_is_made_use_of_though_the_disk_is_slow() {
+    fn fast_path_is_used_despite_a_slow_disk() {
         let (rate, _) = drain(100_000_000, Duration::from_millis(50), Duration::from_secs(30));
-        assert!(rate > 20_000_000.0, "{rate} bytes a second");
+        assert!(rate > 20_000_000.0, "{rate} bytes per second");
     }
 }

@@ -83,7 +83,7 @@ impl Unseen {
 mod tests {
     use super::*;
 
-    /// Sends what it may of frames from 1 on, and gives the last.
+    /// Sends as many frames as allowed; returns the last number.
     fn fill(flow: &Flow, camera: &mut Unseen, next: &mut u64) -> u64 {
         while flow.is_open(camera) && *next < 100 {
             camera.sent(*next);
@@ -93,26 +93,26 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_says_hello_is_never_further_behind_than_its_window() {
+    fn receiver_is_never_further_behind_than_its_window() {
         for window in 1..=4 {
             let (mut flow, mut camera, mut next) = (Flow::default(), Unseen::default(), 1);
             flow.hello(window);
             assert_eq!(fill(&flow, &mut camera, &mut next), u64::from(window));
-            assert!(flow.is_open(&Unseen::default()), "each camera has its own");
+            assert!(flow.is_open(&Unseen::default()), "each camera has its own window");
             for _ in 0..2 {
                 camera.seen(1);
                 flow.hello(window);
             }
-            assert_eq!(fill(&flow, &mut camera, &mut next), u64::from(window) + 1, "what is said twice counts once");
+            assert_eq!(fill(&flow, &mut camera, &mut next), u64::from(window) + 1, "a repeated message counts once");
             camera.seen(90);
             assert_eq!(fill(&flow, &mut camera, &mut next), 2 * u64::from(window) + 1);
             flow.begin_anew();
-            assert_eq!(fill(&flow, &mut camera, &mut next), 99, "whoever comes next may never say hello");
+            assert_eq!(fill(&flow, &mut camera, &mut next), 99, "the next peer may never send a hello");
         }
     }
 
     #[test]
-    fn what_was_sent_before_the_hello_counts() {
+    fn frames_sent_before_the_hello_count() {
         let (mut flow, mut camera) = (Flow::default(), Unseen::default());
         (1..=50).for_each(|seq| camera.sent(seq));
         flow.hello(u32::MAX);

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::agent::health::Part;
-use crate::agent::spool::Shelf;
+use crate::agent::spool::SpoolHandle;
 use crate::reading::Batch;
 
 /// Readings wait this long for others, counted from the last message that had some, and a message with about so many
@@ -31,7 +31,7 @@ pub struct Gathered {
     heard: Option<u64>,
     health: Part,
     /// What is missed here can be had from there.
-    shelf: Option<Shelf>,
+    spool: Option<SpoolHandle>,
     missed: bool,
 }
 
@@ -42,12 +42,12 @@ impl Gathered {
         feed: broadcast::Receiver<Arc<Batch>>,
         heard: Option<u64>,
         health: Part,
-        shelf: Option<Shelf>,
+        spool: Option<SpoolHandle>,
     ) -> Gathered {
-        if let (Some(shelf), Some(heard)) = (&shelf, heard) {
-            shelf.live_from(heard + 1);
+        if let (Some(spool), Some(heard)) = (&spool, heard) {
+            spool.set_live_from(heard + 1);
         }
-        Gathered { feed, batches: Vec::new(), length: 0, due: Instant::now(), heard, health, shelf, missed: false }
+        Gathered { feed, batches: Vec::new(), length: 0, due: Instant::now(), heard, health, spool, missed: false }
     }
 
     /// Waits until there is something to be sent.
@@ -102,11 +102,11 @@ impl Gathered {
         self.heard = Some(last);
         self.missed = true;
         let left = std::mem::take(&mut self.batches);
-        if let Some(shelf) = &self.shelf {
+        if let Some(spool) = &self.spool {
             for batch in left {
-                shelf.unclaim(batch.seq, batch.last_seq());
+                spool.release_live(batch.seqs());
             }
-            shelf.live_from(last + 1);
+            spool.set_live_from(last + 1);
         }
     }
 
@@ -123,8 +123,8 @@ impl Gathered {
 
     fn take(&mut self, batch: Arc<Batch>) {
         let missed = self.heard.map_or(0, |heard| batch.seq - heard - 1);
-        if let Some(shelf) = &self.shelf {
-            shelf.claim(batch.seq, batch.last_seq());
+        if let Some(spool) = &self.spool {
+            spool.send_live(batch.seqs());
             self.missed |= missed > 0;
         } else if missed > 0 {
             self.health.count("readings_lost", missed);
@@ -150,7 +150,7 @@ mod tests {
     use crate::wire::Message;
 
     #[test]
-    fn a_batch_is_no_longer_on_the_wire_than_is_counted_for_it() {
+    fn batch_on_the_wire_is_no_longer_than_estimated() {
         for name in ["t", "\"\\\"\\", &"\\".repeat(256), "温度"] {
             let quantity = Arc::new(Quantity { name: name.into(), unit: name.into(), listed: false });
             let name = Name::nearest(&"x".repeat(1_000));
@@ -166,7 +166,7 @@ mod tests {
                 Message::readings(&name, &name, &WallClock::default(), batches).to_json().len()
             };
             let written = json(std::slice::from_ref(&batch)) - json(&[]);
-            assert!(written <= length(&batch), "{written} bytes, {} counted", length(&batch));
+            assert!(written <= length(&batch), "{written} bytes, {} estimated", length(&batch));
         }
     }
 }

@@ -6,6 +6,7 @@ use tracing::info;
 use super::audience::Heard;
 use super::{Pending, Publisher};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::wire::Control;
 
 impl Publisher {
@@ -63,7 +64,7 @@ impl Publisher {
             }
             Control::Ack { boot, first, seq } => {
                 if let Some(backlog) = &mut self.backlog {
-                    backlog.ack(&boot, first, seq);
+                    backlog.ack(&boot, SeqRange::new(first, seq));
                 }
             }
         }

@@ -35,6 +35,7 @@ use super::health::Part;
 use crate::config::{Endpoint, Format, OutPattern, Outlet};
 use crate::link::{Events, Link, LinkOptions, MAX_PART_BYTES, Refusal};
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::reading::State;
 use crate::wire::{Message, Status, Totals, encode};
 use audience::Audience;
@@ -216,13 +217,13 @@ impl Publisher {
     fn send_next(&mut self, link: &mut Link, now: bool, pending: &mut Pending) -> Result<bool> {
         self.catch_up();
         if let Some(batches) = self.readings.message(now) {
-            let (first, last) = (batches[0].seq, batches[batches.len() - 1].last_seq());
+            let seqs = SeqRange::new(batches[0].seq, batches[batches.len() - 1].last_seq());
             let message = Message::readings(&self.agent, &self.boot, &self.state.clock, batches);
             let sent = self.send(link, &message, pending)?;
             if sent {
                 self.readings.sent();
                 if let Some(backlog) = &mut self.backlog {
-                    backlog.live_was_sent(&self.boot, first, last);
+                    backlog.live_was_sent(&self.boot, seqs);
                 }
             }
             return Ok(sent);

@@ -1,25 +1,25 @@
-//! What is changed in the spool's file, and where each change is a part of one that is done as a whole.
+//! Changes to the spool's file, as parts of one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::disk::{name, number};
+use super::columns::{name, number};
 use super::row::{Row, Start};
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 use crate::store::StoreError;
 
-/// What is changed together.
+/// A transaction.
 pub(super) struct Change<'a>(pub(super) &'a Connection);
 
 impl Change<'_> {
-    /// The number of a start, which is kept if it is new.
-    pub(super) fn start(&self, start: &Start) -> Result<i64, StoreError> {
+    /// The id of an agent start, which is added if it is new.
+    pub(super) fn start_id(&self, start: &Start) -> Result<i64, StoreError> {
         let find = "SELECT id FROM starts WHERE boot = ?";
         let known = self.0.prepare_cached(find)?.query_row([&*start.boot], |row| row.get(0)).optional()?;
         if let Some(id) = known {
             return Ok(id);
         }
-        // A start that was lost to damage has rows.
+        // A start that was lost to damage may still have rows.
         let next =
             "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM starts), (SELECT coalesce(max(start), 0) FROM batches),
                     (SELECT coalesce(max(start), 0) FROM acked))";
@@ -30,29 +30,29 @@ impl Change<'_> {
 
     fn insert_start(&self, id: i64, start: &Start) -> Result<(), StoreError> {
         let insert = "INSERT INTO starts VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))";
-        self.0.execute(insert, params![id, &*start.boot, start.machine, start.zero_us])?;
+        self.0.execute(insert, params![id, &*start.boot, start.machine_boot, start.zero_us])?;
         Ok(())
     }
 
-    /// Makes starts for rows whose own was lost: without its name they are new to a receiver, but they arrive.
-    pub(super) fn name_starts(&self) -> Result<(), StoreError> {
-        let unknown = "SELECT DISTINCT start FROM batches WHERE start NOT IN (SELECT id FROM starts)";
-        let unknown: Vec<i64> = self.0.prepare(unknown)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for id in unknown {
+    /// Adds starts with random names for rows whose start was lost. A receiver takes their readings for new ones.
+    pub(super) fn add_missing_starts(&self) -> Result<(), StoreError> {
+        let missing = "SELECT DISTINCT start FROM batches WHERE start NOT IN (SELECT id FROM starts)";
+        let missing: Vec<i64> = self.0.prepare(missing)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in missing {
             let boot = Name::random();
-            self.insert_start(id, &Start { boot, machine: String::new(), zero_us: None })?;
+            self.insert_start(id, &Start { boot, machine_boot: String::new(), zero_us: None })?;
         }
         Ok(())
     }
 
-    /// When the monotonic clock of this boot of the machine showed zero, for all its starts.
-    pub(super) fn date(&self, machine: &str, zero_us: i64) -> Result<(), StoreError> {
+    /// Sets the time when the monotonic clock was zero for all agent starts of a boot of the machine.
+    pub(super) fn set_zero(&self, machine_boot: &str, zero_us: i64) -> Result<(), StoreError> {
         let sql = "UPDATE starts SET zero_us = ?2, crc = checksum(id, boot, machine, ?2) WHERE machine = ?1";
-        self.0.prepare_cached(sql)?.execute(params![machine, zero_us])?;
+        self.0.prepare_cached(sql)?.execute(params![machine_boot, zero_us])?;
         Ok(())
     }
 
-    pub(super) fn insert(&self, start: i64, row: &Row) -> Result<(), StoreError> {
+    pub(super) fn insert_batch(&self, start: i64, row: &Row) -> Result<(), StoreError> {
         let values: Vec<(&str, f64, &str)> =
             row.values.iter().map(|value| (&*value.quantity, value.value, &*value.unit)).collect();
         let sql = "INSERT OR REPLACE INTO batches
@@ -71,73 +71,73 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Forgets rows of a start; gives how many readings that were.
-    pub(super) fn forget(&self, start: i64, first: u64, last: u64) -> Result<u64, StoreError> {
-        let (first, last) = (first.min(i64::MAX as u64) as i64, last.min(i64::MAX as u64) as i64);
+    /// Deletes the batches of a start that are within `seqs`; returns the number of readings.
+    pub(super) fn delete_batches(&self, start: i64, seqs: SeqRange) -> Result<u64, StoreError> {
+        let (first, last) = (seqs.first.min(i64::MAX as u64) as i64, seqs.last.min(i64::MAX as u64) as i64);
         let which = "start = ? AND seq BETWEEN ? AND ? AND seq + count - 1 <= ?";
-        let forget = format!("DELETE FROM batches WHERE {which} RETURNING count");
-        let mut forget = self.0.prepare_cached(&forget)?;
-        let counts = forget.query_map(params![start, first, last, last], |row| number(row, 0))?;
+        let delete = format!("DELETE FROM batches WHERE {which} RETURNING count");
+        let mut delete = self.0.prepare_cached(&delete)?;
+        let counts = delete.query_map(params![start, first, last, last], |row| number(row, 0))?;
         Ok(counts.sum::<Result<u64, _>>()?)
     }
 
-    /// Forgets so many of the oldest rows; gives how many readings that were.
-    pub(super) fn forget_oldest(&self, rows: usize) -> Result<u64, StoreError> {
+    /// Deletes the oldest `rows` rows; returns the number of readings.
+    pub(super) fn delete_oldest(&self, rows: usize) -> Result<u64, StoreError> {
         let sql =
             "DELETE FROM batches WHERE (start, seq) IN (SELECT start, seq FROM batches ORDER BY start, seq LIMIT ?)
                    RETURNING count";
-        let mut forget = self.0.prepare_cached(sql)?;
-        let counts = forget.query_map([rows as i64], |row| number(row, 0))?;
+        let mut delete = self.0.prepare_cached(sql)?;
+        let counts = delete.query_map([rows as i64], |row| number(row, 0))?;
         Ok(counts.sum::<Result<u64, _>>()?)
     }
 
-    /// Forgets rows at the beginning of a start that were captured before its monotonic clock showed this, so many at most;
-    /// gives how many readings that were.
-    pub(super) fn forget_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, StoreError> {
+    /// Deletes the first rows of a start, up to `rows` of them, that were captured before `monotonic_us` of its clock;
+    /// returns the number of readings.
+    pub(super) fn delete_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, StoreError> {
         let sql = "WITH kept(seq) AS
                        (SELECT seq FROM batches WHERE start = ?1 AND monotonic_us >= ?2 ORDER BY seq LIMIT 1)
                    DELETE FROM batches WHERE start = ?1 AND seq IN
                        (SELECT seq FROM batches WHERE start = ?1 AND seq < ifnull((SELECT seq FROM kept), ?3)
                         ORDER BY seq LIMIT ?4)
                    RETURNING count";
-        let mut forget = self.0.prepare_cached(sql)?;
-        let counts = forget.query_map(params![start, monotonic_us, i64::MAX, rows as i64], |row| number(row, 0))?;
+        let mut delete = self.0.prepare_cached(sql)?;
+        let counts = delete.query_map(params![start, monotonic_us, i64::MAX, rows as i64], |row| number(row, 0))?;
         Ok(counts.sum::<Result<u64, _>>()?)
     }
 
-    /// Bytes that rows take.
-    pub(super) fn used(&self) -> Result<u64, StoreError> {
+    /// The size of the pages in use, in bytes.
+    pub(super) fn used_bytes(&self) -> Result<u64, StoreError> {
         let pragma = |name| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         Ok(((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64)
     }
 
-    /// Forgets starts of which there is nothing left; gives those.
-    pub(super) fn forget_starts(&self) -> Result<Vec<Name>, StoreError> {
+    /// Deletes the starts that have no more batches; returns their names.
+    pub(super) fn delete_empty_starts(&self) -> Result<Vec<Name>, StoreError> {
         let sql = "DELETE FROM starts WHERE NOT EXISTS (SELECT 1 FROM batches WHERE start = id) RETURNING boot";
-        let gone = self.0.prepare_cached(sql)?.query_map([], |row| name(row, 0))?.collect::<Result<_, _>>()?;
+        let deleted = self.0.prepare_cached(sql)?.query_map([], |row| name(row, 0))?.collect::<Result<_, _>>()?;
         self.0.execute("DELETE FROM acked WHERE NOT EXISTS (SELECT 1 FROM starts WHERE id = start)", [])?;
-        Ok(gone)
+        Ok(deleted)
     }
 
-    /// What a link has acknowledged of a start, instead of what was kept of that.
-    pub(super) fn acked(&self, link: &str, start: i64, acked: &Ranges) -> Result<(), StoreError> {
+    /// Replaces the acknowledgements that a link has of a start.
+    pub(super) fn replace_acks(&self, link: &str, start: i64, acked: &Ranges) -> Result<(), StoreError> {
         self.0.prepare_cached("DELETE FROM acked WHERE link = ? AND start = ?")?.execute(params![link, start])?;
         let mut insert =
             self.0.prepare_cached("INSERT INTO acked VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))")?;
-        for (first, last) in acked.iter() {
+        for SeqRange { first, last } in acked.iter() {
             insert.execute(params![link, start, first as i64, last.min(i64::MAX as u64) as i64])?;
         }
         Ok(())
     }
 
-    /// Keeps for this link from now on.
-    pub(super) fn keep_for(&self, link: &str) -> Result<(), StoreError> {
+    /// Keeps readings for a link from now on.
+    pub(super) fn add_link(&self, link: &str) -> Result<(), StoreError> {
         self.0.execute("INSERT INTO links VALUES (?1, checksum(?1))", [link])?;
         Ok(())
     }
 
-    /// Keeps no more for this link.
-    pub(super) fn keep_no_more_for(&self, link: &str) -> Result<usize, StoreError> {
+    /// Removes a link and its acknowledgements; returns the number of links removed, 0 or 1.
+    pub(super) fn remove_link(&self, link: &str) -> Result<usize, StoreError> {
         self.0.execute("DELETE FROM acked WHERE link = ?", [link])?;
         Ok(self.0.execute("DELETE FROM links WHERE link = ?", [link])?)
     }

@@ -1,4 +1,4 @@
-//! Checksums of rows: `SQLite` has none, and a reading that a worn SD card has changed is none.
+//! Checksums of rows: `SQLite` has none, and a worn SD card may change a reading.
 
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
@@ -6,13 +6,13 @@ use rusqlite::types::ValueRef;
 
 use crate::store::StoreError;
 
-/// Makes `checksum(…)` known: CRC-32 of the types and bytes of its arguments.
-pub(super) fn with_checksums(connection: &Connection) -> Result<(), StoreError> {
+/// Adds the SQL function `checksum(…)`: the CRC-32 of the types and bytes of its arguments.
+pub(super) fn add_checksum_function(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     Ok(connection.create_scalar_function("checksum", -1, flags, |arguments| {
         let mut checksum = crc32fast::Hasher::new();
-        for place in 0..arguments.len() {
-            let (kind, bytes): (u8, &[u8]) = match arguments.get_raw(place) {
+        for index in 0..arguments.len() {
+            let (kind, bytes): (u8, &[u8]) = match arguments.get_raw(index) {
                 ValueRef::Null => (0, &[]),
                 ValueRef::Integer(number) => (1, &number.to_le_bytes()),
                 ValueRef::Real(number) => (2, &number.to_le_bytes()),

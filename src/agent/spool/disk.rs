@@ -1,17 +1,15 @@
-//! The spool's file: its tables, and what is read of them. Each row has a checksum of its own over all its columns
-//! (`checksum.rs`).
+//! The spool's file: its tables and the queries. Each row has a checksum over all its columns (`checksum.rs`).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Row as SqlRow, TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use super::change::Change;
-use super::ledger::Place;
-use super::row::{Row, Start};
-use crate::name::Name;
+use super::columns::{name, number, values};
+use super::progress::{Cursor, RowChunk};
+use super::row::{AckRow, Row, Start};
+use crate::ranges::SeqRange;
 use crate::store::{Kind, Store, StoreError};
-use crate::wire::Value;
 
 /// "wpsp".
 pub(super) const KIND: Kind = Kind {
@@ -29,50 +27,53 @@ pub(super) const KIND: Kind = Kind {
         CREATE TABLE links(link TEXT NOT NULL, crc INTEGER NOT NULL);",
 };
 
-/// The open file.
+/// The spool's open file.
 pub(super) struct Disk {
     pub(super) store: Store,
-    /// Readings in it.
+    /// The number of readings in it.
     pub(super) readings: u64,
 }
 
 impl Disk {
-    /// What was in its place and could not be used.
+    /// The unusable file that was found: its new path and the reason.
     pub(super) fn set_aside(&self) -> Option<&(PathBuf, String)> {
         self.store.set_aside.as_ref()
     }
 
-    /// A copy of what was written ahead and not all right.
+    /// A copy of the write-ahead log, if that was incomplete.
     pub(super) fn incomplete(&self) -> Option<&Path> {
         self.store.incomplete.as_deref()
     }
 
-    /// The starts that it has, by their numbers.
+    /// The agent starts, with their ids.
     pub(super) fn starts(&self) -> Result<Vec<(i64, Start)>, StoreError> {
         let mut select =
             self.store.connection.prepare_cached("SELECT id, boot, machine, zero_us FROM starts ORDER BY id")?;
         let rows = select.query_map([], |row| {
-            Ok((row.get(0)?, Start { boot: name(row, 1)?, machine: row.get(2)?, zero_us: row.get(3)? }))
+            Ok((row.get(0)?, Start { boot: name(row, 1)?, machine_boot: row.get(2)?, zero_us: row.get(3)? }))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The links that it keeps for.
+    /// The links that readings are kept for.
     pub(super) fn links(&self) -> Result<Vec<String>, StoreError> {
         let mut select = self.store.connection.prepare_cached("SELECT link FROM links")?;
         Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
-    /// What links have acknowledged, by their addresses and the numbers of starts.
-    pub(super) fn acked(&self) -> Result<Vec<(String, i64, u64, u64)>, StoreError> {
+    /// The acknowledgements of all links.
+    pub(super) fn acks(&self) -> Result<Vec<AckRow>, StoreError> {
         let mut select = self.store.connection.prepare_cached("SELECT link, start, first, last FROM acked")?;
-        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, number(row, 2)?, number(row, 3)?)))?;
+        let rows = select.query_map([], |row| {
+            let seqs = SeqRange::new(number(row, 2)?, number(row, 3)?);
+            Ok(AckRow { link: row.get(0)?, start: row.get(1)?, seqs })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Rows from a place on, in order, of one start; at most so many.
-    pub(super) fn rows(&self, from: Place, most: usize) -> Result<Option<(i64, Vec<Row>)>, StoreError> {
-        let (start, seq) = (from.0, from.1 as i64);
+    /// Up to `limit` rows of one agent start from the cursor on, in order. `None` at the end of the file.
+    pub(super) fn rows(&self, cursor: Cursor, limit: usize) -> Result<Option<RowChunk>, StoreError> {
+        let (start, seq) = (cursor.start, cursor.seq as i64);
         let next = "SELECT start FROM batches WHERE (start, seq) >= (?, ?) ORDER BY start, seq LIMIT 1";
         let next = self.store.connection.prepare_cached(next)?.query_row([start, seq], |row| row.get(0)).optional()?;
         let Some(next) = next else { return Ok(None) };
@@ -81,7 +82,7 @@ impl Disk {
             "SELECT seq, port, unix_us, synchronised, monotonic_us, stale_after_ms, readings FROM batches
              WHERE start = ? AND seq >= ? ORDER BY seq LIMIT ?",
         )?;
-        let rows = select.query_map(params![next, seq, most as i64], |row| {
+        let rows = select.query_map(params![next, seq, limit as i64], |row| {
             Ok(Row {
                 seq: number(row, 0)?,
                 port: name(row, 1)?,
@@ -92,48 +93,28 @@ impl Disk {
                 values: values(row, 6)?,
             })
         })?;
-        Ok(Some((next, rows.collect::<Result<_, _>>()?)))
+        Ok(Some(RowChunk { cursor, start: next, rows: rows.collect::<Result<_, _>>()? }))
     }
 
-    /// Changes what is to be changed, all of it or nothing; on the disk when this returns.
+    /// Makes a change in one transaction, which is on the disk when this returns.
     pub(super) fn commit<T>(
         &mut self,
         change: impl FnOnce(&Change<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let done = self.try_to_commit(change);
-        if matches!(done, Err(StoreError::Disk(_))) {
+        let result = self.try_to_commit(change);
+        if matches!(result, Err(StoreError::Disk(_))) {
             self.store.distrust();
         }
-        done
+        result
     }
 
     fn try_to_commit<T>(&mut self, change: impl FnOnce(&Change<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        // At once the one who writes: one who reads first may find that `watchpost spool` wrote in between.
+        // Locks for writing at once: after a read, a write of `watchpost spool` in between would make ours fail.
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = change(&Change(&transaction))?;
+        let output = change(&Change(&transaction))?;
         transaction.commit()?;
         self.store.is_in_place()?;
         self.store.tidy()?;
-        Ok(done)
+        Ok(output)
     }
-}
-
-pub(super) fn name(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Name> {
-    let text: String = row.get(column)?;
-    Name::try_from(text).map_err(|error| foreign(column, error))
-}
-
-pub(super) fn number(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<u64> {
-    let number: i64 = row.get(column)?;
-    Ok(number.max(0) as u64)
-}
-
-fn values(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Vec<Value>> {
-    let readings: Vec<(Arc<str>, f64, Arc<str>)> =
-        serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| foreign(column, error))?;
-    Ok(readings.into_iter().map(|(quantity, value, unit)| Value { quantity, value, unit }).collect())
-}
-
-fn foreign(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }

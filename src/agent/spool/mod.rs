@@ -1,25 +1,30 @@
-//! What the agent keeps of readings until their receivers have them: on the disk, past its own end and the machine's.
+//! The agent's spool: keeps readings until their receivers acknowledge them, across restarts and reboots.
 //!
-//! Readings go to links as they come, and here. What a receiver acknowledges within a second is never written, so that an SD
-//! card wears only while a link is down or slow. What it does not is written, each second's together, and given to the link
-//! when it has nothing newer to send (`publish/backlog.rs`), until it is acknowledged; then it is forgotten.
+//! Readings go to the links and to the spool as they arrive. Those that every receiver acknowledges within a second are
+//! never written, so an SD card wears only while a link is down or slow. The others are written together, at most
+//! twice a second. A link sends them when it has nothing newer to send (`publish/backlog.rs`), and the spool deletes
+//! them when they are acknowledged.
 //!
-//! `desk.rs` is what the feed, the links and the thread (`keeper.rs`, with what a commit is to do in `plan.rs`) have between
-//! them, with a `ledger.rs` of each link. `disk.rs` is the file and what is read of it, `change.rs` what is changed in it,
-//! `recovery.rs` how it is opened whatever is the matter with it, `row.rs` a batch as it is kept. `list.rs` is for `watchpost spool`.
+//! The feed, the links and the writer thread share the state in `shared.rs`: the readings in memory (`pending.rs`) and
+//! the links (`links.rs`) with their progress (`progress.rs`). `writer.rs` is the thread, and `plan.rs` one of its
+//! commits. `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens and repairs it. `row.rs` is a stored
+//! batch, and `page.rs` the batches that a link sends together. `list.rs` is for `watchpost spool`.
 
 mod change;
 mod checksum;
-mod desk;
+mod columns;
 mod disk;
-mod keeper;
-mod ledger;
+mod links;
 mod list;
+mod page;
+mod pending;
 mod plan;
+mod progress;
 mod recovery;
 mod row;
+mod shared;
+mod writer;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -33,216 +38,175 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::health::Part;
-use crate::backoff::Backoff;
 use crate::config;
 use crate::name::Name;
+use crate::ranges::SeqRange;
 use crate::reading::{Batch, State};
 use crate::service::Heartbeat;
-use crate::wire;
-pub use desk::Page;
 pub use list::{forget, list};
+pub use page::Page;
 
-use desk::Desk;
-use keeper::Keeper;
+use shared::Shared;
+use writer::Writer;
 
-/// At the end, the disk is waited for so long.
-const LAST: Duration = Duration::from_secs(1);
+/// How long to wait for the disk when the agent stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The spool, as an agent starts and ends it.
+/// The spool, as the agent starts and stops it.
 pub struct Spool {
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
     thread: Option<Thread>,
     health: Part,
     heartbeat: Heartbeat,
     state: Arc<State>,
-    /// The clock was right when it was last looked at.
-    was_right: AtomicBool,
+    /// Whether the clock was synchronised at the last report.
+    was_synchronised: AtomicBool,
 }
 
 struct Thread {
     handle: JoinHandle<()>,
-    ended: oneshot::Receiver<()>,
+    stopped: oneshot::Receiver<()>,
 }
 
 impl Spool {
-    /// Of this start of the agent, `boot`, with no links yet.
+    /// A spool without links, for the agent start `boot`.
     #[must_use]
     pub fn new(boot: &Name, state: &Arc<State>, health: Part) -> Spool {
-        let desk = Arc::new(Desk::new(boot.clone()));
+        let shared = Arc::new(Shared::new(boot.clone()));
         let heartbeat = Heartbeat::of("the spool's thread".to_owned());
-        Spool { desk, thread: None, health, heartbeat, state: Arc::clone(state), was_right: AtomicBool::new(false) }
+        let was_synchronised = AtomicBool::new(false);
+        Spool { shared, thread: None, health, heartbeat, state: Arc::clone(state), was_synchronised }
     }
 
-    /// Keeps for a link, which is called by its address, from now on.
+    /// Keeps readings for a link from now on. `link` is its address.
     #[must_use]
-    pub fn keep_for(&self, link: &str) -> Shelf {
-        Shelf { desk: Arc::clone(&self.desk), link: self.desk.keep_for(link) }
+    pub fn add_link(&self, link: &str) -> SpoolHandle {
+        SpoolHandle { shared: Arc::clone(&self.shared), link: self.shared.add_link(link) }
     }
 
-    /// Says which links are kept for and in no configuration.
-    pub fn warn_of_strays(&self) {
-        self.desk.warn_of_strays();
+    /// Logs a warning for each link that the spool has but the configuration does not.
+    pub fn warn_about_unconfigured_links(&self) {
+        self.shared.warn_about_unconfigured_links();
     }
 
-    /// Begins to write down what is not acknowledged, when it has been told of the links that are in the configuration.
+    /// Starts the writer thread. Add the links of the configuration first.
     ///
     /// # Errors
-    /// When its thread cannot be started. The disk is none of them: it is tried for as long as the agent runs.
-    pub fn begin(&mut self, config: &config::Spool) -> Result<()> {
-        let keeper = Keeper {
-            desk: Arc::clone(&self.desk),
-            state: Arc::clone(&self.state),
-            health: self.health.clone(),
-            heartbeat: self.heartbeat.clone(),
-            path: config.path.clone(),
-            max_size: config.max_size.0,
-            keep: config.keep.map(|keep| keep.0),
-            machine: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
-            disk: None,
-            starts: BTreeMap::new(),
-            distrusted: false,
-            parked: Vec::new(),
-            backoff: Backoff::new(keeper::FIRST_RETRY_DELAY, keeper::MAX_RETRY_DELAY),
-            written: BTreeMap::new(),
-        };
-        let (end, ended) = oneshot::channel();
-        let heartbeat = self.heartbeat.clone();
+    /// When the thread cannot be started. Disk errors are retried for as long as the agent runs.
+    pub fn start(&mut self, config: &config::Spool) -> Result<()> {
+        let (health, heartbeat) = (self.health.clone(), self.heartbeat.clone());
+        let writer = Writer::new(&self.shared, &self.state, health, heartbeat.clone(), config.clone());
+        let (stop, stopped) = oneshot::channel();
         let run = move || {
-            keeper.run();
+            writer.run();
             heartbeat.end();
-            drop(end);
+            drop(stop);
         };
         let handle = std::thread::Builder::new().name("spool".into()).spawn(run).context("cannot start a thread")?;
-        self.thread = Some(Thread { handle, ended });
+        self.thread = Some(Thread { handle, stopped });
         Ok(())
     }
 
-    /// Its thread's.
+    /// The heartbeat of the writer thread.
     #[must_use]
     pub fn heartbeat(&self) -> &Heartbeat {
         &self.heartbeat
     }
 
-    /// Says how much there is in memory, and has what is on the disk dated when the clock is right for the first time.
+    /// Updates the counters, and dates the readings on the disk once the clock is synchronised. Call it every second.
     pub fn report(&self) {
-        let is_right = self.state.clock.zero_us().is_some();
-        if is_right && !self.was_right.swap(true, Ordering::Relaxed) {
-            self.desk.date();
+        let is_synchronised = self.state.clock.zero_us().is_some();
+        if is_synchronised && !self.was_synchronised.swap(true, Ordering::Relaxed) {
+            self.shared.schedule_dating();
         }
-        self.desk.look_after_given_up();
-        let mut papers = self.desk.papers();
-        self.health.gauge("readings_in_memory", papers.waiting_readings());
-        self.health.count(keeper::NO_ROOM, std::mem::take(&mut papers.lost));
+        self.shared.check_for_forgotten_links();
+        self.health.gauge("readings_in_memory", self.shared.pending_readings());
+        self.health.count(writer::LOST, self.shared.take_lost());
     }
 
-    /// Keeps what comes, until the shutdown and then what came before.
-    pub fn follow(
+    /// Keeps the readings of `feed` until the shutdown, including those that arrived before it.
+    pub fn keep_all(
         &self,
         mut feed: broadcast::Receiver<Arc<Batch>>,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (desk, health) = (Arc::clone(&self.desk), self.health.clone());
+        let (shared, health) = (Arc::clone(&self.shared), self.health.clone());
         async move {
             while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
                 match batch {
-                    Ok(batch) => desk.put(batch),
+                    Ok(batch) => shared.push(batch),
                     Err(RecvError::Lagged(batches)) => health.count("batches_lost_overload", batches),
                     Err(RecvError::Closed) => return,
                 }
             }
             while let Ok(batch) = feed.try_recv() {
-                desk.put(batch);
+                shared.push(batch);
             }
         }
     }
 
-    /// Writes what is left, unless the disk hangs.
-    pub async fn end(self) {
-        self.desk.end();
+    /// Writes the remaining readings and stops the thread, unless the disk hangs.
+    pub async fn stop(self) {
+        self.shared.stop();
         let Some(thread) = self.thread else { return };
-        if timeout(LAST, thread.ended).await.is_err() {
-            warn!("spool: the disk hangs; what waits in memory is lost");
+        if timeout(STOP_TIMEOUT, thread.stopped).await.is_err() {
+            warn!("spool: the disk does not respond; readings in memory are lost");
             return;
         }
-        // It has said that it is at its end.
+        // The thread has stopped, so joining it does not block.
         let _ = thread.handle.join();
     }
 }
 
-/// What one link has to do with the spool. Numbers are of readings of this start of the agent, if no other is named.
+/// One link's access to the spool. Numbers are of the current agent start unless another one is named.
 #[derive(Clone, Debug)]
-pub struct Shelf {
-    desk: Arc<Desk>,
+pub struct SpoolHandle {
+    shared: Arc<Shared>,
     link: usize,
 }
 
-impl Shelf {
-    /// The link is not in the configuration any more. Its receiver gets nothing more over it, and nothing that it lacks is
-    /// given up.
-    pub fn leave(&self) {
-        self.desk.leave(self.link);
+impl SpoolHandle {
+    /// Records that the link left the configuration. The spool keeps the readings that its receiver lacks.
+    pub fn unconfigure(&self) {
+        self.shared.unconfigure_link(self.link);
     }
 
-    /// These are on their way to the receiver, as they came.
-    pub fn claim(&self, first: u64, last: u64) {
-        self.desk.claim_live(self.link, first, last);
+    /// Records that the link sends these readings live, and all later ones too.
+    pub fn send_live(&self, seqs: SeqRange) {
+        self.shared.send_live(self.link, seqs);
     }
 
-    /// From this number on, readings come by themselves.
-    pub fn live_from(&self, seq: u64) {
-        self.desk.live_from(self.link, seq);
+    /// Records that the link sends readings live from the number `seq` on.
+    pub fn set_live_from(&self, seq: u64) {
+        self.shared.set_live_from(self.link, seq);
     }
 
-    /// The receiver has these; gives the whole range that it has around them. None: they are no readings that are known.
+    /// Records an acknowledgement; returns the whole acknowledged range around it. `None` if no such readings are
+    /// known.
     #[must_use]
-    pub fn ack(&self, boot: &Name, first: u64, last: u64) -> Option<(u64, u64)> {
-        self.desk.ack(boot, self.link, first, last)
+    pub fn acknowledge(&self, boot: &Name, seqs: SeqRange) -> Option<SeqRange> {
+        self.shared.acknowledge(boot, self.link, seqs)
     }
 
-    /// These were claimed and are not sent as they came; they can be had again.
-    pub fn unclaim(&self, first: u64, last: u64) {
-        self.desk.give_back(&self.desk.boot, self.link, first, last);
+    /// Makes readings available again that were to be sent live and were not.
+    pub fn release_live(&self, seqs: SeqRange) {
+        self.release(self.shared.boot(), seqs);
     }
 
-    /// These may not have arrived, and can be had again.
-    pub fn give_back(&self, boot: &Name, first: u64, last: u64) {
-        self.desk.give_back(boot, self.link, first, last);
+    /// Makes readings available again that may not have arrived.
+    pub fn release(&self, boot: &Name, seqs: SeqRange) {
+        self.shared.release(boot, self.link, seqs);
     }
 
-    /// What is not acknowledged may be lost, and can be had again.
-    pub fn begin_anew(&self) {
-        self.desk.begin_anew(self.link);
+    /// Makes all readings available again that are sent and not acknowledged.
+    pub fn reset_in_flight(&self) {
+        self.shared.reset_in_flight(self.link);
     }
 
-    /// Asks for what the receiver lacks next, oldest first; it is on its way then. An empty page: nothing.
+    /// Requests the oldest readings that the receiver lacks, and marks them in flight. The page is empty if it lacks
+    /// none.
     #[must_use]
-    pub fn ask(&self) -> oneshot::Receiver<Page> {
-        self.desk.ask(self.link)
-    }
-}
-
-impl Page {
-    /// The start of the agent that its readings are of.
-    #[must_use]
-    pub fn boot(&self) -> &Name {
-        &self.start.boot
-    }
-
-    /// The numbers of its first and last reading; none of an empty page.
-    #[must_use]
-    pub fn numbers(&self) -> Option<(u64, u64)> {
-        self.rows.first().map(|row| row.seq).zip(self.rows.last().map(row::Row::last_seq))
-    }
-
-    /// As it is sent now; `synchronised`: the clock is right now.
-    #[must_use]
-    pub fn batches(&self, synchronised: bool) -> Vec<wire::Batch> {
-        self.rows.iter().map(|row| row.batch(&self.start, self.is_now, synchronised)).collect()
-    }
-
-    /// About so many bytes it is on the wire.
-    #[must_use]
-    pub fn length(&self) -> usize {
-        self.rows.iter().map(row::Row::length).sum()
+    pub fn request_page(&self) -> oneshot::Receiver<Page> {
+        self.shared.request_page(self.link)
     }
 }

@@ -1,4 +1,4 @@
-//! What one commit of the spool is to do, and what it did.
+//! One commit of the spool: its plan and its result.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,88 +10,99 @@ use crate::ranges::Ranges;
 use crate::reading::Batch;
 use crate::store::StoreError;
 
-/// Rows that are written before room is made, and forgotten at once when there is none.
-const CHUNK: usize = 128;
+/// Rows to write before the size is checked, and to delete at once if the file is too large.
+const ROWS_PER_STEP: usize = 128;
 
-/// Rows of a start that one commit forgets for their age: of a million, when that is new in the configuration, the next
-/// ones have some, too.
-const MOST_TOO_OLD: usize = 4096;
+/// The most rows of one agent start that one commit expires. A shorter `keep` may expire a million; later commits
+/// delete the rest.
+const MAX_EXPIRED_ROWS: usize = 4096;
 
-/// What one commit is to do.
+/// One commit.
 pub(super) struct Plan {
     pub(super) batches: Vec<Arc<Batch>>,
-    /// The last number of those that need not be written any more when it is done.
-    pub(super) last: u64,
+    /// After the commit, readings up to this number need not stay in memory.
+    pub(super) last_seq: u64,
+    /// The current agent start.
     pub(super) start: Start,
-    /// What is on the disk has the dates of today already.
+    /// The starts in the file already have today's dates.
     pub(super) is_dated: bool,
-    /// Since when there is something to be forgotten or dated.
-    pub(super) to_forget: Option<Instant>,
-    pub(super) on_disk: Vec<OnDisk>,
+    /// Since when there may be readings to delete or to date.
+    pub(super) cleanup_since: Option<Instant>,
+    /// The agent starts that have rows on the disk.
+    pub(super) starts: Vec<StartPlan>,
+    /// Bytes.
     pub(super) max_size: u64,
 }
 
-/// Of a start that has rows on the disk, what links have of it.
-pub(super) struct OnDisk {
-    pub(super) number: i64,
+/// The part of a commit that concerns one agent start.
+pub(super) struct StartPlan {
+    /// The id of the start in the file.
+    pub(super) start: i64,
     pub(super) acked_by_all: Ranges,
-    /// By link, where it is not known on the disk yet.
-    pub(super) acked: Vec<(String, Ranges)>,
-    /// What was captured before its monotonic clock showed this is not to be kept.
-    pub(super) too_old_us: Option<i64>,
+    /// The acknowledgements of each link that the file does not have yet.
+    pub(super) unsaved_acks: Vec<(String, Ranges)>,
+    /// Expires readings that were captured before this time of the start's monotonic clock.
+    pub(super) expire_before_us: Option<i64>,
 }
 
-/// What one commit did, in readings.
+/// The result of a commit. The counts are numbers of readings.
 #[derive(Default)]
-pub(super) struct Done {
-    /// This start's.
-    pub(super) number: Option<i64>,
+pub(super) struct CommitSummary {
+    /// The id of the current agent start, if batches were written.
+    pub(super) start: Option<i64>,
     pub(super) written: u64,
-    pub(super) forgotten: u64,
+    acked: u64,
     pub(super) lost: u64,
-    pub(super) too_old: u64,
-    /// Starts that have nothing on the disk any more.
-    pub(super) gone: Vec<Name>,
+    pub(super) expired: u64,
+    /// Agent starts that have no more readings on the disk.
+    pub(super) deleted_starts: Vec<Name>,
+}
+
+impl CommitSummary {
+    /// The number of readings that were deleted for any reason.
+    pub(super) fn deleted(&self) -> u64 {
+        self.acked + self.lost + self.expired
+    }
 }
 
 impl Plan {
     pub(super) fn is_idle(&self) -> bool {
-        self.batches.is_empty() && self.to_forget.is_none()
+        self.batches.is_empty() && self.cleanup_since.is_none()
     }
 
-    pub(super) fn write(&self, change: &Change<'_>) -> Result<Done, StoreError> {
-        let mut done = Done::default();
-        for start in &self.on_disk {
-            for (first, last) in start.acked_by_all.iter() {
-                done.forgotten += change.forget(start.number, first, last)?;
+    pub(super) fn write(&self, change: &Change<'_>) -> Result<CommitSummary, StoreError> {
+        let mut summary = CommitSummary::default();
+        for StartPlan { start, acked_by_all, unsaved_acks, expire_before_us } in &self.starts {
+            for seqs in acked_by_all.iter() {
+                summary.acked += change.delete_batches(*start, seqs)?;
             }
-            start.acked.iter().try_for_each(|(link, acked)| change.acked(link, start.number, acked))?;
-            if let Some(before_us) = start.too_old_us {
-                done.too_old += change.forget_before(start.number, before_us, MOST_TOO_OLD)?;
+            unsaved_acks.iter().try_for_each(|(link, acked)| change.replace_acks(link, *start, acked))?;
+            if let Some(before_us) = expire_before_us {
+                summary.expired += change.delete_before(*start, *before_us, MAX_EXPIRED_ROWS)?;
             }
         }
         if !self.batches.is_empty() {
-            let number = change.start(&self.start)?;
-            // Room is made in between, so that the file does not grow by what goes again.
-            for some in self.batches.chunks(CHUNK) {
-                some.iter().try_for_each(|batch| change.insert(number, &Row::of(batch)))?;
-                done.lost += self.make_room(change)?;
+            let start = change.start_id(&self.start)?;
+            // Makes room after each step, so that the file does not grow by rows that are deleted again.
+            for batches in self.batches.chunks(ROWS_PER_STEP) {
+                batches.iter().try_for_each(|batch| change.insert_batch(start, &Row::from_batch(batch)))?;
+                summary.lost += self.make_room(change)?;
             }
-            done.number = Some(number);
-            done.written = self.batches.iter().map(|batch| batch.values.len() as u64).sum();
+            summary.start = Some(start);
+            summary.written = self.batches.iter().map(|batch| batch.values.len() as u64).sum();
         }
-        if let Some(zero) = self.start.zero_us.filter(|_| !self.is_dated) {
-            change.date(&self.start.machine, zero)?;
+        if let Some(zero_us) = self.start.zero_us.filter(|_| !self.is_dated) {
+            change.set_zero(&self.start.machine_boot, zero_us)?;
         }
-        done.gone = change.forget_starts()?;
-        Ok(done)
+        summary.deleted_starts = change.delete_empty_starts()?;
+        Ok(summary)
     }
 
-    /// Forgets the oldest while there is too much; gives how many readings that were.
+    /// Deletes the oldest readings while the file is too large; returns how many.
     fn make_room(&self, change: &Change<'_>) -> Result<u64, StoreError> {
         let mut lost = 0;
-        while change.used()? > self.max_size {
-            match change.forget_oldest(CHUNK)? {
+        while change.used_bytes()? > self.max_size {
+            match change.delete_oldest(ROWS_PER_STEP)? {
                 0 => break,
                 oldest => lost += oldest,
             }

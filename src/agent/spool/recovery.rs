@@ -1,4 +1,4 @@
-//! How the spool's file is opened: whatever is the matter with it, what is sound of it is taken over into a new one.
+//! Opens the spool's file. If it is damaged, its intact rows are copied to a new one.
 
 use std::path::{Path, PathBuf};
 
@@ -6,109 +6,111 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement, TransactionBehavior};
 
 use super::change::Change;
-use super::checksum::with_checksums;
-use super::disk::{Disk, KIND, number};
+use super::checksum::add_checksum_function;
+use super::columns::number;
+use super::disk::{Disk, KIND};
 use crate::store::{self, StoreError};
 
-/// What is looked at when the file is opened: table and columns.
-const CHECKED: [(&str, &str); 4] = [
+/// The tables, with the columns that their checksums cover.
+const TABLES: [(&str, &str); 4] = [
     ("starts", "id, boot, machine, zero_us"),
-    ("batches", BATCH),
+    ("batches", BATCH_COLUMNS),
     ("acked", "link, start, first, last"),
     ("links", "link"),
 ];
-const BATCH: &str = "start, seq, count, port, unix_us, synchronised, monotonic_us, stale_after_ms, readings";
+const BATCH_COLUMNS: &str = "start, seq, count, port, unix_us, synchronised, monotonic_us, stale_after_ms, readings";
 
 impl Disk {
-    /// Opens the file; what was damaged is set aside, and what is sound of it is taken over.
+    /// Opens the file. A damaged one is set aside and its intact rows are copied to a new one.
     ///
-    /// `distrusted`: it could not be written to before. What the kernel then shows of it need not be on the disk, so all of it
-    /// is written once more, into a new file.
-    pub(super) fn open(path: &Path, distrusted: bool) -> Result<Disk, StoreError> {
+    /// `needs_copy`: a write failed. The kernel's view of the file may differ from the disk then, so all rows are
+    /// written to a new file.
+    pub(super) fn open(path: &Path, needs_copy: bool) -> Result<Disk, StoreError> {
         let lock = store::claim(path)?;
         let old = store::beside(path, ".old");
         if old.exists() && !store::beside(&old, "-wal").exists() && !path.exists() {
-            // What was written ahead of it may still be where it was.
+            // Its write-ahead log may still have the old name.
             store::finish_renaming(path, &old)?;
         }
-        if distrusted || old.exists() {
-            put_by(path, &old)?;
+        if needs_copy || old.exists() {
+            move_to_old(path, &old)?;
         }
-        let was_put_by = old.exists();
-        let mut store = KIND.open_or(path, lock, |path| put_by(path, &old))?;
-        with_checksums(&store.connection)?;
+        let had_old = old.exists();
+        let mut store = KIND.open_or(path, lock, |path| move_to_old(path, &old))?;
+        add_checksum_function(&store.connection)?;
         if store.set_aside.is_none()
-            && let Some(what) = damage(&store.connection)?
+            && let Some(reason) = find_damage(&store.connection)?
         {
-            store = store.renew_or(&KIND, &what, |path| put_by(path, &old))?;
-            with_checksums(&store.connection)?;
+            store = store.renew_or(&KIND, &reason, |path| move_to_old(path, &old))?;
+            add_checksum_function(&store.connection)?;
         }
-        // A copy that is damaged at once is none of what was there before.
-        let what = store.set_aside.take().map(|(_, what)| what).filter(|_| !was_put_by);
+        // With an old file, the damaged one was an unfinished copy, which says nothing about the old file.
+        let damage = store.set_aside.take().map(|(_, reason)| reason).filter(|_| !had_old);
         let mut disk = Disk { store, readings: 0 };
         if old.exists() {
-            disk.settle(&old, path, what)?;
+            disk.recover(&old, path, damage)?;
         }
         let readings = "SELECT coalesce(sum(count), 0) FROM batches";
         disk.readings = disk.store.connection.query_row(readings, [], |row| number(row, 0))?;
         Ok(disk)
     }
 
-    /// Takes over what was put by, in which something is the matter or not. Until all that can be had of it is on the disk it
-    /// stays where the next try finds it.
-    fn settle(&mut self, old: &Path, path: &Path, what: Option<String>) -> Result<(), StoreError> {
-        let taken = self.take_over(old);
-        let is_all = taken.inspect_err(|_| self.store.distrust())?;
-        match what.or_else(|| (!is_all).then(|| "it could not be read to its end".to_owned())) {
-            Some(what) => self.store.set_aside = Some((store::set_aside(old, path)?, what)),
+    /// Copies the rows of the old file, then sets it aside if it is damaged and deletes it otherwise. The old file
+    /// stays in place until its rows are on the disk, so a failed attempt can be repeated.
+    fn recover(&mut self, old: &Path, path: &Path, damage: Option<String>) -> Result<(), StoreError> {
+        let copied = self.copy_rows(old);
+        let is_complete = copied.inspect_err(|_| self.store.distrust())?;
+        match damage.or_else(|| (!is_complete).then(|| "not all of it could be read".to_owned())) {
+            Some(reason) => self.store.set_aside = Some((store::set_aside(old, path)?, reason)),
             None => store::remove(old)?,
         }
         Ok(())
     }
 
-    /// What was there before is to be taken over yet, which takes room once more.
-    pub(super) fn is_to_be_copied(path: &Path) -> bool {
+    /// Whether the rows of an old file still have to be copied, which needs room for all of them.
+    pub(super) fn has_old_file(path: &Path) -> bool {
         store::beside(path, ".old").exists()
     }
 
-    /// Takes over what is sound of another file: rows from the front and from the back, up to where it cannot be read. True
-    /// when that was all.
-    fn take_over(&mut self, path: &Path) -> Result<bool, StoreError> {
+    /// Copies the intact rows of another file: from the front and from the back, up to where it cannot be read. Returns
+    /// true if the file had no damage.
+    fn copy_rows(&mut self, path: &Path) -> Result<bool, StoreError> {
         if store::is_hollow(path) {
             return Ok(false);
         }
-        // Whatever it says that it is: each row tells whether it is ours.
+        // The file's header does not matter: the checksum of each row shows whether it is ours.
         let Some(other) = unless_damaged(store::look_into(path))? else { return Ok(false) };
-        with_checksums(&other)?;
+        add_checksum_function(&other)?;
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut all = true;
-        for (table, columns) in CHECKED {
-            let places = vec!["?"; columns.split(", ").count() + 1].join(", ");
+        let mut is_complete = true;
+        for (table, columns) in TABLES {
+            let values = vec!["?"; columns.split(", ").count() + 1].join(", ");
             let mut insert =
-                transaction.prepare(&format!("INSERT OR IGNORE INTO {table} ({columns}, crc) VALUES ({places})"))?;
+                transaction.prepare(&format!("INSERT OR IGNORE INTO {table} ({columns}, crc) VALUES ({values})"))?;
             let orders: &[&str] = if table == "batches" { &["start, seq", "start DESC, seq DESC"] } else { &["rowid"] };
             for order in orders {
-                let sound =
+                let intact =
                     format!("SELECT {columns}, crc FROM {table} WHERE crc = checksum({columns}) ORDER BY {order}");
-                if copy(&other, &sound, &mut insert)? {
+                if copy_table(&other, &intact, &mut insert)? {
                     break;
                 }
-                all = false;
+                is_complete = false;
             }
-            all &= !is_changed(&other, table, columns).unwrap_or(true);
+            is_complete &= !has_changed_rows(&other, table, columns).unwrap_or(true);
         }
-        all &= other.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).is_ok_and(|is| is == "ok");
-        Change(&transaction).name_starts()?;
+        let check = other.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        is_complete &= check.is_ok_and(|check| check == "ok");
+        Change(&transaction).add_missing_starts()?;
         transaction.commit()?;
-        Ok(all)
+        Ok(is_complete)
     }
 }
 
-/// Moves the file to where it is taken over from. While there is one already, the file is but a copy of that, which was not
-/// finished.
-fn put_by(path: &Path, old: &Path) -> Result<PathBuf, StoreError> {
+/// Moves the file to `old`, from where its rows are copied. If `old` exists, the file is an unfinished copy of it, and
+/// is deleted.
+fn move_to_old(path: &Path, old: &Path) -> Result<PathBuf, StoreError> {
     if old.exists() {
-        // In this order: what is left of it alone must not look like what was written ahead of the old one.
+        // In this order: a write-ahead log that is left alone would be taken for that of the old file.
         store::remove_ahead(path)?;
         store::remove(path)?;
     } else {
@@ -117,8 +119,8 @@ fn put_by(path: &Path, old: &Path) -> Result<PathBuf, StoreError> {
     Ok(old.to_owned())
 }
 
-/// False: what it is read from cannot be read to its end.
-fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool, StoreError> {
+/// Copies the rows of a query; returns false if it cannot be read to its end.
+fn copy_table(from: &Connection, select: &str, insert: &mut Statement<'_>) -> Result<bool, StoreError> {
     let Some(mut select) = unless_damaged(from.prepare(select))? else { return Ok(false) };
     let columns = select.column_count();
     let Some(mut rows) = unless_damaged(select.query([]))? else { return Ok(false) };
@@ -126,36 +128,36 @@ fn copy(from: &Connection, select: &str, to: &mut Statement<'_>) -> Result<bool,
         let Some(row) = unless_damaged(rows.next())? else { return Ok(false) };
         let Some(row) = row else { return Ok(true) };
         for column in 0..columns {
-            to.raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(row.get_ref(column)?))?;
+            insert.raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(row.get_ref(column)?))?;
         }
-        to.raw_execute()?;
+        insert.raw_execute()?;
     }
 }
 
-/// None where it is the file that was read that is at fault.
+/// Turns damage of the file that is read into `None`.
 fn unless_damaged<T>(read: Result<T, impl Into<StoreError>>) -> Result<Option<T>, StoreError> {
     match read.map_err(Into::into) {
         Ok(read) => Ok(Some(read)),
         Err(StoreError::Damaged(_) | StoreError::Unreadable(_)) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(error) => Err(error),
     }
 }
 
-/// What is the matter with the file, if something is.
-fn damage(connection: &Connection) -> Result<Option<String>, StoreError> {
-    for (table, columns) in CHECKED {
-        match is_changed(connection, table, columns) {
+/// Looks for damage in all tables; returns a description of it.
+fn find_damage(connection: &Connection) -> Result<Option<String>, StoreError> {
+    for (table, columns) in TABLES {
+        match has_changed_rows(connection, table, columns) {
             Ok(false) => {}
-            Ok(true) => return Ok(Some("a row was changed".to_owned())),
-            // Names of columns are bytes of the file like others.
-            Err(StoreError::Damaged(what) | StoreError::Unreadable(what)) => return Ok(Some(what)),
-            Err(trouble) => return Err(trouble),
+            Ok(true) => return Ok(Some("a row does not match its checksum".to_owned())),
+            // Damaged column names make the query fail.
+            Err(StoreError::Damaged(reason) | StoreError::Unreadable(reason)) => return Ok(Some(reason)),
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
 }
 
-fn is_changed(connection: &Connection, table: &str, columns: &str) -> Result<bool, StoreError> {
+fn has_changed_rows(connection: &Connection, table: &str, columns: &str) -> Result<bool, StoreError> {
     let changed = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE crc IS NOT checksum({columns}))");
     Ok(connection.query_row(&changed, [], |row| row.get(0))?)
 }

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_the_services_user_owner_group_and_mode_tell_what_it_may_do() {
+    fn access_follows_owner_group_and_mode() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         let path = file.path();
         let gid = path.metadata().expect("a file").gid();
@@ -117,7 +117,7 @@ mod tests {
         assert!(!may(0o640, &member, Use::ReadAndWrite) && may(0o640, &member, Use::Read));
         let other = of(stranger, &[gid + 1]);
         assert!(!may(0o660, &other, Use::Read) && may(0o666, &other, Use::ReadAndWrite));
-        // Its own rights are all that an owner has, unless it is root.
+        // Only the owner's permission bits apply to an owner, except for root.
         assert_eq!(may(0o066, &of(owner, &[gid]), Use::Read), owner == 0);
         assert!(!may(0o600, &of(stranger, &[]), Use::MakeFiles));
         if chown(path, None, Some(20)).is_ok() && Group::from_gid(Gid::from_raw(20)).is_ok_and(|group| group.is_some())

@@ -10,7 +10,7 @@ use super::ReceivedReadings;
 use super::aggregates::Changes;
 use super::clock_offset::ClockOffset;
 use crate::name::Name;
-use crate::ranges::Ranges;
+use crate::ranges::{Ranges, SeqRange};
 use crate::store::StoreError;
 use crate::wire::Batch;
 
@@ -161,8 +161,8 @@ impl Cache {
                     refused += 1;
                 }
                 // A refused number counts as stored: it would be refused again, and it would leave a gap.
-                start.kept.insert(seq, seq);
-                start.added.insert(seq, seq);
+                start.kept.insert(SeqRange::new(seq, seq));
+                start.added.insert(SeqRange::new(seq, seq));
             }
         }
         self.ranges = (self.ranges + start.kept.pieces()).saturating_sub(ranges);
@@ -184,8 +184,8 @@ impl Cache {
         for key in self.added.drain(..) {
             let Some(start) = self.starts.get_mut(&key) else { continue };
             let added = std::mem::take(&mut start.added);
-            let merged: BTreeSet<_> = added.iter().filter_map(|(first, _)| start.kept.around(first)).collect();
-            for (first, last) in merged {
+            let merged: BTreeSet<_> = added.iter().filter_map(|added| start.kept.around(added.first)).collect();
+            for SeqRange { first, last } in merged {
                 let (first, last) = (first as i64, last as i64);
                 delete.execute((start.id, first, last))?;
                 insert.execute((start.id, first, last))?;
@@ -204,7 +204,8 @@ impl Cache {
             while let Some(seq) = next.filter(|seq| *seq <= last_of_batch) {
                 // Unknown numbers were refused because they would open too many gaps.
                 let refused = || (seq..=last_of_batch).take_while(|seq| start.kept.around(*seq).is_none()).last();
-                let (first, last) = start.kept.around(seq).unwrap_or_else(|| (seq, refused().unwrap_or(seq)));
+                let around = start.kept.around(seq);
+                let SeqRange { first, last } = around.unwrap_or_else(|| SeqRange::new(seq, refused().unwrap_or(seq)));
                 let (link, peer, boot) = (from.link, from.name.clone(), message.readings.boot.clone());
                 acks.insert(Ack { link, peer, boot, first, last });
                 next = last.checked_add(1);
@@ -248,7 +249,7 @@ impl Start {
             let (Ok(first), Ok(last)) = (u64::try_from(first), u64::try_from(last)) else {
                 return Err(StoreError::Damaged("a range of numbers below 0".to_owned()));
             };
-            start.kept.insert(first, last);
+            start.kept.insert(SeqRange::new(first, last));
         }
         Ok(start)
     }

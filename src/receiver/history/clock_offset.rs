@@ -66,9 +66,9 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// Errors of the dates of captures every 20 ms by a clock that is a day behind; each arrives late by its delay.
-    fn dates(offset: &mut ClockOffset, start_us: i64, delays: &[i64]) -> Vec<i64> {
-        let captured = (start_us..).step_by(20_000).zip(delays);
+    /// Dates readings captured every 20 ms by a clock a day behind, which arrive `delays` later than their age says.
+    fn dates(offset: &mut ClockOffset, begins_us: i64, delays: &[i64]) -> Vec<i64> {
+        let captured = (begins_us..).step_by(20_000).zip(delays);
         let date = |(captured, delay): (i64, &i64)| {
             let arrived = captured + 86_400 * SECOND + delay;
             offset.add_estimate(arrived - captured, arrived);
@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn the_least_delay_counts_and_order_is_kept() {
+    fn smallest_delay_counts_and_order_is_kept() {
         let mut offset = ClockOffset::default();
         assert_eq!(dates(&mut offset, 0, &[250_000, 40_000, 5_000, 300_000]), [250_000, 230_000, 210_000, 190_000]);
         assert_eq!(dates(&mut offset, SECOND, &[60_000, 2 * SECOND, 5_000]), [5_000; 3]);
     }
 
     #[test]
-    fn a_late_message_does_not_look_like_a_set_clock() {
+    fn delayed_message_is_not_a_clock_step() {
         let mut offset = ClockOffset::default();
         assert_eq!(dates(&mut offset, 0, &[1_000]), [1_000]);
         let waited: Vec<i64> = (0..100).map(|place| 2 * SECOND - 20_000 * place).collect();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_is_accepted_after_a_while_forward_at_once() {
+    fn backward_step_is_accepted_late_and_forward_step_at_once() {
         let mut offset = ClockOffset::default();
         dates(&mut offset, 2 * 3600 * SECOND, &[1_000]);
         let hour = 3600 * SECOND;

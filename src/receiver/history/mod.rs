@@ -16,7 +16,7 @@ mod expiry_pass;
 mod export;
 mod read_error;
 mod reader;
-mod state;
+mod writer_state;
 mod writer;
 
 use std::path::PathBuf;
@@ -44,8 +44,8 @@ use crate::name::Name;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
 use crate::wire::{Batch, Readings, Value};
-use state::State;
 use writer::Writer;
+use writer_state::WriterState;
 
 /// Limits on readings waiting to be written: estimated bytes, and messages not yet in a group.
 const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
@@ -58,8 +58,8 @@ const ACK_QUEUE: usize = 1024;
 /// cannot be used fails sooner.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long shutdown waits for the disk. The receiver stops within two seconds, of which links take one. What is not written
-/// by then was not acknowledged.
+/// How long shutdown waits for the disk. The receiver stops within two seconds, and its links take one of them. Readings that
+/// are not written by then were not acknowledged.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The history and its writer thread.
@@ -121,7 +121,7 @@ impl History {
         let room = Arc::new(AtomicUsize::new(MAX_PENDING_BYTES));
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
-        let state = Arc::new(State::default());
+        let state = Arc::new(WriterState::default());
         let writer =
             Writer::new(path.clone(), keep, received, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();

@@ -14,7 +14,7 @@ use super::aggregates::{HOUR, MINUTE};
 use super::chart::{Chart, ChartQuery};
 use super::database::KIND;
 use super::read_error::ReadError;
-use super::state::State;
+use super::writer_state::WriterState;
 use crate::store::StoreError;
 
 /// Concurrent reads, each on a thread; others wait up to `TURN_TIMEOUT`.
@@ -31,7 +31,7 @@ const MAX_EXPORTS: usize = 8;
 #[derive(Clone)]
 pub struct Reader {
     path: Arc<Path>,
-    state: Arc<State>,
+    state: Arc<WriterState>,
     turns: Arc<Semaphore>,
     exports: Arc<Semaphore>,
 }
@@ -52,7 +52,7 @@ pub struct Series {
 }
 
 impl Reader {
-    pub(super) fn new(path: PathBuf, state: Arc<State>) -> Reader {
+    pub(super) fn new(path: PathBuf, state: Arc<WriterState>) -> Reader {
         let (turns, exports) = (Arc::new(Semaphore::new(MAX_READS)), Arc::new(Semaphore::new(MAX_EXPORTS)));
         Reader { path: path.into(), state, turns, exports }
     }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::ReceivedReadings;
 use super::database::Database;
 use super::expiry::Expiry;
-use super::state::State;
+use super::writer_state::WriterState;
 use crate::config::Period;
 use crate::receiver::log_throttle::LogThrottle;
 use crate::service::{BEAT, Heartbeat};
@@ -26,7 +26,7 @@ const GROUP_DELAY: Duration = Duration::from_millis(250);
 /// The delay between attempts while the disk fails.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// State of the thread.
+/// The thread and what it owns.
 pub(super) struct Writer {
     path: PathBuf,
     incoming: Receiver<ReceivedReadings>,
@@ -41,7 +41,7 @@ pub(super) struct Writer {
     failures: LogThrottle,
     refusals: LogThrottle,
     expiry: Expiry,
-    state: Arc<State>,
+    state: Arc<WriterState>,
     heartbeat: Heartbeat,
 }
 
@@ -59,7 +59,7 @@ impl Writer {
         keep: Period,
         incoming: Receiver<ReceivedReadings>,
         room: Arc<AtomicUsize>,
-        state: Arc<State>,
+        state: Arc<WriterState>,
         heartbeat: Heartbeat,
     ) -> Writer {
         let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());

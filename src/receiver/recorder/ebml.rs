@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_are_read_as_they_are_written() {
+    fn element_heads_are_read_as_written() {
         for id in [0xA3, 0x4DBB, 0x002A_D7B1, 0x1F43_B675] {
             for size in [0, 1, 126, 127, 128, 16_382, 16_383, 2_097_150, 2_097_151, 40_000_000] {
                 let (mut bytes, mut wide) = (Vec::new(), Vec::new());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_they_are_written() {
+    fn numbers_are_read_as_written() {
         for number in [0, 1, 255, 256, u64::MAX] {
             let mut bytes = Vec::new();
             put_uint(&mut bytes, 0xE7, number);

@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_gaps_are_merged() {
+    fn gaps_are_merged_only_if_too_small_to_see() {
         let second = 1_000_000;
         let apart = |gap: i64, count: i64| -> Vec<(i64, i64)> {
             (0..count).map(|number| number * (gap + second)).map(|from| (from, from + second)).collect()

@@ -275,7 +275,7 @@ mod tests {
         Bytes::from(vec![number as u8; 20 + number as usize])
     }
 
-    /// Four clusters of five frames, 40 ms apart, and where each ends.
+    /// Returns four clusters of five frames, 40 ms apart, with their ends and cue points.
     fn recorded() -> (Vec<u8>, Vec<u64>, Vec<CuePoint>) {
         let (mut file, mut ends, mut cue_points) = (header(&INFO), Vec::new(), Vec::new());
         for number in 0..4 {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn written_clusters_are_read_back() {
+    fn file_is_read_as_written() {
         let (file, ends, cue_points) = recorded();
         let clusters = scan(&*file).expect("bytes").expect("ours");
         assert_eq!(clusters, Clusters { cue_points: cue_points.clone(), end: ends[3], last_ms: 3160 });
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_files_have_cues() {
+    fn finished_file_has_cues_and_the_same_content() {
         let (_, ends, cue_points) = recorded();
         let file = finished();
         assert_eq!(cues(&*file).expect("bytes"), Some(cue_points.clone()));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn truncation_loses_only_the_cut_cluster_and_later_ones() {
+    fn truncation_loses_only_the_cluster_it_hits() {
         let (_, ends, _) = recorded();
         let file = finished();
         for cut in 0..file.len() {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_never_panics_or_allocates_much() {
+    fn damage_causes_no_panic_and_no_large_allocation() {
         let file = finished();
         for place in 0..file.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff, file[place] ^ 0x40] {

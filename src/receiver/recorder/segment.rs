@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_names_hold_start_and_duration() {
+    fn file_name_has_start_and_duration() {
         let times = Times { start_us: 1_795_309_689_123_000, duration_ms: Some(600_000) };
         assert_eq!(times.file_name(), "2026-11-22T01-08-09.123Z_600000ms.mkv");
         for duration_ms in [None, Some(0), Some(u64::MAX)] {

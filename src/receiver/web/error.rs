@@ -27,7 +27,7 @@ impl From<QueryRejection> for HttpError {
     fn from(rejection: QueryRejection) -> HttpError {
         let message = rejection.body_text();
         let message = message.trim_start_matches("Failed to deserialize query string: ");
-        HttpError(StatusCode::BAD_REQUEST, format!("{message}; docs/http-api.md lists the parameters"))
+        HttpError(StatusCode::BAD_REQUEST, format!("{message}; see docs/http-api.md"))
     }
 }
 

@@ -57,7 +57,7 @@ async fn logout(State(site): State<Site>) -> Response {
 }
 
 fn form(status: StatusCode, error: &str) -> Response {
-    let page = include_str!("page/login.html").replace(ERROR_PLACEHOLDER, error);
+    let page = include_str!("login.html").replace(ERROR_PLACEHOLDER, error);
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
 

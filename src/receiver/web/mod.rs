@@ -88,7 +88,7 @@ fn routes(site: &Site) -> Router {
         .merge(metrics::routes())
         .merge(readings::routes())
         .merge(wall_json::routes())
-        .fallback(async || HttpError(StatusCode::NOT_FOUND, "not found; docs/http-api.md lists all paths".into()))
+        .fallback(async || HttpError(StatusCode::NOT_FOUND, "not found; see docs/http-api.md".into()))
         .layer(from_fn(middleware::read_body))
         .layer(from_fn_with_state(site.clone(), auth::authenticate))
         .layer(from_fn(middleware::finish))

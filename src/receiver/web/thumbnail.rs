@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn thumbnails_fit_the_width_and_show_the_same() {
+    fn thumbnail_has_limited_width_and_the_same_content() {
         for (width, height, expected) in [(640, 480, (160, 120)), (1920, 1080, (160, 90)), (2592, 1944, (160, 120))] {
             let small = scaled(&picture(width, height), 160).expect("a thumbnail");
             let image = turbojpeg::decompress(&small, PixelFormat::RGB).expect("a JPEG");

@@ -1,4 +1,4 @@
-//! What the tests have instead of an agent.
+//! A fake agent that sends readings to a receiver.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,26 +8,27 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Receiver, eventually};
 
-/// The socket and the words of one.
-pub struct Agent {
+/// A socket that speaks the agent's side of the protocol.
+pub struct FakeAgent {
     pub socket: zmq::Socket,
     pub name: &'static str,
     pub boot: &'static str,
 }
 
-impl Agent {
-    pub fn new(kind: zmq::SocketType, link: &str, name: &'static str, boot: &'static str) -> Agent {
+impl FakeAgent {
+    pub fn new(kind: zmq::SocketType, link: &str, name: &'static str, boot: &'static str) -> FakeAgent {
         let socket = zmq::Context::new().socket(kind).expect("a socket");
         let patience = PATIENCE.as_millis() as i32;
         socket.set_rcvtimeo(patience).expect("a timeout");
         socket.set_sndtimeo(patience).expect("a timeout");
         socket.set_linger(0).expect("an option");
         socket.connect(link).expect("an address");
-        Agent { socket, name, boot }
+        FakeAgent { socket, name, boot }
     }
 
-    pub fn on(receiver: &Receiver) -> Agent {
-        Agent::new(zmq::PAIR, &receiver.link, "shed", "b1")
+    /// Connects over a pair link, as agent `shed` with boot `b1`.
+    pub fn on(receiver: &Receiver) -> FakeAgent {
+        FakeAgent::new(zmq::PAIR, &receiver.link, "shed", "b1")
     }
 
     pub fn sends(&self, backlog: bool, batches: &[Value]) {
@@ -36,52 +37,53 @@ impl Agent {
             "type": "readings", "v": 1, "agent": name, "boot": boot, "backlog": backlog, "batches": batches
         });
         let parts = [format!("readings/{name}").into_bytes(), header.to_string().into_bytes()];
-        self.socket.send_multipart(parts, 0).expect("the receiver takes it");
+        self.socket.send_multipart(parts, 0).expect("the message is sent");
     }
 
-    /// The next ack's first and last number, if it comes before the socket's patience ends.
+    /// Returns the first and last number of the next ack, or `None` if the socket's receive timeout expires.
     pub fn ack(&self) -> Option<(u64, u64)> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            let said = self.socket.recv_bytes(0).ok()?;
-            let said: Value = serde_json::from_slice(&said).expect("JSON");
-            if said["type"] == "ack" {
-                assert_eq!(said["boot"], self.boot);
-                return Some((said["first"].as_u64().unwrap_or(1), said["seq"].as_u64().expect("a number")));
+            let bytes = self.socket.recv_bytes(0).ok()?;
+            let control: Value = serde_json::from_slice(&bytes).expect("JSON");
+            if control["type"] == "ack" {
+                assert_eq!(control["boot"], self.boot);
+                return Some((control["first"].as_u64().unwrap_or(1), control["seq"].as_u64().expect("a number")));
             }
         }
         None
     }
 
-    /// Sends the same again until this is acknowledged: where there are many acks at once some are left out.
+    /// Resends `batch` until the receiver sends the ack `expected`. A receiver may skip some of many acks at once.
     #[track_caller]
-    pub fn sends_until_told(&self, batch: &Value, told: (u64, u64)) {
+    pub fn sends_until_acked(&self, batch: &Value, expected: (u64, u64)) {
         self.socket.set_rcvtimeo(300).expect("a timeout");
         eventually("an ack", || {
             self.sends(true, std::slice::from_ref(batch));
-            std::iter::from_fn(|| self.ack()).find(|ack| *ack == told)
+            std::iter::from_fn(|| self.ack()).find(|ack| *ack == expected)
         });
     }
 
+    /// Asserts that the next ack covers `first` to `last`.
     #[track_caller]
-    pub fn is_told(&self, first: u64, last: u64) {
+    pub fn expect_ack(&self, first: u64, last: u64) {
         assert_eq!(self.ack(), Some((first, last)));
     }
 
-    /// The next hello's word on acks.
-    pub fn greeted(&self) -> bool {
+    /// Waits for the next hello; returns whether it promises acks.
+    pub fn hello_promises_acks(&self) -> bool {
         loop {
-            let said = self.socket.recv_bytes(0).expect("a hello");
-            let said: Value = serde_json::from_slice(&said).expect("JSON");
-            assert_ne!(said["type"], "ack", "{said}");
-            if said["type"] == "hello" {
-                return said["acks"] == true;
+            let bytes = self.socket.recv_bytes(0).expect("a hello");
+            let control: Value = serde_json::from_slice(&bytes).expect("JSON");
+            assert_ne!(control["type"], "ack", "{control}");
+            if control["type"] == "hello" {
+                return control["acks"] == true;
             }
         }
     }
 }
 
-/// Numbers from `first` to `last`, each the value of a reading. What is sent again may have another date.
+/// A batch of readings whose values are their numbers, `first` to `last`. Every call uses a later capture time.
 pub fn batch(first: u64, last: u64) -> Value {
     static NEXT: AtomicI64 = AtomicI64::new(1_795_284_000_000_000);
     let captured_at_us = NEXT.fetch_add(1_000, Ordering::Relaxed);
@@ -93,27 +95,29 @@ pub fn batch(first: u64, last: u64) -> Value {
     })
 }
 
-/// Readings that are sent until they are acknowledged.
-pub struct Unsent {
-    /// Numbers that no ack was heard of, and those of which one was.
+/// Readings to be sent until the receiver acknowledges them.
+pub struct Unacknowledged {
+    /// Numbers without an ack.
     waiting: BTreeSet<u64>,
+    /// Numbers with an ack.
     pub acknowledged: BTreeSet<u64>,
 }
 
-impl Unsent {
-    pub fn new(count: u64) -> Unsent {
-        Unsent { waiting: (1..=count).collect(), acknowledged: BTreeSet::new() }
+impl Unacknowledged {
+    pub fn new(count: u64) -> Unacknowledged {
+        Unacknowledged { waiting: (1..=count).collect(), acknowledged: BTreeSet::new() }
     }
 
-    /// Sends the next of them, at most so many, from `from` on; gives the number behind them.
-    pub fn send(&self, agent: &Agent, from: u64, most: u64) -> Option<u64> {
+    /// Sends up to `max` waiting numbers, starting at `from`; returns the number after the last one sent.
+    pub fn send(&self, agent: &FakeAgent, from: u64, max: u64) -> Option<u64> {
         let first = *self.waiting.range(from..).next()?;
-        let last = (first..first + most).take_while(|seq| self.waiting.contains(seq)).last()?;
+        let last = (first..first + max).take_while(|seq| self.waiting.contains(seq)).last()?;
         agent.sends(first % 3 > 0, &[batch(first, last)]);
         Some(last + 1)
     }
 
-    pub fn hear(&mut self, (first, last): (u64, u64)) {
+    /// Marks the numbers of an ack as acknowledged.
+    pub fn record(&mut self, (first, last): (u64, u64)) {
         for seq in first..=last {
             if self.waiting.remove(&seq) {
                 self.acknowledged.insert(seq);
@@ -121,17 +125,17 @@ impl Unsent {
         }
     }
 
-    /// Sends all until all are acknowledged.
+    /// Resends the waiting numbers until the receiver has acknowledged every one.
     #[track_caller]
-    pub fn finish(&mut self, agent: &Agent) {
+    pub fn send_until_acked(&mut self, agent: &FakeAgent) {
         agent.socket.set_rcvtimeo(300).expect("a timeout");
-        eventually("all are acknowledged", || {
+        eventually("an ack for every reading", || {
             let mut next = 1;
-            while let Some(behind) = self.send(agent, next, 500) {
-                next = behind;
+            while let Some(following) = self.send(agent, next, 500) {
+                next = following;
             }
             while let Some(ack) = agent.ack() {
-                self.hear(ack);
+                self.record(ack);
             }
             self.waiting.is_empty().then_some(())
         });

@@ -1,4 +1,4 @@
-//! Boards, which are pseudo-terminals.
+//! Boards, simulated with pseudo-terminals.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
-/// A board on a real pseudo-terminal; unplugged when dropped.
+/// A board on a pseudo-terminal; unplugged when dropped.
 pub struct Board {
     master: PtyMaster,
     pub path: PathBuf,
@@ -20,17 +20,17 @@ pub struct Board {
 }
 
 impl Drop for Board {
-    /// The link goes first, as udev removes it: the terminal's name is soon another test's.
+    /// Removes the link first, because another test soon reuses the terminal's name. Udev removes it, too.
     fn drop(&mut self) {
         if let Some(link) = &self.link {
-            fs::remove_file(link).expect("the link of a board that is plugged in");
+            fs::remove_file(link).expect("the link of a plugged-in board");
         }
     }
 }
 
 impl Board {
     pub fn new() -> Board {
-        // Not for programs that are started meanwhile: they would keep it plugged in.
+        // O_CLOEXEC: a program that inherits the terminal would keep the board plugged in.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).expect("a pseudo-terminal");
         grantpt(&master).expect("a pseudo-terminal");
@@ -39,17 +39,17 @@ impl Board {
         Board { master, path, link: None }
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.master.write_all(bytes).expect("the terminal takes it");
+        self.master.write_all(bytes).expect("a write to the terminal");
     }
 
-    /// What a terminal that nobody reads does not take is lost from now on, as on a wire; waiting for it could last for ever.
-    pub fn never_wait(&mut self) {
+    /// Makes writes lossy, as on a wire: without a reader, a blocking write could wait forever.
+    pub fn set_nonblocking(&mut self) {
         fcntl(&self.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK)).expect("a terminal's flags");
     }
 
-    /// Writes what the terminal takes.
+    /// Writes as much as the terminal accepts.
     pub fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.master.write(bytes)
     }
@@ -63,29 +63,29 @@ impl Board {
         tcsetattr(&self.master, SetArg::TCSANOW, settings).expect("a terminal");
     }
 
-    /// Writes a line. The newline before it ends whatever was there when the agent opened the port, which it takes for
-    /// the rest of a line that began before.
+    /// Writes a line. The newline before it ends the first line, which the agent discards as cut by opening the port.
     pub fn say(&mut self, line: &str) {
         self.write(format!("\n{line}\n").as_bytes());
     }
 }
 
-/// A board that says the same over and over, on a thread of its own, until this is dropped.
+/// A thread on which a board repeats the same text, until this is dropped.
 pub struct Talker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Board {
-    pub fn says_always(mut self, what: impl Into<Vec<u8>>, every: Duration) -> Talker {
-        let what = what.into();
+    /// Starts a thread that writes `text` at this interval.
+    pub fn repeats(mut self, text: impl Into<Vec<u8>>, interval: Duration) -> Talker {
+        let text = text.into();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        self.never_wait();
+        self.set_nonblocking();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let _ = self.try_write(&what);
-                sleep(every);
+                let _ = self.try_write(&text);
+                sleep(interval);
             }
         });
         Talker { stop, thread: Some(thread) }
@@ -95,7 +95,7 @@ impl Board {
 impl Drop for Talker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().expect("only dropped once").join();
+        let ended = self.thread.take().expect("dropped only once").join();
         assert!(ended.is_ok() || std::thread::panicking(), "a board's thread failed");
     }
 }

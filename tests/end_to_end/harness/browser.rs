@@ -1,4 +1,4 @@
-//! Debian's chromium, driven as by a person.
+//! Drives Debian's Chromium the way a person would.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{Bench, PATIENCE, Program, free_port};
 
-/// A browser with a page.
+/// A browser that shows a page.
 pub struct Browser {
     pub client: Client,
-    /// Where its downloads go.
+    /// The download directory.
     pub downloads: PathBuf,
     _driver: Program,
 }
@@ -23,7 +23,7 @@ pub struct Browser {
 impl Browser {
     pub async fn open(bench: &Bench, page: &str) -> Browser {
         let port = free_port();
-        // One zone, so that what the page shows can be foretold.
+        // A fixed time zone makes the times on the page predictable.
         let driver = Program::start(Command::new("chromedriver").arg(format!("--port={port}")).env("TZ", "UTC"));
         driver.says("chromedriver is ready", |line| line.contains("started successfully").then_some(()));
         let profile = format!("--user-data-dir={}", bench.path("profile").display());
@@ -50,7 +50,7 @@ impl Browser {
         Browser { client, downloads, _driver: driver }
     }
 
-    /// Waits until an element is there.
+    /// Waits for an element that matches `css`.
     pub async fn sees(&self, css: &str) -> Element {
         let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
         match found {
@@ -61,7 +61,7 @@ impl Browser {
         }
     }
 
-    /// Waits until an element, `css`, has all of these words.
+    /// Waits until each of `words` appears in an element that matches `css`.
     pub async fn reads(&self, css: &str, words: &[&str]) {
         for words in words {
             let has = "return [...document.querySelectorAll(arguments[0])].some((node) => node.textContent.includes(arguments[1]))";
@@ -70,7 +70,7 @@ impl Browser {
         }
     }
 
-    /// Waits until what a script returns is as wanted, and gives it.
+    /// Runs a script until its result is `wanted`, and returns the result.
     pub async fn becomes(
         &self,
         what: &str,
@@ -84,7 +84,7 @@ impl Browser {
             if wanted(&found) {
                 return found;
             }
-            assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}, but {found}");
+            assert!(Instant::now() < end, "timed out after {PATIENCE:?}: {what}, but got {found}");
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -108,17 +108,17 @@ impl Browser {
         self.client.perform_actions(keys).await.expect("a key");
     }
 
-    /// Moves the pointer to where an element is `part` of its width from its left edge, in its middle.
+    /// Moves the pointer into an element: `part` of its width from the left edge, vertically centred.
     pub async fn points(&self, css: &str, part: f64) {
-        let (x, y) = self.place(css, part).await;
+        let (x, y) = self.position(css, part).await;
         let moves = MouseActions::new("mouse".into()).then(to(x, y));
         self.client.perform_actions(moves).await.expect("a pointer");
     }
 
-    /// Drags from one part of an element's width to another, by way of what lies between.
+    /// Drags horizontally in an element, from one part of its width to another, in ten steps.
     pub async fn drags(&self, css: &str, from: f64, to_part: f64) {
-        let (x, y) = self.place(css, from).await;
-        let (end, _) = self.place(css, to_part).await;
+        let (x, y) = self.position(css, from).await;
+        let (end, _) = self.position(css, to_part).await;
         let mut drag = MouseActions::new("mouse".into()).then(to(x, y));
         drag = drag.then(PointerAction::Down { button: MOUSE_BUTTON_LEFT });
         for step in 1..=10 {
@@ -128,13 +128,13 @@ impl Browser {
         self.client.perform_actions(drag).await.expect("a pointer");
     }
 
-    async fn place(&self, css: &str, part: f64) -> (f64, f64) {
+    async fn position(&self, css: &str, part: f64) -> (f64, f64) {
         let (left, top, width, height) = self.sees(css).await.rectangle().await.expect(css);
         (left + part * width, top + height.min(600.0) / 2.0)
     }
 
     pub async fn close(self) {
-        self.client.close().await.expect("it closes");
+        self.client.close().await.expect("the browser closes");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A machine whose wall clock is wrong, set right, or jumps.
+//! A simulated wall clock that can be wrong, be corrected, or jump.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::Bench;
 use super::bench::library;
 
-/// What a program sees of the clock, in the words of tests/clock.c.
+/// The clock that a program sees through tests/clock.c.
 pub struct Clock {
     file: PathBuf,
 }
@@ -18,15 +18,15 @@ impl Clock {
         Clock { file: bench.path("clock") }
     }
 
-    /// So many seconds from the right time; the kernel calls it synchronised or not, and the machine's boot so.
+    /// Sets the offset from the real time in seconds, whether the kernel reports a synchronised clock, and the boot id.
     pub fn set(&self, seconds: i64, synchronised: bool, boot: &str) {
-        let whole = self.file.with_extension("whole");
+        let temporary = self.file.with_extension("temporary");
         let state = if synchronised { 0 } else { 5 };
-        fs::write(&whole, format!("{seconds} {state} {boot}\n")).expect("a temporary file");
-        fs::rename(whole, &self.file).expect("a temporary file");
+        fs::write(&temporary, format!("{seconds} {state} {boot}\n")).expect("a temporary file");
+        fs::rename(temporary, &self.file).expect("a temporary file");
     }
 
-    /// A command for watchpost on this machine.
+    /// A watchpost command that sees this clock.
     pub fn watchpost(&self) -> Command {
         static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
         let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));

@@ -1,4 +1,4 @@
-//! A disk that fails, as the program that is under test sees it: strace makes its system calls fail.
+//! A failing disk, as the program under test sees it: strace makes its system calls fail.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use nix::unistd::Pid;
 
 use super::{Program, eventually};
 
-/// A command for watchpost under strace, whose calls fail as `faults` say, in the words of strace's `inject=`, if they are
-/// about one of these files. It is strace that is the child, so what is started is watchpost itself.
+/// A command that runs watchpost under strace. System calls on these files fail as `faults` say, in the syntax of
+/// strace's `inject=`. With `-D`, strace is the child, so the started process is watchpost itself.
 pub fn faulty(faults: &[&str], files: &[&Path]) -> Command {
     let mut strace = Command::new("strace");
-    // -I2: it ends on a signal though it was told where to write to.
+    // -I2: with -o, strace would otherwise block fatal signals.
     strace.args(["-D", "-I2", "-f", "-qq", "-o", "/dev/null"]);
     for fault in faults {
         strace.arg("-e").arg(format!("inject={fault}"));
@@ -26,24 +26,24 @@ pub fn faulty(faults: &[&str], files: &[&Path]) -> Command {
     strace
 }
 
-/// Ends the faults; gives when.
+/// Stops the faults by ending strace; returns the time.
 #[track_caller]
-pub fn heal(program: &Program) -> Instant {
+pub fn repair(program: &Program) -> Instant {
     let tracer = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", program.id())).expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", program.id())).expect("a running process");
         let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).expect("Linux");
         tracer.trim().parse::<i32>().ok().filter(|tracer| *tracer != 0)
     };
-    kill(Pid::from_raw(tracer().expect("strace")), Signal::SIGTERM).expect("it is ours");
-    eventually("strace ends", || tracer().is_none().then_some(()));
+    kill(Pid::from_raw(tracer().expect("strace")), Signal::SIGTERM).expect("strace of the same user");
+    eventually("strace exits", || tracer().is_none().then_some(()));
     Instant::now()
 }
 
-/// A program's disk fails while this lives.
+/// Makes a running program's disk fail until this is dropped or repaired.
 pub struct Fault(Program);
 
 impl Fault {
-    /// As `strace -e inject=` has it.
+    /// Attaches strace; `inject` has the syntax of `strace -e inject=`.
     pub fn new(program: &Program, inject: &str) -> Fault {
         let mut command = Command::new("strace");
         let calls = inject.split(':').next().unwrap_or_default();
@@ -54,7 +54,7 @@ impl Fault {
         Fault(strace)
     }
 
-    pub fn mend(mut self) {
+    pub fn repair(mut self) {
         self.0.terminate();
     }
 }

@@ -1,4 +1,4 @@
-//! Films for cameras.
+//! Pictures for cameras.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,16 +9,12 @@ use watchpost::frame::{Frame, Layout};
 
 use super::Bench;
 
-/// A film of Debian's package opencv-doc: 768x576, 10 frames a second.
-#[cfg(feature = "opencv")]
-pub const FILM: &str = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
-
 /// A film of `count` different JPEGs of 480x320, and the JPEGs.
 pub fn film(bench: &Bench, name: &str, count: u8) -> (PathBuf, Vec<Vec<u8>>) {
     film_of(bench, name, count, (480, 320))
 }
 
-/// The same of another size.
+/// Like [`film`], with another size.
 pub fn film_of(bench: &Bench, name: &str, count: u8, (width, height): (u32, u32)) -> (PathBuf, Vec<Vec<u8>>) {
     let mut encoder = Encoder::default();
     let jpegs: Vec<Vec<u8>> = (0..count)
@@ -34,7 +30,7 @@ pub fn film_of(bench: &Bench, name: &str, count: u8, (width, height): (u32, u32)
     (path, jpegs)
 }
 
-/// A JPEG of 64x48 that tells a number: eight upright bars, the lowest bit first, bright for one.
+/// A JPEG of 64x48 that shows a number in binary: eight vertical bars, least significant bit first, bright for 1.
 pub fn numbered(number: u8) -> Vec<u8> {
     let mut data: Vec<u8> = (0..64 * 48).map(|i| if number >> (i % 64 / 8) & 1 == 1 { 235 } else { 16 }).collect();
     data.resize(64 * 48 * 2, 128);

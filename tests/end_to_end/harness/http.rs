@@ -1,4 +1,4 @@
-//! Requests to the receiver's page, as any bytes at all.
+//! HTTP requests to the receiver, including malformed ones.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// What came for a request.
+/// The response to a request.
 #[derive(Debug)]
 pub struct Answer<Body = Vec<u8>> {
     pub status: u16,
-    /// In lower case, each with its value.
+    /// Names in lower case, with their values.
     pub headers: Vec<(String, String)>,
     pub body: Body,
 }
@@ -21,7 +21,7 @@ impl<Body> Answer<Body> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// What a header counts.
+    /// The numeric value of a header.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.header(name)?.parse().ok()
     }
@@ -38,11 +38,11 @@ impl Answer {
     }
 }
 
-/// Sends these bytes and gives the head of what comes; none if that is no answer.
+/// Sends `request` and reads the head of the response; `None` if it is not HTTP.
 fn begin(page: &str, request: &[u8]) -> Option<Answer<BufReader<TcpStream>>> {
     let mut stream = TcpStream::connect(page).expect("the page's port");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    // Whoever is refused early may find the connection closed.
+    // The receiver may reject a request early and close the connection.
     let _ = stream.write_all(request);
     let mut body = BufReader::new(stream);
     let mut lines = body.by_ref().lines().map_while(Result::ok);
@@ -54,7 +54,7 @@ fn begin(page: &str, request: &[u8]) -> Option<Answer<BufReader<TcpStream>>> {
     Some(Answer { status, headers, body })
 }
 
-/// The same with all that comes until the other side closes.
+/// Sends `request` and reads the response until the receiver closes the connection.
 pub fn raw(page: &str, request: &[u8]) -> Option<Answer> {
     let Answer { status, headers, body: mut rest } = begin(page, request)?;
     let mut body = Vec::new();
@@ -62,12 +62,12 @@ pub fn raw(page: &str, request: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers, body })
 }
 
-/// A request with these headers besides those that each has, from one who knows no chunks, so that a body is as it comes.
+/// Sends a request with additional headers. HTTP/1.0 avoids chunked bodies.
 #[track_caller]
 pub fn ask(page: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let usual = [("Host", page), ("Content-Length", &body.len().to_string())];
-    let is_said = |name: &str| headers.iter().any(|(said, _)| *said == name);
-    let usual = usual.into_iter().filter(|(name, _)| !is_said(name));
+    let is_given = |name: &str| headers.iter().any(|(given, _)| *given == name);
+    let usual = usual.into_iter().filter(|(name, _)| !is_given(name));
     let lines = usual.chain(headers.iter().copied()).map(|(name, value)| format!("{name}: {value}\r\n"));
     let lines = lines.collect::<Vec<_>>().concat();
     let answer = raw(page, format!("{method} {path} HTTP/1.0\r\n{lines}\r\n{body}").as_bytes());
@@ -79,14 +79,14 @@ pub fn get(page: &str, path: &str) -> Answer {
     ask(page, "GET", path, &[], "")
 }
 
-/// What is JSON, with its status.
+/// The status and the JSON body of a response.
 #[track_caller]
 pub fn get_json(page: &str, path: &str) -> (u16, Value) {
     let answer = get(page, path);
     (answer.status, answer.json())
 }
 
-/// An answer whose body is still to be read.
+/// A response whose body is not read yet.
 #[track_caller]
 pub fn open(page: &str, path: &str) -> Answer<BufReader<TcpStream>> {
     let answer = begin(page, format!("GET {path} HTTP/1.0\r\nHost: {page}\r\n\r\n").as_bytes());

@@ -8,33 +8,33 @@ use watchpost::config::ServerKey;
 
 use super::{Bench, PATIENCE};
 
-/// What a raw socket shows to a CURVE server.
+/// The key that a raw socket presents to a CURVE server.
 pub enum Shows<'a> {
-    /// That it does not use CURVE.
+    /// No key: the socket does not use CURVE.
     Nothing,
-    /// A key of its own, for the server of this name.
+    /// A new, unknown key, for the server of this name.
     Strange(&'a str),
     /// The key of the first name, for the server of the second.
     Key(&'a str, &'a str),
 }
 
 impl Bench {
-    /// `watchpost keygen NAME` in the bench's directory of keys.
+    /// Runs `watchpost keygen NAME` in the bench's key directory.
     pub fn keygen(&self, name: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
-        command.args(["keygen", name, "--dir"]).arg(self.path("keys")).output().expect("it starts")
+        command.args(["keygen", name, "--dir"]).arg(self.path("keys")).output().expect("watchpost starts")
     }
 
-    /// A file of a key pair, which is made if it is not there.
-    pub fn key(&self, name: &str, ending: &str) -> PathBuf {
-        let path = self.path("keys").join(format!("{name}.{ending}"));
+    /// A file of the key pair `name`, which is created if necessary.
+    pub fn key(&self, name: &str, extension: &str) -> PathBuf {
+        let path = self.path("keys").join(format!("{name}.{extension}"));
         if !path.exists() {
             assert!(self.keygen(name).status.success());
         }
         path
     }
 
-    /// Lets a key in at every bound end.
+    /// Allows a key at every bound end of the bench.
     pub fn allow(&self, name: &str) {
         fs::create_dir_all(self.path("allowed")).expect("a temporary directory");
         fs::copy(self.key(name, "key"), self.path("allowed").join(format!("{name}.key"))).expect("a key");
@@ -55,7 +55,7 @@ impl Bench {
         format!("curve = {{ secret_key_file = \"{secret}\", server_key = \"{server}\" }}")
     }
 
-    /// A socket that goes to a bound end.
+    /// A plain ZeroMQ socket, connected to a bound end.
     pub fn raw(&self, kind: zmq::SocketType, address: &str, shows: &Shows) -> zmq::Socket {
         let socket = zmq::Context::new().socket(kind).expect("a socket");
         socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");

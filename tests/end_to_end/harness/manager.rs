@@ -1,4 +1,4 @@
-//! A service manager, as systemd is one to the services that tell it how they are (`sd_notify(3)`).
+//! A service manager that receives the notifications systemd would receive (`sd_notify(3)`).
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -11,16 +11,17 @@ use nix::unistd::Pid;
 
 use super::{Bench, PATIENCE, Program, eventually};
 
-/// As a unit's `WatchdogSec=`.
+/// The watchdog interval, like a unit's `WatchdogSec=`.
 pub const WATCHDOG: Duration = Duration::from_secs(4);
 
-/// A thread is given up after four beats, of which there is one in five seconds, and a wait for the next.
-pub const GIVEN_UP: Duration = Duration::from_secs(30);
+/// A stalled thread is reported within this time: four missed heartbeats, five seconds apart, and the wait for the next.
+pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// The socket of the service manager.
 pub struct Manager(UnixDatagram);
 
 impl Manager {
-    /// Of the program that `command` starts, which it watches over if it is to be fed so often.
+    /// Prepares `command` to notify this manager, with this watchdog interval if there is one.
     pub fn of(bench: &Bench, command: &mut Command, watchdog: Option<Duration>) -> Manager {
         let path = bench.path("notify");
         command.env("NOTIFY_SOCKET", &path).env_remove("WATCHDOG_PID").env_remove("WATCHDOG_USEC");
@@ -30,7 +31,7 @@ impl Manager {
         Manager(UnixDatagram::bind(path).expect("a socket"))
     }
 
-    /// What is said next, if anything is before `end`.
+    /// The next notification, if one arrives before `end`.
     fn next(&self, end: Instant) -> Option<String> {
         let left = end.saturating_duration_since(Instant::now());
         self.0.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("a timeout");
@@ -39,22 +40,22 @@ impl Manager {
         Some(String::from_utf8(text[..length].to_vec()).expect("text"))
     }
 
-    /// What is said until this is; the last of it.
+    /// Waits for a notification with a line that contains `what`; returns the notifications up to it.
     #[track_caller]
     pub fn hears(&self, what: &str) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
-        let mut said = Vec::new();
+        let mut heard = Vec::new();
         while let Some(text) = self.next(end) {
-            said.push(text);
-            if said.last().is_some_and(|text| text.lines().any(|line| line.contains(what))) {
-                return said;
+            heard.push(text);
+            if heard.last().is_some_and(|text| text.lines().any(|line| line.contains(what))) {
+                return heard;
             }
         }
-        panic!("not within {PATIENCE:?}: {what:?}, but {said:?}");
+        panic!("timed out after {PATIENCE:?}: {what:?}, but got {heard:?}");
     }
 
-    /// For how long it was fed, at most until `longest`.
-    pub fn was_fed_for(&self, interval: Duration, longest: Duration) -> Duration {
+    /// How long the watchdog was fed without a gap of `interval`; stops at `longest`.
+    pub fn watchdog_fed_for(&self, interval: Duration, longest: Duration) -> Duration {
         let start = Instant::now();
         let mut fed = start;
         while fed.elapsed() < interval && start.elapsed() < longest {
@@ -66,27 +67,28 @@ impl Manager {
     }
 }
 
-/// Holds up a thread of a program, by its name, while this is there.
-pub struct Held(Pid);
+/// Suspends one thread of a program until this is dropped.
+pub struct SuspendedThread(Pid);
 
-impl Held {
-    pub fn of(program: &Program, name: &str) -> Held {
+impl SuspendedThread {
+    /// Suspends the thread with this name.
+    pub fn of(program: &Program, name: &str) -> SuspendedThread {
         let tasks = format!("/proc/{}/task", program.id());
         let thread = eventually(&format!("a thread {name}"), || {
-            let mut tasks = fs::read_dir(&tasks).expect("it runs").map(|task| task.expect("a thread").path());
+            let mut tasks = fs::read_dir(&tasks).expect("a running process").map(|task| task.expect("a thread").path());
             tasks.find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name))
         });
         let thread = thread.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a number");
         let thread = Pid::from_raw(thread);
-        ptrace::seize(thread, ptrace::Options::empty()).expect("a thread of a child's");
-        ptrace::interrupt(thread).expect("it is ours");
-        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stands");
-        Held(thread)
+        ptrace::seize(thread, ptrace::Options::empty()).expect("a thread of a child process");
+        ptrace::interrupt(thread).expect("a traced thread");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("a suspended thread");
+        SuspendedThread(thread)
     }
 }
 
-impl Drop for Held {
+impl Drop for SuspendedThread {
     fn drop(&mut self) {
-        ptrace::detach(self.0, None).expect("it stands");
+        ptrace::detach(self.0, None).expect("a suspended thread");
     }
 }

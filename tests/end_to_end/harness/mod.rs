@@ -1,4 +1,4 @@
-//! Programs, boards and cameras for the tests.
+//! Test harness: runs programs, and simulates boards, cameras, peers and failures.
 
 mod agent;
 mod bench;
@@ -6,48 +6,50 @@ mod board;
 mod browser;
 mod clock;
 mod faulty;
+pub mod ffmpeg;
 pub mod film;
 pub mod http;
 pub mod hub;
-mod kept;
+pub mod installed;
 mod keys;
 mod manager;
 mod pi;
-pub mod played;
 pub mod program;
 pub mod recordings;
 mod sender;
 mod sockets;
+mod spool_contents;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use agent::{Agent, Unsent, batch};
+pub use agent::{FakeAgent, Unacknowledged, batch};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
 pub use browser::Browser;
 pub use clock::Clock;
-pub use faulty::{Fault, faulty, heal};
-#[cfg(feature = "opencv")]
-pub use film::FILM;
+pub use faulty::{Fault, faulty, repair};
 pub use film::film;
-pub use kept::kept;
+pub use installed::peer;
+#[cfg(feature = "opencv")]
+pub use installed::sample_video;
 pub use keys::Shows;
-pub use manager::{GIVEN_UP, Held, Manager, WATCHDOG};
+pub use manager::{Manager, STALL_LIMIT, SuspendedThread, WATCHDOG};
 pub use pi::Pi;
-pub use program::{Program, peer};
+pub use program::Program;
 pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
+pub use spool_contents::read_spool;
 
-/// The longest that anything may take on a busy machine.
+/// Upper bound of every wait; generous, for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Now, in microseconds since 1970.
+/// The current time, in microseconds since 1970.
 pub fn now_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros() as i64
 }
 
-/// Looks until there is something to be found.
+/// Polls `look` until it returns something; panics after [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -55,7 +57,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < end, "timed out after {PATIENCE:?}: {what}");
         sleep(Duration::from_millis(5));
     }
 }

@@ -1,7 +1,7 @@
-//! Programs that run, and what they say.
+//! Runs programs and collects their output.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::eventually;
 
-/// A running program whose output is kept; killed when dropped.
+/// What to do when a test needs something that is not installed.
+pub const SETUP: &str = "run script/setup test";
+
+/// A running program whose output is collected; killed when dropped.
 pub struct Program {
     child: Child,
     out: Lines,
@@ -22,37 +25,40 @@ pub struct Program {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Program {
+    #[track_caller]
     pub fn start(command: &mut Command) -> Program {
         Program::start_at(command.stdin(Stdio::null()))
     }
 
-    /// With the input that the command has.
+    /// Starts a command that has its own standard input.
+    #[track_caller]
     pub fn start_at(command: &mut Command) -> Program {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let result = command.spawn();
+        let mut child = started(command, result);
         let out = collect(child.stdout.take().expect("piped"));
         let log = collect(child.stderr.take().expect("piped"));
         Program { child, out, log }
     }
 
-    /// Its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The newest line of standard output that `matches`.
+    /// Waits for a line of standard output that `matches` and returns the newest one.
     #[track_caller]
     pub fn says<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
         eventually(what, || self.said(&matches))
     }
 
-    /// The newest line of standard output that is JSON and `matches`.
+    /// Waits for a JSON line of standard output that `matches` and returns the newest one.
     #[track_caller]
     pub fn says_json(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || self.said_json(&matches))
     }
 
-    /// As [`Program::says_json`], if it was said already.
+    /// Like [`Program::says_json`], but does not wait.
     pub fn said_json(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
         self.said(|line| serde_json::from_str(line).ok().filter(|value| matches(value)))
     }
@@ -61,7 +67,8 @@ impl Program {
         self.out.lock().unwrap().iter().rev().find_map(|line| matches(line))
     }
 
-    /// What stands between `before` and `after` in a line of the log; up to the line's end if `after` is empty.
+    /// Waits for a log line that contains `before`, and returns the text between `before` and `after`. An empty `after` stands
+    /// for the end of the line.
     #[track_caller]
     pub fn logs(&self, before: &str, after: &str) -> String {
         eventually(&format!("{before:?} in the log"), || {
@@ -81,50 +88,50 @@ impl Program {
         self.out.lock().unwrap().join("\n")
     }
 
-    /// User and system time so far, in seconds (proc(5), fields 14 and 15; a hundredth each on Linux).
+    /// User and system time used so far, in seconds (proc(5), fields 14 and 15, in ticks of 1/100 s on Linux).
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a running process");
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
         ticks.sum::<f64>() / 100.0
     }
 
-    /// How many files, sockets and terminals it has open.
+    /// The number of open file descriptors.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("a running process").count()
     }
 
-    /// How many threads it has, without those that wait for files, of whom there are some more or fewer now and then.
+    /// The number of threads, without the blocking pool, whose size varies.
     pub fn threads(&self) -> usize {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a running process");
         let names = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
         names.filter(|name| name.trim_end() != "blocking").count()
     }
 
-    /// The processes that it has started and not yet waited for.
+    /// The ids of its child processes.
     #[cfg(feature = "opencv")]
     pub fn children(&self) -> Vec<u32> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
-        // A thread that ends meanwhile has none.
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("a running process");
+        // A thread may exit meanwhile.
         let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
         children
             .flat_map(|children| children.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
             .collect()
     }
 
-    /// Bytes of memory that are in use and not a file's (proc(5), `RssAnon`, in kB).
+    /// Anonymous resident memory in bytes (proc(5), `RssAnon`, in kB).
     pub fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// Forgets what was said on standard output until now.
+    /// Discards the standard output collected so far.
     pub fn forget(&self) {
         self.out.lock().unwrap().clear();
     }
 
-    /// Ends it as systemd does; gives how it ended and how long that took.
+    /// Sends SIGTERM, as systemd does; returns the exit status and how long the exit took.
     pub fn terminate(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         self.signal(Signal::SIGTERM);
@@ -132,10 +139,10 @@ impl Program {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("a running process");
     }
 
-    /// Ends it at once, as the kernel does when memory runs out.
+    /// Sends SIGKILL, as the kernel does when memory runs out, and waits.
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
@@ -144,14 +151,19 @@ impl Program {
 
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the program ends", || self.child.try_wait().expect("it is ours"))
+        eventually("the program exits", || self.child.try_wait().expect("a child process"))
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the log of process {}:\n{}", self.id(), self.log());
+            let log = self.log();
+            eprintln!("the log of process {}:\n{log}", self.id());
+            // Python's words for a missing package, and those of GStreamer's bindings.
+            if log.contains("ModuleNotFoundError") || log.contains("ValueError: Namespace") {
+                eprintln!("a Python package is missing: {SETUP}");
+            }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -169,11 +181,11 @@ fn collect(pipe: impl Read + Send + 'static) -> Lines {
     lines
 }
 
-/// Python with the packages that script/setup has installed for programs of ours.
-pub const PEERS_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
-
-/// A Python program of tests/peers.
-pub fn peer(program: &str, arguments: &[&str]) -> Program {
-    let program = format!("{}/tests/peers/{program}", env!("CARGO_MANIFEST_DIR"));
-    Program::start(Command::new(PEERS_PYTHON).arg("-u").arg(program).args(arguments))
+/// Unwraps the result of starting a command; panics with advice if the program is not installed.
+#[track_caller]
+pub fn started<T>(command: &Command, result: io::Result<T>) -> T {
+    result.unwrap_or_else(|error| match error.kind() {
+        ErrorKind::NotFound => panic!("{} is not installed: {SETUP}", command.get_program().display()),
+        _ => panic!("cannot start {command:?}: {error}"),
+    })
 }

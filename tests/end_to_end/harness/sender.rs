@@ -1,10 +1,10 @@
-//! Frames of a test's own, with times of its own.
+//! Sends frames with pictures and times that a test chooses.
 
 use serde_json::{Value, json};
 
 use super::{PATIENCE, now_us};
 
-/// What a test has instead of an agent with cameras.
+/// A fake agent with one camera.
 pub struct Sender {
     socket: zmq::Socket,
     pub camera: &'static str,
@@ -21,11 +21,12 @@ impl Sender {
         Sender { socket, camera, seq: 0, readings: json!([]) }
     }
 
-    /// A frame that was taken then.
+    /// Sends a frame captured at this time.
     pub fn sends(&mut self, jpeg: &[u8], at_us: i64) {
         self.sends_as(jpeg, at_us, (now_us() - at_us).max(0), "b1");
     }
 
+    /// Sends a frame with this capture time, age and boot.
     pub fn sends_as(&mut self, jpeg: &[u8], captured_at_us: i64, age_us: i64, boot: &str) {
         self.seq += 1;
         let (width, height) = watchpost::jpeg::size(jpeg).expect("a JPEG");
@@ -36,10 +37,10 @@ impl Sender {
         });
         let topic = format!("frame/shed/{}", self.camera);
         let parts = [topic.into_bytes(), header.to_string().into_bytes(), jpeg.to_vec()];
-        self.socket.send_multipart(parts, 0).expect("the receiver takes it");
+        self.socket.send_multipart(parts, 0).expect("the message is sent");
     }
 
-    /// So many frames, 40 ms apart, up to now; gives their times.
+    /// Sends `count` frames captured 40 ms apart, the last one about now; returns their times.
     pub fn sends_all(&mut self, jpegs: &[Vec<u8>], count: usize) -> Vec<i64> {
         let first_us = now_us() - count as i64 * 40_000;
         let times: Vec<i64> = (0..count).map(|number| first_us + number as i64 * 40_000 + 321).collect();

@@ -1,4 +1,4 @@
-//! The other ends of links, and what comes over them.
+//! Peers for links, and helpers for their messages.
 
 use std::time::Instant;
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A free port of this machine, for a program that has to be told one.
+/// A free port of this machine, for programs that cannot choose one.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }
 
-/// The bound end of a pair, which waits no longer than anyone should for a message, and its address.
+/// A bound PAIR socket with timeouts, and its address.
 pub fn pair() -> (zmq::Socket, String) {
     pair_at("tcp://127.0.0.1:*")
 }
@@ -26,7 +26,7 @@ fn pair_at(address: &str) -> (zmq::Socket, String) {
     (socket, address)
 }
 
-/// The other end of an agent's pair link in the watchpost format.
+/// The receiver's end of an agent's pair link in the watchpost format.
 pub struct Peer {
     pub socket: zmq::Socket,
     pub address: String,
@@ -38,8 +38,8 @@ impl Peer {
         Peer { socket, address }
     }
 
-    /// One that was started anew.
-    pub fn again(self) -> Peer {
+    /// Closes the socket and binds a new one to the same address.
+    pub fn restart(self) -> Peer {
         let Peer { socket, address } = self;
         drop(socket);
         let (socket, address) = pair_at(&address);
@@ -63,16 +63,16 @@ impl Peer {
                 return header;
             }
         }
-        panic!("not within {PATIENCE:?}: {what}");
+        panic!("timed out after {PATIENCE:?}: {what}");
     }
 
-    /// Says a control to the agent.
+    /// Sends a control message to the agent.
     pub fn says(&self, control: &Value) {
-        self.socket.send(control.to_string().as_bytes(), 0).expect("it is sent");
+        self.socket.send(control.to_string().as_bytes(), 0).expect("the message is sent");
     }
 }
 
-/// A subscriber that waits no longer than anyone should for a message.
+/// A subscriber with a receive timeout.
 pub fn subscriber(port: u16, topics: &[&str]) -> zmq::Socket {
     let socket = zmq::Context::new().socket(zmq::SUB).expect("a socket");
     socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
@@ -83,7 +83,7 @@ pub fn subscriber(port: u16, topics: &[&str]) -> zmq::Socket {
     socket
 }
 
-/// All readings of a header; those of batches with what holds for the batch.
+/// The readings of a header. Those from batches also have the keys of their batch.
 pub fn readings(header: &Value) -> impl Iterator<Item = Value> {
     let list = |of: &Value, key: &str| of[key].as_array().cloned().unwrap_or_default();
     let batches = list(header, "batches").into_iter().flat_map(move |mut batch| {

@@ -1,5 +1,5 @@
-//! What is on a disk when the power goes, of what a program wrote: strace has written down each of its calls, and a disk may
-//! keep any part of what was not synced.
+//! Reconstructs the files of a program after a power cut from a log of its system calls by strace. A disk may keep any
+//! part of unsynced data.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,23 +7,23 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-/// What a disk writes whole or not at all.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// The calls that matter, for strace; `SQLite` writes nothing without saying where to.
+/// strace's filter for the calls that matter. `SQLite` always writes at an explicit offset.
 pub const CALLS: &str = "trace=openat,pwrite64,ftruncate,fsync,fdatasync,/^rename,/^unlink";
 
-/// One call, and when it began and returned, in seconds since 1970.
+/// One system call, with its start and end in seconds since 1970.
 #[derive(Debug)]
 pub struct Call {
     pub start: f64,
     pub end: f64,
-    what: What,
+    effect: Effect,
 }
 
-/// Files by their names in the directory.
+/// What a call changes. Files are named relative to the directory.
 #[derive(Debug)]
-enum What {
+enum Effect {
     Create(String),
     Write(String, usize, Vec<u8>),
     Truncate(String, usize),
@@ -33,7 +33,7 @@ enum What {
     Remove(String),
 }
 
-/// All calls about files of this directory in a log of strace (`-ttt -T -y -xx`), in order.
+/// Parses a log of strace (`-ttt -T -y -xx`); returns the calls on files in this directory, in order.
 pub fn calls(log: &str, directory: &Path) -> Vec<Call> {
     log.lines().filter_map(|line| call(line, directory)).collect()
 }
@@ -51,26 +51,26 @@ fn call(line: &str, directory: &Path) -> Option<Call> {
     let path = |place: usize| -> Option<&Path> { Some(Path::new(std::str::from_utf8(strings.get(place)?).ok()?)) };
     let file = |place: usize| -> Option<String> {
         let name = path(place)?.strip_prefix(directory).ok()?.to_str()?;
-        // Memory that is shared, and not read after a cut.
+        // Shared memory, which is not read after a power cut.
         (!name.is_empty() && !name.ends_with("-shm")).then(|| name.to_owned())
     };
     let number = |from_end: usize| arguments.rsplit(", ").nth(from_end)?.parse().ok();
-    let what = match name {
-        "openat" => What::Create(file(1).filter(|_| arguments.contains("O_CREAT"))?),
-        "pwrite64" => What::Write(file(0)?, number(0)?, strings.into_iter().nth(1)?),
-        "ftruncate" => What::Truncate(file(0)?, number(0)?),
-        "fsync" | "fdatasync" if path(0)? == directory => What::SyncNames,
-        "fsync" | "fdatasync" => What::Sync(file(0)?),
-        "rename" => What::Rename(file(0)?, file(1)?),
-        "renameat" | "renameat2" => What::Rename(file(1)?, file(3)?),
-        "unlink" => What::Remove(file(0)?),
-        "unlinkat" => What::Remove(file(1)?),
-        other => panic!("{other} of {:?} is not reckoned with", file(0)?),
+    let effect = match name {
+        "openat" => Effect::Create(file(1).filter(|_| arguments.contains("O_CREAT"))?),
+        "pwrite64" => Effect::Write(file(0)?, number(0)?, strings.into_iter().nth(1)?),
+        "ftruncate" => Effect::Truncate(file(0)?, number(0)?),
+        "fsync" | "fdatasync" if path(0)? == directory => Effect::SyncNames,
+        "fsync" | "fdatasync" => Effect::Sync(file(0)?),
+        "rename" => Effect::Rename(file(0)?, file(1)?),
+        "renameat" | "renameat2" => Effect::Rename(file(1)?, file(3)?),
+        "unlink" => Effect::Remove(file(0)?),
+        "unlinkat" => Effect::Remove(file(1)?),
+        other => panic!("unexpected call {other} on {:?}", file(0)?),
     };
-    Some(Call { start, end: start + took.parse::<f64>().ok()?, what })
+    Some(Call { start, end: start + took.parse::<f64>().ok()?, effect })
 }
 
-/// What stands in quotes or, after a descriptor, in brackets, all of it in hexadecimal.
+/// Decodes the hexadecimal strings in quotes or, after a descriptor, in angle brackets.
 fn strings(arguments: &str) -> Vec<Vec<u8>> {
     let parts = arguments.split(['"', '<', '>']).skip(1).step_by(2);
     parts
@@ -96,56 +96,56 @@ type Names = BTreeMap<String, usize>;
 struct Disk {
     files: Vec<File>,
     names: Names,
-    /// The names as they were before each change that was not synced.
-    before: Vec<Names>,
+    /// The names before each unsynced change.
+    unsynced_names: Vec<Names>,
 }
 
-/// The files when the power goes at a moment: what was synced, and of the rest nothing, all, or any part.
+/// Returns the files after a power cut: all synced data, and none, all or a random part of the rest.
 pub fn files_at(calls: &[Call], cut: f64, rng: &mut Rng) -> BTreeMap<String, Vec<u8>> {
     let mut disk = Disk::default();
     for call in calls.iter().take_while(|call| call.start <= cut) {
-        disk.takes(&call.what, call.end <= cut);
+        disk.apply(&call.effect, call.end <= cut);
     }
     let chance = [0.0, 1.0, 0.5, 0.9, 0.1][rng.usize(..5)];
-    // Names change in order: file systems have a journal for them.
-    let unsynced = disk.before.len();
+    // Names change in order, because file systems journal them.
+    let unsynced = disk.unsynced_names.len();
     let lost = (0..unsynced).take_while(|_| rng.f64() >= chance).count();
-    let names = if lost == 0 { &disk.names } else { &disk.before[unsynced - lost] };
-    names.iter().map(|(name, file)| (name.clone(), disk.files[*file].after_a_cut(chance, rng))).collect()
+    let names = if lost == 0 { &disk.names } else { &disk.unsynced_names[unsynced - lost] };
+    names.iter().map(|(name, file)| (name.clone(), disk.files[*file].after_cut(chance, rng))).collect()
 }
 
 impl Disk {
-    fn takes(&mut self, what: &What, returned: bool) {
-        match what {
-            What::Create(name) if self.names.contains_key(name) => {}
-            What::Create(name) => {
+    fn apply(&mut self, effect: &Effect, returned: bool) {
+        match effect {
+            Effect::Create(name) if self.names.contains_key(name) => {}
+            Effect::Create(name) => {
                 self.files.push(File::default());
                 let new = self.files.len() - 1;
                 self.rename(|names| names.insert(name.clone(), new));
             }
-            What::Rename(from, to) => self.rename(|names| {
+            Effect::Rename(from, to) => self.rename(|names| {
                 let file = names.remove(from)?;
                 names.insert(to.clone(), file)
             }),
-            What::Remove(name) => self.rename(|names| names.remove(name)),
-            What::Write(name, at, bytes) => self.file(name).pending.push(Change::Write(*at, bytes.clone())),
-            What::Truncate(name, length) => self.file(name).pending.push(Change::Truncate(*length)),
-            What::Sync(name) if returned => {
+            Effect::Remove(name) => self.rename(|names| names.remove(name)),
+            Effect::Write(name, at, bytes) => self.file(name).pending.push(Change::Write(*at, bytes.clone())),
+            Effect::Truncate(name, length) => self.file(name).pending.push(Change::Truncate(*length)),
+            Effect::Sync(name) if returned => {
                 self.file(name).sync();
-                self.before.clear();
+                self.unsynced_names.clear();
             }
-            What::SyncNames if returned => self.before.clear(),
-            What::Sync(_) | What::SyncNames => {}
+            Effect::SyncNames if returned => self.unsynced_names.clear(),
+            Effect::Sync(_) | Effect::SyncNames => {}
         }
     }
 
     fn rename(&mut self, change: impl FnOnce(&mut Names) -> Option<usize>) {
-        self.before.push(self.names.clone());
+        self.unsynced_names.push(self.names.clone());
         change(&mut self.names);
     }
 
     fn file(&mut self, name: &str) -> &mut File {
-        let file = *self.names.get(name).unwrap_or_else(|| panic!("{name} was opened"));
+        let file = *self.names.get(name).unwrap_or_else(|| panic!("{name} was never opened"));
         &mut self.files[file]
     }
 }
@@ -153,16 +153,16 @@ impl Disk {
 impl File {
     fn sync(&mut self) {
         for change in std::mem::take(&mut self.pending) {
-            change.happens(&mut self.synced);
+            change.apply(&mut self.synced);
         }
     }
 
-    fn after_a_cut(&self, chance: f64, rng: &mut Rng) -> Vec<u8> {
+    fn after_cut(&self, chance: f64, rng: &mut Rng) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         for change in &self.pending {
             for part in change.sectors() {
                 if rng.f64() < chance {
-                    part.happens(&mut bytes);
+                    part.apply(&mut bytes);
                 }
             }
         }
@@ -171,7 +171,7 @@ impl File {
 }
 
 impl Change {
-    /// Its parts that a disk writes apart from each other.
+    /// Splits the change into the parts that a disk writes independently.
     fn sectors(&self) -> Vec<Change> {
         let Change::Write(at, bytes) = self else { return vec![self.clone()] };
         let (mut at, mut rest, mut parts) = (*at, bytes.as_slice(), Vec::new());
@@ -183,7 +183,7 @@ impl Change {
         parts
     }
 
-    fn happens(&self, to: &mut Vec<u8>) {
+    fn apply(&self, to: &mut Vec<u8>) {
         match self {
             Change::Truncate(length) => to.resize(*length, 0),
             Change::Write(at, bytes) => {
@@ -194,20 +194,20 @@ impl Change {
     }
 }
 
-/// How many calls of each kind there are.
-#[allow(dead_code, reason = "the bench says it")]
+/// Counts the calls of each kind.
+#[allow(dead_code, reason = "only the bench prints it")]
 pub fn summary(calls: &[Call]) -> String {
-    let count = |is: fn(&What) -> bool| calls.iter().filter(|call| is(&call.what)).count();
+    let count = |is: fn(&Effect) -> bool| calls.iter().filter(|call| is(&call.effect)).count();
     format!(
-        "{} writes, {} syncs, {} cuts to a length, {} new names",
-        count(|what| matches!(what, What::Write(..))),
-        count(|what| matches!(what, What::Sync(_) | What::SyncNames)),
-        count(|what| matches!(what, What::Truncate(..))),
-        count(|what| matches!(what, What::Create(_) | What::Rename(..) | What::Remove(_)))
+        "{} writes, {} syncs, {} truncations, {} changed names",
+        count(|effect| matches!(effect, Effect::Write(..))),
+        count(|effect| matches!(effect, Effect::Sync(_) | Effect::SyncNames)),
+        count(|effect| matches!(effect, Effect::Truncate(..))),
+        count(|effect| matches!(effect, Effect::Create(_) | Effect::Rename(..) | Effect::Remove(_)))
     )
 }
 
-/// Writes files into a directory that has no others then.
+/// Replaces the contents of a directory with these files.
 pub fn write(files: &BTreeMap<String, Vec<u8>>, directory: &Path) {
     for entry in fs::read_dir(directory).expect("a directory") {
         fs::remove_file(entry.expect("an entry").path()).expect("a file");

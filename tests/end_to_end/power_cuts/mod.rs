@@ -1,5 +1,5 @@
-//! The power goes at any moment of an agent's life, many times: it is run once, what it wrote is written down, and each cut
-//! is made of that.
+//! Cuts the power at many moments of an agent's run. The agent runs once while strace logs its calls; each cut is
+//! reconstructed from that log.
 
 mod disk;
 
@@ -18,45 +18,45 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::hub::{Hub, ack, hello, seq, spooling_config};
-use crate::harness::{Bench, Board, PATIENCE, kept};
+use crate::harness::{Bench, Board, PATIENCE, read_spool};
 use disk::{CALLS, Call, calls, files_at};
 
-/// Readings a second.
+/// Readings per second.
 const RATE: u32 = 200;
 
-/// A reading by the start of the agent and its number there.
+/// Identifies a reading: the agent's start, and the sequence number in it.
 type Id = (String, u64);
 
 #[derive(Debug)]
 struct Reading {
     value: f64,
     captured_us: i64,
-    /// When it began to be acknowledged.
+    /// When its first acknowledgement was sent.
     acked: Option<f64>,
 }
 
-/// What an agent did and what came of it.
-pub struct Story {
+/// An agent's run: its calls and its readings.
+pub struct Run {
     link: String,
     calls: Vec<Call>,
-    /// What is younger may not be on the disk yet, in seconds.
-    young: f64,
-    /// While nothing was acknowledged, and some of it is old enough to be on the disk.
-    alone: Range<f64>,
+    /// The age in seconds from which readings must be on the disk.
+    write_limit: f64,
+    /// The time without acknowledgements, from when the first readings must be on the disk.
+    unacknowledged: Range<f64>,
     readings: BTreeMap<Id, Reading>,
 }
 
-/// What was found at so many cuts.
+/// The results of all cuts.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// Readings that had to be there, summed over all cuts.
+pub struct Results {
+    /// Readings that had to be on the disk, summed over all cuts.
     pub wanted: usize,
-    /// Cuts at which something was set aside.
+    /// Cuts after which a file was set aside.
     pub set_aside: usize,
     pub wrong: Vec<String>,
 }
 
-/// In memory: the disk is one that is made up.
+/// A directory in memory, because the disk is simulated.
 fn memory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").expect("a temporary directory")
 }
@@ -65,9 +65,9 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
 
-/// Runs an agent for so long: without a receiver at first, then with one that acknowledges most; it is ended and started
-/// again in the middle, and killed at the end.
-pub fn story(length: Duration, young: f64) -> Story {
+/// Runs an agent for `length`: first without a receiver, then with one that acknowledges most readings. The agent is
+/// restarted in between and killed at the end.
+pub fn record(length: Duration, write_limit: f64) -> Run {
     let (bench, mut board, mut hub, directory) = (Bench::in_memory(), Board::new(), Hub::new(), memory());
     let spool = format!("spool.path = \"{}/spool.sqlite\"", directory.path().display());
     let config = spooling_config(&board, &hub, &spool);
@@ -77,21 +77,21 @@ pub fn story(length: Duration, young: f64) -> Story {
         agent
     };
     let mut agent = start();
-    let (stop, said, mut readings) = (AtomicBool::new(false), AtomicUsize::new(0), BTreeMap::new());
-    let mut alone = now() + young..0.0;
+    let (stop, next_value, mut readings) = (AtomicBool::new(false), AtomicUsize::new(0), BTreeMap::new());
+    let mut unacknowledged = now() + write_limit..0.0;
     scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                board.say(&format!("n-{}", said.fetch_add(1, Ordering::Relaxed)));
+                board.say(&format!("n-{}", next_value.fetch_add(1, Ordering::Relaxed)));
                 sleep(Duration::from_secs(1) / RATE);
             }
         });
         let third = length / 3;
         sleep(third);
-        alone.end = now();
+        unacknowledged.end = now();
         hub.open();
         listen(&hub, &mut readings, third, |_| false);
-        // A pair has one peer, and lets go of the last only when somebody looks at it.
+        // A pair socket serves one peer, and drops the previous one only when it is polled.
         hub.close();
         agent.terminate();
         agent = start();
@@ -99,35 +99,35 @@ pub fn story(length: Duration, young: f64) -> Story {
         listen(&hub, &mut readings, third, |_| false);
         stop.store(true, Ordering::Relaxed);
     });
-    let last = said.load(Ordering::Relaxed) as f64 - 1.0;
-    listen(&hub, &mut readings, PATIENCE, |readings| is_all(readings, last));
-    assert!(is_all(&readings, last), "not within {PATIENCE:?}: all that was measured");
+    let last = next_value.load(Ordering::Relaxed) as f64 - 1.0;
+    listen(&hub, &mut readings, PATIENCE, |readings| is_complete(readings, last));
+    assert!(is_complete(&readings, last), "not within {PATIENCE:?}: all readings");
     agent.kill();
     let mut all: Vec<Call> = logs(bench.dir.path()).iter().flat_map(|log| calls(log, directory.path())).collect();
     all.sort_by(|one, other| one.start.total_cmp(&other.start));
-    // What has not come yet was measured, too.
-    for (boot, batch) in kept(&directory.path().join("spool.sqlite"), &hub.address).batches {
+    // Readings that were not delivered yet were measured, too.
+    for (boot, batch) in read_spool(&directory.path().join("spool.sqlite"), &hub.address).batches {
         for (number, value) in (batch.seq..).zip(&batch.values) {
             let reading = || Reading { value: value.value, captured_us: batch.captured_at_us, acked: None };
             readings.entry((boot.to_string(), number)).or_insert_with(reading);
         }
     }
-    Story { link: hub.address, calls: all, young, alone, readings }
+    Run { link: hub.address, calls: all, write_limit, unacknowledged, readings }
 }
 
-impl Story {
-    /// How much there is of each.
-    #[allow(dead_code, reason = "the bench says it")]
+impl Run {
+    /// Counts readings and calls.
+    #[allow(dead_code, reason = "only the bench prints it")]
     pub fn summary(&self) -> String {
         let acked = self.readings.values().filter(|reading| reading.acked.is_some()).count();
         format!("{} readings, {acked} acknowledged; {}", self.readings.len(), disk::summary(&self.calls))
     }
 }
 
-/// A command for watchpost whose calls are written down, each thread's in a file of its own beside `log`.
+/// A watchpost command whose calls strace logs, to one file per thread named after `log`.
 fn traced(log: &Path) -> Command {
     let mut strace = Command::new("strace");
-    // Only what is looked at stops, and no write is longer than this.
+    // Only traced calls stop the program, and no write is longer than 70000 bytes.
     strace.args([
         "-D",
         "-I2",
@@ -156,7 +156,7 @@ fn logs(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Takes readings for so long, or until it is done, and acknowledges most of them.
+/// Receives readings for `time` or until `done`, and acknowledges most of them.
 fn listen(
     hub: &Hub,
     readings: &mut BTreeMap<Id, Reading>,
@@ -194,43 +194,44 @@ fn listen(
     }
 }
 
-/// The last has come, and of each start of the agent all before its last.
-fn is_all(readings: &BTreeMap<Id, Reading>, last: f64) -> bool {
+/// True if the reading with the value `last` arrived, and no start of the agent has a gap.
+fn is_complete(readings: &BTreeMap<Id, Reading>, last: f64) -> bool {
     let mut by_boot: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (boot, number) in readings.keys() {
-        let (count, most) = by_boot.entry(boot).or_default();
-        (*count, *most) = (*count + 1, *number.max(most));
+        let (count, highest) = by_boot.entry(boot).or_default();
+        (*count, *highest) = (*count + 1, *number.max(highest));
     }
     by_boot.len() == 2
-        && by_boot.values().all(|(count, most)| count == most)
+        && by_boot.values().all(|(count, highest)| count == highest)
         && readings.values().any(|reading| reading.value.to_bits() == last.to_bits())
 }
 
-/// Cuts the power so many times, some while nothing is acknowledged, some in the middle of a call, and looks at what is there then.
-pub fn cut(story: &Story, cuts: usize) -> Found {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
+/// Cuts the power `cuts` times and checks the files: at any time, while nothing is acknowledged, or during a call.
+pub fn cut(run: &Run, cuts: usize) -> Results {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Results::default()));
     scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 let (directory, mut rng) = (memory(), Rng::new());
                 while next.fetch_add(1, Ordering::Relaxed) < cuts {
-                    let at = moment(story, &mut rng);
+                    let at = cut_time(run, &mut rng);
                     let seed = rng.get_seed();
-                    disk::write(&files_at(&story.calls, at, &mut rng), directory.path());
-                    judge(story, at, directory.path(), &found)
-                        .unwrap_or_else(|what| found.lock().unwrap().wrong.push(format!("{at:.6}, {seed}: {what}")));
+                    disk::write(&files_at(&run.calls, at, &mut rng), directory.path());
+                    if let Err(error) = check(run, at, directory.path(), &results) {
+                        results.lock().unwrap().wrong.push(format!("{at:.6}, {seed}: {error}"));
+                    }
                 }
             });
         }
     });
-    found.into_inner().unwrap()
+    results.into_inner().unwrap()
 }
 
-fn moment(story: &Story, rng: &mut Rng) -> f64 {
-    let calls = &story.calls;
+fn cut_time(run: &Run, rng: &mut Rng) -> f64 {
+    let calls = &run.calls;
     let (from, to) = match rng.u8(..3) {
         0 => (calls[0].start, calls[calls.len() - 1].end),
-        1 => (story.alone.start, story.alone.end),
+        1 => (run.unacknowledged.start, run.unacknowledged.end),
         _ => {
             let call = &calls[rng.usize(..calls.len())];
             (call.start, call.end)
@@ -239,46 +240,46 @@ fn moment(story: &Story, rng: &mut Rng) -> f64 {
     from + (to - from) * rng.f64()
 }
 
-fn judge(story: &Story, cut: f64, directory: &Path, found: &Mutex<Found>) -> Result<(), String> {
-    let kept = kept(&directory.join("spool.sqlite"), &story.link);
+fn check(run: &Run, cut: f64, directory: &Path, results: &Mutex<Results>) -> Result<(), String> {
+    let kept = read_spool(&directory.join("spool.sqlite"), &run.link);
     if !kept.status.up {
         return Err(kept.status.cause);
     }
-    let mut there = BTreeSet::new();
+    let mut stored = BTreeSet::new();
     for (boot, batch) in &kept.batches {
         for (number, value) in (batch.seq..).zip(&batch.values) {
             let id = (boot.to_string(), number);
-            let Some(reading) = story.readings.get(&id) else {
+            let Some(reading) = run.readings.get(&id) else {
                 return Err(format!("{id:?} was never measured: {batch:?}"));
             };
             if (reading.value.to_bits(), reading.captured_us) != (value.value.to_bits(), batch.captured_at_us) {
                 return Err(format!("{id:?} was {reading:?} and is {batch:?}"));
             }
-            if !there.insert(id.clone()) {
-                return Err(format!("{id:?} is there twice"));
+            if !stored.insert(id.clone()) {
+                return Err(format!("{id:?} is stored twice"));
             }
         }
     }
-    let is_old = |reading: &Reading| reading.captured_us as f64 / 1e6 < cut - story.young;
-    let has_gone = |reading: &Reading| reading.acked.is_some_and(|at| at <= cut);
-    let wanted = story.readings.iter().filter(|(_, reading)| is_old(reading) && !has_gone(reading));
+    let is_old = |reading: &Reading| reading.captured_us as f64 / 1e6 < cut - run.write_limit;
+    let was_acked = |reading: &Reading| reading.acked.is_some_and(|at| at <= cut);
+    let wanted = run.readings.iter().filter(|(_, reading)| is_old(reading) && !was_acked(reading));
     let wanted: Vec<_> = wanted.collect();
     {
-        let mut found = found.lock().unwrap();
-        found.wanted += wanted.len();
-        found.set_aside += usize::from(kept.set_aside() > 0);
+        let mut results = results.lock().unwrap();
+        results.wanted += wanted.len();
+        results.set_aside += usize::from(kept.set_aside() > 0);
     }
-    match wanted.iter().find(|(id, _)| !there.contains(*id)) {
-        Some(lost) => Err(format!("lost: {lost:?}, of {} that are there", there.len())),
+    match wanted.iter().find(|(id, _)| !stored.contains(*id)) {
+        Some(lost) => Err(format!("lost {lost:?}, {} others are stored", stored.len())),
         None => Ok(()),
     }
 }
 
 #[test]
-fn nothing_but_the_youngest_is_lost_when_the_power_goes() {
-    // A second is promised, and the bench holds the agent to that; here others keep it from its work, too.
-    let story = story(Duration::from_secs(9), 2.0);
-    let found = cut(&story, 20);
-    assert!(found.wanted > 100, "{found:?}");
-    assert!(found.wrong.is_empty(), "{found:#?}");
+fn power_cuts_lose_only_the_youngest_readings() {
+    // The agent promises one second, which the bench checks. Other tests slow it down here.
+    let run = record(Duration::from_secs(9), 2.0);
+    let results = cut(&run, 20);
+    assert!(results.wanted > 100, "{results:?}");
+    assert!(results.wrong.is_empty(), "{results:#?}");
 }

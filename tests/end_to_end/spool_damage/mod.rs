@@ -8,53 +8,54 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::Connection;
 
-use sample::{AHEAD, Files, NAME, PAGE, Sample, memory, sample};
+use sample::{Files, NAME, PAGE, Sample, WAL, memory, sample};
 
 use crate::harness::hub::{Hub, acknowledge, readings_in, spooling, spooling_of, take, value, waits_for};
-use crate::harness::{Bench, Board, faulty, kept};
+use crate::harness::{Bench, Board, faulty, read_spool};
 
-/// Each so-manieth byte is changed, and each so-manieth length tried, so that it takes seconds. A prime: the places in pages
-/// and frames are all had. `WATCHPOST_EVERY=1` has all, in minutes: `WATCHPOST_EVERY=1 cargo test --release spool_damage`.
-fn every() -> usize {
+/// The step between the bytes that are changed and the lengths that are tried; it keeps the tests to seconds. It is
+/// prime, to meet every position in pages and frames. `WATCHPOST_EVERY=1 cargo test --release spool_damage` tries all,
+/// in minutes.
+fn step() -> usize {
     std::env::var("WATCHPOST_EVERY").map_or(193, |every| every.parse().expect("WATCHPOST_EVERY is a number"))
 }
 
-/// Opens the files, twice: what is delivered was measured, what is not is in a file that was set aside, and the file that
-/// came of it is sound. Without a file aside these are `wanted` rows, with one `sound` or more. Gives what is otherwise.
-fn judge(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, sound: usize) -> Result<(), String> {
+/// Opens the damaged files twice, and returns what is wrong. All delivered rows must have been measured. At least
+/// `sound` rows must be delivered, and `wanted` if no file was set aside. The second time, the file must be undamaged.
+fn check(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, sound: usize) -> Result<(), String> {
     let path = damaged.write(directory);
-    let first = kept(&path, &sample.link);
+    let first = read_spool(&path, &sample.link);
     if !first.status.up {
         return Err(first.status.cause);
     }
-    if let Some(batch) = first.batches.iter().find(|batch| !sample.has_measured(batch)) {
+    if let Some(batch) = first.batches.iter().find(|batch| !sample.contains(batch)) {
         return Err(format!("never measured: {batch:?}"));
     }
     let unique: BTreeSet<_> = first.batches.iter().map(|(boot, batch)| (boot, batch.seq)).collect();
-    let came = first.batches.len();
-    if unique.len() < came {
-        return Err("twice".to_owned());
+    let delivered = first.batches.len();
+    if unique.len() < delivered {
+        return Err("rows delivered twice".to_owned());
     }
     let is_aside = first.set_aside() > 0;
-    if came < wanted && !is_aside {
-        return Err(format!("{came} of {wanted}, without a word"));
+    if delivered < wanted && !is_aside {
+        return Err(format!("{delivered} of {wanted} rows, and no file set aside"));
     }
-    if came < sound {
-        return Err(format!("{came} of {wanted}, and {sound} are sound"));
+    if delivered < sound {
+        return Err(format!("{delivered} of {wanted} rows, although {sound} are sound"));
     }
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     if is_aside != names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")) {
-        return Err("a word, and nothing aside".to_owned());
+        return Err("the report and the files set aside disagree".to_owned());
     }
-    let second = kept(&path, &sample.link);
+    let second = read_spool(&path, &sample.link);
     if second.batches == first.batches && second.set_aside() == 0 {
         Ok(())
     } else {
-        Err(format!("not sound afterwards: {:?}", second.status))
+        Err(format!("damaged when opened again: {:?}", second.status))
     }
 }
 
-/// Does it for all numbers below `end`, on all processors.
+/// Calls `act` with all numbers below `end`, on all processors.
 fn for_each(end: usize, act: impl Fn(usize, &Path) -> Result<(), String> + Sync) {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -64,8 +65,8 @@ fn for_each(end: usize, act: impl Fn(usize, &Path) -> Result<(), String> + Sync)
                 while let number = next.fetch_add(1, Ordering::Relaxed)
                     && number < end
                 {
-                    if let Err(what) = act(number, directory.path()) {
-                        wrong.lock().unwrap().push(what);
+                    if let Err(error) = act(number, directory.path()) {
+                        wrong.lock().unwrap().push(error);
                     }
                 }
             });
@@ -76,96 +77,97 @@ fn for_each(end: usize, act: impl Fn(usize, &Path) -> Result<(), String> + Sync)
 }
 
 fn flip_every_byte(sample: &Sample) {
-    let all = sample.files.file.len() + sample.files.ahead.len();
-    let start = fastrand::usize(..every());
-    for_each((all - start).div_ceil(every()), |number, directory| {
-        let place = start + number * every();
+    let all = sample.files.file.len() + sample.files.wal.len();
+    let start = fastrand::usize(..step());
+    for_each((all - start).div_ceil(step()), |number, directory| {
+        let place = start + number * step();
         let mut files = sample.files.clone();
-        let (in_file, rows) = (files.file.len(), sample.batches.len());
-        let sound = match place.checked_sub(in_file) {
+        let (database, rows) = (files.file.len(), sample.batches.len());
+        let sound = match place.checked_sub(database) {
             None => rows - files.rows_at(place, rows).min(rows),
-            Some(ahead) => sample.committed(ahead, directory),
+            Some(wal) => sample.committed(wal, directory),
         };
-        let byte = if place < in_file { &mut files.file[place] } else { &mut files.ahead[place - in_file] };
-        // All bits, or one of them: each by turns.
+        let byte = if place < database { &mut files.file[place] } else { &mut files.wal[place - database] };
+        // Alternately all bits and a single one.
         let changed = *byte ^ if number % 2 == 0 { 0xff } else { 1 << (number / 2 % 8) };
         let before = std::mem::replace(byte, changed);
-        judge(sample, &files, directory, rows, sound)
-            .map_err(|what| format!("byte {place} of {in_file} and those ahead, {before}, is {changed}: {what}"))
+        check(sample, &files, directory, rows, sound).map_err(|error| {
+            format!("byte {place} (database of {database} bytes) changed from {before} to {changed}: {error}")
+        })
     });
 }
 
 fn cut_at_every_length(sample: &Sample) {
-    let (in_file, ahead) = (sample.files.file.len(), sample.files.ahead.len());
-    let start = fastrand::usize(..every());
-    for_each((in_file + ahead - start).div_ceil(every()), |number, directory| {
-        let place = start + number * every();
+    let (database, wal) = (sample.files.file.len(), sample.files.wal.len());
+    let start = fastrand::usize(..step());
+    for_each((database + wal - start).div_ceil(step()), |number, directory| {
+        let place = start + number * step();
         let mut files = sample.files.clone();
-        let (wanted, sound) = if place < in_file {
+        let (wanted, sound) = if place < database {
             files.file.truncate(place);
-            // An empty file is a new one. Of one that is shorter than it says nothing is read.
-            (if place == 0 && ahead == 0 { 0 } else { sample.batches.len() }, 0)
+            // An empty file counts as new. A file shorter than its header says is not read.
+            (if place == 0 && wal == 0 { 0 } else { sample.batches.len() }, 0)
         } else {
-            files.ahead.truncate(place - in_file);
-            let committed = sample.committed(place - in_file, directory);
+            files.wal.truncate(place - database);
+            let committed = sample.committed(place - database, directory);
             (committed, committed)
         };
-        judge(sample, &files, directory, wanted, sound)
-            .map_err(|what| format!("{place} bytes of {in_file} and {ahead} ahead: {what}"))
+        check(sample, &files, directory, wanted, sound)
+            .map_err(|error| format!("{place} bytes of {database} and {wal} in the WAL: {error}"))
     });
 }
 
-fn closed() -> Sample {
+fn closed_sample() -> Sample {
     let sample = sample(|agent| {
         agent.terminate();
     });
-    assert!(sample.files.ahead.is_empty());
+    assert!(sample.files.wal.is_empty());
     sample
 }
 
 #[test]
-fn a_file_with_a_byte_changed_gives_what_is_sound_of_it() {
-    flip_every_byte(&closed());
+fn changed_byte_in_the_database_keeps_sound_rows() {
+    flip_every_byte(&closed_sample());
 }
 
-/// `SQLite` opens it, and would never write it.
+/// `SQLite` opens such a file but never writes it.
 #[test]
-fn a_file_whose_header_forbids_writing_is_set_aside_and_all_of_it_taken_over() {
-    let sample = closed();
+fn file_whose_header_forbids_writing_is_fully_recovered() {
+    let sample = closed_sample();
     let mut files = sample.files.clone();
     files.file[18] = 253;
     let rows = sample.batches.len();
-    judge(&sample, &files, memory().path(), rows, rows).expect("all of it");
+    check(&sample, &files, memory().path(), rows, rows).expect("all rows");
 }
 
 #[test]
-fn a_file_that_is_cut_short_gives_what_is_sound_of_it() {
-    cut_at_every_length(&closed());
+fn truncated_database_keeps_sound_rows() {
+    cut_at_every_length(&closed_sample());
 }
 
-fn killed() -> Sample {
+fn killed_sample() -> Sample {
     let sample = sample(|agent| {
         agent.kill();
     });
-    assert!(sample.files.ahead.len() > 32 && sample.files.file.len() > 4096);
+    assert!(sample.files.wal.len() > 32 && sample.files.file.len() > 4096);
     sample
 }
 
 #[test]
-fn what_was_written_ahead_with_a_byte_changed_gives_what_is_sound_of_it() {
-    flip_every_byte(&killed());
+fn changed_byte_in_the_wal_keeps_sound_rows() {
+    flip_every_byte(&killed_sample());
 }
 
 #[test]
-fn what_was_written_ahead_and_is_cut_short_gives_what_is_sound_of_it() {
-    cut_at_every_length(&killed());
+fn truncated_wal_keeps_sound_rows() {
+    cut_at_every_length(&killed_sample());
 }
 
 #[test]
-fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
-    let sample = closed();
+fn agent_with_damaged_spool_sends_sound_and_new_readings() {
+    let sample = closed_sample();
     let length = sample.files.file.len();
-    // The first page, a page of rows, half of it, and none of ours.
+    // Damages the header or a page of rows, removes half of the file, or replaces it.
     for damage in 0..4 {
         let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
         let mut files = sample.files.clone();
@@ -178,21 +180,21 @@ fn an_agent_with_a_damaged_spool_sends_what_is_sound_of_it_and_what_comes() {
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
         board.say("n-1000");
         let peer = hub.open();
-        let came = take(peer, [1000]);
-        for reading in came.iter().filter(|reading| value(reading) != 1000) {
+        let received = take(peer, [1000]);
+        for reading in received.iter().filter(|reading| value(reading) != 1000) {
             assert!(sample.batches.iter().any(|(boot, _)| reading["boot"] == **boot), "{reading}");
         }
-        acknowledge(peer, &came);
+        acknowledge(peer, &received);
     }
 }
 
-/// Of an agent that has these files: its place for them, and what it needs.
-fn with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
+/// Prepares an agent with these spool files; returns what it needs and the spool's directory.
+fn bench_with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let directory = bench.path("state/watchpost");
     fs::create_dir_all(&directory).expect("a temporary directory");
@@ -200,8 +202,8 @@ fn with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
     (bench, board, hub, directory)
 }
 
-/// With a page of rows that makes no sense.
-fn with_a_page_damaged(sample: &Sample) -> (Files, usize) {
+/// Damages a page of rows; returns the files and the number of sound rows.
+fn damage_a_page(sample: &Sample) -> (Files, usize) {
     let mut files = sample.files.clone();
     let page = (0..files.file.len()).step_by(PAGE).rfind(|page| files.rows_at(*page, 0) > 20).expect("a page of rows");
     let sound = sample.batches.len() - files.rows_at(page, 0);
@@ -210,70 +212,70 @@ fn with_a_page_damaged(sample: &Sample) -> (Files, usize) {
 }
 
 #[test]
-fn what_there_was_no_room_for_is_taken_over_when_there_is() {
-    let sample = closed();
-    let (files, sound) = with_a_page_damaged(&sample);
-    let (bench, board, hub, directory) = with(&files);
-    let new = [NAME, AHEAD].map(|name| directory.join(name));
+fn recovery_interrupted_by_a_full_disk_is_completed() {
+    let sample = closed_sample();
+    let (files, sound) = damage_a_page(&sample);
+    let (bench, board, hub, directory) = bench_with(&files);
+    let new = [NAME, WAL].map(|name| directory.join(name));
     let full = faulty(&["pwrite64:error=ENOSPC"], &new.each_ref().map(PathBuf::as_path));
     let mut agent = spooling_of(full, &bench, &board, &hub, "");
     agent.logs("the disk is full; readings wait in memory", "");
     agent.kill();
-    let kept = kept(&directory.join(NAME), &sample.link);
+    let kept = read_spool(&directory.join(NAME), &sample.link);
     assert!(kept.status.up && kept.batches.len() >= sound, "{} of {sound}: {:?}", kept.batches.len(), kept.status);
     assert_eq!(kept.set_aside(), 1);
 }
 
 #[test]
-fn what_cannot_be_read_is_damage_and_the_rest_is_had() {
-    let sample = closed();
-    // While it is looked at, and while what is sound of it is taken over.
+fn read_errors_count_as_damage() {
+    let sample = closed_sample();
+    // Errors while the file is checked, and while its sound rows are recovered.
     for (damaged, endings, when) in [(false, [""; 2], "when=6"), (true, [".old", ".damaged-1"], "when=7+")] {
-        let files = if damaged { with_a_page_damaged(&sample).0 } else { sample.files.clone() };
-        let (bench, mut board, hub, directory) = with(&files);
+        let files = if damaged { damage_a_page(&sample).0 } else { sample.files.clone() };
+        let (bench, mut board, hub, directory) = bench_with(&files);
         let bad = endings.map(|ending| directory.join(format!("{NAME}{ending}")));
         let fault = format!("pread64:error=EIO:{when}");
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
-        agent.logs("and what is sound of it was taken over", "");
+        agent.logs(".damaged-1, recovered ", " readings");
         agent.logs("open at", "");
-        let taken = readings_in(&directory.join(NAME));
-        assert!(taken == 320 || damaged && (1..320).contains(&taken), "{taken} readings");
+        let recovered = readings_in(&directory.join(NAME));
+        assert!(recovered == 320 || damaged && (1..320).contains(&recovered), "{recovered} readings");
         board.say("n-1000");
-        waits_for(&bench, taken + 1);
+        waits_for(&bench, recovered + 1);
     }
 }
 
 #[test]
-fn a_file_that_was_being_moved_when_the_machine_stopped_is_whole() {
-    let sample = killed();
+fn file_being_moved_at_a_crash_is_complete() {
+    let sample = killed_sample();
     let directory = memory();
     let path = sample.files.write(directory.path());
     fs::rename(&path, directory.path().join(format!("{NAME}.old"))).expect("a file");
-    let kept = kept(&path, &sample.link);
+    let kept = read_spool(&path, &sample.link);
     assert_eq!((kept.set_aside(), kept.batches.len()), (0, sample.batches.len()));
 }
 
-/// `SQLite` calls it empty.
+/// `SQLite` treats such a file as empty.
 #[test]
-fn a_file_that_is_cut_to_its_first_byte_is_set_aside() {
-    for sample in [closed(), killed()] {
+fn file_of_one_byte_is_set_aside() {
+    for sample in [closed_sample(), killed_sample()] {
         let directory = memory();
         let mut files = sample.files.clone();
         files.file.truncate(1);
-        judge(&sample, &files, directory.path(), sample.batches.len(), 0).expect("it is set aside");
+        check(&sample, &files, directory.path(), sample.batches.len(), 0).expect("a file set aside");
     }
 }
 
 #[test]
-fn rows_of_a_start_whose_name_is_damaged_have_another() {
-    let sample = closed();
+fn rows_of_a_damaged_start_name_get_another_name() {
+    let sample = closed_sample();
     let directory = memory();
     let path = sample.files.write(directory.path());
     Connection::open(&path)
         .and_then(|file| file.execute("UPDATE starts SET boot = 'x' WHERE id = 1", []))
         .expect("a row");
-    let kept = kept(&path, &sample.link);
+    let kept = read_spool(&path, &sample.link);
     assert_eq!((kept.set_aside(), kept.batches.len()), (1, sample.batches.len()));
-    assert!(kept.batches.iter().all(|batch| sample.has_measured(batch) && *batch.0 != *"x"));
+    assert!(kept.batches.iter().all(|batch| sample.contains(batch) && *batch.0 != *"x"));
 }

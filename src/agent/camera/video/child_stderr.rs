@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_is_kept_without_passwords_and_not_for_ever_long() {
+    fn last_line_is_short_and_without_passwords() {
         let long = format!("{}\n\n", "x".repeat(100_000));
         for (text, last) in [
             ("", None),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_not_said() {
+    fn floods_are_not_logged() {
         let mut complaints = ChildStderrLog::new(&b""[..], "door");
         let said = (0..1000).filter(|_| complaints.may_say()).count();
         assert!((10..=20).contains(&said), "{said}");

@@ -99,10 +99,10 @@ mod tests {
     use super::super::pipe::greeting;
     use super::*;
 
-    /// Gives a byte at a time, and in between that there is none yet.
-    struct Drops<'a>(&'a [u8], bool);
+    /// Returns one byte at a time, and would block in between.
+    struct Trickle<'a>(&'a [u8], bool);
 
-    impl Read for Drops<'_> {
+    impl Read for Trickle<'_> {
         fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
             self.1 = !self.1;
             if self.1 { Err(ErrorKind::WouldBlock.into()) } else { self.0.read(&mut into[..1]) }
@@ -112,7 +112,7 @@ mod tests {
     fn all(mut incoming: Incoming<impl Read>) -> Vec<Came> {
         let mut came = Vec::new();
         loop {
-            match incoming.read().expect("nothing is damaged") {
+            match incoming.read().expect("undamaged bytes") {
                 Came::Nothing => {}
                 Came::End => return came,
                 answer @ Came::Answer(..) => came.push(answer),
@@ -121,28 +121,28 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_the_same_in_whatever_pieces_they_come_and_a_cut_one_is_none() {
+    fn answers_do_not_depend_on_how_bytes_arrive() {
         let said = [&greeting()[..], &Answer::Opened(3).to_head(), b"how", &Answer::Passed.to_head()].concat();
         let answers = [Came::Answer(Answer::Opened(3), b"how".to_vec()), Came::Answer(Answer::Passed, Vec::new())];
         for end in 0..=said.len() {
             let whole = usize::from(end >= 2 * HEAD + 3) + usize::from(end == said.len());
             assert_eq!(all(Incoming::new(&said[..end])), answers[..whole], "{end}");
-            assert_eq!(all(Incoming::new(Drops(&said[..end], false))), answers[..whole], "{end}");
+            assert_eq!(all(Incoming::new(Trickle(&said[..end], false))), answers[..whole], "{end}");
         }
     }
 
     #[test]
-    fn another_version_and_another_program_are_named_so() {
+    fn other_version_or_program_is_reported() {
         let said = |said: &str| {
             let greeting = format!("{said:<47}\n");
-            Incoming::new(greeting.as_bytes()).read().expect_err("no words for us").to_string()
+            Incoming::new(greeting.as_bytes()).read().expect_err("a foreign greeting").to_string()
         };
         assert!(said("watchpost-video 99.0").starts_with("watchpost-video is of version 99.0, watchpost of "));
         assert!(said("busybox").starts_with("watchpost-video is another program"));
     }
 
     #[test]
-    fn what_is_damaged_is_an_error() {
+    fn damaged_answer_is_an_error() {
         let said = [greeting(), [0xff; HEAD]].concat();
         assert!(Incoming::new(&said[..]).read().is_err());
     }

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_understood() {
+    fn messages_are_read_as_written() {
         assert_eq!(version(&greeting()), Ok(env!("CARGO_PKG_VERSION")));
         for answer in answers() {
             assert_eq!(Answer::of_head(&answer.to_head()), Ok(answer));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_refused_or_bounded() {
+    fn damaged_messages_are_refused_or_bounded() {
         let heads = answers().into_iter().map(Answer::to_head).chain(requests().into_iter().map(Request::to_head));
         for head in heads.chain([greeting()]) {
             for bit in 0..HEAD * 8 {
@@ -269,7 +269,7 @@ mod tests {
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 if let Ok(answer) = Answer::of_head(&damaged) {
                     assert!(answer.length() <= MAX_JPEG_BYTES, "{answer:?}");
-                    // Nothing was overlooked in it.
+                    // Every bit of the head is significant.
                     assert_eq!(answer.to_head(), damaged);
                 }
                 if let Ok(request) = Request::of_head(&damaged) {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_says_is_refused() {
+    fn impossible_messages_are_refused() {
         for numbers in [
             [0; 6],
             [PICTURE + 1, 0, 0, 0, 0, 0],

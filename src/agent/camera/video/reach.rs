@@ -98,7 +98,7 @@ mod tests {
     use super::host_and_port;
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
+    fn host_and_port_are_read_from_an_address() {
         assert_eq!(host_and_port("rtsp://cam/live?x=1"), Some(("cam", 554)));
         assert_eq!(host_and_port("rtsp://me:a@b:c@10.0.0.9:8554/live"), Some(("10.0.0.9", 8554)));
         assert_eq!(host_and_port("http://[fe80::1]:81?action=stream"), Some(("fe80::1", 81)));

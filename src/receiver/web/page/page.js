@@ -1,54 +1,56 @@
-// The receiver's messages come in; tiles, reading cards and one sentence of health go out.
+// @ts-check
+// The page's entry: starts the views, and renders the wall whenever the receiver sends it.
 
-import * as acts from "./acts.js";
-import { renderAgent, syncAgents } from "./agents.js";
-import * as chart from "./chart.js";
-import { byId, setData, setText } from "./dom.js";
-import { showFrame } from "./frames.js";
-import { renderEmpty, renderHealth } from "./health.js";
-import * as cut from "./cut.js";
-import * as history from "./history.js";
-import * as jump from "./jump.js";
-import * as keys from "./keys.js";
-import * as large from "./large.js";
-import * as lines from "./lines.js";
-import * as moments from "./moments.js";
-import * as play from "./play.js";
-import { layOut } from "./layout.js";
-import { keepLinked, loseIfDead } from "./link.js";
-import { cards, renderCard, syncCards } from "./readings.js";
-import { renderTile, syncTiles, tiles } from "./tiles.js";
-import { addView, follow } from "./view.js";
-import { refreshSeries } from "./series.js";
-import { agentsWord, takeWall, wall } from "./wall.js";
+import * as chart from "./charts/chart.js";
+import { refreshSeries } from "./charts/series.js";
+import * as history from "./history/history.js";
+import * as jumpForm from "./history/jump_form.js";
+import * as moments from "./history/moments.js";
+import * as playback from "./history/playback.js";
+import * as selection from "./history/selection.js";
+import * as seriesCharts from "./history/series_charts.js";
+import { renderAgent, syncAgents } from "./live/agent_rows.js";
+import * as cameraActions from "./live/camera_actions.js";
+import { dropIfDead, startConnection } from "./live/connection.js";
+import * as enlargedTile from "./live/enlarged_tile.js";
+import { showFrame } from "./live/frames.js";
+import { renderEmpty, renderHealth } from "./live/health.js";
+import { layOut } from "./live/layout.js";
+import { cards, renderCard, syncCards } from "./live/reading_cards.js";
+import * as shortcuts from "./live/shortcuts.js";
+import { renderTile, syncTiles, tiles } from "./live/tiles.js";
+import { byId, setData, setText } from "./shared/dom.js";
+import { addView, startViews } from "./shared/views.js";
+import { agentCount, setWall, wall } from "./shared/wall.js";
 
-const RENDER_MS = 200;
+const RENDER_INTERVAL_MS = 200;
 
 let renderedAt = 0;
 
-function hear(text) {
+/** @param {string} text */
+function onText(text) {
   const message = JSON.parse(text);
   if (message.type !== "wall") return;
-  takeWall(message);
+  setWall(message);
   syncTiles();
   syncCards();
   syncAgents();
-  large.keepLarge();
-  // Timers sleep in a hidden tab, so the wall itself renders when the timer is late.
-  if (performance.now() - renderedAt >= RENDER_MS) render();
+  enlargedTile.updateEnlarged();
+  // Timers are slow in a hidden tab, so a wall renders itself when the timer is late.
+  if (performance.now() - renderedAt >= RENDER_INTERVAL_MS) render();
 }
 
 function render() {
   const at = (renderedAt = performance.now());
-  setData(document.body, "agents", agentsWord());
-  setText(byId("connection"), document.body.dataset.connection);
+  setData(document.body, "agents", agentCount());
+  setText(byId("connection"), document.body.dataset.connection ?? "");
   byId("logout").hidden = wall.login !== true;
   byId("cameras").hidden = tiles.size === 0;
   byId("readings").hidden = cards.size === 0;
   byId("agents").hidden = wall.agents.length === 0;
   for (const tile of tiles.values()) {
     renderTile(tile, at);
-    acts.renderActs(tile, at);
+    cameraActions.renderActions(tile, at);
   }
   for (const card of cards.values()) renderCard(card, at);
   for (const agent of wall.agents) renderAgent(agent, at);
@@ -58,15 +60,18 @@ function render() {
 }
 
 function tick() {
-  loseIfDead(performance.now());
+  dropIfDead(performance.now());
   render();
 }
 
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
-for (const part of [acts, chart, cut, history, jump, keys, large, lines, moments, play]) part.listen();
-addView("now", { enter: layOut, leave: () => large.enlarge(null) });
-follow();
+const parts = [
+  cameraActions, chart, selection, history, jumpForm, shortcuts, enlargedTile, seriesCharts, moments, playback,
+];
+for (const part of parts) part.listen();
+addView("now", { enter: layOut, leave: () => enlargedTile.enlarge(null) });
+startViews();
 refreshSeries();
-setInterval(tick, RENDER_MS);
-keepLinked(hear, showFrame);
+setInterval(tick, RENDER_INTERVAL_MS);
+startConnection({ onText, onFrame: showFrame });

@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { cameras, addWallCameras, camerasInOrder, isGap } from "../../src/receiver/web/page/history/footage.js";
+import { fieldValues } from "../../src/receiver/web/page/history/jump_form.js";
+import { selectionText } from "../../src/receiver/web/page/history/selection.js";
+import { linkNotes } from "../../src/receiver/web/page/live/agent_rows.js";
+import { machineFacts, machineProblems, usedPercent } from "../../src/receiver/web/page/live/machine.js";
+import { isFlooding, mainCause } from "../../src/receiver/web/page/live/port_rows.js";
+import { addValue, emptySparkline, lastHour } from "../../src/receiver/web/page/live/sparkline.js";
+import { frameAge, tileState } from "../../src/receiver/web/page/live/tiles.js";
+import { dateTime, timeOfDay } from "../../src/receiver/web/page/shared/format.js";
+import {
+  fullName, hasPortRows, heardMs, isSilent, setWall, stateMs, wall,
+} from "../../src/receiver/web/page/shared/wall.js";
+
+const agent = (name, rest = {}) => ({ name, heard_ms: 0, cameras: [], ports: [], ...rest });
+const healthy = { synchronised: true, uptime_s: 3600 };
+const GB = 1e9;
+
+beforeEach(() => setWall({ agents: [] }));
+
+// ---- the wall ----
+
+test("ages count on from the wall's arrival", () => {
+  setWall({ agents: [agent("shed", { heard_ms: 4_000 })] });
+  const [shed] = wall.agents;
+  // performance.now() has fractions.
+  assert.equal(Math.round(heardMs(shed, wall.at + 500)), 4_500);
+  assert.ok(!isSilent(shed, wall.at + 999) && isSilent(shed, wall.at + 1_001));
+  assert.equal(Math.round(Number(stateMs({ for_ms: 100 }, wall.at + 50))), 150);
+  assert.equal(stateMs({ for_ms: null }, wall.at), null);
+});
+
+test("names have their agent's only among several agents", () => {
+  setWall({ agents: [agent("shed")] });
+  assert.equal(fullName("shed", "door"), "door");
+  setWall({ agents: [agent("shed"), agent("barn")] });
+  assert.equal(fullName("shed", "door"), "shed/door");
+});
+
+test("four ports need rows", () => {
+  assert.ok(!hasPortRows(agent("shed", { ports: [1, 2, 3] })));
+  assert.ok(hasPortRows(agent("shed", { ports: [1, 2, 3, 4] })));
+});
+
+test("a tile is off, without signal, waiting, stale or live", () => {
+  const tile = (status, frame) => ({ status, frame });
+  const frame = { at: 1_000, age: 500 };
+  assert.equal(tileState(tile({ up: false, settings: { on: false } }, frame), 1_000), "off");
+  assert.equal(tileState(tile({ up: false, settings: null }, frame), 1_000), "no-signal");
+  assert.equal(tileState(tile({ up: true, settings: null }, null), 1_000), "waiting");
+  assert.equal(tileState(tile(null, null), 1_000), "waiting");
+  assert.equal(tileState(tile(null, frame), 2_500), "live");
+  assert.equal(tileState(tile(null, frame), 2_501), "stale");
+  assert.equal(frameAge(tile(null, frame), 1_200), 700);
+});
+
+// ---- agents ----
+
+test("a link that is down and a spool that fails are named", () => {
+  const links = [
+    { source: "tcp://a:1", up: false, cause: "not_answering" }, { source: "tcp://b:1", up: true, cause: "" },
+  ];
+  const spool = { up: false, cause: "disk full", counts: {} };
+  assert.deepEqual(linkNotes({ links, spool }), ["link tcp://a:1 is down: not answering", "spool: disk full"]);
+  assert.deepEqual(linkNotes({ spool: null }), []);
+});
+
+test("readings in the spool are counted by both spellings", () => {
+  const notes = (counts, up = true) => linkNotes({ links: [], spool: { up, cause: "x", counts } });
+  for (const separator of [" ", "_"]) {
+    const key = (words) => words.replaceAll(" ", separator);
+    assert.deepEqual(notes({ [key("readings in memory")]: 5 }), [], "new readings are acknowledged in a moment");
+    const waiting = { [key("readings in memory")]: 1, [key("readings on disk")]: 1999, [key("readings written")]: 7 };
+    assert.deepEqual(notes(waiting), ["2,000 readings wait in the spool"]);
+    assert.deepEqual(notes({ [key("readings on disk")]: 1 }), ["1 reading waits in the spool"]);
+    assert.deepEqual(notes({ [key("readings in memory")]: 1 }, false), ["spool: x", "1 reading waits in the spool"]);
+  }
+  assert.deepEqual(notes({ "readings lost, no room": 1, "readings lost": 2 }), ["3 readings lost"]);
+  assert.deepEqual(notes({ readings_lost_no_room: 1 }), ["1 reading lost"]);
+});
+
+test("a port's main cause is the most frequent one", () => {
+  assert.equal(mainCause([["not a number", 3]]), "not a number");
+  assert.equal(mainCause([["cut_line", 3], ["out_of_range", 5], ["garbled_line", 5]]), "mostly: out of range");
+});
+
+test("a port floods above a thousand lines a second", () => {
+  assert.ok(!isFlooding({ up: true, lines_per_s: 1_000 }) && isFlooding({ up: true, lines_per_s: 1_001 }));
+  assert.ok(!isFlooding({ up: false, lines_per_s: 5_000 }) && !isFlooding({ up: true, lines_per_s: null }));
+});
+
+test("used space is rounded down and may be unknown", () => {
+  assert.equal(usedPercent({ bytes: 1000, available_bytes: 41 }), 95);
+  assert.equal(usedPercent({ bytes: 100, available_bytes: 120 }), 0);
+  const unknown = [undefined, { bytes: 100 }, { bytes: 0, available_bytes: 0 }];
+  for (const room of unknown) assert.equal(usedPercent(room), null);
+});
+
+test("a healthy machine has no problems", () => {
+  assert.deepEqual(machineProblems(healthy), []);
+  assert.deepEqual(machineProblems(null), []);
+  assert.deepEqual(machineFacts(healthy).map(({ text }) => text), ["up 1 h 0 min"]);
+});
+
+test("a machine's problems start with the most serious", () => {
+  const machine = {
+    ...healthy, temperature_c: 80, undervoltage: true, throttled: true, synchronised: false,
+    disk: { bytes: 100, available_bytes: 4 }, memory: { bytes: 100, available_bytes: 5 },
+  };
+  assert.deepEqual(machineProblems(machine).map(({ tone, text }) => `${tone}: ${text}`), [
+    "bad: its power supply is too weak", "warn: its disk is 96 % full", "warn: it is hot, 80 °C",
+    "warn: its processor is throttled", "warn: its clock is not synchronised",
+  ]);
+});
+
+test("a machine's facts have units and details", () => {
+  const machine = {
+    ...healthy, temperature_c: 48.3, undervoltage: false, undervoltage_since_boot: true, throttled_since_boot: true,
+    disk: { bytes: 31 * GB, available_bytes: 21.47 * GB }, wifi: { interface: "wlan0", signal_dbm: -61 },
+  };
+  const facts = machineFacts(machine);
+  assert.deepEqual(facts.map(({ text }) => text), [
+    "undervoltage earlier", "48 °C", "throttled earlier", "disk 30 %", "wlan0 −61 dBm", "up 1 h 0 min",
+  ]);
+  assert.equal(facts[3].detail, "21.5 of 31 GB free");
+  assert.ok(facts.every(({ tone }) => tone === "quiet"));
+});
+
+// ---- the history ----
+
+test("cameras follow the wall, unlisted ones are last", () => {
+  setWall({ agents: [agent("shed", { cameras: [{ name: "yard" }, { name: "door" }] })] });
+  addWallCameras();
+  for (const key of ["old/b", "old/a"]) {
+    const [agent, camera] = key.split("/");
+    cameras.set(key, { agent, camera, key, spans: [] });
+  }
+  assert.deepEqual(camerasInOrder().map(({ key }) => key), ["shed/yard", "shed/door", "old/a", "old/b"]);
+});
+
+test("without an answer nothing is a gap", () => {
+  assert.equal(isGap({ agent: "a", camera: "b", key: "a/b", spans: [] }, 0), false);
+});
+
+test("an incomplete selection says what is missing", () => {
+  const noon = new Date(2026, 5, 15, 12).getTime() * 1000, minute = 60e6, day = 24 * 60 * minute;
+  assert.equal(selectionText(null, null), "");
+  assert.equal(selectionText(noon, null), `From ${timeOfDay(noon)}: set an end`);
+  assert.equal(selectionText(null, noon), `Up to ${timeOfDay(noon)}: set a start`);
+  assert.equal(selectionText(noon, noon + minute), `${timeOfDay(noon)} to ${timeOfDay(noon + minute)}, 1 min`);
+  assert.equal(selectionText(noon, noon + day), `${dateTime(noon)} to ${dateTime(noon + day)}, 24 h 0 min`);
+});
+
+test("the cursor's fields have two digits", () => {
+  assert.deepEqual(fieldValues(new Date(2026, 0, 5, 3, 4, 5)), { date: "2026-01-05", time: "03:04:05" });
+  assert.deepEqual(fieldValues(new Date(2026, 11, 31, 23, 59, 59)), { date: "2026-12-31", time: "23:59:59" });
+});
+
+// ---- sparklines ----
+
+test("values of a few seconds share a point", () => {
+  const sparkline = emptySparkline();
+  for (const [ageMs, value] of [[9_000, 1], [7_000, 5], [6_000, 3], [1_000, 4]]) addValue(sparkline, ageMs, value);
+  assert.deepEqual(sparkline.live.map(([, ...values]) => values), [[1, 5, 3], [4, 4, 4]]);
+});
+
+test("late values, non-numbers and old values are left out", () => {
+  const sparkline = emptySparkline();
+  addValue(sparkline, 2 * 3_600_000, 1);
+  addValue(sparkline, 1_000, 2);
+  addValue(sparkline, 60_000, 3);
+  addValue(sparkline, 0, NaN);
+  assert.deepEqual(sparkline.live.map(([, , , mean]) => mean), [2]);
+});
+
+test("live values continue where the history ends", () => {
+  const minute = 60e6, now = 100 * minute;
+  const point = (us) => [us, 0, 0, 0];
+  const points = [10, 50, 90].map((at) => point(at * minute));
+  const live = [80, 91, 95].map((at) => point(at * minute));
+  const joined = lastHour({ points, stepUs: minute, live }, now);
+  assert.deepEqual(joined.stored.map(([us]) => us / minute), [50, 90]);
+  assert.deepEqual(joined.live.map(([us]) => us / minute), [95]);
+  assert.deepEqual(lastHour({ points: [], stepUs: 0, live }, now).live, live);
+});
