@@ -1,4 +1,4 @@
-//! What a camera is to do now: links say it, the camera follows.
+//! The state that links request of a camera.
 
 use std::collections::BTreeSet;
 
@@ -7,28 +7,28 @@ use tokio::sync::watch;
 use crate::config::{self, Fps, Quality};
 use crate::wire::Settings;
 
-/// What is asked of one camera.
+/// The settings of one camera and the links that need its frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demand {
-    /// How it is set.
+    /// The current settings.
     pub settings: Settings,
-    /// The links that take its frames now, by their numbers.
-    takers: BTreeSet<usize>,
-    /// The links that want just one.
+    /// The numbers of links that need its frames.
+    consumers: BTreeSet<usize>,
+    /// The numbers of links that need one frame.
     snapshots: BTreeSet<usize>,
 }
 
 impl Demand {
-    /// It is switched on, or was asked for a snapshot.
+    /// Whether the camera captures: it is switched on, or a link requested a snapshot.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.settings.on || !self.snapshots.is_empty()
     }
 
-    /// Some link takes its frames: while none does, nothing is copied, encoded or decoded for it.
+    /// Whether any link needs its frames. Otherwise no frame is copied, decoded or encoded.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        !self.takers.is_empty() || !self.snapshots.is_empty()
+        !self.consumers.is_empty() || !self.snapshots.is_empty()
     }
 }
 
@@ -37,33 +37,39 @@ impl Demand {
 pub struct SharedDemand(watch::Sender<Demand>);
 
 impl SharedDemand {
-    /// What the configuration asks for, with no link yet that takes anything.
+    /// The settings of the configuration, and no link yet.
     #[must_use]
     pub fn new(camera: &config::Camera) -> SharedDemand {
         let config::Camera { on, fps, quality, .. } = *camera;
         let settings = Settings { on, fps, quality };
-        SharedDemand(watch::Sender::new(Demand { settings, takers: BTreeSet::new(), snapshots: BTreeSet::new() }))
+        SharedDemand(watch::Sender::new(Demand { settings, consumers: BTreeSet::new(), snapshots: BTreeSet::new() }))
     }
 
-    /// The demand from now on.
+    /// Subscribes to changes of the demand.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<Demand> {
         self.0.subscribe()
     }
 
-    /// A link takes the camera's frames, or no longer does.
-    pub fn take(&self, link: usize, takes: bool) {
-        self.0.send_if_modified(|demand| if takes { demand.takers.insert(link) } else { demand.takers.remove(&link) });
+    /// Sets whether a link needs the camera's frames.
+    pub fn set_consumer(&self, link: usize, needs_frames: bool) {
+        self.0.send_if_modified(|demand| {
+            let consumers = &mut demand.consumers;
+            if needs_frames { consumers.insert(link) } else { consumers.remove(&link) }
+        });
     }
 
-    /// A link wants one frame, of a camera that is switched off, too; or has it, or no longer wants it.
-    pub fn take_one(&self, link: usize, wants: bool) {
-        self.0.send_if_modified(
-            |demand| if wants { demand.snapshots.insert(link) } else { demand.snapshots.remove(&link) },
-        );
+    /// Requests one frame for a link, even if the camera is switched off.
+    pub fn request_snapshot(&self, link: usize) {
+        self.0.send_if_modified(|demand| demand.snapshots.insert(link));
     }
 
-    /// Changes what is not `None`; false when all of it was so already.
+    /// Ends a link's request for one frame.
+    pub fn end_snapshot(&self, link: usize) {
+        self.0.send_if_modified(|demand| demand.snapshots.remove(&link));
+    }
+
+    /// Changes the settings that are not `None`; returns whether any of them changed.
     #[must_use]
     pub fn set(&self, on: Option<bool>, fps: Option<Fps>, quality: Option<Quality>) -> bool {
         self.0.send_if_modified(|Demand { settings, .. }| {
@@ -75,7 +81,7 @@ impl SharedDemand {
         })
     }
 
-    /// How it is set now.
+    /// The current settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.0.borrow().settings

@@ -1,4 +1,4 @@
-//! Pixels to JPEG, for sources that do not bring it.
+//! Encodes pixels as JPEG, for sources that do not deliver JPEG.
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvImage};
 use crate::config::Quality;
 use crate::frame::{Frame, Layout};
 
-/// Encodes one camera's frames. Nothing is allocated before the first one.
+/// Encodes one camera's frames. Allocates nothing before the first frame.
 #[derive(Default)]
 pub struct Encoder {
     tools: Option<Tools>,
@@ -15,19 +15,19 @@ pub struct Encoder {
 
 struct Tools {
     compressor: Compressor,
-    /// Kept from frame to frame: it has grown to the size of one.
+    /// Reused: it has grown to the size of a frame.
     output: OutputBuf<'static>,
 }
 
 impl Encoder {
-    /// A JPEG of the frame; planar pixels are never taken through RGB.
+    /// Encodes a frame as JPEG. Planar pixels are not converted to RGB.
     ///
     /// # Errors
     /// When the encoder is out of memory or refuses the frame's dimensions.
     pub fn encode(&mut self, frame: Frame<'_>, quality: Quality) -> Result<Bytes> {
         let Tools { compressor, output } = match &mut self.tools {
             Some(tools) => tools,
-            none => none.insert(tools().context("no encoder")?),
+            none => none.insert(tools().context("JPEG encoder not available")?),
         };
         compressor.set_quality(quality.get().into())?;
         let Frame { width, height, layout, data } = frame;
@@ -42,7 +42,7 @@ impl Encoder {
                 compressor.compress(image, output)
             }
         };
-        encoded.context("cannot be encoded")?;
+        encoded.context("the frame cannot be encoded")?;
         Ok(Bytes::copy_from_slice(output))
     }
 }

@@ -1,4 +1,4 @@
-//! How each part of the agent is, for the log and for the status message.
+//! The health of each part of the agent, for the log and the status message.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::PartStatus;
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A source of frames.
@@ -21,11 +21,11 @@ pub enum Kind {
     Port,
     /// A ZeroMQ socket.
     Link,
-    /// Where readings are kept.
+    /// The store of unacknowledged readings.
     Spool,
 }
 
-/// The health of one camera, port or link, or of the spool; its worker reports, the status reads. Cheap to clone.
+/// The health of one camera, port or link, or of the spool. Its worker reports it and the status shows it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Part(Arc<Inner>);
 
@@ -34,8 +34,8 @@ struct Inner {
     kind: Kind,
     name: Name,
     source: String,
-    /// Told when it is otherwise than before; counts alone are no news.
-    news: Arc<Notify>,
+    /// Notified when the state or its cause changes, but not for counts.
+    changed: Arc<Notify>,
     now: Mutex<Now>,
 }
 
@@ -44,8 +44,9 @@ struct Now {
     state: State,
     cause: String,
     since: Instant,
-    said: Said,
-    trouble_logged: bool,
+    log_history: LogHistory,
+    /// A failure was logged, and its end was not.
+    failure_logged: bool,
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -56,17 +57,16 @@ enum State {
     Rest,
 }
 
-/// The same thing of the same part is logged this often at most, and less and less often while it goes on; status
-/// always has it.
-const QUIET: Duration = Duration::from_mins(1);
-const QUIETEST: Duration = Duration::from_hours(1);
+/// The shortest and longest time between two equal log messages of a part. The time doubles while the message repeats.
+const MIN_LOG_INTERVAL: Duration = Duration::from_mins(1);
+const MAX_LOG_INTERVAL: Duration = Duration::from_hours(1);
 
-/// Different things of one part that are remembered.
-const MOST_SAID: usize = 32;
+/// How many different messages of a part are remembered.
+const MAX_LOGGED: usize = 32;
 
 impl Now {
-    /// False when it was so already.
-    fn turn(&mut self, state: State, cause: &str) -> bool {
+    /// Sets state and cause; returns whether either changed.
+    fn set(&mut self, state: State, cause: &str) -> bool {
         if (self.state, self.cause.as_str()) == (state, cause) {
             return false;
         }
@@ -79,36 +79,37 @@ impl Now {
     }
 }
 
-/// What was logged lately, the oldest first.
+/// The messages that were logged lately, oldest first.
 #[derive(Debug, Default)]
-struct Said(Vec<Saying>);
+struct LogHistory(Vec<Logged>);
 
 #[derive(Debug)]
-struct Saying {
+struct Logged {
     text: String,
-    logged: Instant,
-    quiet: Duration,
+    at: Instant,
+    /// How long the same message is not logged again.
+    interval: Duration,
 }
 
-impl Said {
-    /// True when this was not logged lately.
-    fn is_news(&mut self, text: &str, now: Instant) -> bool {
-        let known = self.0.iter().position(|saying| saying.text == text);
-        let mut quiet = QUIET;
-        if let Some(place) = known {
-            let before = &self.0[place];
-            if now - before.logged < before.quiet {
+impl LogHistory {
+    /// Notes a message and returns true, unless the same message was logged lately.
+    fn should_log(&mut self, text: &str, now: Instant) -> bool {
+        let index = self.0.iter().position(|logged| logged.text == text);
+        let mut interval = MIN_LOG_INTERVAL;
+        if let Some(index) = index {
+            let last = &self.0[index];
+            if now - last.at < last.interval {
                 return false;
             }
-            // What comes back after a long pause is a new trouble.
-            if now - before.logged < before.quiet * 2 {
-                quiet = (before.quiet * 2).min(QUIETEST);
+            // A message that returns after a long pause is a new event.
+            if now - last.at < last.interval * 2 {
+                interval = (last.interval * 2).min(MAX_LOG_INTERVAL);
             }
-            self.0.remove(place);
-        } else if self.0.len() == MOST_SAID {
+            self.0.remove(index);
+        } else if self.0.len() == MAX_LOGGED {
             self.0.remove(0);
         }
-        self.0.push(Saying { text: text.to_owned(), logged: now, quiet });
+        self.0.push(Logged { text: text.to_owned(), at: now, interval });
         true
     }
 }
@@ -116,83 +117,83 @@ impl Said {
 const STARTING: &str = "starting";
 
 impl Part {
-    /// A part that has not started yet; `news` is told each time it is otherwise than before.
+    /// Creates a part that has not started; it notifies `changed` when its state or cause changes.
     #[must_use]
-    pub fn new(kind: Kind, name: Name, source: String, news: &Arc<Notify>) -> Part {
+    pub fn new(kind: Kind, name: Name, source: String, changed: &Arc<Notify>) -> Part {
         let now = Now {
             state: State::Down,
             cause: STARTING.to_owned(),
             since: Instant::now(),
-            said: Said::default(),
-            trouble_logged: false,
+            log_history: LogHistory::default(),
+            failure_logged: false,
             counts: BTreeMap::new(),
         };
-        Part(Arc::new(Inner { kind, name, source, news: Arc::clone(news), now: Mutex::new(now) }))
+        Part(Arc::new(Inner { kind, name, source, changed: Arc::clone(changed), now: Mutex::new(now) }))
     }
 
-    /// It works, and `how`.
+    /// Reports that the part works, and `how`.
     pub fn up(&self, how: &str) {
         let mut now = self.now();
         let was_up = now.state == State::Up;
-        let turned = self.turn(&mut now, State::Up, how);
-        // A trouble that was logged is also logged as over, and so is another way of being up.
-        if turned && (std::mem::take(&mut now.trouble_logged) || now.said.is_news(how, Instant::now())) {
-            now.trouble_logged = was_up;
+        let changed = self.set(&mut now, State::Up, how);
+        // Log the end of every failure that was logged, and each change of `how`.
+        if changed && (std::mem::take(&mut now.failure_logged) || now.log_history.should_log(how, Instant::now())) {
+            now.failure_logged = was_up;
             info!("{}: {how}", self.title());
         }
     }
 
-    /// It does not work, and why.
+    /// Reports that the part does not work, and why.
     pub fn down(&self, why: &str) {
         let mut now = self.now();
-        self.turn(&mut now, State::Down, why);
-        if now.said.is_news(why, Instant::now()) {
-            now.trouble_logged = true;
+        self.set(&mut now, State::Down, why);
+        if now.log_history.should_log(why, Instant::now()) {
+            now.failure_logged = true;
             warn!("{}: {why}", self.title());
         }
     }
 
-    /// It does nothing, and that is as it should be.
+    /// Reports that the part is idle on purpose.
     pub fn rest(&self, why: &str) {
-        if self.turn(&mut self.now(), State::Rest, why) {
+        if self.set(&mut self.now(), State::Rest, why) {
             info!("{}: {why}", self.title());
         }
     }
 
-    /// It is up, or down with a cause, or at rest.
+    /// Whether the part has reported its state since its start.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
+    pub fn has_started(&self) -> bool {
         self.now().cause != STARTING
     }
 
-    /// It is about to work, or to be down with a cause.
+    /// Reports that the part is starting.
     pub fn start(&self) {
-        self.turn(&mut self.now(), State::Down, STARTING);
+        self.set(&mut self.now(), State::Down, STARTING);
     }
 
-    /// It works, but not all of it; `example` says more than `what`.
+    /// Logs a fault that leaves the part in its state. `what` limits how often, `example` is the text.
     pub fn remark(&self, what: &str, example: impl FnOnce() -> String) {
-        if self.now().said.is_news(what, Instant::now()) {
+        if self.now().log_history.should_log(what, Instant::now()) {
             warn!("{}: {}", self.title(), example());
         }
     }
 
-    /// What the status says of it in another way is otherwise than before.
-    pub fn has_news(&self) {
-        self.0.news.notify_one();
+    /// Requests a new status after a change that is not part of the health.
+    pub fn notify_change(&self) {
+        self.0.changed.notify_one();
     }
 
-    /// Adds to what is counted as `what`.
+    /// Adds `n` to the counter `what`.
     pub fn count(&self, what: impl Into<Cow<'static, str>>, n: u64) {
         *self.now().counts.entry(what.into()).or_default() += n;
     }
 
-    /// What there is of `what` now.
+    /// Sets the gauge `what` to `n`.
     pub fn gauge(&self, what: &'static str, n: u64) {
         self.now().counts.insert(what.into(), n);
     }
 
-    /// As a status message says it.
+    /// The part's entry in a status message.
     #[must_use]
     pub fn status(&self) -> PartStatus {
         let now = self.now();
@@ -207,32 +208,32 @@ impl Part {
         }
     }
 
-    /// What it is called.
+    /// The part's name.
     #[must_use]
     pub fn name(&self) -> &Name {
         &self.0.name
     }
 
-    /// As the log calls it.
+    /// The part's name in log messages.
     #[must_use]
     pub fn title(&self) -> String {
         let kind = match self.0.kind {
             Kind::Camera => "camera",
             Kind::Port => "port",
             Kind::Link => "link",
-            // There is one.
+            // An agent has at most one spool.
             Kind::Spool => return format!("spool {}", self.0.source),
         };
         format!("{kind} {} ({})", self.0.name, self.0.source)
     }
 
-    /// False when it was so already.
-    fn turn(&self, now: &mut Now, state: State, cause: &str) -> bool {
-        let turned = now.turn(state, cause);
-        if turned {
-            self.0.news.notify_one();
+    /// Sets state and cause, and notifies if either changed; returns whether it did.
+    fn set(&self, now: &mut Now, state: State, cause: &str) -> bool {
+        let changed = now.set(state, cause);
+        if changed {
+            self.0.changed.notify_one();
         }
-        turned
+        changed
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -246,15 +247,15 @@ mod tests {
 
     #[test]
     fn persistent_cause_is_logged_at_growing_intervals() {
-        let (mut said, start) = (Said::default(), Instant::now());
-        let logged = |said: &mut Said, seconds: std::ops::Range<u64>| -> Vec<u64> {
+        let (mut history, start) = (LogHistory::default(), Instant::now());
+        let logged = |history: &mut LogHistory, seconds: std::ops::Range<u64>| -> Vec<u64> {
             let mut times: Vec<u64> = seconds.collect();
-            times.retain(|second| said.is_news("silent", start + Duration::from_secs(*second)));
+            times.retain(|second| history.should_log("silent", start + Duration::from_secs(*second)));
             times
         };
-        assert_eq!(logged(&mut said, 0..1000), [0, 60, 180, 420, 900]);
-        let hours: Vec<u64> = logged(&mut said, 1000..100_000).windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(logged(&mut history, 0..1000), [0, 60, 180, 420, 900]);
+        let hours: Vec<u64> = logged(&mut history, 1000..100_000).windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(hours.last(), Some(&3600));
-        assert_eq!(logged(&mut said, 200_000..200_100), [200_000, 200_060]);
+        assert_eq!(logged(&mut history, 200_000..200_100), [200_000, 200_060]);
     }
 }

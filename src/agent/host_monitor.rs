@@ -1,4 +1,4 @@
-//! How the machine is, looked at now and then, so that a status can tell.
+//! Reads the machine's condition at intervals, for the status.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,67 +11,67 @@ use tokio_util::sync::CancellationToken;
 use crate::host::{HostStatus, Room, Roots};
 use crate::lock::lock;
 
-/// How often it is looked at: some sixty system calls, and nothing of it changes sooner in a way that anyone could act on.
-const OFTEN: Duration = Duration::from_secs(10);
+/// One reading takes about sixty system calls, and no value needs a faster reaction.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A disk that gave no answer for so long hangs, and what it said last is no longer so.
-const OUTDATED: Duration = Duration::from_secs(30);
+/// A disk that does not answer for this long hangs, and its last values are not reported.
+const MAX_DISK_AGE: Duration = Duration::from_secs(30);
 
-/// What was seen last. Cheap to clone.
+/// The last values read. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct HostMonitor(Arc<Mutex<Seen>>);
+pub struct HostMonitor(Arc<Mutex<Latest>>);
 
 #[derive(Debug, Default)]
-struct Seen {
-    machine: Option<HostStatus>,
+struct Latest {
+    host: Option<HostStatus>,
     disk: Option<(Room, Instant)>,
 }
 
 impl HostMonitor {
-    /// As a status message says it; none before it was looked at.
+    /// The machine's condition for the status; `None` before the first reading.
     #[must_use]
     pub fn status(&self) -> Option<HostStatus> {
-        let seen = self.seen();
-        let disk = seen.disk.filter(|(_, at)| at.elapsed() < OUTDATED).map(|(disk, _)| disk);
-        seen.machine.clone().map(|machine| HostStatus { disk, ..machine })
+        let latest = self.latest();
+        let disk = latest.disk.filter(|(_, at)| at.elapsed() < MAX_DISK_AGE).map(|(disk, _)| disk);
+        latest.host.clone().map(|host| HostStatus { disk, ..host })
     }
 
-    /// Looks at the machine, and at the disk that `spool` is on, until the shutdown. Each has a task of its own: a disk may
+    /// Polls the machine, and the disk of the path `spool`, until the shutdown. The disk has its own task, because it may
     /// hang.
-    #[must_use = "the tasks end when this is dropped"]
+    #[must_use = "the tasks stop when this is dropped"]
     pub fn watch(&self, spool: Option<PathBuf>, shutdown: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let (roots, watched) = (Roots::default(), self.clone());
-        let look = move || HostStatus::look(&roots);
-        let ended = shutdown.clone();
+        let (roots, monitor, stop) = (Roots::default(), self.clone(), shutdown.clone());
+        let read = move || HostStatus::look(&roots);
         tasks.spawn(async move {
-            ended.run_until_cancelled(again_and_again(look, |seen| watched.seen().machine = Some(seen))).await;
+            stop.run_until_cancelled(poll(read, |host| monitor.latest().host = Some(host))).await;
         });
         if let Some(path) = spool {
-            let (watched, ended) = (self.clone(), shutdown.clone());
-            let look = move || Room::of_disk(&path);
+            let (monitor, stop) = (self.clone(), shutdown.clone());
+            let read = move || Room::of_disk(&path);
             tasks.spawn(async move {
-                let take = |room: Option<Room>| watched.seen().disk = room.map(|room| (room, Instant::now()));
-                ended.run_until_cancelled(again_and_again(look, take)).await;
+                let store = |room: Option<Room>| monitor.latest().disk = room.map(|room| (room, Instant::now()));
+                stop.run_until_cancelled(poll(read, store)).await;
             });
         }
         tasks
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn latest(&self) -> MutexGuard<'_, Latest> {
         lock(&self.0)
     }
 }
 
-/// Looks on a thread that may wait, and one at a time: one that hangs is waited for, and left alone at the end.
-async fn again_and_again<T: Send + 'static>(look: impl Fn() -> T + Clone + Send + 'static, take: impl Fn(T)) {
-    let mut times = interval(OFTEN);
+/// Reads and stores a value at intervals, on a blocking thread. A reading that hangs delays the next one, but not the
+/// shutdown.
+async fn poll<T: Send + 'static>(read: impl Fn() -> T + Clone + Send + 'static, store: impl Fn(T)) {
+    let mut times = interval(POLL_INTERVAL);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         times.tick().await;
-        match spawn_blocking(look.clone()).await {
-            Ok(seen) => take(seen),
-            // The runtime is being shut down.
+        match spawn_blocking(read.clone()).await {
+            Ok(value) => store(value),
+            // The runtime is shutting down.
             Err(_) => return,
         }
     }

@@ -1,18 +1,20 @@
-//! The agent: boards and cameras in, links out.
+//! The agent: reads boards and cameras, and sends over links.
 //!
-//! A tokio task a port (`serial/`, parsing by `line/`) and a thread a camera (`camera/`, `encode.rs`, `transform.rs`)
-//! bring readings and frames, as far as links ask for them (`demand.rs`); a task a link (`publish/`) takes them from the
-//! shared state and the newest-frame slots. Readings are kept in `spool/` until their receivers have them. Each reports to its
-//! part in `health.rs`, from which, and from what `host_monitor.rs` sees, a status is made each second and when there is news.
-//! Those of a kind are a `WorkerSet`, of whom some end and some begin when the configuration changes (`follow.rs`).
+//! Each port has a tokio task (`serial/`, which parses with `line/`), and each camera a thread (`camera/`, `encode.rs`,
+//! `transform.rs`) that captures what links need (`demand.rs`). Each link has a task (`publish/`) that sends from the shared
+//! state and the newest-frame slots. `spool/` keeps readings until their receivers acknowledge them.
+//!
+//! Every worker reports to its part in `health.rs`. The agent makes a status of the parts and of `host_monitor.rs` each second
+//! and after a change. A `WorkerSet` holds the workers of one kind, and `apply.rs` starts and stops them when the
+//! configuration changes.
 
+mod apply;
 pub mod camera;
 pub mod demand;
 pub mod encode;
-mod follow;
 pub mod health;
-pub mod line;
 pub mod host_monitor;
+pub mod line;
 pub mod publish;
 pub mod serial;
 pub mod spool;
@@ -38,203 +40,216 @@ use crate::reading::State;
 use crate::service::{Heartbeat, Manager};
 use crate::wire::{self, PartStatus, Status, Totals};
 use crate::workers::WorkerSet;
-use follow::Changed;
+use apply::Applied;
 use health::{Kind, Part};
 use host_monitor::HostMonitor;
-use publish::{View, Views};
+use publish::{SharedCamera, SharedCameras};
 use spool::{Spool, SpoolHandle};
 use summary::summary;
 
-/// How often a status is made; sooner when a part is otherwise than before, but never sooner than this after the last:
-/// what comes together is said together.
-const STATUS: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(100);
+/// The time between two statuses, unless a part changes sooner.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What takes longer to begin is not waited for with the word that all has begun.
-const BEGINNING: Duration = Duration::from_secs(10);
+/// The shortest time between two statuses, so that one status covers simultaneous changes.
+const MIN_STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Configurations to go on with, or what is wrong with the file.
+/// The agent reports ready after this time, even if some parts are still starting.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// New configurations, or the error in the configuration file.
 pub type Reloads = mpsc::Receiver<Result<config::Agent, config::Error>>;
 
-/// Runs the agent until the shutdown; gives what its links have sent.
+/// Runs the agent until the shutdown; returns what its links have sent.
 ///
-/// A new configuration that comes meanwhile is taken: what it says anew begins, what it no longer says ends, and what did
-/// not change is not interrupted. With another name or spool, or with the first link that needs a spool or without the last,
-/// all begins anew.
+/// A reload starts added parts, stops removed ones and leaves unchanged ones running. A new name or spool restarts the whole
+/// agent, and so does the first link that needs a spool or the removal of the last one.
 ///
 /// # Errors
-/// When a part ends that should never end, or a thread cannot be started.
+/// When a worker stops unexpectedly, or a thread cannot be started.
 pub async fn run(config: config::Agent, mut reloads: Reloads, shutdown: CancellationToken) -> Result<Totals> {
     let mut sent = Totals::default();
     let mut next = Some(config);
     let mut manager = Manager::of_environment();
     while let Some(config) = next {
         let mut agent = Agent::start(config, &shutdown).await?;
-        let ended = agent.watch(&mut reloads, &mut manager, &shutdown).await;
+        let result = agent.watch(&mut reloads, &mut manager, &shutdown).await;
         if shutdown.is_cancelled() {
             manager.stopping();
         }
         sent.merge(agent.end().await?);
-        next = ended?;
+        next = result?;
     }
     Ok(sent)
 }
 
 struct Agent {
     config: config::Agent,
+    /// The id of this start of the agent.
     boot: Name,
     state: Arc<State>,
-    bell: FrameNotifier,
-    news: Arc<Notify>,
-    machine: HostMonitor,
-    /// Who look at the machine.
+    frame_notifier: FrameNotifier,
+    /// Notified when a part's state or settings change.
+    changed: Arc<Notify>,
+    host: HostMonitor,
     host_tasks: JoinSet<()>,
     status: watch::Sender<Arc<Status>>,
     cameras: WorkerSet<config::Camera, CameraWorker, ()>,
-    /// What a board says is read as the configuration says of quantities.
+    /// A port restarts when `[quantity]` changes, so that is part of its configuration.
     ports: WorkerSet<(config::Serial, Vec<config::Quantity>), Part, ()>,
-    /// Without their cameras, which come and go while a link goes on.
+    /// Their configurations list no cameras, because a link keeps running when its cameras change.
     links: WorkerSet<Outlet, LinkWorker, Totals>,
     spool: Option<(Spool, Part)>,
-    spooling: Option<JoinHandle<()>>,
-    spooled: CancellationToken,
-    /// The frames of each camera so far, by name: one that begins anew counts on.
-    frames: BTreeMap<Name, Arc<AtomicU64>>,
-    /// So many links there were.
-    last_link: usize,
-    /// What was sent by links that there are no more.
+    /// Feeds readings to the spool, until `spool_stop`.
+    spool_feed: Option<JoinHandle<()>>,
+    spool_stop: CancellationToken,
+    /// The frame count of each camera name; a restarted camera continues it.
+    frame_counts: BTreeMap<Name, Arc<AtomicU64>>,
+    /// The number of the newest link.
+    last_link_number: usize,
+    /// The totals of links that have stopped.
     sent: Totals,
-    /// When it started, or took a new configuration.
-    begun: Instant,
-    /// The last configuration was not taken.
-    refused: bool,
+    /// The time of the start or the last reload.
+    started: Instant,
+    /// The last reload failed.
+    reload_failed: bool,
 }
 
-/// What the agent has of a camera's worker.
+/// The agent's view of a camera's worker.
 struct CameraWorker {
     health: Part,
-    view: Arc<View>,
-    /// Its thread's.
+    camera: Arc<SharedCamera>,
+    /// The heartbeat of its thread.
     heartbeat: Heartbeat,
 }
 
-/// What the agent has of a link's.
+/// The agent's view of a link's worker.
 struct LinkWorker {
     health: Part,
-    views: watch::Sender<Views>,
+    cameras: watch::Sender<SharedCameras>,
     spool: Option<SpoolHandle>,
 }
 
 impl Agent {
     async fn start(config: config::Agent, shutdown: &CancellationToken) -> Result<Agent> {
         let boot = Name::random();
-        let (state, news) = (Arc::<State>::default(), Arc::default());
-        let spool = config.spool.as_ref().filter(|_| keeps(&config)).map(|spool| {
-            let health = Part::new(Kind::Spool, Name::nearest("spool"), spool.path.display().to_string(), &news);
+        let (state, changed) = (Arc::<State>::default(), Arc::default());
+        let spool = config.spool.as_ref().filter(|_| needs_spool(&config)).map(|spool| {
+            let health = Part::new(Kind::Spool, Name::nearest("spool"), spool.path.display().to_string(), &changed);
             (Spool::new(&boot, &state, health.clone()), health)
         });
         let sources = shutdown.child_token();
-        let machine = HostMonitor::default();
+        let host = HostMonitor::default();
         let mut agent = Agent {
-            host_tasks: machine.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
-            machine,
-            bell: FrameNotifier::default(),
-            news,
-            status: watch::Sender::new(Arc::new(no_parts(&config.name, &boot))),
+            host_tasks: host.watch(config.spool.as_ref().map(|spool| spool.path.clone()), &sources),
+            host,
+            frame_notifier: FrameNotifier::default(),
+            changed,
+            status: watch::Sender::new(Arc::new(empty_status(&config.name, &boot))),
             boot,
             cameras: WorkerSet::new("camera", sources.clone()),
             ports: WorkerSet::new("port", sources),
             links: WorkerSet::new("link", CancellationToken::new()),
             spool,
-            spooling: None,
-            spooled: CancellationToken::new(),
-            frames: BTreeMap::new(),
-            last_link: 0,
+            spool_feed: None,
+            spool_stop: CancellationToken::new(),
+            frame_counts: BTreeMap::new(),
+            last_link_number: 0,
             sent: Totals::default(),
-            begun: Instant::now(),
-            refused: false,
+            started: Instant::now(),
+            reload_failed: false,
             config: config.clone(),
             state,
         };
         info!("agent {} started, boot {}", agent.config.name, agent.boot);
         let feed = agent.state.follow().0;
-        agent.follow(config).await?;
+        agent.apply(config).await?;
         if let (Some((spool, _)), Some(config)) = (&mut agent.spool, &agent.config.spool) {
             spool.start(config)?;
-            agent.spooling = Some(tokio::spawn(spool.keep_all(feed, agent.spooled.clone())));
+            agent.spool_feed = Some(tokio::spawn(spool.keep_all(feed, agent.spool_stop.clone())));
         }
-        agent.tell();
+        agent.publish_status();
         Ok(agent)
     }
 
-    /// Makes a status each second, and when there is news, and takes new configurations, until the shutdown or until a
-    /// configuration comes with which all begins anew; fails when a worker ends before.
+    /// Publishes statuses and applies reloads until the shutdown; returns a configuration that needs a restart. Fails when a
+    /// worker stops unexpectedly.
     async fn watch(
         &mut self,
         reloads: &mut Reloads,
         manager: &mut Manager,
         shutdown: &CancellationToken,
     ) -> Result<Option<config::Agent>> {
-        let mut seconds = interval(STATUS);
-        let mut made = Instant::now();
+        let mut seconds = interval(STATUS_INTERVAL);
+        let mut published = Instant::now();
         loop {
             tokio::select! {
-                // First, because the shutdown ends workers too.
+                // Check the shutdown first, because it stops workers too.
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
                 _ = seconds.tick() => self.state.clock.look(),
-                () = news_since(made, &self.news) => {}
+                () = changed_since(published, &self.changed) => {}
                 (_, error) = self.cameras.ended() => return Err(error),
                 (_, error) = self.ports.ended() => return Err(error),
                 (_, error) = self.links.ended() => return Err(error),
                 Some(read) = reloads.recv() => {
                     manager.reloading();
-                    self.begun = Instant::now();
-                    self.refused = read.is_err();
-                    match read {
-                        Err(error) => error!("the new configuration is not taken, all goes on as before: {error}"),
-                        Ok(config) if self.begins_anew_with(&config) => {
-                            info!("the new configuration has another name, or needs another spool: all begins anew");
-                            return Ok(Some(config));
-                        }
-                        Ok(config) => self.reload(config).await?,
+                    if let Some(config) = self.reload(read).await? {
+                        return Ok(Some(config));
                     }
                 }
             }
-            made = Instant::now();
-            self.tell();
-            self.tell_manager(manager);
+            published = Instant::now();
+            self.publish_status();
+            self.notify_manager(manager);
         }
     }
 
-    fn tell_manager(&self, manager: &mut Manager) {
+    fn notify_manager(&self, manager: &mut Manager) {
         let parts = self.cameras.handles().map(|camera| &camera.health).chain(self.ports.handles());
         let mut parts = parts.chain(self.links.handles().map(|link| &link.health));
-        if parts.all(Part::has_begun) || self.begun.elapsed() > BEGINNING {
+        if parts.all(Part::has_started) || self.started.elapsed() > STARTUP_TIMEOUT {
             manager.ready();
         }
-        let refused = if self.refused { "; the last configuration was not taken, see the log" } else { "" };
-        manager.status(format!("{}{refused}", summary(&self.status.borrow())));
+        let failure = if self.reload_failed { "; configuration not reloaded, see the log" } else { "" };
+        manager.status(format!("{}{failure}", summary(&self.status.borrow())));
         let spool = self.spool.iter().map(|(spool, _)| spool.heartbeat());
         manager.alive(self.cameras.handles().map(|camera| &camera.heartbeat).chain(spool));
     }
 
-    fn begins_anew_with(&self, config: &config::Agent) -> bool {
-        config.name != self.config.name || config.spool != self.config.spool || keeps(config) != keeps(&self.config)
+    fn needs_restart(&self, config: &config::Agent) -> bool {
+        config.name != self.config.name
+            || config.spool != self.config.spool
+            || needs_spool(config) != needs_spool(&self.config)
     }
 
-    async fn reload(&mut self, config: config::Agent) -> Result<()> {
-        let Changed { ended, begun } = self.follow(config).await?;
+    /// Handles the result of reading the file again; returns the configuration if it needs a restart.
+    async fn reload(&mut self, read: Result<config::Agent, config::Error>) -> Result<Option<config::Agent>> {
+        self.started = Instant::now();
+        self.reload_failed = read.is_err();
+        match read {
+            Err(error) => error!("configuration not reloaded, keeping the current one: {error}"),
+            Ok(config) if self.needs_restart(&config) => {
+                info!("name or spool settings changed: restarting");
+                return Ok(Some(config));
+            }
+            Ok(config) => self.apply_reload(config).await?,
+        }
+        Ok(None)
+    }
+
+    async fn apply_reload(&mut self, config: config::Agent) -> Result<()> {
+        let Applied { stopped, started } = self.apply(config).await?;
         let list = |parts: Vec<String>| if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
-        info!("the new configuration is taken; ended: {}; begun: {}; all else goes on", list(ended), list(begun));
+        let (stopped, started) = (list(stopped), list(started));
+        info!("configuration reloaded; stopped: {stopped}; started: {started}; the rest unchanged");
         if let Some((spool, _)) = &self.spool {
             spool.warn_about_unconfigured_links();
         }
         Ok(())
     }
 
-    /// Has all know how it is now.
-    fn tell(&self) {
+    /// Publishes the current status to all links.
+    fn publish_status(&self) {
         if let Some((spool, _)) = &self.spool {
             spool.report();
         }
@@ -244,24 +259,24 @@ impl Agent {
     fn status(&self) -> Status {
         let cameras = self.cameras.handles();
         Status {
-            cameras: cameras.map(|CameraWorker { health, view, .. }| camera_status(health, view)).collect(),
+            cameras: cameras.map(CameraWorker::status).collect(),
             ports: self.ports.handles().map(Part::status).collect(),
             links: self.links.handles().map(|link| link.health.status()).collect(),
             spool: self.spool.as_ref().map(|(_, health)| health.status()),
-            machine: self.machine.status().map(Box::new),
-            ..no_parts(&self.config.name, &self.boot)
+            machine: self.host.status().map(Box::new),
+            ..empty_status(&self.config.name, &self.boot)
         }
     }
 
-    /// Ends everything; gives what was sent.
+    /// Stops everything; returns what was sent.
     async fn end(mut self) -> Result<Totals> {
-        // As in `follow`.
+        // Stop sources before links, so that links still send what was captured.
         self.cameras.end().await;
         self.ports.end().await;
         self.host_tasks.shutdown().await;
-        self.spooled.cancel();
-        if let Some(spooling) = self.spooling {
-            spooling.await?;
+        self.spool_stop.cancel();
+        if let Some(feed) = self.spool_feed {
+            feed.await?;
         }
         self.links.end().await.into_iter().for_each(|sent| self.sent.merge(sent));
         if let Some((spool, _)) = self.spool {
@@ -271,12 +286,12 @@ impl Agent {
     }
 }
 
-/// There is a spool to be kept: links of some patterns and formats have nobody who could acknowledge anything.
-fn keeps(config: &config::Agent) -> bool {
+/// Whether a spool is configured and at least one link is of a kind that receivers acknowledge.
+fn needs_spool(config: &config::Agent) -> bool {
     config.spool.is_some() && config.links.iter().any(Outlet::is_acknowledged)
 }
 
-fn no_parts(agent: &Name, boot: &Name) -> Status {
+fn empty_status(agent: &Name, boot: &Name) -> Status {
     Status {
         v: wire::VERSION,
         agent: agent.clone(),
@@ -290,12 +305,14 @@ fn no_parts(agent: &Name, boot: &Name) -> Status {
     }
 }
 
-fn camera_status(health: &Part, view: &View) -> PartStatus {
-    PartStatus { settings: Some(view.demand.settings()), ..health.status() }
+impl CameraWorker {
+    fn status(&self) -> PartStatus {
+        PartStatus { settings: Some(self.camera.demand.settings()), ..self.health.status() }
+    }
 }
 
-/// Waits for news that the last status, `made` then, may not have.
-async fn news_since(made: Instant, news: &Notify) {
-    sleep_until(made + PAUSE).await;
-    news.notified().await;
+/// Waits for a change that the status `published` at that time may lack.
+async fn changed_since(published: Instant, changed: &Notify) {
+    sleep_until(published + MIN_STATUS_INTERVAL).await;
+    changed.notified().await;
 }

@@ -1,8 +1,8 @@
-//! How the agent is, in one line, for the service manager.
+//! The agent's state in one line, for the service manager.
 
 use crate::wire::{PartStatus, Status};
 
-/// How many of each kind work, and what is the matter with the first that does not.
+/// Counts the parts of each kind that are up, and names the first part that is down with its cause.
 pub(super) fn summary(status: &Status) -> String {
     let kinds = [("cameras", &status.cameras), ("ports", &status.ports), ("links", &status.links)];
     let counts = kinds.iter().filter(|(_, parts)| !parts.is_empty()).map(|(kind, parts)| {

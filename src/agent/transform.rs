@@ -1,5 +1,5 @@
-//! Pictures turned, mirrored and cut as JPEGs: their blocks are moved, not decoded, so nothing of them is lost and a
-//! camera's own JPEG costs less than half of what decoding and encoding it would.
+//! Rotates, flips and crops JPEGs without decoding them. Moving their blocks loses no quality and costs less than half of
+//! what decoding and encoding would.
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use crate::config::{Camera, Crop, Flip, Rotate};
 use crate::frame::JpegImage;
 use crate::jpeg;
 
-/// What is done to each of a camera's pictures.
+/// The transformation of one camera's pictures.
 pub struct Transform {
     op: TransformOp,
     crop: Option<Crop>,
@@ -17,10 +17,10 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// What the configuration says; `None` when the picture is to stay as it is.
+    /// Creates the configured transformation; `None` if pictures stay unchanged.
     ///
     /// # Errors
-    /// When memory is out.
+    /// When memory runs out.
     pub fn of(camera: &Camera) -> Result<Option<Transform>> {
         let (op, crop) = (op(camera.rotate, camera.flip), camera.crop);
         if op == TransformOp::None && crop.is_none() {
@@ -29,16 +29,16 @@ impl Transform {
         Ok(Some(Transform { op, crop, transformer: Transformer::new()? }))
     }
 
-    /// The picture, transformed. Blocks that stand over at an edge which is not to be one are cut off, and a part begins
-    /// where a block does. `None`: the JPEG is damaged.
+    /// Transforms a picture; returns `None` if the JPEG is damaged. Partial blocks that would move to the left or upper edge
+    /// are cut off, and a crop starts at a block boundary.
     ///
     /// # Errors
-    /// When the part is not inside the picture.
+    /// When the crop is not inside the picture.
     pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<JpegImage>> {
         let Ok(sound) = jpeg::check(jpeg) else { return Ok(None) };
         let mut transform = turbojpeg::Transform::op(self.op);
         transform.trim = true;
-        let (mut width, mut height) = self.turned(sound.width, sound.height, sound.block);
+        let (mut width, mut height) = self.rotated(sound.width, sound.height, sound.block);
         if let Some(crop @ Crop { width: w, height: h, x, y }) = self.crop {
             if x + w > width || y + h > height {
                 bail!("crop {crop} is not inside its picture, which is {width}x{height}");
@@ -53,7 +53,7 @@ impl Transform {
             });
         }
         let mut output = OutputBuf::new_owned();
-        // For turbojpeg a warning is an error, too, and there are cameras all of whose frames are warned of.
+        // turbojpeg reports warnings as errors, and every frame of some cameras causes a warning.
         let result = self.transformer.transform(&transform, jpeg, &mut output);
         let is_whole = || jpeg::check(&output).is_ok_and(|sound| (sound.width, sound.height) == (width, height));
         if result.is_err() && !is_whole() {
@@ -62,8 +62,8 @@ impl Transform {
         Ok(Some(JpegImage { width, height, bytes: Bytes::copy_from_slice(&output) }))
     }
 
-    /// The size after the turn, whole blocks only where an edge becomes the left one or the upper one.
-    fn turned(&self, mut width: u32, mut height: u32, block: (u32, u32)) -> (u32, u32) {
+    /// The size after the rotation, in whole blocks along edges that become the left or upper one.
+    fn rotated(&self, mut width: u32, mut height: u32, block: (u32, u32)) -> (u32, u32) {
         use TransformOp::{Hflip, Rot90, Rot180, Rot270, Transverse, Vflip};
         if matches!(self.op, Hflip | Rot180 | Rot270 | Transverse) && width > block.0 {
             width -= width % block.0;
@@ -74,15 +74,15 @@ impl Transform {
         self.transposed((width, height))
     }
 
-    /// Width and height after the turn.
+    /// Swaps width and height if the operation does.
     fn transposed(&self, (width, height): (u32, u32)) -> (u32, u32) {
         use TransformOp::{Rot90, Rot270, Transpose, Transverse};
-        let is_turned = matches!(self.op, Rot90 | Rot270 | Transpose | Transverse);
-        if is_turned { (height, width) } else { (width, height) }
+        let swaps = matches!(self.op, Rot90 | Rot270 | Transpose | Transverse);
+        if swaps { (height, width) } else { (width, height) }
     }
 }
 
-/// A turn and then a mirror are one of eight things.
+/// The operation that equals a rotation followed by a flip.
 fn op(rotate: Rotate, flip: Option<Flip>) -> TransformOp {
     use Flip::{Horizontal, Vertical};
     match (rotate, flip) {

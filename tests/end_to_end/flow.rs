@@ -117,7 +117,7 @@ fn duplicate_and_unrelated_control_messages_are_harmless() {
     assert_eq!(next_within_a_second(&peer, 1), None, "a frame for a repeated confirmation");
     peer.says(&seen(&next));
     peer.hears("another", is_frame_of("door"));
-    assert!(agent.log().matches("malformed message of the receiver").count() == 1, "{}", agent.log());
+    assert!(agent.log().matches("malformed message from the receiver").count() == 1, "{}", agent.log());
 }
 
 #[test]
@@ -267,12 +267,12 @@ fn answering_imagezmq_hub_is_served_and_found_again() {
             first.says_json(camera, |frame| frame["msg"] == camera);
         }
     }
-    assert!(!agent.log().contains("did not answer"), "{}", agent.log());
+    assert!(!agent.log().contains("did not reply"), "{}", agent.log());
     drop(first);
     let again = hub();
     again.says_json("a frame", |frame| frame["msg"] == "shed door");
     again.signal(Signal::SIGSTOP);
-    agent.logs("did not answer", "");
+    agent.logs("did not reply", "");
     drop(again);
     hub().says_json("a frame", |frame| frame["msg"] == "shed gate");
 }
@@ -301,7 +301,7 @@ fn waiting_agent_takes_over_a_pair_when_the_first_leaves() {
     receiver.program.says_json("the first", |message| message["agent"] == "first");
     assert_eq!(receiver.program.said_json(|message| message["agent"] == "second"), None);
     receiver.program.logs("another agent at 127.0.0.1 is waiting", "");
-    second.1.logs("connected, not answered: a script, or a receiver that has another agent", "");
+    second.1.logs("connected, no hello received: a script, or a receiver busy with another agent", "");
     drop(first);
     receiver.program.says_json("the second", |message| message["agent"] == "second");
 }
@@ -321,7 +321,7 @@ fn agents_bound_pair_admits_the_waiting_peer() {
         first.hears("a frame", is_frame_of("door"));
         let second = connect();
         first.hears("a status that another peer waits", |message| {
-            message["links"][0]["cause"].as_str().is_some_and(|cause| cause.contains("somebody else waits"))
+            message["links"][0]["cause"].as_str().is_some_and(|cause| cause.contains("another peer is waiting"))
         });
         drop(std::mem::replace(&mut first, second));
     }

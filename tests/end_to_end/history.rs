@@ -252,7 +252,7 @@ fn shutdown_writes_everything_received() {
         });
         let (status, took) = receiver.program.terminate();
         assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
-        assert!(!receiver.program.log().contains("left behind"), "{}", receiver.program.log());
+        assert!(!receiver.program.log().contains("abandoning"), "{}", receiver.program.log());
         let stored: BTreeSet<u64> = numbers(&bench.history(), "shed", agent.boot).into_iter().collect();
         let seq_of = |line: &str| serde_json::from_str::<Value>(line).ok()?["batches"][0]["seq"].as_u64();
         let printed = || receiver.program.out().lines().filter_map(seq_of).collect::<BTreeSet<u64>>();
@@ -281,7 +281,7 @@ fn unusable_history_is_fatal_only_if_configured() {
     let configured = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
     let mut refused = configured(&bench.history());
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logs("history.sqlite cannot be used (", "in use by another program); [history] path = … names another");
+    refused.logs("history.sqlite cannot be used (", "in use by another program); set [history] path to another file");
 
     let newer = bench.path("newer.sqlite");
     let created = Connection::open(&newer).and_then(|file| {

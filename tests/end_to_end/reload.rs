@@ -60,7 +60,7 @@ fn adding_and_removing_a_camera_costs_others_no_frame() {
         let frame = peer.hears("frames", |message| message["type"] == "frame");
         assert_eq!(frame["camera"], "door", "a removed camera still sends frames");
     }
-    agent.logs("the new configuration is taken; ended: camera yard (pattern); begun: nothing; all else goes on", "");
+    agent.logs("configuration reloaded; stopped: camera yard (pattern); started: nothing; the rest unchanged", "");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn reload_keeps_remote_off_state_unless_file_says_on() {
     peer.hears("the camera off", |message| message["cameras"][0]["settings"]["on"] == false);
     let smaller = DOOR.replace("320x240", "160x120");
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
-    agent.logs("ended: camera door (pattern); begun: camera door (pattern)", "");
+    agent.logs("stopped: camera door (pattern); started: camera door (pattern)", "");
     let status = peer.hears("a status of the reopened camera", |message| {
         message["type"] == "status" && message["cameras"][0]["for_ms"].as_u64() < Some(900)
     });
@@ -102,7 +102,7 @@ fn invalid_file_changes_nothing_and_names_the_line() {
     let agent = bench.agent(&good);
     peer.hears("a frame", is_frame_of("door"));
     bench.reload(&agent, &good.replace("camera =", "camrea ="));
-    let message = agent.logs("the new configuration is not taken, all goes on as before: ", "");
+    let message = agent.logs("configuration not reloaded, keeping the current one: ", "");
     assert!(message.contains("agent.toml, line 2") && message.contains("camrea"), "{message}");
     let mut frames = 0;
     assert_unbroken(&peer, "door", "frames after the reload", |message| {

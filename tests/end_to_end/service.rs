@@ -32,7 +32,7 @@ fn systemd_gets_start_status_reload_and_stop_messages() {
     manager.hears("READY=1");
     manager.hears("STATUS=0 of 1 cameras up, 1 of 1 ports up, 1 of 1 links up; door: no such device");
     bench.reload(&agent, "nonsense");
-    manager.hears("no such device; the last configuration was not taken, see the log");
+    manager.hears("no such device; configuration not reloaded, see the log");
     let (status, _) = agent.terminate();
     assert!(status.success(), "{status}");
     assert!(manager.hears("STOPPING=1").iter().all(|text| !text.contains("WATCHDOG")), "the watchdog is not enabled");

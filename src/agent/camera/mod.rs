@@ -290,7 +290,7 @@ mod tests {
         let camera = Camera { config, slot: slot.clone(), health: health.clone(), demand, frames, heartbeat };
         let camera = tokio::spawn(camera.run(shutdown.clone()));
         let mut rings = bell.follow();
-        control.take(0, true);
+        control.set_consumer(0, true);
         for _ in 0..2 {
             rings.changed().await.expect("a frame");
             assert!(health.status().up);

@@ -1,4 +1,4 @@
-//! What a link's receiver lacks of the spool, and what it has not acknowledged yet.
+//! A link's use of the spool: fetches pages that the receiver lacks, and tracks unacknowledged messages.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -7,68 +7,68 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use super::drain::Drain;
+use super::congestion_window::CongestionWindow;
 use crate::agent::spool::{Page, SpoolHandle};
 use crate::name::Name;
 use crate::ranges::SeqRange;
 use crate::wire::Message;
 
-/// What is not acknowledged after so long is sent again.
-const LOST: Duration = Duration::from_secs(10);
+/// Readings without an acknowledgement are sent again after this time.
+const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages that are remembered until they are acknowledged.
-const MOST: usize = 4096;
+/// How many unacknowledged messages a link remembers.
+const MAX_IN_FLIGHT: usize = 4096;
 
-/// One link's.
+/// The readings that one link's receiver lacks.
 #[derive(Debug)]
 pub struct Backlog {
     spool: SpoolHandle,
-    /// Whether who is there now acknowledges readings, once it has said so.
+    /// Whether the current receiver stores and acknowledges readings; `None` before its hello.
     acks: Option<bool>,
-    /// Who was there last did.
-    did_ack: bool,
-    /// There may be something that the receiver lacks.
-    lacks: bool,
-    asked: Option<oneshot::Receiver<Page>>,
+    /// The last receiver that sent a hello acknowledges readings.
+    last_receiver_acks: bool,
+    /// The spool may hold readings that the receiver lacks.
+    may_have_more: bool,
+    requested: Option<oneshot::Receiver<Page>>,
     page: Option<Page>,
-    on_its_way: VecDeque<Sent>,
-    drain: Drain,
+    in_flight: VecDeque<Sent>,
+    window: CongestionWindow,
 }
 
-/// A message that is not acknowledged yet.
+/// An unacknowledged message.
 #[derive(Debug)]
 struct Sent {
     boot: Name,
     seqs: SeqRange,
     at: Instant,
-    /// Bytes of a page; none of readings that were sent as they came.
-    page: Option<usize>,
+    /// Size in bytes if it is a page; `None` for live readings.
+    page_bytes: Option<usize>,
 }
 
 impl Backlog {
-    /// Of a link that the spool keeps for.
+    /// Creates the backlog of a link that the spool keeps readings for.
     #[must_use]
     pub fn new(spool: SpoolHandle) -> Backlog {
         Backlog {
             spool,
             acks: None,
-            did_ack: false,
-            lacks: false,
-            asked: None,
+            last_receiver_acks: false,
+            may_have_more: false,
+            requested: None,
             page: None,
-            on_its_way: VecDeque::new(),
-            drain: Drain::default(),
+            in_flight: VecDeque::new(),
+            window: CongestionWindow::default(),
         }
     }
 
-    /// The receiver says that it acknowledges readings, or that it does not.
+    /// Handles a hello, in which the receiver states whether it acknowledges readings.
     pub(super) fn hello(&mut self, acks: bool) {
-        self.lacks |= acks && !self.acks();
-        (self.acks, self.did_ack) = (Some(acks), acks);
+        self.may_have_more |= acks && !self.acks();
+        (self.acks, self.last_receiver_acks) = (Some(acks), acks);
     }
 
-    /// Who is there now says that it does not keep what it is sent.
-    pub(super) fn is_unkept(&self) -> bool {
+    /// True if the receiver does not store readings.
+    pub(super) fn receiver_discards(&self) -> bool {
         self.acks == Some(false)
     }
 
@@ -76,124 +76,134 @@ impl Backlog {
         self.acks == Some(true)
     }
 
-    /// Readings that had to wait can be had from here, too, and later.
-    pub(super) fn has_all(&self) -> bool {
-        self.did_ack
+    /// Whether readings that the link skips will be sent from the spool later.
+    pub(super) fn can_resend(&self) -> bool {
+        self.last_receiver_acks
     }
 
-    /// Whoever is there now is somebody else, or has not got what was on its way.
-    pub(super) fn begin_anew(&mut self) {
+    /// Starts over for a peer that has received no unacknowledged message.
+    pub(super) fn reset(&mut self) {
         self.spool.reset_in_flight();
-        *self = Backlog { did_ack: self.did_ack, ..Backlog::new(self.spool.clone()) };
+        *self = Backlog { last_receiver_acks: self.last_receiver_acks, ..Backlog::new(self.spool.clone()) };
     }
 
-    /// The receiver has these for good.
+    /// Handles an acknowledgement: the receiver has stored these readings.
     pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
-        // A page has several batches, and each may be acknowledged for itself.
+        // The receiver may acknowledge each batch of a page separately.
         let Some(acked) = self.spool.acknowledge(boot, seqs) else { return };
         let now = Instant::now();
-        let drain = &mut self.drain;
-        self.on_its_way.retain(|sent| {
-            let is_there = sent.boot == *boot && acked.contains(sent.seqs);
-            if let Some(bytes) = sent.page.filter(|_| is_there) {
-                drain.arrived(bytes, now - sent.at, now);
+        let window = &mut self.window;
+        self.in_flight.retain(|sent| {
+            let is_acknowledged = sent.boot == *boot && acked.contains(sent.seqs);
+            if let Some(bytes) = sent.page_bytes.filter(|_| is_acknowledged) {
+                window.acknowledged(bytes, now - sent.at, now);
             }
-            !is_there
+            !is_acknowledged
         });
     }
 
-    /// Readings were sent as they came.
+    /// Notes that live readings were sent.
     pub(super) fn live_was_sent(&mut self, boot: &Name, seqs: SeqRange) {
-        self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page: None });
+        self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page_bytes: None });
     }
 
-    /// Some did not come by themselves.
-    pub(super) fn missed(&mut self) {
-        self.lacks = true;
+    /// Notes that the link skipped readings, which are in the spool now.
+    pub(super) fn expect_more(&mut self) {
+        self.may_have_more = true;
     }
 
-    /// The next page, if it may go.
+    /// The next page, if the congestion window has room for it.
     pub(super) fn message(&mut self, agent: &Name, synchronised: bool) -> Option<Message> {
-        self.take_page();
-        let page = self.page.as_ref().filter(|page| self.drain.is_open(page.size()))?;
+        self.poll_page();
+        let page = self.page.as_ref().filter(|page| self.window.has_room(page.size()))?;
         Some(Message::backlog(agent, page.boot(), page.batches(synchronised)))
     }
 
-    /// It is off.
+    /// Notes that the page was sent.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
         let Some(seqs) = page.seqs() else { return };
         let bytes = page.size();
-        self.drain.sent(bytes);
-        self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page: Some(bytes) });
-        self.lacks = true;
+        self.window.sent(bytes);
+        self.remember(Sent { boot: page.boot().clone(), seqs, at: Instant::now(), page_bytes: Some(bytes) });
+        self.may_have_more = true;
     }
 
-    /// Waits until there may be a page to be sent.
-    pub(super) async fn ready(&mut self) {
-        self.take_page();
-        if self.page.as_ref().is_some_and(|page| self.drain.is_open(page.size())) {
+    /// Waits until a page may be ready to send.
+    async fn ready(&mut self) {
+        self.poll_page();
+        if self.page.as_ref().is_some_and(|page| self.window.has_room(page.size())) {
             return;
         }
-        let lost = self.on_its_way.front().filter(|_| self.acks()).map(|sent| sent.at + LOST);
-        let lost = async { if let Some(at) = lost { sleep_until(at.into()).await } else { pending().await } };
-        let asked = async {
-            match &mut self.asked {
-                Some(asked) => asked.await.ok(),
+        let deadline = self.in_flight.front().filter(|_| self.acks()).map(|sent| sent.at + ACK_TIMEOUT);
+        let timed_out = async { if let Some(at) = deadline { sleep_until(at.into()).await } else { pending().await } };
+        let delivered = async {
+            match &mut self.requested {
+                Some(requested) => requested.await.ok(),
                 None => pending().await,
             }
         };
         tokio::select! {
-            page = asked => {
-                self.asked = None;
-                self.take(page);
+            page = delivered => {
+                self.requested = None;
+                self.set_page(page);
             }
-            () = lost => self.expire(),
+            () = timed_out => self.expire(),
         }
     }
 
-    /// Takes in what was asked for, and asks for more.
-    fn take_page(&mut self) {
-        if let Some(asked) = &mut self.asked {
-            match asked.try_recv() {
+    /// Receives the requested page if it is ready, and requests the next one if needed.
+    fn poll_page(&mut self) {
+        if let Some(requested) = &mut self.requested {
+            match requested.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return,
                 page => {
-                    self.asked = None;
-                    self.take(page.ok());
+                    self.requested = None;
+                    self.set_page(page.ok());
                 }
             }
         }
-        if self.acks() && self.lacks && self.page.is_none() {
-            self.lacks = false;
-            self.asked = Some(self.spool.request_page());
+        if self.acks() && self.may_have_more && self.page.is_none() {
+            self.may_have_more = false;
+            self.requested = Some(self.spool.request_page());
         }
     }
 
-    fn take(&mut self, page: Option<Page>) {
+    /// Keeps a page to send; an empty one means that the receiver lacks nothing.
+    fn set_page(&mut self, page: Option<Page>) {
         self.page = page.filter(|page| page.seqs().is_some());
     }
 
     fn remember(&mut self, sent: Sent) {
-        if self.on_its_way.len() == MOST
-            && let Some(oldest) = self.on_its_way.pop_front()
+        if self.in_flight.len() == MAX_IN_FLIGHT
+            && let Some(oldest) = self.in_flight.pop_front()
             && self.acks()
         {
-            self.give_back(&oldest);
+            self.release(&oldest);
         }
-        self.on_its_way.push_back(sent);
+        self.in_flight.push_back(sent);
     }
 
+    /// Returns messages whose acknowledgement is overdue to the spool.
     fn expire(&mut self) {
-        while let Some(sent) = self.on_its_way.pop_front_if(|sent| sent.at.elapsed() >= LOST) {
-            self.give_back(&sent);
+        while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.at.elapsed() >= ACK_TIMEOUT) {
+            self.release(&sent);
         }
     }
 
-    fn give_back(&mut self, sent: &Sent) {
+    fn release(&mut self, sent: &Sent) {
         self.spool.release(&sent.boot, sent.seqs);
-        if let Some(bytes) = sent.page {
-            self.drain.lost(bytes);
+        if let Some(bytes) = sent.page_bytes {
+            self.window.lost(bytes);
         }
-        self.lacks = true;
+        self.may_have_more = true;
+    }
+}
+
+/// Waits until a page may be ready to send; forever on a link without a spool.
+pub(super) async fn backlog_ready(backlog: Option<&mut Backlog>) {
+    match backlog {
+        Some(backlog) => backlog.ready().await,
+        None => pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! The picture that stands for a camera which gives none: what it is called, why, and since when.
+//! Draws the no-signal picture: the camera's name, the cause, and when the camera went down.
 
 use std::convert::Infallible;
 
@@ -16,10 +16,10 @@ const BRIGHT: u8 = 235;
 const DIM: u8 = 160;
 const NEUTRAL: u8 = 128;
 
-/// A cause has so many lines at most.
-const MOST_LINES: usize = 3;
+/// Longer causes are cut.
+const MAX_CAUSE_LINES: usize = 3;
 
-/// Draws it as planes of 4:2:2 ([`crate::frame::Layout::Yuv422`]); the width is even.
+/// Draws a card as planes of 4:2:2 ([`crate::frame::Layout::Yuv422`]). The width must be even.
 pub(super) fn draw(width: u32, height: u32, camera: &str, cause: &str, since: &str) -> Vec<u8> {
     let mut card = Card { width: width as usize, height: height as usize, luma: Vec::new() };
     card.luma.reserve(card.width * card.height * 2);
@@ -37,12 +37,12 @@ pub(super) fn draw(width: u32, height: u32, camera: &str, cause: &str, since: &s
         card.write(line, y, writing);
         y += writing.line();
     }
-    // All of it is grey.
+    // The chroma planes are neutral: the picture is grey.
     card.luma.resize(card.width * card.height * 2, NEUTRAL);
     card.luma
 }
 
-/// Words in lines of so many columns at most.
+/// Wraps words into lines of at most this many columns.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -56,26 +56,26 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
             lines.push(word.to_owned());
         }
     }
-    lines.truncate(MOST_LINES);
+    lines.truncate(MAX_CAUSE_LINES);
     lines
 }
 
-/// How a line is written.
+/// The style of a line.
 #[derive(Clone, Copy)]
 struct Writing {
     font: &'static MonoFont<'static>,
-    /// Pixels of the picture for each of the font's, along either side.
+    /// The font's enlargement: each of its pixels becomes a square of this side.
     scale: u32,
     grey: u8,
 }
 
 impl Writing {
-    /// From a letter to the next.
+    /// Pixels from one letter to the next.
     fn advance(self) -> u32 {
         self.font.character_size.width * self.scale
     }
 
-    /// From a line to the next.
+    /// Pixels from one line to the next.
     fn line(self) -> u32 {
         self.font.character_size.height * self.scale * 5 / 4
     }
@@ -88,7 +88,7 @@ struct Card {
 }
 
 impl Card {
-    /// Writes a line in the middle; what is too long is cut at both ends.
+    /// Writes a centred line; a line that is too long is cut at both ends.
     fn write(&mut self, line: &str, y: u32, writing: Writing) {
         let left = (self.width as i32 - line.chars().count() as i32 * writing.advance() as i32) / 2;
         let style = MonoTextStyle::new(writing.font, Gray8::new(writing.grey));
@@ -97,7 +97,7 @@ impl Card {
     }
 }
 
-/// A place on the card where pixels are squares.
+/// A view of the card that draws each pixel as a square.
 struct Scaled<'a> {
     card: &'a mut Card,
     left: i32,

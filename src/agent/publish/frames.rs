@@ -1,113 +1,104 @@
-//! A link's pictures: which is sent next, and which are asked for.
+//! Sends frames and no-signal pictures, and tells cameras which frames the link needs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::lane::Lane;
-use super::{Pending, Publisher};
+use super::camera_stream::CameraStream;
+use super::session::Session;
 use crate::config::Format;
 use crate::frame::Jpeg;
-use crate::link::Link;
 use crate::wire::{Message, PartStatus};
 
-/// A camera that gives no frame for this long is not waited for with a snapshot.
-const SNAPSHOT: Duration = Duration::from_secs(10);
+/// How long a snapshot waits for a frame of its camera.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Publisher {
-    pub(super) fn send_frame(&mut self, link: &mut Link, pending: &mut Pending) -> Result<bool> {
-        let Some((camera, jpeg)) = self.next_frame(pending) else { return Ok(false) };
-        let before = pending.lanes[camera].sent;
-        let name = &pending.lanes[camera].view.name;
-        let message = Message::frame(&self.agent, name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message, pending)?;
+impl Session {
+    /// Sends the newest frame of the next camera that has one; returns whether it did.
+    pub(super) fn send_frame(&mut self) -> Result<bool> {
+        let Some((index, jpeg)) = self.next_frame() else { return Ok(false) };
+        let inputs = &self.inputs;
+        let name = &self.streams[index].camera.name;
+        let message = Message::frame(&inputs.agent, name, &inputs.boot, &jpeg, &inputs.state.current());
+        let sent = self.send(&message)?;
         if sent {
-            let skipped = jpeg.seq - before - 1;
-            // Those before the first are not missed by anyone.
-            if before > 0 && skipped > 0 {
+            let skipped = self.streams[index].frame_was_sent(&jpeg, self.number);
+            if skipped > 0 {
                 self.health.count("frames_skipped", skipped);
             }
-            let lane = &mut pending.lanes[camera];
-            lane.no_signal.frame_was_sent(&jpeg);
-            lane.unseen.sent(jpeg.seq);
-            lane.end_snapshot(self.number);
-            lane.sent = jpeg.seq;
-            pending.turn = camera + 1;
+            self.next_stream = index + 1;
         }
         Ok(sent)
     }
 
-    /// The newest frame of the next camera in turn that has one to be sent.
-    fn next_frame(&mut self, pending: &Pending) -> Option<(usize, Arc<Jpeg>)> {
-        self.frames.mark_unchanged();
-        let cameras = pending.lanes.len();
-        (0..cameras).map(|step| (pending.turn + step) % cameras).find_map(|camera| {
-            let lane = &pending.lanes[camera];
-            // One that is switched off may capture for another link's snapshot.
-            let is_on = || lane.view.demand.settings().on;
-            let takes = || lane.takes && pending.audience.is_open_for(&lane.unseen) && is_on();
-            if lane.snapshot.is_none() && !takes() {
+    /// The next camera in turn that has an unsent frame which the peer accepts, and that frame.
+    fn next_frame(&mut self) -> Option<(usize, Arc<Jpeg>)> {
+        self.inputs.frames.mark_unchanged();
+        let count = self.streams.len();
+        (0..count).map(|step| (self.next_stream + step) % count).find_map(|index| {
+            let stream = &self.streams[index];
+            // A camera that is switched off may still capture for another link's snapshot.
+            let is_on = || stream.camera.demand.settings().on;
+            let is_wanted = || stream.is_wanted && self.peer.accepts_frame(&stream.in_flight) && is_on();
+            if stream.snapshot_since.is_none() && !is_wanted() {
                 return None;
             }
-            lane.view.slot.after(lane.sent).map(|jpeg| (camera, jpeg))
+            stream.camera.slot.after(stream.sent).map(|jpeg| (index, jpeg))
         })
     }
 
-    /// A camera that is down, of which this link's receiver is to be told by a picture now, and how it is.
-    pub(super) fn next_down(&self, pending: &Pending) -> Option<(usize, PartStatus)> {
+    /// The next camera that is down and due for a no-signal picture on this link, and its status.
+    pub(super) fn next_down(&self) -> Option<(usize, PartStatus)> {
         if self.outlet.format == Format::Watchpost {
             return None;
         }
-        let status = self.status.borrow();
-        pending.lanes.iter().enumerate().find_map(|(camera, lane)| {
-            let part = status.cameras.iter().find(|part| part.name == lane.view.name)?;
-            // While there is a frame, the camera is back, and the status does not know yet.
-            let is_told = lane.takes && lane.view.slot.is_empty() && lane.no_signal.is_due(part);
-            is_told.then(|| (camera, part.clone()))
+        let status = self.inputs.status.borrow();
+        self.streams.iter().enumerate().find_map(|(index, stream)| {
+            let part = status.cameras.iter().find(|part| part.name == stream.camera.name)?;
+            // With a frame in its slot the camera is up again, and only the status is old.
+            let is_due = stream.is_wanted && stream.camera.slot.is_empty() && stream.no_signal.is_due(part);
+            is_due.then(|| (index, part.clone()))
         })
     }
 
-    pub(super) fn send_no_signal(
-        &self,
-        link: &mut Link,
-        (camera, part): (usize, PartStatus),
-        pending: &mut Pending,
-    ) -> Result<bool> {
-        let Ok(jpeg) = pending.lanes[camera].no_signal.jpeg(&part) else {
+    /// Sends a no-signal picture of a camera that is down.
+    pub(super) fn send_no_signal(&mut self, (index, part): (usize, PartStatus)) -> Result<bool> {
+        let Ok(jpeg) = self.streams[index].no_signal.jpeg(&part) else {
             self.health.count("placeholder_errors", 1);
-            pending.lanes[camera].no_signal.was_sent();
+            self.streams[index].no_signal.was_sent();
             return Ok(true);
         };
-        let message = Message::frame(&self.agent, &part.name, &self.boot, &jpeg, &self.state.current());
-        let sent = self.send(link, &message.of_no_signal(&part.cause), pending)?;
+        let inputs = &self.inputs;
+        let message = Message::frame(&inputs.agent, &part.name, &inputs.boot, &jpeg, &inputs.state.current());
+        let sent = self.send(&message.of_no_signal(&part.cause))?;
         if sent {
-            pending.lanes[camera].no_signal.was_sent();
+            self.streams[index].no_signal.was_sent();
         }
         Ok(sent)
     }
 
-    /// Tells the cameras whose frames the other side takes now.
-    pub(super) fn demand(&self, pending: &mut Pending) {
-        for lane in &mut pending.lanes {
-            let takes = pending.audience.takes(&lane.topic);
-            lane.take(self.number, takes);
-            if lane.snapshot.is_some_and(|since| since.elapsed() > SNAPSHOT || !takes) {
-                lane.end_snapshot(self.number);
+    /// Tells each camera whether this link needs its frames now, and ends snapshots that cannot be served.
+    pub(super) fn update_demand(&mut self) {
+        for stream in &mut self.streams {
+            let is_wanted = self.peer.wants_frames(&stream.topic);
+            stream.set_wanted(self.number, is_wanted);
+            if stream.snapshot_since.is_some_and(|since| since.elapsed() > SNAPSHOT_TIMEOUT || !is_wanted) {
+                stream.end_snapshot(self.number);
             }
         }
     }
 
-    /// Takes in which cameras there are now: those that stay go on where they were.
-    pub(super) fn follow_cameras(&mut self, pending: &mut Pending) {
-        let mut before = std::mem::take(&mut pending.lanes);
-        for view in self.views.borrow_and_update().iter() {
-            let place = before.iter().position(|lane| Arc::ptr_eq(&lane.view, view));
-            let lane = place.map(|place| before.swap_remove(place));
-            pending.lanes.push(lane.unwrap_or_else(|| Lane::of(Arc::clone(view), &self.agent)));
+    /// Opens and closes streams to match the current cameras; streams of cameras that stay continue.
+    pub(super) fn follow_cameras(&mut self) {
+        let mut previous = std::mem::take(&mut self.streams);
+        for camera in self.inputs.cameras.borrow_and_update().iter() {
+            let index = previous.iter().position(|stream| Arc::ptr_eq(&stream.camera, camera));
+            let stream = index.map(|index| previous.swap_remove(index));
+            self.streams.push(stream.unwrap_or_else(|| CameraStream::new(Arc::clone(camera), &self.inputs.agent)));
         }
-        for lane in before {
-            lane.close(self.number);
+        for stream in previous {
+            stream.close(self.number);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a link sends of a camera that is down, where its receiver has no other way to know: a picture that says so, once
-//! a second. An old frame is never sent again.
+//! The picture that a link sends once a second for a camera that is down, in formats without status messages. The link never
+//! repeats an old frame.
 
 use std::time::Duration;
 
@@ -15,28 +15,28 @@ use crate::config::Quality;
 use crate::frame::{Frame, Jpeg, Layout};
 use crate::wire::PartStatus;
 
-/// A camera that is back within this time is not missed, and one that starts needs some.
-const MISSED: Duration = Duration::from_secs(1);
+/// How long a camera must be down before its picture is sent. Shorter interruptions and starts do not need one.
+const MIN_DOWN_TIME: Duration = Duration::from_secs(1);
 
-/// Somewhat less than a second, because a status comes each second.
-const AGAIN: Duration = Duration::from_millis(900);
+/// The time between two pictures: slightly less than the second between two statuses.
+const REPEAT_INTERVAL: Duration = Duration::from_millis(900);
 
-/// A status is not older than this.
-const KNOWN: Duration = Duration::from_millis(1_100);
+/// The greatest age of a status.
+const MAX_STATUS_AGE: Duration = Duration::from_millis(1_100);
 
-/// A clock that was set makes the time on a card wrong by more than this.
-const SET: i64 = 2_000_000;
+/// A card is drawn again when its time is off by this much, because the clock was set.
+const MAX_CLOCK_STEP_US: i64 = 2_000_000;
 
-/// One camera's, on one link.
+/// The no-signal picture of one camera on one link.
 pub(super) struct NoSignal {
-    /// As its frames are, or will be.
+    /// The size of the camera's frames.
     size: (u32, u32),
-    /// No card before.
+    /// When the next card may be sent.
     due: Instant,
     card: Option<Card>,
 }
 
-/// The last one that was drawn.
+/// The last card drawn.
 struct Card {
     size: (u32, u32),
     cause: String,
@@ -49,36 +49,37 @@ impl NoSignal {
         NoSignal { size: even(size), due: Instant::now(), card: None }
     }
 
-    /// A frame was sent, and the card is to be like it.
+    /// Notes a sent frame, whose size the next card takes.
     pub(super) fn frame_was_sent(&mut self, jpeg: &Jpeg) {
         self.size = even((jpeg.width, jpeg.height));
     }
 
-    /// A card was sent.
+    /// Notes a sent card.
     pub(super) fn was_sent(&mut self) {
-        self.due = Instant::now() + AGAIN;
+        self.due = Instant::now() + REPEAT_INTERVAL;
     }
 
-    /// The link takes the camera's frames from now on; how it is, is not known yet.
-    pub(super) fn begin(&mut self) {
-        self.due = Instant::now() + KNOWN;
+    /// Waits for a current status before the next card.
+    pub(super) fn restart(&mut self) {
+        self.due = Instant::now() + MAX_STATUS_AGE;
     }
 
-    /// Whether a card is to be sent, a camera being so.
+    /// Whether to send a card for a camera with this status.
     pub(super) fn is_due(&self, camera: &PartStatus) -> bool {
-        !camera.up && u128::from(camera.for_ms) >= MISSED.as_millis() && Instant::now() >= self.due
+        !camera.up && u128::from(camera.for_ms) >= MIN_DOWN_TIME.as_millis() && Instant::now() >= self.due
     }
 
-    /// The card, which is drawn once for as long as it holds.
+    /// Returns the card, drawn again only if the last one does not match.
     ///
     /// # Errors
     /// When it cannot be encoded.
     pub(super) fn jpeg(&mut self, camera: &PartStatus) -> Result<Jpeg> {
         let since_us = Stamp::ago(Duration::from_millis(camera.for_ms)).unix_us();
-        let holds = |card: &&Card| {
-            card.size == self.size && card.cause == camera.cause && (card.since_us - since_us).abs() < SET
+        let matches = |card: &&Card| {
+            let is_same_time = (card.since_us - since_us).abs() < MAX_CLOCK_STEP_US;
+            card.size == self.size && card.cause == camera.cause && is_same_time
         };
-        let bytes = match self.card.as_ref().filter(holds) {
+        let bytes = match self.card.as_ref().filter(matches) {
             Some(card) => card.jpeg.clone(),
             None => self.draw(camera, since_us)?,
         };
@@ -96,12 +97,12 @@ impl NoSignal {
     }
 }
 
-/// Chroma is of two pixels.
+/// Rounds the width down to even, because two pixels share a chroma sample.
 fn even((width, height): (u32, u32)) -> (u32, u32) {
     (width.max(2) & !1, height)
 }
 
-/// In this machine's time zone.
+/// Formats a time in this machine's time zone.
 fn since(unix_us: i64) -> String {
     let at = Timestamp::from_microsecond(unix_us).unwrap_or_default().to_zoned(TimeZone::system());
     at.strftime("since %-d %b %Y, %H:%M:%S %Z").to_string()

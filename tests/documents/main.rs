@@ -1,4 +1,4 @@
-//! Checks the documents: links and anchors, configuration examples, and the length of README.
+//! Checks the documents: links and anchors, configuration examples, quoted messages, and the length of README.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,76 @@
+//! Handles what the peer of a link sends.
+
+use bytes::Bytes;
+use tracing::info;
+
+use super::camera_stream::CameraStream;
+use super::peer_state::PeerMessage;
+use super::session::Session;
+use crate::name::Name;
+use crate::ranges::SeqRange;
+use crate::wire::Control;
+
+impl Session {
+    /// Handles one message of the peer.
+    pub(super) fn handle_message(&mut self, parts: &[Bytes]) {
+        match self.peer.receive(parts) {
+            // Nobody could receive the readings that waited until now.
+            PeerMessage::FirstSubscriber => self.inputs.readings.restart(),
+            PeerMessage::Control(control) => self.handle_control(control),
+            PeerMessage::Malformed(malformed) => {
+                self.health.count("malformed_control_messages", 1);
+                self.health.remark("malformed", || format!("malformed message from the receiver: {malformed}"));
+            }
+            PeerMessage::Other => {}
+        }
+    }
+
+    /// Does what a receiver requests, if it concerns this link.
+    fn handle_control(&mut self, control: Control) {
+        match control {
+            Control::Seen { camera, boot, seq } if boot == self.inputs.boot => {
+                self.peer.saw_frame();
+                // The camera may be gone and the receiver may not know that yet.
+                if let Some(stream) = self.streams.iter_mut().find(|stream| stream.camera.name == camera) {
+                    stream.in_flight.acknowledge(seq);
+                }
+            }
+            // Acknowledges frames of another start of this agent.
+            Control::Seen { .. } => {}
+            Control::Set { camera, on, fps, quality } => {
+                if self.stream(&camera).is_some_and(|stream| stream.camera.demand.set(on, fps, quality)) {
+                    info!("camera {camera}: settings changed by the receiver at {}", self.outlet.end.address());
+                    self.health.notify_change();
+                }
+            }
+            Control::Snapshot { camera } => {
+                let number = self.number;
+                if let Some(stream) = self.stream(&camera) {
+                    stream.start_snapshot(number);
+                }
+            }
+            Control::Hello { acks, .. } => {
+                if let Some(backlog) = &mut self.inputs.backlog {
+                    backlog.hello(acks);
+                }
+            }
+            Control::Ack { boot, first, seq } => {
+                if let Some(backlog) = &mut self.inputs.backlog {
+                    backlog.ack(&boot, SeqRange::new(first, seq));
+                }
+            }
+        }
+    }
+
+    /// Returns a camera's stream; counts and logs a camera that this link does not carry.
+    fn stream(&mut self, camera: &Name) -> Option<&mut CameraStream> {
+        let stream = self.streams.iter_mut().find(|stream| stream.camera.name == *camera);
+        if stream.is_none() {
+            self.health.count("unknown_cameras_requested", 1);
+            self.health.remark("unknown camera", || {
+                format!("the receiver named camera {camera}, which this link does not carry")
+            });
+        }
+        stream
+    }
+}
