@@ -93,7 +93,8 @@ fn recorded_frames(bench: &Bench) -> usize {
     let frames = files.map(|file| {
         let file = std::fs::File::open(file.path()).expect("a recording");
         let contents = scan(&file).expect("a readable file").expect("a recording");
-        let clusters = contents.marks.iter().filter_map(|mark| cluster(&file, mark.position).expect("a readable file"));
+        let clusters =
+            contents.cue_points.iter().filter_map(|point| cluster(&file, point.position).expect("a readable file"));
         clusters.map(|cluster| blocks(&cluster).filter(Block::is_picture).count()).sum::<usize>()
     });
     frames.sum()

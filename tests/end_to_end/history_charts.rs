@@ -189,7 +189,7 @@ fn queries_without_a_history_state_the_reason() {
         let (status, body) = get_json(&receiver.page, path);
         assert_eq!(
             (status, body["error"].as_str()),
-            (404, Some("this receiver keeps no history: [history] off = true says so"))
+            (404, Some("this receiver stores no history: [history] off = true"))
         );
     }
 }

@@ -82,7 +82,7 @@ fn files_on_a_disk_mounted_late_are_found_and_expired() {
     let dir = bench.path("recordings");
     fs::write(&dir, "not a directory").expect("a temporary file");
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("nothing is recorded in", "tried again");
+    receiver.program.logs("cannot record in", "retrying");
     let other = Bench::in_memory();
     let files = [3, 2, 1].map(|hours| finished_file(&other, now_us() - hours * HOUR_US, 400_000));
     fs::remove_file(&dir).expect("the file exists");
@@ -134,7 +134,7 @@ fn second_receiver_leaves_the_directory_alone() {
         (frames_in(&bench) > 0).then_some(())
     });
     let second = recording(&bench, "");
-    second.program.logs("in use by another program; tried again", "");
+    second.program.logs("in use by another program; retrying", "");
     assert!(!is_finished(&files(&bench, "door")[0]));
 }
 
@@ -176,9 +176,9 @@ fn recording_resumes_after_a_full_disk() {
     while filler.write(&[0; 4096]).is_ok() {}
     let full = eventually("the cause in the log", || {
         send();
-        program.log().contains("nothing is recorded in").then(|| program.log())
+        program.log().contains("cannot record in").then(|| program.log())
     });
-    assert!(full.contains("the disk is full; tried again"), "{full}");
+    assert!(full.contains("the disk is full; retrying"), "{full}");
     // Live frames still arrive.
     program.forget();
     send();
@@ -212,7 +212,7 @@ fn unrecordable_camera_is_reported_until_it_recovers() {
     let log = || receiver.program.log();
     eventually("one camera recorded, the other not", || {
         send();
-        (frames_in(&bench) > 200 && log().contains("nothing is recorded in")).then_some(())
+        (frames_in(&bench) > 200 && log().contains("cannot record in")).then_some(())
     });
     assert!(!log().contains("recording again in"), "{}", log());
     fs::remove_file(&dir).expect("the file exists");

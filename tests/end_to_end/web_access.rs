@@ -122,7 +122,7 @@ async fn view_token_can_watch_but_not_control() {
     for (path, body) in [(door.to_owned(), "{\"on\":false}"), (format!("{door}/snapshot"), "")] {
         let refused = with(page, "POST", &path, &view, body);
         assert_eq!(refused.status, 403, "{}", refused.text());
-        assert!(refused.text().contains("looking only"), "{}", refused.text());
+        assert!(refused.text().contains("read-only"), "{}", refused.text());
         assert_eq!(with(page, "POST", &path, &control, body).status, 202);
     }
     let mut request = format!("ws://{page}/live").into_client_request().expect("a request");

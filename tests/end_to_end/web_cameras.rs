@@ -126,7 +126,7 @@ fn invalid_requests_are_refused_with_a_reason() {
         (door, "{\"off\":true}", 400, "unknown field `off`"),
         (door, "{\"fps\":0}", 400, "0.01 to 240"),
         (door, "{\"quality\":101}", 400, "1 to 100"),
-        ("/api/cameras", "{}", 404, "nothing is here"),
+        ("/api/cameras", "{}", 404, "not found"),
     ] {
         assert_refused(&post(&receiver.page, path, body), status, words);
     }

@@ -1,28 +1,28 @@
-//! EBML's elements to bytes and back (RFC 8794). Knows nothing but bytes.
+//! Encodes and decodes EBML elements (RFC 8794). Knows only bytes.
 
-/// An element's id and size, as they stand before its body.
+/// An element's id and size, which precede its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) id: u32,
-    /// Bytes of the body; none: not known, it goes on to the end (section 6.2).
+    /// Bytes of the body; `None` if unknown: it extends to the end (section 6.2).
     pub(super) size: Option<u64>,
     /// Bytes of the head.
     pub(super) length: usize,
 }
 
-/// The most bytes of a head: an id of four, a size of eight.
-pub(super) const LONGEST_HEAD: usize = 12;
+/// Maximum length of a head: an id of four bytes, a size of eight.
+pub(super) const MAX_HEAD_LENGTH: usize = 12;
 
 impl Head {
-    /// The head that `bytes` begin with.
+    /// Reads the head at the start of `bytes`.
     pub(super) fn read(bytes: &[u8]) -> Option<Head> {
-        // Section 5: an id keeps the bit that marks its length.
+        // Section 5: an id includes the bit that marks its length.
         let of_id = bytes.first()?.leading_zeros() as usize + 1;
         if of_id > 4 {
             return None;
         }
         let id = uint(bytes.get(..of_id)?)? as u32;
-        // Section 4: a size does not; all ones are no size.
+        // Section 4: a size does not; all ones mean an unknown size.
         let rest = &bytes[of_id..];
         let of_size = rest.first()?.leading_zeros() as usize + 1;
         if of_size > 8 {
@@ -34,7 +34,7 @@ impl Head {
     }
 }
 
-/// The elements that `bytes` consist of, up to one that is not whole.
+/// Iterates over the elements in `bytes`, up to the first incomplete one.
 pub(super) struct Elements<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
@@ -50,7 +50,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// A number without a sign (section 7.2).
+/// An unsigned integer (section 7.2).
 pub(super) fn uint(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
@@ -60,16 +60,16 @@ fn put_id(out: &mut Vec<u8>, id: u32) {
     out.extend_from_slice(&bytes[id.leading_zeros() as usize / 8..]);
 }
 
-/// Id and size of an element, in as few bytes as they need.
+/// Writes id and size of an element in as few bytes as possible.
 pub(super) fn put_head(out: &mut Vec<u8>, id: u32, size: usize) {
     put_id(out, id);
-    // All ones are no size.
+    // All ones are reserved for an unknown size.
     let length = (1..8).find(|length| (size as u64) < (1 << (7 * length)) - 1).unwrap_or(8);
     let marked = size as u64 | 1 << (7 * length);
     out.extend_from_slice(&marked.to_be_bytes()[8 - length..]);
 }
 
-/// The same with a size of eight bytes, so that another one can be put in its place; none: not known.
+/// Writes a head with an eight-byte size, so that it can be overwritten later; `None` means unknown.
 pub(super) fn put_wide_head(out: &mut Vec<u8>, id: u32, size: Option<u64>) {
     put_id(out, id);
     out.extend_from_slice(&wide_size(size));
@@ -89,14 +89,14 @@ pub(super) fn put_uint(out: &mut Vec<u8>, id: u32, number: u64) {
     put(out, id, &number.to_be_bytes()[unused..]);
 }
 
-/// An element of elements.
+/// Writes an element that contains elements.
 pub(super) fn put_master(out: &mut Vec<u8>, id: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();
     fill(&mut body);
     put(out, id, &body);
 }
 
-/// Nothing (section 11.3.2), of so many bytes with its head: 2 to 128.
+/// Writes a Void element (section 11.3.2) of 2 to 128 bytes including its head.
 pub(super) fn put_void(out: &mut Vec<u8>, length: usize) {
     put(out, VOID, &vec![0; length - 2]);
 }

@@ -1,20 +1,21 @@
-//! Every camera's frames, unaltered, in Matroska files that play anywhere, with the readings below them.
+//! Records every camera's frames, unaltered, in Matroska files that common players open, with the readings as
+//! subtitles.
 //!
-//! A link's task hands frames over without waiting (`queue.rs`); a thread (`keeper.rs`) writes those of a second together, of
-//! each camera (`camera.rs`, with `timing.rs` for when a frame was) into its files (`segment.rs`; `matroska.rs` and `ebml.rs` say
-//! how they look). Another thread makes files whole that are long enough, or that an earlier receiver has left unfinished, and
-//! removes old ones (`caretaker.rs`). What there is, and what is in it (`reader.rs`), is the `library.rs`.
+//! A link's task queues frames without blocking (`queue.rs`). The writer thread (`writer.rs`) takes them in groups and
+//! writes about one second per camera at a time (`camera.rs`, with `timing.rs` for the frames' times) to its files
+//! (`segment.rs`; `matroska.rs` and `ebml.rs` define their format). The retention thread (`retention.rs`) finishes
+//! complete files and those that an earlier receiver left unfinished, and deletes old ones. `library.rs` has the
+//! catalogue of all files and looks into them with `reader.rs`.
 //!
-//! What is written is handed to the system at once, a second's frames in one call, and left to it to be put on the disk, which
-//! is kind to SD cards: a receiver that is killed loses a second, a power cut as much as the system holds back, half a minute
-//! as a rule. A file that is finished is synced.
+//! Each second of frames is one write without a sync, which spares SD cards. Killing the receiver loses up to a second;
+//! a power cut loses what the system has not flushed, typically 30 seconds. Finished files are synced.
 
 mod camera;
 mod captions;
-mod caretaker;
+mod retention;
 mod ebml;
-mod figures;
-mod keeper;
+mod stats;
+mod writer;
 mod library;
 pub mod matroska;
 mod queue;
@@ -35,96 +36,95 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use captions::Captions;
-pub use figures::{Figures, State};
-pub use library::{Library, Picture, Spans};
+pub use library::{CameraSpans, Library, Picture};
 pub use range::Range;
+pub use stats::{RecorderState, RecorderStats};
 
 use super::wall::Shown;
 use crate::config::Record;
 use crate::service::Heartbeat;
-use caretaker::Caretaker;
-use keeper::Keeper;
 use queue::Queue;
+use retention::Retention;
+use writer::Writer;
 
-/// As of the history: at the end, so long is waited for a disk that is slow. What is not finished then is at the next start.
-const WRITTEN: Duration = Duration::from_millis(700);
+/// How long to wait at shutdown for a slow disk, as the history does. The next start finishes what is missing.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// A recorder and its threads.
+/// The recorder and its threads.
 pub struct Recorder {
     queue: Arc<Queue>,
     library: Arc<Library>,
     captions: Captions,
-    keeper: JoinHandle<()>,
-    caretaker: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    retention: JoinHandle<()>,
     heartbeats: [Heartbeat; 2],
 }
 
-/// Where links hand frames over.
+/// A link's handle for queuing frames.
 #[derive(Clone)]
 pub struct Feed(Arc<Queue>);
 
 impl Recorder {
-    /// Begins to record into a directory, which is made. A disk that is full or fails is no error: it is tried again until it is
-    /// well.
+    /// Creates the directory and starts recording. A full or failing disk is not an error: the writer retries.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When a thread cannot be started.
     pub fn open(config: &Record, dir: PathBuf) -> io::Result<Recorder> {
-        let rate = config.fps.map_or("every frame".to_owned(), |fps| format!("{} frames a second at most", fps.get()));
-        let (keep, most) = (config.keep, config.max_size);
-        info!("recorder: {rate} of each camera, for {keep}, at most {most}, into {}", dir.display());
+        let rate = config.fps.map_or("every frame".to_owned(), |fps| format!("at most {} fps", fps.get()));
+        let (keep, max_size) = (config.keep, config.max_size);
+        info!("recorder: {rate} per camera into {}; keep = {keep}, max_size = {max_size}", dir.display());
         let queue = Arc::new(Queue::default());
         let library = Arc::new(Library::new(dir.clone()));
         library.set_state("");
         let captions = Captions::default();
         let (tasks, taken) = channel();
         let heartbeats =
-            ["the recorder's thread", "the recordings' caretaker"].map(|what| Heartbeat::of(what.to_owned()));
-        let [heartbeat, caretakers_life] = heartbeats.clone();
-        let caretaker = Caretaker::new(
+            ["recorder writer thread", "recorder retention thread"].map(|what| Heartbeat::of(what.to_owned()));
+        let [writer_heartbeat, retention_heartbeat] = heartbeats.clone();
+        let retention = Retention::new(
             config.clone(),
             dir.clone(),
             Arc::clone(&library),
             Arc::clone(&queue),
             taken,
-            caretakers_life,
+            retention_heartbeat,
         );
-        let caretaker = Builder::new().name("caretaker".to_owned()).spawn(move || caretaker.run())?;
-        let keeper =
-            Keeper::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
-        let keeper = Builder::new().name("recorder".to_owned()).spawn(move || keeper.run(&heartbeat))?;
-        Ok(Recorder { queue, library, captions, keeper, caretaker, heartbeats })
+        let retention = Builder::new().name("retention".to_owned()).spawn(move || retention.run())?;
+        let writer =
+            Writer::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
+        let writer = Builder::new().name("recorder".to_owned()).spawn(move || writer.run(&writer_heartbeat))?;
+        Ok(Recorder { queue, library, captions, writer, retention, heartbeats })
     }
 
-    /// Its threads'.
+    /// The heartbeats of the threads.
     pub fn heartbeats(&self) -> impl Iterator<Item = &Heartbeat> {
         self.heartbeats.iter()
     }
 
-    /// What a link needs.
+    /// Returns the handle that a link needs.
     #[must_use]
     pub fn feed(&self) -> Feed {
         Feed(Arc::clone(&self.queue))
     }
 
-    /// What was recorded.
+    /// Returns the catalogue of recordings.
     #[must_use]
     pub fn library(&self) -> Arc<Library> {
         Arc::clone(&self.library)
     }
 
-    /// The texts below the pictures, which have to be told of the wall.
+    /// Returns the captions below the pictures; their `follow` must run to keep them current.
     #[must_use]
     pub fn captions(&self) -> Captions {
         self.captions.clone()
     }
 
-    /// Waits until all is written.
+    /// Waits until the queue is written, for a limited time.
     pub async fn end(self) {
         self.queue.end();
-        let threads = [self.keeper, self.caretaker];
+        let threads = [self.writer, self.retention];
         let joined = spawn_blocking(|| threads.into_iter().try_for_each(JoinHandle::join));
-        match timeout(WRITTEN, joined).await {
+        match timeout(SHUTDOWN_TIMEOUT, joined).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => warn!("recorder: a thread failed"),
             Err(_) => warn!("recorder: the disk takes too long; abandoning its threads"),
@@ -133,7 +133,7 @@ impl Recorder {
 }
 
 impl Feed {
-    /// Hands a frame over; it is counted if there is no room. A picture that says why there is none is no frame.
+    /// Queues a frame, or counts it as lost if the queue is full. Ignores placeholders.
     pub fn offer(&self, shown: &Arc<Shown>) {
         if shown.header.no_signal.is_none() {
             self.0.put(shown);

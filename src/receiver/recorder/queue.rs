@@ -1,4 +1,5 @@
-//! Frames on their way to the recorder's thread: bounded by bytes, and taken in groups, so that it is not woken for each.
+//! The queue of frames for the writer thread. It is bounded in bytes and emptied in groups, so that not every frame
+//! wakes the thread.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,43 +10,43 @@ use crate::lock::lock;
 use crate::receiver::wall::Shown;
 use crate::service::BEAT;
 
-/// Bytes of frames that are in memory until they are written.
-const ROOM: usize = 32 * 1024 * 1024;
+/// Maximum bytes of frames in memory that are not written yet.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Frames wait so long for others, or until there are so many bytes.
-const GATHER: Duration = Duration::from_millis(250);
-const MANY: usize = 4 * 1024 * 1024;
+/// How long frames wait for more, unless there are this many bytes.
+const GATHER_TIME: Duration = Duration::from_millis(250);
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a frame takes beside its picture.
-const HEADER: usize = 512;
+/// Assumed memory for a frame's header.
+const HEADER_BYTES: usize = 512;
 
-/// A frame that came.
-pub(super) struct Came {
+/// A frame and when it arrived.
+pub(super) struct ReceivedFrame {
     pub(super) shown: Arc<Shown>,
-    /// Microseconds since 1970 by this machine's clock.
+    /// Arrival, in microseconds since 1970 by this machine's clock.
     pub(super) at_us: i64,
 }
 
-impl Came {
+impl ReceivedFrame {
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
-        HEADER + self.shown.jpeg.len()
+        HEADER_BYTES + self.shown.jpeg.len()
     }
 }
 
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
-    news: Condvar,
-    /// Bytes for which there still is [`ROOM`].
-    room: AtomicUsize,
+    wakeup: Condvar,
+    /// Bytes left of [`MAX_BYTES`].
+    free_bytes: AtomicUsize,
     refused: AtomicU64,
 }
 
 #[derive(Default)]
 struct Waiting {
-    came: Vec<Came>,
+    frames: Vec<ReceivedFrame>,
     bytes: usize,
-    /// When the first came.
+    /// When the oldest waiting frame arrived.
     since: Option<Instant>,
     ended: bool,
 }
@@ -54,52 +55,52 @@ impl Default for Queue {
     fn default() -> Queue {
         Queue {
             waiting: Mutex::default(),
-            news: Condvar::new(),
-            room: AtomicUsize::new(ROOM),
+            wakeup: Condvar::new(),
+            free_bytes: AtomicUsize::new(MAX_BYTES),
             refused: AtomicU64::new(0),
         }
     }
 }
 
 impl Queue {
-    /// Takes in a frame, if there is room.
+    /// Queues a frame, or counts it as refused if the queue is full.
     pub(super) fn put(&self, shown: &Arc<Shown>) {
-        let came = Came { shown: Arc::clone(shown), at_us: Stamp::now().unix_us() };
-        let size = came.size();
-        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size)).is_err() {
+        let frame = ReceivedFrame { shown: Arc::clone(shown), at_us: Stamp::now().unix_us() };
+        let size = frame.size();
+        if self.free_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(size)).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let mut waiting = self.waiting();
-        let was_many = waiting.bytes >= MANY;
+        let was_large = waiting.bytes >= GROUP_BYTES;
         waiting.bytes += size;
-        waiting.came.push(came);
+        waiting.frames.push(frame);
         let is_first = waiting.since.is_none();
         if is_first {
             waiting.since = Some(Instant::now());
         }
-        let is_many = waiting.bytes >= MANY;
+        let is_large = waiting.bytes >= GROUP_BYTES;
         drop(waiting);
-        if is_first || is_many && !was_many {
-            self.news.notify_one();
+        if is_first || is_large && !was_large {
+            self.wakeup.notify_one();
         }
     }
 
-    /// Waits for a group, or until `due`, and puts it into `came`; not so long that nobody would know whether the thread lives.
-    /// False: no more will come.
-    pub(super) fn gather(&self, due: Option<Instant>, came: &mut Vec<Came>) -> bool {
+    /// Waits for a group of frames or until `due`, and appends the frames to `frames`. Returns early enough for the
+    /// thread's heartbeat. Returns false when no more frames will come.
+    pub(super) fn gather(&self, due: Option<Instant>, frames: &mut Vec<ReceivedFrame>) -> bool {
         let mut waiting = self.waiting();
         loop {
-            let gathered = waiting.since.map(|since| since + GATHER);
+            let gathered = waiting.since.map(|since| since + GATHER_TIME);
             let until = gathered.into_iter().chain(due).min();
             let now = Instant::now();
-            if waiting.ended || waiting.bytes >= MANY || until.is_some_and(|until| until <= now) {
-                came.append(&mut waiting.came);
+            if waiting.ended || waiting.bytes >= GROUP_BYTES || until.is_some_and(|until| until <= now) {
+                frames.append(&mut waiting.frames);
                 (waiting.bytes, waiting.since) = (0, None);
                 return !waiting.ended;
             }
             let wait = until.map_or(BEAT, |until| until - now).min(BEAT);
-            let (waited, time) = self.news.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner);
+            let (waited, time) = self.wakeup.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner);
             if wait == BEAT && time.timed_out() {
                 return true;
             }
@@ -107,28 +108,28 @@ impl Queue {
         }
     }
 
-    /// So many bytes are no longer in memory.
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.room.fetch_add(bytes, Ordering::Relaxed);
+    /// Frees memory of frames that were written or dropped.
+    pub(super) fn release(&self, bytes: usize) {
+        self.free_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Less than half of the room is left.
-    pub(super) fn is_tight(&self) -> bool {
-        self.room.load(Ordering::Relaxed) < ROOM / 2
+    /// Whether more than half of the memory is used.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.free_bytes.load(Ordering::Relaxed) < MAX_BYTES / 2
     }
 
-    /// How many frames found no room since it was last asked.
-    pub(super) fn refused(&self) -> u64 {
+    /// Returns how many frames were refused since the last call.
+    pub(super) fn take_refused(&self) -> u64 {
         self.refused.swap(0, Ordering::Relaxed)
     }
 
-    /// What waits is the last.
+    /// Marks the queue as ended: it accepts the frames it has and then stops the writer.
     pub(super) fn end(&self) {
         self.waiting().ended = true;
-        self.news.notify_one();
+        self.wakeup.notify_one();
     }
 
-    /// See [`Queue::end`].
+    /// Whether [`Queue::end`] was called.
     pub(super) fn has_ended(&self) -> bool {
         self.waiting().ended
     }

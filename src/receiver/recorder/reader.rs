@@ -1,20 +1,20 @@
-//! What is in a recorded file, whatever bytes it has: a disk may have lost some. Knows nothing but bytes; nothing is allocated
-//! that is larger than the file or 64 MiB.
+//! Reads recorded files, which may be truncated or damaged. Knows only bytes; never allocates more than the file's size
+//! or 64 MiB.
 
 use std::io;
 
-use super::ebml::{Elements, Head, LONGEST_HEAD, VOID, uint};
-use super::matroska::{BODY, Mark, PICTURES, SEEK_HEAD_LENGTH, ebml, id};
+use super::ebml::{Elements, Head, MAX_HEAD_LENGTH, VOID, uint};
+use super::matroska::{CuePoint, PICTURE_TRACK, SEEK_HEAD_LENGTH, SEGMENT_BODY, ebml, id};
 
-/// No element of ours is larger.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// Larger elements are rejected; the recorder writes none.
+const MAX_ELEMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// No two clusters are as many milliseconds apart.
-const FAR_MS: u64 = 86_400_000;
+/// Upper bound of the gap between clusters, in ms.
+const MAX_CLUSTER_GAP_MS: u64 = 86_400_000;
 
-/// Where bytes are read from: as many from a place of the file as there are, at most as many as fit.
+/// A source of bytes that can be read at any position.
 pub trait ReadAt {
-    /// Reads into `bytes`; gives how many.
+    /// Reads into `bytes` as much as there is; returns the number of bytes.
     ///
     /// # Errors
     /// When the disk fails.
@@ -43,21 +43,21 @@ pub struct Block<'a> {
     pub track: u64,
     /// Milliseconds from the file's start.
     pub at_ms: u64,
-    /// How long it is shown, where that is said.
-    pub for_ms: Option<u64>,
-    /// A JPEG file, or a text.
+    /// How long it is shown, if stated.
+    pub duration_ms: Option<u64>,
+    /// A JPEG image or a text.
     pub body: &'a [u8],
 }
 
 impl Block<'_> {
-    /// It is a camera's frame.
+    /// Whether it is a camera's frame.
     #[must_use]
     pub fn is_picture(&self) -> bool {
-        self.track == PICTURES
+        self.track == PICTURE_TRACK
     }
 }
 
-/// The blocks of a cluster, given with its head; up to one that makes no sense.
+/// The blocks of a cluster (with its head), up to the first invalid one.
 pub fn blocks(cluster: &[u8]) -> impl Iterator<Item = Block<'_>> {
     let body = body(cluster);
     let base = timestamp(body).unwrap_or_default();
@@ -83,50 +83,50 @@ fn timestamp(body: &[u8]) -> Option<u64> {
     uint(body).filter(|_| kind == id::TIMESTAMP)
 }
 
-/// RFC 9559, section 10. Tracks of ours have numbers of one byte, and none has lacing.
-fn block(base: u64, body: &[u8], for_ms: Option<u64>) -> Option<Block<'_>> {
+/// RFC 9559, section 10. The recorder's track numbers take one byte and its blocks have no lacing.
+fn block(base: u64, body: &[u8], duration_ms: Option<u64>) -> Option<Block<'_>> {
     let (&[track, high, low, _flags], body) = body.split_first_chunk()?;
     let after = i64::from(i16::from_be_bytes([high, low]));
     (track & 0x80 != 0).then_some(Block {
         track: u64::from(track & 0x7f),
         at_ms: base.saturating_add_signed(after),
-        for_ms,
+        duration_ms,
         body,
     })
 }
 
-/// What of a file is whole.
+/// The complete clusters of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// Its clusters.
-    pub marks: Vec<Mark>,
-    /// They end here, bytes from the file's beginning.
+pub struct Clusters {
+    /// Time and position of each.
+    pub cue_points: Vec<CuePoint>,
+    /// Where the last one ends, in bytes from the start of the file.
     pub end: u64,
     /// The time of the last frame, milliseconds from the file's start.
     pub last_ms: u64,
 }
 
-/// Looks at each block of a file, to find what of it is whole. None: it does not begin as a file of ours.
+/// Checks each block of a file and returns its complete clusters; `None` if it is not a recording.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn scan(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<Whole>> {
+/// When the file cannot be read.
+pub fn scan(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<Clusters>> {
     let Some(mut position) = first_cluster(file)? else { return Ok(None) };
-    let mut whole = Whole { marks: Vec::new(), end: position, last_ms: 0 };
+    let mut clusters = Clusters { cue_points: Vec::new(), end: position, last_ms: 0 };
     while let Some((head, length)) = head(file, position)?
         && head.id == id::CLUSTER
         && let Some((at_ms, last_ms)) = scan_cluster(file, position + head.length as u64, position + length)?
     {
-        let before_ms = whole.marks.last().map_or(0, |mark| mark.at_ms);
-        if !(before_ms..before_ms.saturating_add(FAR_MS)).contains(&at_ms) {
+        let before_ms = clusters.cue_points.last().map_or(0, |cue_point| cue_point.at_ms);
+        if !(before_ms..before_ms.saturating_add(MAX_CLUSTER_GAP_MS)).contains(&at_ms) {
             break;
         }
-        whole.marks.push(Mark { at_ms, position });
-        whole.last_ms = whole.last_ms.max(last_ms);
+        clusters.cue_points.push(CuePoint { at_ms, position });
+        clusters.last_ms = clusters.last_ms.max(last_ms);
         position += length;
-        whole.end = position;
+        clusters.end = position;
     }
-    Ok(Some(whole))
+    Ok(Some(clusters))
 }
 
 fn first_cluster(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<u64>> {
@@ -139,7 +139,7 @@ fn first_cluster(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<u64>> {
         Some(head) if head.id == id::SEGMENT => {}
         _ => return Ok(None),
     }
-    let mut position = BODY;
+    let mut position = SEGMENT_BODY;
     while let Some((head, length)) = head(file, position)? {
         match head.id {
             VOID | id::SEEK_HEAD | id::INFO => position += length,
@@ -150,9 +150,9 @@ fn first_cluster(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// The times of a cluster and of its last frame; none of one that is not whole.
+/// The times of a cluster and of its last frame; `None` if it is incomplete.
 fn scan_cluster(file: &(impl ReadAt + ?Sized), begin: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
-    let mut front = [0; LONGEST_HEAD + 8];
+    let mut front = [0; MAX_HEAD_LENGTH + 8];
     let length = fill(file, &mut front, begin)?;
     let Some(at_ms) = timestamp(&front[..length]) else { return Ok(None) };
     let (mut position, mut last_ms) = (begin, at_ms);
@@ -171,7 +171,7 @@ fn scan_cluster(file: &(impl ReadAt + ?Sized), begin: u64, end: u64) -> io::Resu
     Ok((position == end).then_some((at_ms, last_ms)))
 }
 
-/// The head at `position`, and how long the element is with it; none if it is not all there.
+/// The head at `position` and the element's length including it; `None` if it is incomplete.
 fn head(file: &(impl ReadAt + ?Sized), position: u64) -> io::Result<Option<(Head, u64)>> {
     let Some(head) = head_alone(file, position)? else { return Ok(None) };
     let length = head.size.and_then(|size| size.checked_add(head.length as u64));
@@ -183,27 +183,29 @@ fn head(file: &(impl ReadAt + ?Sized), position: u64) -> io::Result<Option<(Head
 }
 
 fn head_alone(file: &(impl ReadAt + ?Sized), position: u64) -> io::Result<Option<Head>> {
-    let mut bytes = [0; LONGEST_HEAD];
+    let mut bytes = [0; MAX_HEAD_LENGTH];
     let length = fill(file, &mut bytes, position)?;
     Ok(Head::read(&bytes[..length]))
 }
 
-/// The clusters of a file that has cues, without a look at each; none if it has not.
+/// Reads the list of clusters from the cues; `None` if the file has no valid cues.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn cues(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<Vec<Mark>>> {
+/// When the file cannot be read.
+pub fn cues(file: &(impl ReadAt + ?Sized)) -> io::Result<Option<Vec<CuePoint>>> {
     let mut front = [0; SEEK_HEAD_LENGTH];
-    if fill(file, &mut front, BODY)? < front.len() {
+    if fill(file, &mut front, SEGMENT_BODY)? < front.len() {
         return Ok(None);
     }
-    let Some(position) = cues_position(&front).and_then(|position| position.checked_add(BODY)) else {
+    let Some(position) = cues_position(&front).and_then(|position| position.checked_add(SEGMENT_BODY)) else {
         return Ok(None);
     };
     let Some(cues) = element(file, position, id::CUES)? else { return Ok(None) };
     let points = Elements(body_of(&cues)).filter(|(kind, _)| *kind == id::CUE_POINT);
-    let marks: Option<Vec<Mark>> = points.map(|(_, point)| mark(point)).collect();
-    Ok(marks.filter(|marks| !marks.is_empty() && marks.is_sorted_by_key(|mark| (mark.at_ms, mark.position))))
+    let cue_points: Option<Vec<CuePoint>> = points.map(|(_, point)| cue_point(point)).collect();
+    Ok(cue_points.filter(|cue_points| {
+        !cue_points.is_empty() && cue_points.is_sorted_by_key(|cue_point| (cue_point.at_ms, cue_point.position))
+    }))
 }
 
 fn cues_position(front: &[u8]) -> Option<u64> {
@@ -215,25 +217,25 @@ fn cues_position(front: &[u8]) -> Option<u64> {
     uint(position)
 }
 
-fn mark(point: &[u8]) -> Option<Mark> {
+fn cue_point(point: &[u8]) -> Option<CuePoint> {
     let find = |of, wanted| Elements(of).find(|(kind, _)| *kind == wanted).map(|(_, body)| body);
     let at_ms = uint(find(point, id::CUE_TIME)?)?;
     let place = find(point, id::CUE_TRACK_POSITIONS)?;
-    let position = uint(find(place, id::CUE_CLUSTER_POSITION)?)?.checked_add(BODY)?;
-    Some(Mark { at_ms, position })
+    let position = uint(find(place, id::CUE_CLUSTER_POSITION)?)?.checked_add(SEGMENT_BODY)?;
+    Some(CuePoint { at_ms, position })
 }
 
-/// The cluster at `position`, with its head; none if there is no whole one.
+/// Reads the cluster at `position`, with its head; `None` if it is incomplete.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn cluster(file: &(impl ReadAt + ?Sized), position: u64) -> io::Result<Option<Vec<u8>>> {
     element(file, position, id::CLUSTER)
 }
 
 fn element(file: &(impl ReadAt + ?Sized), position: u64, kind: u32) -> io::Result<Option<Vec<u8>>> {
     let Some((_, length)) = head(file, position)?.filter(|(head, _)| head.id == kind) else { return Ok(None) };
-    if length > LARGEST {
+    if length > MAX_ELEMENT_BYTES {
         return Ok(None);
     }
     let Ok(length) = usize::try_from(length) else { return Ok(None) };
@@ -245,7 +247,7 @@ fn body_of(element: &[u8]) -> &[u8] {
     Head::read(element).map_or(&[], |head| &element[head.length..])
 }
 
-/// Reads until it is full or there is no more.
+/// Reads until `bytes` is full or the file ends.
 fn fill(file: &(impl ReadAt + ?Sized), bytes: &mut [u8], at: u64) -> io::Result<usize> {
     let mut length = 0;
     while length < bytes.len() {
@@ -264,32 +266,32 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::receiver::recorder::matroska::{About, Cluster, ending, header};
+    use crate::receiver::recorder::matroska::{Cluster, FileInfo, header, trailer};
 
-    const ABOUT: About<'static> =
-        About { start_us: 1_795_284_000_000_000, width: 640, height: 480, title: "shed/door" };
+    const INFO: FileInfo<'static> =
+        FileInfo { start_us: 1_795_284_000_000_000, width: 640, height: 480, title: "shed/door" };
 
     fn jpeg(number: u64) -> Bytes {
         Bytes::from(vec![number as u8; 20 + number as usize])
     }
 
-    /// Returns four clusters of five frames, 40 ms apart, with their ends and marks.
-    fn recorded() -> (Vec<u8>, Vec<u64>, Vec<Mark>) {
-        let (mut file, mut ends, mut marks) = (header(&ABOUT), Vec::new(), Vec::new());
+    /// Returns four clusters of five frames, 40 ms apart, with their ends and cue points.
+    fn recorded() -> (Vec<u8>, Vec<u64>, Vec<CuePoint>) {
+        let (mut file, mut ends, mut cue_points) = (header(&INFO), Vec::new(), Vec::new());
         for number in 0..4 {
             let mut cluster = Cluster::new(number * 1000);
             (0..5).for_each(|frame| cluster.add(number * 1000 + frame * 40, jpeg(number * 5 + frame)));
-            marks.push(Mark { at_ms: number * 1000, position: file.len() as u64 });
+            cue_points.push(CuePoint { at_ms: number * 1000, position: file.len() as u64 });
             file.extend(cluster.front(&format!("temperature {number} °C"), 1000));
             cluster.pieces().for_each(|piece| file.extend_from_slice(piece));
             ends.push(file.len() as u64);
         }
-        (file, ends, marks)
+        (file, ends, cue_points)
     }
 
     fn finished() -> Vec<u8> {
-        let (mut file, ends, marks) = recorded();
-        let (cues, edits) = ending(&marks, ends[3], 4000);
+        let (mut file, ends, cue_points) = recorded();
+        let (cues, edits) = trailer(&cue_points, ends[3], 4000);
         file.extend(cues);
         for edit in edits {
             file[edit.at as usize..][..edit.bytes.len()].copy_from_slice(&edit.bytes);
@@ -299,15 +301,15 @@ mod tests {
 
     #[test]
     fn file_is_read_as_written() {
-        let (file, ends, marks) = recorded();
-        let whole = scan(&*file).expect("bytes").expect("ours");
-        assert_eq!(whole, Whole { marks: marks.clone(), end: ends[3], last_ms: 3160 });
+        let (file, ends, cue_points) = recorded();
+        let clusters = scan(&*file).expect("bytes").expect("ours");
+        assert_eq!(clusters, Clusters { cue_points: cue_points.clone(), end: ends[3], last_ms: 3160 });
         assert_eq!(cues(&*file).expect("bytes"), None);
-        for (number, mark) in (0..).zip(&marks) {
-            let cluster = cluster(&*file, mark.position).expect("bytes").expect("a cluster");
+        for (number, cue_point) in (0..).zip(&cue_points) {
+            let cluster = cluster(&*file, cue_point.position).expect("bytes").expect("a cluster");
             let mut blocks = blocks(&cluster);
             let text = blocks.next().expect("a text");
-            assert_eq!((text.track, text.at_ms, text.for_ms), (2, number * 1000, Some(1000)));
+            assert_eq!((text.track, text.at_ms, text.duration_ms), (2, number * 1000, Some(1000)));
             assert_eq!(text.body, format!("temperature {number} °C").as_bytes());
             let frames: Vec<_> = blocks.map(|block| (block.is_picture(), block.at_ms, block.body.to_vec())).collect();
             let wanted = (0..5).map(|frame| (true, number * 1000 + frame * 40, jpeg(number * 5 + frame).to_vec()));
@@ -317,10 +319,10 @@ mod tests {
 
     #[test]
     fn finished_file_has_cues_and_the_same_content() {
-        let (_, ends, marks) = recorded();
+        let (_, ends, cue_points) = recorded();
         let file = finished();
-        assert_eq!(cues(&*file).expect("bytes"), Some(marks.clone()));
-        assert_eq!(scan(&*file).expect("bytes"), Some(Whole { marks, end: ends[3], last_ms: 3160 }));
+        assert_eq!(cues(&*file).expect("bytes"), Some(cue_points.clone()));
+        assert_eq!(scan(&*file).expect("bytes"), Some(Clusters { cue_points, end: ends[3], last_ms: 3160 }));
     }
 
     #[test]
@@ -328,11 +330,11 @@ mod tests {
         let (_, ends, _) = recorded();
         let file = finished();
         for cut in 0..file.len() {
-            let Some(whole) = scan(&file[..cut]).expect("bytes") else {
-                assert!(cut < header(&ABOUT).len(), "{cut}");
+            let Some(clusters) = scan(&file[..cut]).expect("bytes") else {
+                assert!(cut < header(&INFO).len(), "{cut}");
                 continue;
             };
-            assert_eq!(whole.marks.len(), ends.iter().filter(|end| **end <= cut as u64).count(), "{cut}");
+            assert_eq!(clusters.cue_points.len(), ends.iter().filter(|end| **end <= cut as u64).count(), "{cut}");
         }
     }
 
@@ -343,10 +345,10 @@ mod tests {
             for value in [0, 1, 0x7f, 0x80, 0xff, file[place] ^ 0x40] {
                 let mut file = file.clone();
                 file[place] = value;
-                let marks = cues(&*file).expect("bytes").unwrap_or_default();
-                let scanned = scan(&*file).expect("bytes").map(|whole| whole.marks).unwrap_or_default();
-                for mark in marks.iter().chain(&scanned) {
-                    let cluster = cluster(&*file, mark.position).expect("bytes").unwrap_or_default();
+                let cue_points = cues(&*file).expect("bytes").unwrap_or_default();
+                let scanned = scan(&*file).expect("bytes").map(|clusters| clusters.cue_points).unwrap_or_default();
+                for cue_point in cue_points.iter().chain(&scanned) {
+                    let cluster = cluster(&*file, cue_point.position).expect("bytes").unwrap_or_default();
                     assert!(cluster.len() <= file.len() && blocks(&cluster).count() <= 6);
                 }
             }

@@ -1,4 +1,4 @@
-//! The files of a camera: what they are called, one that grows, and one that is made whole.
+//! The files of a camera: their names, writing one and finishing it.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Write as _};
@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::matroska::{About, Cluster, Mark, ending, header};
-use super::reader::Whole;
+use super::matroska::{Cluster, CuePoint, FileInfo, header, trailer};
+use super::reader::Clusters;
 use crate::lock::lock;
 use crate::name::Name;
 
-/// A file's name ends so.
-const ENDING: &str = ".mkv";
+/// File name extension.
+const EXTENSION: &str = ".mkv";
 
-/// Microseconds of a millisecond, in which files count.
-pub(super) const MS: i64 = 1000;
+/// Microseconds per millisecond, the unit of times in files.
+pub(super) const US_PER_MS: i64 = 1000;
 
-/// When a file begins, microseconds since 1970 and whole milliseconds, and how long it is, once that is known: its name, such
-/// as `2026-11-22T01-08-09.123Z_600000ms.mkv`.
+/// When a file starts (microseconds since 1970, whole milliseconds) and, once it is finished, its duration. They make
+/// up its name, such as `2026-11-22T01-08-09.123Z_600000ms.mkv`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) start_us: i64,
@@ -33,12 +33,12 @@ impl Times {
         let start = Timestamp::from_microsecond(self.start_us).unwrap_or_default().to_zoned(TimeZone::UTC);
         let start = start.strftime("%Y-%m-%dT%H-%M-%S.%3fZ");
         let duration = self.duration_ms.map(|ms| format!("_{ms}ms")).unwrap_or_default();
-        format!("{start}{duration}{ENDING}")
+        format!("{start}{duration}{EXTENSION}")
     }
 
-    /// None: it is no name of ours.
+    /// Parses a file name; `None` if it is not a recording's.
     pub(super) fn of_file_name(name: &str) -> Option<Times> {
-        let stem = name.strip_suffix(ENDING)?;
+        let stem = name.strip_suffix(EXTENSION)?;
         let (start, duration_ms) = match stem.split_once('_') {
             Some((start, duration)) => (start, Some(duration.strip_suffix("ms")?.parse().ok()?)),
             None => (stem, None),
@@ -46,34 +46,34 @@ impl Times {
         let (date, time) = start.split_once('T')?;
         let start: Timestamp = format!("{date}T{}", time.replace('-', ":")).parse().ok()?;
         let times = Times { start_us: start.as_microsecond(), duration_ms };
-        // Another spelling of the same would not be found again.
+        // Reject other spellings of the same time, because `file_name` would not find them.
         (times.file_name() == name).then_some(times)
     }
 }
 
-/// A file that is not finished: one that grows, or that a receiver has left behind.
+/// A file that is not finished: being written, or left by an earlier receiver.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenFile {
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) start_us: i64,
-    whole: Mutex<Whole>,
+    clusters: Mutex<Clusters>,
 }
 
-/// Files that begin in the same millisecond, because a clock was set back, begin so many earlier at most.
-const SAME: i64 = 100;
+/// How many milliseconds earlier a file may start if its name is taken, because the clock was set back.
+const MAX_COLLISIONS: i64 = 100;
 
-impl Open {
-    /// Makes a camera's file, with its directory.
-    pub(super) fn create(dir: &Path, start_us: i64) -> io::Result<Open> {
+impl OpenFile {
+    /// Creates a camera's file, and its directory if needed.
+    pub(super) fn create(dir: &Path, start_us: i64) -> io::Result<OpenFile> {
         fs::create_dir_all(dir)?;
-        for earlier in 0..SAME {
-            let start_us = start_us - earlier * MS;
+        for earlier in 0..MAX_COLLISIONS {
+            let start_us = start_us - earlier * US_PER_MS;
             let path = dir.join(Times { start_us, duration_ms: None }.file_name());
             match File::options().read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    let whole = Whole { marks: Vec::new(), end: 0, last_ms: 0 };
-                    return Ok(Open { file: Arc::new(file), path, start_us, whole: Mutex::new(whole) });
+                    let clusters = Clusters { cue_points: Vec::new(), end: 0, last_ms: 0 };
+                    return Ok(OpenFile { file: Arc::new(file), path, start_us, clusters: Mutex::new(clusters) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -82,47 +82,47 @@ impl Open {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// One that was there.
-    pub(super) fn found(file: File, path: PathBuf, start_us: i64, whole: Whole) -> Open {
-        Open { file: Arc::new(file), path, start_us, whole: Mutex::new(whole) }
+    /// Wraps an existing unfinished file.
+    pub(super) fn found(file: File, path: PathBuf, start_us: i64, clusters: Clusters) -> OpenFile {
+        OpenFile { file: Arc::new(file), path, start_us, clusters: Mutex::new(clusters) }
     }
 
-    /// Writes a cluster at the end, and what a file begins with before the first.
-    pub(super) fn append(&self, about: &About<'_>, cluster: &Cluster, text: &str, for_ms: u64) -> io::Result<u64> {
-        let end = self.whole().end;
-        let before = if end == 0 { header(about) } else { Vec::new() };
+    /// Appends a cluster; writes the file's header before the first one.
+    pub(super) fn append(&self, info: &FileInfo<'_>, cluster: &Cluster, text: &str, for_ms: u64) -> io::Result<u64> {
+        let end = self.clusters().end;
+        let before = if end == 0 { header(info) } else { Vec::new() };
         let front = cluster.front(text, for_ms);
         let mut pieces: Vec<IoSlice<'_>> = [&*before, &*front].map(IoSlice::new).into();
         pieces.extend(cluster.pieces().map(IoSlice::new));
         let length = pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         if let Err(error) = write_all(&self.file, &mut pieces) {
-            // What is half there is in nobody's way: it is cut off now, or when the file is finished.
+            // Cut off a partial write now if possible; finishing the file does so too.
             let _ = self.file.set_len(end);
             return Err(error);
         }
-        let mut whole = self.whole();
-        whole.marks.push(Mark { at_ms: cluster.at_ms(), position: end + before.len() as u64 });
-        whole.end = end + length;
-        whole.last_ms = whole.last_ms.max(cluster.last_ms());
+        let mut clusters = self.clusters();
+        clusters.cue_points.push(CuePoint { at_ms: cluster.at_ms(), position: end + before.len() as u64 });
+        clusters.end = end + length;
+        clusters.last_ms = clusters.last_ms.max(cluster.last_ms());
         Ok(length)
     }
 
-    pub(super) fn whole(&self) -> MutexGuard<'_, Whole> {
-        lock(&self.whole)
+    pub(super) fn clusters(&self) -> MutexGuard<'_, Clusters> {
+        lock(&self.clusters)
     }
 
-    /// The time of the last frame that is there.
+    /// The time of the last frame.
     pub(super) fn end_us(&self) -> i64 {
-        let last_us = i64::try_from(self.whole().last_ms).unwrap_or(i64::MAX).saturating_mul(MS);
+        let last_us = i64::try_from(self.clusters().last_ms).unwrap_or(i64::MAX).saturating_mul(US_PER_MS);
         self.start_us.saturating_add(last_us)
     }
 
-    /// Makes the file whole, as long as it is said to be, and names it so; gives its bytes.
+    /// Finishes the file with this duration and renames it; returns its bytes.
     pub(super) fn finish(&self, duration_ms: u64, sync: bool) -> io::Result<u64> {
         let (cues, edits, end) = {
-            let whole = self.whole();
-            let (cues, edits) = ending(&whole.marks, whole.end, duration_ms);
-            (cues, edits, whole.end)
+            let clusters = self.clusters();
+            let (cues, edits) = trailer(&clusters.cue_points, clusters.end, duration_ms);
+            (cues, edits, clusters.end)
         };
         self.file.set_len(end)?;
         self.file.write_all_at(&cues, end)?;
@@ -138,9 +138,9 @@ impl Open {
     }
 }
 
-/// In as few calls as the system takes.
+/// Writes all pieces in as few system calls as possible.
 fn write_all(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-    // `pieces` of nothing at the front would look like a disk that takes nothing.
+    // Skip empty pieces: writing zero bytes would look like a full disk.
     IoSlice::advance_slices(&mut pieces, 0);
     while !pieces.is_empty() {
         match file.write_vectored(pieces) {
@@ -153,7 +153,7 @@ fn write_all(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// Where a camera's files are. Names hold nothing that a path could be led astray with.
+/// The directory of a camera's files. Names cannot contain path separators or dots.
 pub(super) fn dir_of(dir: &Path, (agent, camera): &(Name, Name)) -> PathBuf {
     dir.join(&**agent).join(&**camera)
 }

@@ -1,59 +1,59 @@
-//! When a frame was taken, by the receiver's clock.
+//! When a frame was captured, by the receiver's clock.
 //!
-//! The agent says when by its own clock, to the microsecond; the receiver knows when the frame came and how old it was, to what
-//! the way between took. Where the two agree, the agent's time is taken; where they do not, it is taken with an offset that is
-//! measured when a file begins. So times within a file are as far apart as they were.
+//! The agent stamps frames by its own clock, to the microsecond. The receiver knows when a frame arrived and how old it
+//! was, apart from network delays. If the two clocks agree, the agent's time is used as it is. Otherwise a file's times
+//! get an offset that is measured when the file starts, so that intervals within the file stay exact.
 
 use std::time::{Duration, Instant};
 
-use super::queue::Came;
+use super::queue::ReceivedFrame;
 
-/// The two clocks agree to this, in microseconds.
-const AGREE_US: i64 = 1_000_000;
+/// How far the clocks may differ, in microseconds, and still agree.
+const MAX_SKEW_US: i64 = 1_000_000;
 
-/// A frame may be late because of the way; if all are for so long, a clock was set.
-const LATE: Duration = Duration::from_secs(5);
+/// Network delays make single frames late; if all are late for this long, a clock was set.
+const MAX_LATE: Duration = Duration::from_secs(5);
 
-/// An age that is longer is not believed.
-const LONGEST_AGE_US: i64 = 86_400_000_000;
+/// A longer age is not plausible.
+const MAX_AGE_US: i64 = 86_400_000_000;
 
-/// The clock of a file.
+/// The time base of a file.
 #[derive(Debug)]
 pub(super) struct Timing {
     offset_us: i64,
-    /// The time of the last frame that came.
+    /// The time of the last frame received.
     pub(super) last_us: i64,
-    late: Option<Instant>,
+    late_since: Option<Instant>,
 }
 
-/// When it was taken as far as the receiver knows.
-fn seen_us(came: &Came) -> i64 {
-    let age_us = i64::try_from(came.shown.header.age_us).map_or(LONGEST_AGE_US, |age| age.min(LONGEST_AGE_US));
-    came.at_us - age_us
+/// When the frame was captured, as far as the receiver knows.
+fn seen_us(frame: &ReceivedFrame) -> i64 {
+    let age_us = i64::try_from(frame.shown.header.age_us).map_or(MAX_AGE_US, |age| age.min(MAX_AGE_US));
+    frame.at_us - age_us
 }
 
 impl Timing {
-    /// Of a file that begins with this frame; and its time.
-    pub(super) fn begin(came: &Came) -> (Timing, i64) {
-        let seen_us = seen_us(came);
-        let by_agent = came.shown.header.captured_at_us;
-        let is_right = seen_us.abs_diff(by_agent) <= AGREE_US as u64;
-        let offset_us = if is_right { 0 } else { seen_us.saturating_sub(by_agent) };
-        let at_us = by_agent.saturating_add(offset_us);
-        (Timing { offset_us, last_us: at_us, late: None }, at_us)
+    /// Starts the time base of a file with its first frame; also returns the frame's time.
+    pub(super) fn start(frame: &ReceivedFrame) -> (Timing, i64) {
+        let seen_us = seen_us(frame);
+        let captured_at_us = frame.shown.header.captured_at_us;
+        let clocks_agree = seen_us.abs_diff(captured_at_us) <= MAX_SKEW_US as u64;
+        let offset_us = if clocks_agree { 0 } else { seen_us.saturating_sub(captured_at_us) };
+        let at_us = captured_at_us.saturating_add(offset_us);
+        (Timing { offset_us, last_us: at_us, late_since: None }, at_us)
     }
 
-    /// The time of a frame; none: a clock was set, and another file has to begin.
-    pub(super) fn of(&mut self, came: &Came) -> Option<i64> {
-        let header = &came.shown.header;
-        let seen_us = seen_us(came);
-        // Formats without a boot have no times either.
+    /// The time of a frame; `None` if a clock was set and a new file must start.
+    pub(super) fn time_of(&mut self, frame: &ReceivedFrame) -> Option<i64> {
+        let header = &frame.shown.header;
+        let seen_us = seen_us(frame);
+        // Formats without a boot have no capture time either.
         let at_us = if header.boot.is_none() { seen_us } else { header.captured_at_us.saturating_add(self.offset_us) };
         let late_us = seen_us.saturating_sub(at_us);
-        let is_late = late_us > AGREE_US;
-        self.late = is_late.then(|| self.late.unwrap_or(came.shown.received));
-        let was_set = self.late.is_some_and(|since| came.shown.received.duration_since(since) > LATE);
-        if at_us < self.last_us || late_us < -AGREE_US || was_set {
+        let is_late = late_us > MAX_SKEW_US;
+        self.late_since = is_late.then(|| self.late_since.unwrap_or(frame.shown.received));
+        let was_set = self.late_since.is_some_and(|since| frame.shown.received.duration_since(since) > MAX_LATE);
+        if at_us < self.last_us || late_us < -MAX_SKEW_US || was_set {
             return None;
         }
         self.last_us = at_us;

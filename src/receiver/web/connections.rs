@@ -1,4 +1,4 @@
-//! Connections, each with its place (`places.rs`), which none keeps by being slow.
+//! Accepts connections within their limits (`connection_limits.rs`) and closes slow ones.
 
 use std::io;
 use std::pin::Pin;
@@ -15,98 +15,98 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::places::{Place, Places};
+use super::connection_limits::{ConnectionLimits, Permit};
 use crate::receiver::log_throttle::LogThrottle;
 
-/// A request's head is there within this time, also the next one on a connection that stays.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request's header, also on a kept-alive connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of a head, and of small answers that wait to be sent.
-const BUFFER: usize = 32 * 1024;
+/// Buffer for a request's header and for small responses.
+const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Whoever takes nothing of an answer for so long does not get the rest.
-const STALLED: Duration = Duration::from_secs(30);
+/// A client that accepts no data for this long is disconnected.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// At the end, so long may an answer go on that had begun.
-const LAST: Duration = Duration::from_millis(200);
+/// How long responses may take to finish at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The wait after a connection that could not be accepted: most likely descriptors ran out.
-const AGAIN: Duration = Duration::from_millis(200);
+/// How long to wait after a failed accept, most likely for lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Accepts connections until the shutdown, and waits for the last ones.
+/// Accepts connections until the shutdown, then waits for the open ones.
 pub(super) async fn serve(listener: TcpListener, routes: Router, shutdown: &CancellationToken) {
-    let places = Places::new();
-    let conversations = TaskTracker::new();
+    let limits = ConnectionLimits::new();
+    let tasks = TaskTracker::new();
     let accept = async {
-        let mut trouble = LogThrottle::default();
+        let mut failures = LogThrottle::default();
         loop {
-            let free = places.free().await;
+            let reservation = limits.reserve().await;
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let Some(place) = free.take(from.ip()) else { continue };
-                    // Frames go out at once; without this they are only later.
+                    let Some(permit) = reservation.assign(from.ip()) else { continue };
+                    // Without it frames are sent later, but are not lost.
                     let _ = stream.set_nodelay(true);
-                    let connection = Connection { stream, stalled: None, _place: place };
-                    conversations.spawn(converse(connection, routes.clone(), shutdown.clone()));
+                    let connection = Connection { stream, write_deadline: None, _permit: permit };
+                    tasks.spawn(serve_connection(connection, routes.clone(), shutdown.clone()));
                 }
                 Err(error) => {
-                    trouble.log(&"page", &format_args!("cannot take a connection ({error})"));
-                    sleep(AGAIN).await;
+                    failures.log(&"page", &format_args!("cannot accept a connection: {error}; retrying"));
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     };
     shutdown.run_until_cancelled(accept).await;
-    conversations.close();
-    conversations.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
-/// Answers on one connection; how it ends is nobody's business but its viewer's.
-async fn converse(connection: Connection, routes: Router, shutdown: CancellationToken) {
-    let mut words = http1::Builder::new();
-    words.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(BUFFER);
-    let conversation = words.serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
-    let mut conversation = std::pin::pin!(conversation.with_upgrades());
+/// Serves one connection; errors concern only this client and are dropped.
+async fn serve_connection(connection: Connection, routes: Router, shutdown: CancellationToken) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
+    let mut connection = std::pin::pin!(connection.with_upgrades());
     tokio::select! {
-        _ = conversation.as_mut() => {}
+        _ = connection.as_mut() => {}
         () = shutdown.cancelled() => {
-            conversation.as_mut().graceful_shutdown();
-            let _ = timeout(LAST, conversation).await;
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(DRAIN_TIMEOUT, connection).await;
         }
     }
 }
 
-/// A connection, which has its place among them until it is dropped, as a WebSocket, too.
+/// A connection, also as a WebSocket. It holds its permit until it is dropped.
 struct Connection {
     stream: TcpStream,
-    /// Since nothing more is taken.
-    stalled: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    /// Set while the client accepts no data.
+    write_deadline: Option<Pin<Box<Sleep>>>,
+    _permit: Permit,
 }
 
 impl Connection {
-    /// What came of a try to send, or an error once none came to anything for too long.
-    fn unless_stalled<T>(&mut self, came: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if came.is_ready() {
-            self.stalled = None;
-            return came;
+    /// Passes on the result of a write, or an error if writes have stalled for too long.
+    fn check_stalled<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.write_deadline = None;
+            return result;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
-        ready!(stalled.as_mut().poll(cx));
+        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let came = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.unless_stalled(came, cx)
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.check_stalled(result, cx)
     }
 
     fn poll_write_vectored(
@@ -114,8 +114,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let came = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.unless_stalled(came, cx)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.check_stalled(result, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

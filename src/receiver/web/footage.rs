@@ -1,4 +1,4 @@
-//! What was recorded: which spans, a picture of a moment, and a range as a film.
+//! Recordings over HTTP: recorded spans, single frames, and a range as one file.
 
 use std::io;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::answer::{Refusal, json_of};
 use super::cameras::attachment;
+use super::error::{HttpError, json_response};
 use super::{Site, thumbnail};
 use crate::name::Name;
 use crate::receiver::recorder::{Library, Picture, Range};
 
-/// So many disks' worth of work at a time; others wait their turn for so long.
-static TURNS: Semaphore = Semaphore::const_new(4);
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Limits concurrent reads from disks, and how long a request waits for its turn.
+static DISK_TURNS: Semaphore = Semaphore::const_new(4);
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Films that are sent at a time: each has a second of itself in memory.
-static FILMS: Semaphore = Semaphore::const_new(8);
+/// Limits concurrent range downloads; each holds about a second of video in memory.
+static EXPORTS: Semaphore = Semaphore::const_new(8);
 
 const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at-us");
-const NEXT: HeaderName = HeaderName::from_static("x-next-us");
+const NEXT_AT: HeaderName = HeaderName::from_static("x-next-us");
 
 pub(super) fn routes() -> Router<Site> {
     Router::new()
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Router<Site> {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct SpansParams {
     from_us: i64,
     to_us: i64,
     agent: Option<Name>,
@@ -52,61 +52,63 @@ struct Wanted {
 }
 
 #[derive(Deserialize)]
-struct Moment {
+struct FrameParams {
     at_us: i64,
     width: Option<u32>,
 }
 
 async fn recordings(
     State(site): State<Site>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let Query(Wanted { from_us, to_us, agent, camera }) = wanted?;
+    params: Result<Query<SpansParams>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let Query(SpansParams { from_us, to_us, agent, camera }) = params?;
     let library = library(&site)?;
-    in_order(from_us, to_us)?;
-    let told = in_turn(move || {
+    check_order(from_us, to_us)?;
+    let response = in_turn(move || {
         let spans = library.spans(from_us, to_us, agent.as_ref(), camera.as_ref());
-        let cameras = spans.iter().map(|one| json!({ "agent": one.agent, "camera": one.camera, "spans": one.spans }));
-        Ok(json_of(&json!({ "cameras": cameras.collect::<Vec<_>>(), "oldest_us": library.oldest_us() })))
+        let cameras =
+            spans.iter().map(|spans| json!({ "agent": spans.agent, "camera": spans.camera, "spans": spans.spans }));
+        Ok(json_response(&json!({ "cameras": cameras.collect::<Vec<_>>(), "oldest_us": library.oldest_us() })))
     });
-    told.await
+    response.await
 }
 
 async fn frame(
     State(site): State<Site>,
     camera: Result<Path<(Name, Name)>, PathRejection>,
-    moment: Result<Query<Moment>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let (Path((agent, camera)), Query(Moment { at_us, width })) = (camera?, moment?);
+    params: Result<Query<FrameParams>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let (Path((agent, camera)), Query(FrameParams { at_us, width })) = (camera?, params?);
     let library = library(&site)?;
     if width.is_some_and(|width| !thumbnail::WIDTHS.contains(&width)) {
-        let words = format!("a width is from {} to {} pixels", thumbnail::WIDTHS.start(), thumbnail::WIDTHS.end());
-        return Err(Refusal(StatusCode::BAD_REQUEST, words));
+        let message =
+            format!("`width` must be from {} to {} pixels", thumbnail::WIDTHS.start(), thumbnail::WIDTHS.end());
+        return Err(HttpError(StatusCode::BAD_REQUEST, message));
     }
     let found = in_turn(move || {
         let Some(picture) = library.picture(&agent, &camera, at_us)? else { return Ok(None) };
-        let shown = width.map_or(Some(picture.jpeg.clone()), |width| thumbnail::of(&picture.jpeg, width));
+        let shown = width.map_or(Some(picture.jpeg.clone()), |width| thumbnail::scaled(&picture.jpeg, width));
         Ok(Some((picture, shown)))
     });
-    let nothing = || Refusal(StatusCode::NOT_FOUND, "nothing was recorded then; /api/recordings has what was".into());
-    let (picture, shown) = found.await?.ok_or_else(nothing)?;
-    let damaged = || Refusal(StatusCode::NOT_FOUND, "the frame of then is damaged; ask for it without a width".into());
-    Ok(answer(&picture, shown.ok_or_else(damaged)?))
+    let missing = || HttpError(StatusCode::NOT_FOUND, "no recording at this time; /api/recordings lists all".into());
+    let (picture, shown) = found.await?.ok_or_else(missing)?;
+    let damaged = || HttpError(StatusCode::NOT_FOUND, "the frame is damaged; request it without `width`".into());
+    Ok(frame_response(&picture, shown.ok_or_else(damaged)?))
 }
 
-/// Once another frame has come it is for ever the one of this moment.
-fn answer(picture: &Picture, shown: Bytes) -> Response {
+/// The frame of a time never changes once a later frame exists, so it can be cached.
+fn frame_response(picture: &Picture, shown: Bytes) -> Response {
     let caching = if picture.next_us.is_some() { "private, max-age=31536000, immutable" } else { "no-store" };
     let headers = [(CONTENT_TYPE, "image/jpeg"), (CACHE_CONTROL, caching)];
     let mut response = (headers, [(CAPTURED_AT, picture.at_us.to_string())], shown).into_response();
     if let Some(next_us) = picture.next_us {
-        response.headers_mut().insert(NEXT, HeaderValue::from(next_us));
+        response.headers_mut().insert(NEXT_AT, HeaderValue::from(next_us));
     }
     response
 }
 
 #[derive(Deserialize)]
-struct Stretch {
+struct RangeParams {
     from_us: i64,
     to_us: i64,
 }
@@ -114,38 +116,38 @@ struct Stretch {
 async fn range(
     State(site): State<Site>,
     camera: Result<Path<(Name, Name)>, PathRejection>,
-    stretch: Result<Query<Stretch>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let (Path((agent, camera)), Query(Stretch { from_us, to_us })) = (camera?, stretch?);
+    params: Result<Query<RangeParams>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let (Path((agent, camera)), Query(RangeParams { from_us, to_us })) = (camera?, params?);
     let library = library(&site)?;
-    in_order(from_us, to_us)?;
-    let Ok(slot) = FILMS.try_acquire() else { return Err(busy()) };
-    let film = attachment(&agent, &camera, from_us, "mkv");
+    check_order(from_us, to_us)?;
+    let Ok(slot) = EXPORTS.try_acquire() else { return Err(busy()) };
+    let disposition = attachment(&agent, &camera, from_us, "mkv");
     let (range, first) = piece(Range::new(library, agent, camera, from_us, to_us)).await?;
     let Some(first) = first else {
-        return Err(Refusal(StatusCode::NOT_FOUND, "nothing was recorded then; /api/recordings has what was".into()));
+        return Err(HttpError(StatusCode::NOT_FOUND, "no recording at this time; /api/recordings lists all".into()));
     };
-    // A viewer that takes nothing keeps its slot, but no turn.
+    // A slow client keeps its slot, but not its turn at the disk.
     let rest = unfold((Some(first), Some(range), slot, site.shutdown), async |(first, range, slot, shutdown)| {
         if let Some(first) = first {
             return Some((Ok(first), (None, range, slot, shutdown)));
         }
         let next = tokio::select! {
             next = piece(range?) => next,
-            () = shutdown.cancelled() => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the receiver ends".into())),
+            () = shutdown.cancelled() => Err(HttpError(StatusCode::SERVICE_UNAVAILABLE, "the receiver is shutting down".into())),
         };
         match next {
             Ok((range, Some(bytes))) => Some((Ok(bytes), (None, Some(range), slot, shutdown))),
             Ok((_, None)) => None,
-            // Whoever reads it is to see that this is not the end.
-            Err(Refusal(_, words)) => Some((Err(io::Error::other(words)), (None, None, slot, shutdown))),
+            // Abort the connection, so that the client knows that the response is incomplete.
+            Err(HttpError(_, message)) => Some((Err(io::Error::other(message)), (None, None, slot, shutdown))),
         }
     });
-    let headers = [(CONTENT_TYPE, HeaderValue::from_static("video/x-matroska")), (CONTENT_DISPOSITION, film)];
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("video/x-matroska")), (CONTENT_DISPOSITION, disposition)];
     Ok((headers, Body::from_stream(rest)).into_response())
 }
 
-async fn piece(mut range: Range) -> Result<(Range, Option<Bytes>), Refusal> {
+async fn piece(mut range: Range) -> Result<(Range, Option<Bytes>), HttpError> {
     in_turn(move || {
         let piece = range.next_piece()?;
         Ok((range, piece))
@@ -153,32 +155,32 @@ async fn piece(mut range: Range) -> Result<(Range, Option<Bytes>), Refusal> {
     .await
 }
 
-/// Work that waits for disks, when it is its turn.
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Refusal> {
-    let Ok(Ok(turn)) = timeout(PATIENCE, TURNS.acquire()).await else { return Err(busy()) };
-    let done = spawn_blocking(move || {
-        let done = work();
+/// Runs disk work on a blocking thread when it is its turn.
+async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, HttpError> {
+    let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, DISK_TURNS.acquire()).await else { return Err(busy()) };
+    let task = spawn_blocking(move || {
+        let result = work();
         drop(turn);
-        done
+        result
     });
-    let failed = |what: &dyn std::fmt::Display| {
-        Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("the recording cannot be read ({what}); try again"))
+    let failed = |error: &dyn std::fmt::Display| {
+        HttpError(StatusCode::SERVICE_UNAVAILABLE, format!("the recording cannot be read ({error}); try again"))
     };
-    done.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    task.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
-fn busy() -> Refusal {
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, "too much is asked for at once; try again".into())
+fn busy() -> HttpError {
+    HttpError(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once; try again".into())
 }
 
-fn library(site: &Site) -> Result<Arc<Library>, Refusal> {
-    let words = "nothing is recorded; a [record] table in the receiver's file turns it on";
-    site.library.clone().ok_or_else(|| Refusal(StatusCode::NOT_FOUND, words.into()))
+fn library(site: &Site) -> Result<Arc<Library>, HttpError> {
+    let message = "recording is off; a [record] table in the receiver's configuration turns it on";
+    site.library.clone().ok_or_else(|| HttpError(StatusCode::NOT_FOUND, message.into()))
 }
 
-fn in_order(from_us: i64, to_us: i64) -> Result<(), Refusal> {
+fn check_order(from_us: i64, to_us: i64) -> Result<(), HttpError> {
     if from_us <= to_us {
         return Ok(());
     }
-    Err(Refusal(StatusCode::BAD_REQUEST, "from_us is after to_us; exchange them".into()))
+    Err(HttpError(StatusCode::BAD_REQUEST, "`from_us` is after `to_us`; swap them".into()))
 }

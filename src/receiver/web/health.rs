@@ -1,4 +1,4 @@
-//! Whether the receiver does its work, for a probe that has no token: nothing else is told.
+//! Health check for probes without a token; it reveals nothing else.
 
 use axum::Router;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use super::Site;
-use super::answer::Refusal;
+use super::error::HttpError;
 use crate::receiver::history::Reader;
 
 pub(super) fn routes() -> Router<Site> {
@@ -19,18 +19,18 @@ async fn health(State(site): State<Site>) -> Response {
     if causes.is_empty() {
         return "ok\n".into_response();
     }
-    Refusal(StatusCode::SERVICE_UNAVAILABLE, causes.join("; ")).into_response()
+    HttpError(StatusCode::SERVICE_UNAVAILABLE, causes.join("; ")).into_response()
 }
 
-/// What keeps the receiver from its work, without names or addresses.
+/// What keeps the receiver from working, without names or addresses.
 pub(in crate::receiver) fn causes(site: &Site) -> Vec<String> {
     let links = site.links.borrow().clone();
     let closed = links.iter().filter(|link| link.now().closed).count();
     let links = (closed > 0).then(|| format!("{closed} of {} links cannot be opened", links.len()));
-    let cause = site.history.as_ref().map_or_else(Clone::clone, Reader::cause);
-    let history = !cause.is_empty();
-    let recorder = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());
-    let words = |fails: bool, words: &str| fails.then(|| words.to_owned());
-    let kept = [words(history, "readings are not kept"), words(recorder, "frames are not recorded")];
-    links.into_iter().chain(kept.into_iter().flatten()).collect()
+    let history_cause = site.history.as_ref().map_or_else(Clone::clone, Reader::cause);
+    let history_fails = !history_cause.is_empty();
+    let recorder_fails = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());
+    let cause = |fails: bool, text: &str| fails.then(|| text.to_owned());
+    let storage = [cause(history_fails, "readings are not stored"), cause(recorder_fails, "frames are not recorded")];
+    links.into_iter().chain(storage.into_iter().flatten()).collect()
 }

@@ -1,7 +1,7 @@
 //! The WebSocket that keeps the page live.
 //!
-//! The browser paces: of each camera it is sent the newest frame, and the next one only after it has answered that it
-//! has drawn it. A slow tab gets fewer frames, never older ones.
+//! The browser sets the pace: it gets the newest frame of a camera, and the next only after it has acknowledged drawing
+//! that one. A slow tab gets fewer frames, never older ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::access::Role;
-use super::{Site, tell};
+use super::auth::Role;
+use super::{Site, wall_json};
 use crate::name::Name;
 use crate::receiver::wall::Shown;
 
-/// Readings and states are told at most and at least this often.
-const OFTENEST: Duration = Duration::from_millis(50);
-const SELDOMEST: Duration = Duration::from_secs(1);
+/// Shortest and longest time between two updates of readings and states.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A viewer that takes nothing does not hold up the end.
-const FAREWELL: Duration = Duration::from_millis(100);
+/// How long to wait at shutdown for a viewer that accepts no data.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a viewer says is short.
-const LONGEST_ANSWER: usize = 4096;
+/// Maximum size of a viewer's messages.
+const MAX_MESSAGE_BYTES: usize = 4096;
 
 pub(super) fn routes() -> Router<Site> {
     Router::new().route("/live", get(live))
@@ -38,13 +38,13 @@ pub(super) fn routes() -> Router<Site> {
 
 async fn live(State(site): State<Site>, role: Role, upgrade: WebSocketUpgrade) -> Response {
     let (viewers, shutdown) = (site.viewers.clone(), site.shutdown.clone());
-    let upgrade = upgrade.max_message_size(LONGEST_ANSWER).max_frame_size(LONGEST_ANSWER);
-    upgrade.read_buffer_size(LONGEST_ANSWER).on_upgrade(move |socket| {
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    upgrade.read_buffer_size(MAX_MESSAGE_BYTES).on_upgrade(move |socket| {
         viewers.track_future(async move {
             let mut viewer = Viewer { socket, site, role, sent: HashMap::new() };
             tokio::select! {
-                () = shutdown.cancelled() => viewer.part().await,
-                // An error is a viewer that has left.
+                () = shutdown.cancelled() => viewer.close().await,
+                // An error means that the viewer has left.
                 _ = viewer.run() => {}
             }
         })
@@ -58,43 +58,43 @@ struct Viewer {
     sent: HashMap<(Name, Name), Sent>,
 }
 
-/// Of one camera: the number of the last frame sent, and whether the viewer has it on its screen.
+/// The last frame sent of a camera, and whether its acknowledgement is pending.
 #[derive(Clone, Copy, Default)]
 struct Sent {
     number: u64,
-    awaited: bool,
+    is_pending: bool,
 }
 
-/// What a viewer says.
+/// A viewer's message: the camera (`AGENT/CAMERA`) whose frame it has drawn.
 #[derive(Deserialize)]
-struct Answer {
+struct Ack {
     seen: String,
 }
 
 impl Viewer {
     async fn run(&mut self) -> Result<()> {
-        let mut told = None;
-        let mut told_at = Instant::now();
+        let mut sent_edition = None;
+        let mut sent_at = Instant::now();
         loop {
             for camera in self.due() {
-                // One after the other, so that each is the newest when it is its turn, and a slow viewer occupies
-                // little.
-                if let Some(frame) = self.picture(&camera) {
+                // One frame at a time, so that each is the newest when it is sent and a slow viewer takes little
+                // memory.
+                if let Some(frame) = self.next_frame(&camera) {
                     self.socket.send(Frame::Binary(frame)).await?;
                 }
             }
             let edition = self.site.wall.borrow().edition;
-            let wait = if told == Some(edition) { SELDOMEST } else { OFTENEST };
-            if told.is_none() || told_at.elapsed() >= wait {
-                (told, told_at) = (Some(edition), Instant::now());
-                let text = tell::wall(&self.site, self.role).to_string();
+            let wait = if sent_edition == Some(edition) { MAX_INTERVAL } else { MIN_INTERVAL };
+            if sent_edition.is_none() || sent_at.elapsed() >= wait {
+                (sent_edition, sent_at) = (Some(edition), Instant::now());
+                let text = wall_json::wall(&self.site, self.role).to_string();
                 self.socket.send(Frame::Text(text.into())).await?;
             }
             tokio::select! {
                 changed = self.site.wall.changed() => changed?,
-                () = sleep_until(told_at + wait) => {}
-                answer = self.socket.recv() => match answer {
-                    Some(Ok(Frame::Text(text))) => self.hear(&text),
+                () = sleep_until(sent_at + wait) => {}
+                message = self.socket.recv() => match message {
+                    Some(Ok(Frame::Text(text))) => self.handle_ack(&text),
                     Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ok(()),
                     Some(Ok(_)) => {}
                 },
@@ -102,46 +102,46 @@ impl Viewer {
         }
     }
 
-    /// Says good-bye, to whoever still listens.
-    async fn part(&mut self) {
-        let _ = timeout(FAREWELL, self.socket.send(Frame::Close(None))).await;
+    /// Closes the WebSocket.
+    async fn close(&mut self) {
+        let _ = timeout(CLOSE_TIMEOUT, self.socket.send(Frame::Close(None))).await;
     }
 
-    fn hear(&mut self, text: &str) {
-        let answer = serde_json::from_str::<Answer>(text).ok();
+    fn handle_ack(&mut self, text: &str) {
+        let ack = serde_json::from_str::<Ack>(text).ok();
         let name = |text: &str| Name::try_from(text.to_owned()).ok();
-        let seen = answer.and_then(|Answer { seen }| {
+        let seen = ack.and_then(|Ack { seen }| {
             let (agent, camera) = seen.split_once('/')?;
             Some((name(agent)?, name(camera)?))
         });
         if let Some(sent) = seen.and_then(|seen| self.sent.get_mut(&seen)) {
-            sent.awaited = false;
+            sent.is_pending = false;
         }
     }
 
-    /// The cameras whose last frame was drawn and that have another.
+    /// Cameras with a new frame whose last one was acknowledged.
     fn due(&mut self) -> Vec<(Name, Name)> {
         let wall = self.site.wall.borrow_and_update();
         let cameras = wall.agents.iter().flat_map(|(agent, view)| {
             view.cameras.iter().map(move |(name, camera)| ((agent.clone(), name.clone()), camera.number))
         });
         let is_due = |(camera, number): &((Name, Name), u64)| {
-            self.sent.get(camera).is_none_or(|sent| !sent.awaited && sent.number != *number)
+            self.sent.get(camera).is_none_or(|sent| !sent.is_pending && sent.number != *number)
         };
         cameras.filter(is_due).map(|(camera, _)| camera).collect()
     }
 
-    /// A camera's newest frame, which is now awaited.
-    fn picture(&mut self, which: &(Name, Name)) -> Option<Bytes> {
+    /// A camera's newest frame as a message; marks it as pending.
+    fn next_frame(&mut self, camera: &(Name, Name)) -> Option<Bytes> {
         let wall = self.site.wall.borrow();
-        let camera = wall.agents.get(&which.0)?.cameras.get(&which.1)?;
-        self.sent.insert(which.clone(), Sent { number: camera.number, awaited: true });
-        Some(picture(camera.number, &camera.shown))
+        let view = wall.agents.get(&camera.0)?.cameras.get(&camera.1)?;
+        self.sent.insert(camera.clone(), Sent { number: view.number, is_pending: true });
+        Some(frame_message(view.number, &view.shown))
     }
 }
 
-/// The length of a header, four bytes, big-endian; the header; the JPEG.
-fn picture(number: u64, shown: &Shown) -> Bytes {
+/// A frame message: length of the header (four bytes, big-endian), header, JPEG.
+fn frame_message(number: u64, shown: &Shown) -> Bytes {
     let header = json!({
         "agent": shown.header.agent,
         "camera": shown.header.camera,

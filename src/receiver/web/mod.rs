@@ -1,27 +1,27 @@
-//! The page and the API, over HTTP.
+//! The page and the HTTP API.
 //!
-//! A connection (`connections.rs`) comes to the door (`access.rs`), where everything is shut that is not opened there.
-//! Behind it `assets.rs` has the page's files, `login.rs` what is asked of whoever has no cookie, `live.rs` keeps the
-//! page live with what `tell.rs` says of the wall, `cameras.rs` passes on what is wanted of cameras, `readings.rs` and
-//! `export.rs` give what the history has, `footage.rs` and `thumbnail.rs` what was recorded, and `metrics/` counts for
-//! Prometheus. `answer.rs` is what all answers have in common.
+//! `connections.rs` accepts connections, `middleware.rs` and `auth.rs` process every request before it reaches a
+//! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the WebSocket with the state
+//! from `wall_json.rs`. `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
+//! `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
 
-mod access;
-mod answer;
 mod assets;
+mod auth;
 mod cameras;
+mod connection_limits;
 mod connections;
+mod cross_site;
+mod error;
 mod export;
 mod footage;
 mod health;
 mod live;
 mod login;
 mod metrics;
-mod origin;
-mod places;
+mod middleware;
 mod readings;
-mod tell;
 mod thumbnail;
+mod wall_json;
 
 use std::sync::Arc;
 
@@ -39,35 +39,35 @@ use super::history::Reader;
 use super::link_stats::LinkStats;
 use super::recorder::Library;
 use super::wall::Wall;
-pub use access::Access;
-use answer::Refusal;
+pub use auth::Access;
+use error::HttpError;
 pub(super) use health::causes;
 
-/// What each request's task has.
+/// State shared by all requests.
 #[derive(Clone)]
 pub struct Site {
-    /// What is known now.
+    /// The newest of everything.
     pub wall: watch::Receiver<Wall>,
-    /// Who may come in.
+    /// Tokens and roles.
     pub access: Arc<Access>,
-    /// The way to the agents.
+    /// Sends commands to agents.
     pub commands: Commands,
-    /// What was measured, or why that is not kept; nothing if that was asked for.
+    /// The history, or the reason why it is off; empty if configured so.
     pub history: Result<Reader, String>,
-    /// What was recorded; none: nothing is.
+    /// The recordings; `None` if recording is off.
     pub library: Option<Arc<Library>>,
-    /// What came over each link.
+    /// Counters of each link.
     pub links: watch::Receiver<Vec<LinkStats>>,
-    /// Viewers, of whom none is forgotten at the end.
+    /// Tasks of viewers, joined at shutdown.
     pub viewers: TaskTracker,
-    /// The end.
+    /// Cancelled when the receiver stops.
     pub shutdown: CancellationToken,
 }
 
 /// Serves the page until the shutdown.
 ///
 /// # Errors
-/// None today: what goes wrong with a connection is that connection's end.
+/// None today: errors of a connection only close it.
 pub async fn serve(listener: TcpListener, site: Site) -> Result<()> {
     connections::serve(listener, routes(&site), &site.shutdown).await;
     site.viewers.close();
@@ -75,7 +75,7 @@ pub async fn serve(listener: TcpListener, site: Site) -> Result<()> {
     Ok(())
 }
 
-/// Everything that can be asked for, all of it behind the same door.
+/// All routes; authentication applies to every one.
 fn routes(site: &Site) -> Router {
     Router::new()
         .merge(assets::routes())
@@ -87,10 +87,10 @@ fn routes(site: &Site) -> Router {
         .merge(login::routes())
         .merge(metrics::routes())
         .merge(readings::routes())
-        .merge(tell::routes())
-        .fallback(async || Refusal(StatusCode::NOT_FOUND, "nothing is here; see docs/http-api.md".into()))
-        .layer(from_fn(answer::take_body))
-        .layer(from_fn_with_state(site.clone(), access::door))
-        .layer(from_fn(answer::finish))
+        .merge(wall_json::routes())
+        .fallback(async || HttpError(StatusCode::NOT_FOUND, "not found; see docs/http-api.md".into()))
+        .layer(from_fn(middleware::read_body))
+        .layer(from_fn_with_state(site.clone(), auth::authenticate))
+        .layer(from_fn(middleware::finish))
         .with_state(site.clone())
 }

@@ -47,8 +47,8 @@ pub fn frames_of(bench: &Bench, camera: &str) -> usize {
     let readable = |file: &PathBuf| {
         let file = fs::File::open(file).ok()?;
         let scan = reader::scan(&file).ok()??;
-        let frames = scan.marks.iter().filter_map(|mark| {
-            let cluster = reader::cluster(&file, mark.position).ok()??;
+        let frames = scan.cue_points.iter().filter_map(|cue_point| {
+            let cluster = reader::cluster(&file, cue_point.position).ok()??;
             Some(reader::blocks(&cluster).filter(reader::Block::is_picture).count())
         });
         Some(frames.sum::<usize>())

@@ -44,7 +44,7 @@ fn cameras(wall: &Wall, text: &mut Text) {
     text.family("frame_size_bytes", Kind::Gauge, "Size of the newest frame of the camera.", size);
 }
 
-/// Stale readings have an age and no value.
+/// A stale reading has an age but no value.
 fn readings(wall: &Wall, text: &mut Text) {
     let all =
         || wall.agents.iter().flat_map(|(agent, view)| view.readings.values().map(move |current| (agent, current)));

@@ -5,29 +5,29 @@ use crate::host::{HostStatus, Room};
 use crate::receiver::wall::Wall;
 
 /// Reads one value; `None` if the machine does not report it.
-type Figure = fn(&HostStatus) -> Option<f64>;
+type ReadValue = fn(&HostStatus) -> Option<f64>;
 
 /// Metrics with at most one value per agent: name, help and value.
-const FIGURES: [(&str, &str, Figure); 11] = [
+const METRICS: [(&str, &str, ReadValue); 11] = [
     ("temperature_celsius", "CPU temperature.", |machine| machine.temperature_c),
-    ("undervoltage", "Whether the power supply reports undervoltage.", |machine| truth(machine.undervoltage)),
+    ("undervoltage", "Whether the power supply reports undervoltage.", |machine| flag(machine.undervoltage)),
     ("undervoltage_since_boot", "Whether undervoltage occurred since the machine booted.", |machine| {
-        truth(machine.undervoltage_since_boot)
+        flag(machine.undervoltage_since_boot)
     }),
-    ("throttled", "Whether the CPU is throttled.", |machine| truth(machine.throttled)),
+    ("throttled", "Whether the CPU is throttled.", |machine| flag(machine.throttled)),
     ("throttled_since_boot", "Whether the CPU was throttled since the machine booted.", |machine| {
-        truth(machine.throttled_since_boot)
+        flag(machine.throttled_since_boot)
     }),
     ("memory_bytes", "Total memory.", |machine| bytes(machine.memory)),
     ("memory_available_bytes", "Available memory.", |machine| available(machine.memory)),
     ("disk_bytes", "Size of the disk with the spool.", |machine| bytes(machine.disk)),
     ("disk_available_bytes", "Free space on the disk with the spool.", |machine| available(machine.disk)),
-    ("clock_synchronised", "Whether the clock is synchronised.", |machine| truth(Some(machine.synchronised))),
+    ("clock_synchronised", "Whether the clock is synchronised.", |machine| flag(Some(machine.synchronised))),
     ("uptime_seconds", "Time since the machine booted.", |machine| Some(machine.uptime_s as f64)),
 ];
 
-fn truth(truth: Option<bool>) -> Option<f64> {
-    truth.map(f64::from)
+fn flag(value: Option<bool>) -> Option<f64> {
+    value.map(f64::from)
 }
 
 fn bytes(room: Option<Room>) -> Option<f64> {
@@ -44,8 +44,8 @@ pub(super) fn write(wall: &Wall, text: &mut Text) {
         .iter()
         .filter_map(|(name, agent)| Some((&**name, agent.status.as_ref()?.0.machine.as_ref()?)))
         .collect();
-    for (name, help, figure) in FIGURES {
-        let samples = machines.iter().filter_map(|(agent, machine)| Some(([("agent", *agent)], figure(machine)?)));
+    for (name, help, read) in METRICS {
+        let samples = machines.iter().filter_map(|(agent, machine)| Some(([("agent", *agent)], read(machine)?)));
         text.family(&format!("agent_machine_{name}"), Kind::Gauge, help, samples);
     }
     let signals = machines.iter().filter_map(|(agent, machine)| {

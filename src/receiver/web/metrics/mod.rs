@@ -1,7 +1,7 @@
 //! `/metrics`: the state of everything in Prometheus' text format.
 
 mod agents;
-mod kept;
+mod storage;
 mod machines;
 mod parts;
 mod text;
@@ -25,7 +25,7 @@ async fn metrics(State(site): State<Site>) -> Response {
     parts::write(&site.wall.borrow(), &mut text);
     machines::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
-    kept::write(&site, &mut text);
+    storage::write(&site, &mut text);
     page(&site, &mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }

@@ -57,13 +57,13 @@ const PARTS: [PartMetrics; 4] = [
         counters: &[
             ("readings_written", "Readings written to the disk."),
             ("readings_expired", "Readings removed because of their age."),
-            ("readings_lost_no_room", "Readings removed because there was no room for newer ones."),
+            ("readings_lost_no_room", "Readings removed to make room for newer ones."),
         ],
         causes: ("faults", "Damaged files and overload, by cause."),
     },
 ];
 
-/// Counters of the spool that can go down, too.
+/// Counters of the spool that can also decrease.
 const SPOOL_GAUGES: [(&str, &str); 2] =
     [("readings_in_memory", "Readings waiting in memory."), ("readings_on_disk", "Readings waiting on the disk.")];
 

@@ -1,25 +1,25 @@
-//! Prometheus' text format, version 0.0.4.
+//! Prometheus text format, version 0.0.4.
 
 use std::fmt::Write as _;
 
-/// What a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::receiver) enum Kind {
-    /// It only grows, until a restart.
+    /// Only increases, until a restart.
     Counter,
-    /// As it is now.
+    /// The current value.
     Gauge,
 }
 
-/// The text, a family of metrics after the other.
+/// The text, one metric family after another.
 #[derive(Default)]
 pub(in crate::receiver) struct Text(pub(super) String);
 
-/// A sample's labels: names and values.
+/// Names and values of a sample's labels.
 pub(in crate::receiver) type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
 
 impl Text {
-    /// Adds a family: its name, which `watchpost_` goes before, what it is in a sentence, and each of its samples.
+    /// Adds a family: its name (without the prefix `watchpost_`), type, help sentence and samples.
     pub(in crate::receiver) fn family<'a, const N: usize>(
         &mut self,
         name: &str,
@@ -42,11 +42,11 @@ impl Text {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").expect("a String takes all");
+        writeln!(self.0, "{line}").expect("writing to a String cannot fail");
     }
 }
 
-/// A label's value is in quotes and on one line.
+/// Escapes a label's value, which is quoted and on one line.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -62,11 +62,16 @@ mod tests {
     #[test]
     fn family_has_help_type_and_escaped_labels() {
         let mut text = Text::default();
-        text.family("a_total", Kind::Counter, "What it is.", [([("who", "a\"b\\c\nd")], 1.0), ([("who", "é")], 0.25)]);
-        text.family("b", Kind::Gauge, "And this.", [([], f64::INFINITY)]);
-        let expected = "# HELP watchpost_a_total What it is.\n# TYPE watchpost_a_total counter\n\
-                        watchpost_a_total{who=\"a\\\"b\\\\c\\nd\"} 1\nwatchpost_a_total{who=\"é\"} 0.25\n\
-                        # HELP watchpost_b And this.\n# TYPE watchpost_b gauge\nwatchpost_b +Inf\n";
+        text.family(
+            "a_total",
+            Kind::Counter,
+            "First metric.",
+            [([("label", "a\"b\\c\nd")], 1.0), ([("label", "é")], 0.25)],
+        );
+        text.family("b", Kind::Gauge, "Second metric.", [([], f64::INFINITY)]);
+        let expected = "# HELP watchpost_a_total First metric.\n# TYPE watchpost_a_total counter\n\
+                        watchpost_a_total{label=\"a\\\"b\\\\c\\nd\"} 1\nwatchpost_a_total{label=\"é\"} 0.25\n\
+                        # HELP watchpost_b Second metric.\n# TYPE watchpost_b gauge\nwatchpost_b +Inf\n";
         assert_eq!(text.0, expected);
     }
 }

@@ -20,13 +20,13 @@ fn recorder(library: Option<&Library>, text: &mut Text) {
     let state = library.map(Library::state).unwrap_or_default();
     let up = f64::from(state.on && state.cause.is_empty());
     text.family("recorder_up", Kind::Gauge, "Whether the recorder records frames.", [([], up)]);
-    let figures = library.map(Library::figures).unwrap_or_default();
+    let counts = library.map(Library::stats).unwrap_or_default();
     let (files, bytes) = library.map(Library::size).unwrap_or_default();
-    text.family("recorder_frames_total", Kind::Counter, "Frames written to files.", [([], figures.frames as f64)]);
-    text.family("recorder_written_bytes_total", Kind::Counter, "Bytes written to files.", [([], figures.bytes as f64)]);
-    let lost = figures.lost.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
+    text.family("recorder_frames_total", Kind::Counter, "Frames written to files.", [([], counts.frames as f64)]);
+    text.family("recorder_written_bytes_total", Kind::Counter, "Bytes written to files.", [([], counts.bytes as f64)]);
+    let lost = counts.lost.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
     text.family("recorder_lost_frames_total", Kind::Counter, "Frames received but not recorded, by cause.", lost);
-    let removed = figures.removed.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
+    let removed = counts.removed.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
     text.family("recorder_removed_files_total", Kind::Counter, "Finished files that were deleted, by cause.", removed);
     text.family("recorder_files", Kind::Gauge, "Finished files.", [([], files as f64)]);
     text.family("recorder_bytes", Kind::Gauge, "Size of all finished files.", [([], bytes as f64)]);

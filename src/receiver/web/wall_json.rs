@@ -1,4 +1,4 @@
-//! What a viewer is told of the wall, as JSON: all but the pictures.
+//! The wall as JSON, without the pictures.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::access::Role;
-use super::answer::json_of;
+use super::auth::Role;
+use super::error::json_response;
 use super::{Site, readings};
 use crate::name::Name;
 use crate::receiver::commands::Commands;
@@ -18,35 +18,35 @@ use crate::receiver::wall::{Agent, Camera};
 use crate::wire::PartStatus;
 
 pub(super) fn routes() -> Router<Site> {
-    let tell = async |State(site): State<Site>, role: Role| json_of(&wall(&site, role));
-    Router::new().route("/api/wall", get(tell))
+    let wall_json = async |State(site): State<Site>, role: Role| json_response(&wall(&site, role));
+    Router::new().route("/api/wall", get(wall_json))
 }
 
-/// What the wall shows to whoever has this role.
+/// The wall as a viewer with this role sees it.
 pub(super) fn wall(site: &Site, role: Role) -> Value {
     let wall = site.wall.borrow();
-    let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| tell_agent(name, agent, &site.commands)).collect();
+    let agents: Vec<_> = wall.agents.iter().map(|(name, agent)| agent_json(name, agent, &site.commands)).collect();
     let recorder = site.library.as_deref().map(Library::state).unwrap_or_default();
     json!({
-        "type": "wall", "role": role, "login": site.access.asks(), "agents": agents,
-        "history": readings::tell(&site.history), "recorder": { "on": recorder.on, "cause": recorder.cause },
+        "type": "wall", "role": role, "login": site.access.requires_token(), "agents": agents,
+        "history": readings::history_json(&site.history), "recorder": { "on": recorder.on, "cause": recorder.cause },
     })
 }
 
-fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
+fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     let for_ms = |part: &PartStatus| {
-        let since_told = agent.status.as_ref().map(|(_, came)| came.elapsed().as_millis() as u64);
-        part.for_ms.saturating_add(since_told.unwrap_or(0))
+        let status_age_ms = agent.status.as_ref().map(|(_, received)| received.elapsed().as_millis() as u64);
+        part.for_ms.saturating_add(status_age_ms.unwrap_or(0))
     };
     let status = agent.status.as_ref().map(|(status, _)| status);
-    let told = |name: &Name| status.and_then(|status| status.cameras.iter().find(|part| part.name == *name));
-    // Those of the status in its order, then those that only frames are known of.
+    let reported = |name: &Name| status.and_then(|status| status.cameras.iter().find(|part| part.name == *name));
+    // Cameras in the order of the status, then those known only from frames.
     let names = status.iter().flat_map(|status| status.cameras.iter().map(|part| &part.name));
-    let others = agent.cameras.keys().filter(|name| told(name).is_none());
+    let others = agent.cameras.keys().filter(|name| reported(name).is_none());
     let cameras: Vec<_> = names
         .chain(others)
         .map(|name| {
-            let part = told(name);
+            let part = reported(name);
             let camera = agent.cameras.get(name);
             let header = camera.map(|camera| &camera.shown.header);
             json!({
@@ -60,7 +60,7 @@ fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     let ports: Vec<_> = status
         .iter()
         .flat_map(|status| &status.ports)
-        .map(|part| tell_port(part, for_ms(part), agent.ports.get(&part.name)))
+        .map(|part| port_json(part, for_ms(part), agent.ports.get(&part.name)))
         .collect();
     let readings: Vec<_> = agent
         .readings
@@ -74,8 +74,8 @@ fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
         })
         .collect();
     let links: Vec<_> =
-        status.iter().flat_map(|status| &status.links).map(|part| tell_part(part, for_ms(part))).collect();
-    let spool = status.and_then(|status| status.spool.as_ref()).map(|part| tell_part(part, for_ms(part)));
+        status.iter().flat_map(|status| &status.links).map(|part| part_json(part, for_ms(part))).collect();
+    let spool = status.and_then(|status| status.spool.as_ref()).map(|part| part_json(part, for_ms(part)));
     json!({
         "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
         "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
@@ -83,14 +83,14 @@ fn tell_agent(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     })
 }
 
-fn tell_part(part: &PartStatus, for_ms: u64) -> Value {
+fn part_json(part: &PartStatus, for_ms: u64) -> Value {
     json!({
         "name": part.name, "source": part.source, "up": part.up, "cause": part.cause, "for_ms": for_ms,
         "counts": part.counts,
     })
 }
 
-fn tell_port(part: &PartStatus, for_ms: u64, known: Option<&Port>) -> Value {
+fn port_json(part: &PartStatus, for_ms: u64, known: Option<&Port>) -> Value {
     json!({
         "name": part.name, "source": part.source, "up": part.up, "cause": part.cause, "for_ms": for_ms,
         "lines_per_s": known.and_then(Port::lines_per_s),
