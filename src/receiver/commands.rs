@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::wire::Control;
 
 /// Orders waiting for one link's task; it takes them as fast as messages.
-const QUEUE: usize = 64;
+const ORDER_QUEUE: usize = 64;
 
 /// Limit on the agents in memory: the network must not fill it.
 const MAX_AGENTS: usize = 1024;
@@ -64,7 +64,7 @@ impl Commands {
     /// A new link's inbox.
     #[must_use]
     pub fn inbox(&self) -> Inbox {
-        let (sender, orders) = mpsc::channel(QUEUE);
+        let (sender, orders) = mpsc::channel(ORDER_QUEUE);
         Inbox { commands: self.clone(), sender, orders }
     }
 

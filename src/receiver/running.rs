@@ -25,7 +25,7 @@ use crate::wire::Totals;
 use crate::workers::WorkerSet;
 
 /// JSON lines waiting for standard output; more are dropped and counted.
-const LINES: usize = 4096;
+const LINE_QUEUE: usize = 4096;
 
 /// How often the service manager gets the status.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -217,7 +217,7 @@ fn spawn_followers(
     if let Some(dir) = options.save.clone() {
         followers.spawn(save::run(dir, site.wall.clone(), site.shutdown.clone()));
     }
-    let (headers, lines) = options.json.then(|| mpsc::channel(LINES)).unzip();
+    let (headers, lines) = options.json.then(|| mpsc::channel(LINE_QUEUE)).unzip();
     if let Some(lines) = lines {
         followers.spawn(async { spawn_blocking(|| super::print(lines)).await? });
     }

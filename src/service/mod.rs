@@ -11,9 +11,9 @@ use tracing::error;
 pub use heartbeat::Heartbeat;
 
 /// How often a thread that waits for work beats.
-pub const BEAT: Duration = Duration::from_secs(5);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A thread is stuck after this many watchdog intervals, and this many [`BEAT`]s, without a beat.
+/// A thread is stuck after this many watchdog intervals, and this many [`HEARTBEAT_INTERVAL`]s, without a beat.
 const STUCK_AFTER: u32 = 4;
 
 /// A connection to the service manager.
@@ -67,7 +67,7 @@ impl Manager {
     /// Notifies the watchdog unless a thread is stuck. Call it often.
     pub fn alive<'a>(&mut self, mut threads: impl Iterator<Item = &'a Heartbeat>) {
         let Some(watchdog) = &mut self.watchdog else { return };
-        let limit = watchdog.interval.max(BEAT) * STUCK_AFTER;
+        let limit = watchdog.interval.max(HEARTBEAT_INTERVAL) * STUCK_AFTER;
         if let Some(stuck) = threads.find(|thread| thread.is_stuck(limit)) {
             if !std::mem::replace(&mut watchdog.is_failing, true) {
                 error!("{} stalled for {limit:?}; systemd's watchdog may restart the service", stuck.name());

@@ -16,7 +16,7 @@ use crate::lock::lock;
 use crate::name::Name;
 use crate::ranges::{Ranges, SeqRange};
 use crate::reading::Batch;
-use crate::service::BEAT;
+use crate::service::HEARTBEAT_INTERVAL;
 
 /// The shared state, its lock and the signal that wakes the writer.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Shared {
     /// is pending. Returns after a heartbeat at the latest, possibly without work, so that the writer can show that it
     /// is alive.
     pub(super) fn wait_for_work(&self, not_before: Instant, must_open: bool) -> Work {
-        let beat = Instant::now() + BEAT;
+        let beat = Instant::now() + HEARTBEAT_INTERVAL;
         let mut inner = self.lock();
         loop {
             let now = Instant::now();

@@ -16,7 +16,7 @@ const MAX_INTERVAL: Duration = Duration::from_mins(1);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause between steps, so that the disk can serve incoming readings.
-const PAUSE: Duration = Duration::from_millis(50);
+const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Interval of the log line about deleted rows.
 const LOG_INTERVAL: Duration = Duration::from_hours(24);
@@ -57,7 +57,7 @@ impl Expiry {
         if let Some(deleted) = deleted {
             self.unlogged.readings += deleted.readings;
             self.unlogged.minutes += deleted.minutes;
-            self.due = Instant::now() + PAUSE;
+            self.due = Instant::now() + STEP_PAUSE;
             return Ok(deleted.readings);
         }
         self.pass = None;

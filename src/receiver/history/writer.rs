@@ -16,7 +16,7 @@ use super::expiry::Expiry;
 use super::writer_state::WriterState;
 use crate::config::Period;
 use crate::receiver::log_throttle::LogThrottle;
-use crate::service::{BEAT, Heartbeat};
+use crate::service::{HEARTBEAT_INTERVAL, Heartbeat};
 use crate::store::StoreError;
 
 /// How long live readings wait to be written together, because every write wears an SD card. A backlog is written at once: the
@@ -122,7 +122,7 @@ impl Writer {
         loop {
             self.heartbeat.beat();
             let next = self.due.unwrap_or(self.expiry.due());
-            match self.incoming.recv_timeout(next.saturating_duration_since(Instant::now()).min(BEAT)) {
+            match self.incoming.recv_timeout(next.saturating_duration_since(Instant::now()).min(HEARTBEAT_INTERVAL)) {
                 Ok(message) => self.add(message),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < next => {}
                 // Nothing arrived, and nothing waits to be written.

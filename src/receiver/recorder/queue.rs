@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Stamp;
 use crate::lock::lock;
 use crate::receiver::wall::Shown;
-use crate::service::BEAT;
+use crate::service::HEARTBEAT_INTERVAL;
 
 /// Maximum bytes of frames in memory that are not written yet.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -99,9 +99,9 @@ impl Queue {
                 (waiting.bytes, waiting.since) = (0, None);
                 return !waiting.ended;
             }
-            let wait = until.map_or(BEAT, |until| until - now).min(BEAT);
+            let wait = until.map_or(HEARTBEAT_INTERVAL, |until| until - now).min(HEARTBEAT_INTERVAL);
             let (waited, time) = self.wakeup.wait_timeout(waiting, wait).unwrap_or_else(PoisonError::into_inner);
-            if wait == BEAT && time.timed_out() {
+            if wait == HEARTBEAT_INTERVAL && time.timed_out() {
                 return true;
             }
             waiting = waited;
