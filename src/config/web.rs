@@ -38,7 +38,7 @@ impl Web {
         for (key, file) in [("token_file", &web.token_file), ("view_token_file", &web.view_token_file)] {
             if let Some(path) = file.as_ref().filter(|path| !path.is_absolute()) {
                 let what =
-                    format!("\"{}\" is not a file's whole path; write \"/etc/watchpost/web.token\"", path.display());
+                    format!("\"{}\" is not a file's whole path; write \"/etc/watchpost/keys/web.token\"", path.display());
                 return Err(Fault::of(key, span, what));
             }
         }
