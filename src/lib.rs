@@ -59,6 +59,7 @@
 
 mod lock;
 mod backoff;
+pub mod os_error;
 pub mod name;
 pub mod clock;
 pub mod host;

@@ -24,7 +24,7 @@ struct User<'a> {
     needs: Option<f64>,
 }
 
-pub(super) fn judge(found: &[Camera], wished: &[config::Camera], file: &Path) -> String {
+pub(super) fn assess(found: &[Camera], wished: &[config::Camera], file: &Path) -> String {
     let mut text = format!("Cameras of {}\n\n", file.display());
     let width = wished.iter().map(|wish| wish.name.chars().count()).max().unwrap_or(0);
     for wish in wished {

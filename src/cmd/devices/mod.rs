@@ -47,8 +47,8 @@ impl Devices {
 
     /// What the cameras of a configuration will be on this machine, and what they ask too much of.
     #[must_use]
-    pub fn judge(&self, config: &config::Agent, file: &Path) -> String {
-        bus::judge(&self.cameras, &config.cameras, file)
+    pub fn assess(&self, config: &config::Agent, file: &Path) -> String {
+        bus::assess(&self.cameras, &config.cameras, file)
     }
 
     /// What the cameras of a configuration ask too much of their USB buses.
