@@ -14,6 +14,7 @@ use super::link::{Outlet, OutletTable};
 use super::period::Period;
 use super::quantity::{self, Quantity};
 use super::spool::{self, Spool};
+use super::toml_error;
 use crate::name::Name;
 use crate::quantity::{is_label, known};
 
@@ -89,7 +90,7 @@ fn default_stale_after() -> Period {
 }
 
 pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
-    let file: File = toml::from_str(text)?;
+    let file: File = toml_error::parse(text)?;
     let serial: Vec<_> = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner()))).collect();
     for (span, board) in &serial {
         check(span, board)?;

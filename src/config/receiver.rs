@@ -13,6 +13,7 @@ use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
 use super::record::{self, Record};
 use super::storage::state_dir;
+use super::toml_error;
 use super::web::Web;
 
 /// What a receiver is to do.
@@ -97,7 +98,7 @@ impl Default for Receiver {
 }
 
 pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
-    let file: File = toml::from_str(text)?;
+    let file: File = toml_error::parse(text)?;
     let mut links = Vec::new();
     let mut shown = BTreeSet::new();
     for table in file.link {

@@ -35,7 +35,7 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
         3,
         &["not on this machine", "`watchpost keygen`", "`plaintext = true`"],
     ),
-    ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["`base46`", "`base64`"]),
+    ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["unknown value `base46`; did you mean `base64`?"]),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
     (
         "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
@@ -113,7 +113,7 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
         3,
         &["without a sink", "end it with \" ! appsink\""],
     ),
-    ("[link]\npattern = \"pair\"", 1, &["double brackets", "[[link]]"]),
+    ("[link]\npattern = \"pair\"", 1, &["[link] is a table; write [[link]], because there can be several"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
     ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
@@ -146,6 +146,26 @@ fn check_says_the_same_as_run() {
         std::fs::write(&config, format!("name = \"a\"\n{text}")).expect("a temporary file");
         let (run, check) = (watchpost("run", &config), watchpost("check", &config));
         assert_eq!((run.status.code(), run.stderr), (check.status.code(), check.stderr));
+    }
+}
+
+#[test]
+fn file_with_links_only_is_judged_by_its_links() {
+    let bench = Bench::new();
+    for (file, link, program) in [
+        ("a.toml", "pattern = \"dealer\"\nconnect = \"tcp://127.0.0.1:1\"", "agent"),
+        ("a.toml", "pattern = \"pair\"\nconnect = \"tcp://127.0.0.1:1\"", "agent"),
+        ("a.toml", "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:1\"\ncameras = []", "agent"),
+        ("a.toml", "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:1\"", "receiver"),
+        ("a.toml", "pattern = \"sub\"\nconnect = \"tcp://127.0.0.1:1\"", "receiver"),
+        ("receiver.toml", "pattern = \"pair\"\nconnect = \"tcp://127.0.0.1:1\"", "receiver"),
+    ] {
+        std::fs::write(bench.path(file), format!("[[link]]\n{link}\n")).expect("a temporary file");
+        let check = watchpost("check", &bench.path(file));
+        match program {
+            "agent" => assert!(String::from_utf8_lossy(&check.stderr).contains("nothing to do: "), "{link}: {check:?}"),
+            _ => assert!(String::from_utf8_lossy(&check.stdout).starts_with("receiver\n"), "{link}: {check:?}"),
+        }
     }
 }
 
@@ -184,7 +204,9 @@ fn a_file_that_is_not_there_or_says_nothing_is_refused() {
     let bench = Bench::new();
     let missing = watchpost("run", &bench.path("none.toml"));
     assert_eq!(missing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("none.toml: cannot be read"));
+    assert!(
+        String::from_utf8_lossy(&missing.stderr).contains("none.toml: cannot be read: No such file or directory; ")
+    );
     std::fs::write(bench.path("empty.toml"), "").expect("a temporary file");
     let empty = watchpost("run", &bench.path("empty.toml"));
     assert_eq!(empty.status.code(), Some(1));
