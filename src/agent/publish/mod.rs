@@ -143,7 +143,7 @@ impl Publisher {
         let mut end = None;
         loop {
             // Whoever is there now knows nothing of this agent yet.
-            if pending.audience.ended(link.ended()) {
+            if pending.audience.ended(link.lost_peers()) {
                 pending.status = true;
                 pending.nothing_was_seen();
                 self.begin_anew();
