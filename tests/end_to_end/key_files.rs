@@ -14,9 +14,12 @@ fn a_secret_that_others_can_read_is_not_used() {
     let secret = bench.key("pi", "key_secret");
     fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of ours");
     let agent = agent(&bench, &link);
-    let said = agent.logs("others than its owner may use the secret key in ", " mends it");
-    assert!(said.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{said}");
-    check_says(&bench, "agent.toml", 1, &[&format!("  error: others than its owner may use the secret key in {said}")]);
+    let said = agent.logs("the secret key in ", "");
+    assert!(
+        said.ends_with(&format!(" is readable by other users (mode 0640); run `chmod 600 {}`", secret.display())),
+        "{said}"
+    );
+    check_says(&bench, "agent.toml", 1, &[&format!("  error: the secret key in {said}")]);
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of ours");
     receiver.program.says_json("a frame", is_frame);
 }
@@ -86,7 +89,7 @@ fn an_end_that_would_go_to_itself_says_so() {
         &bench,
         "agent.toml",
         1,
-        &["  error: `server_key` ", "this is this end's own key; write that of the bound"],
+        &["  error: `server_key` ", "this is this end's own key; write the key of the end that binds"],
     );
 }
 
@@ -115,9 +118,9 @@ fn who_may_not_read_a_secret_is_told_what_gives_it_to_him() {
         fs::set_permissions(closed, before).expect("a file of ours");
         let said = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(check.status.code(), Some(1), "{check:?}");
-        let start = format!(" may not read the secret key in {}; `sudo chown ", secret.display());
+        let start = format!(" may not read the secret key in {}; run `sudo chown ", secret.display());
         let user = said.split_once("  error: ").and_then(|(_, rest)| rest.split_once(&start)).expect(&said).0;
-        assert!(said.contains(&format!("`sudo chown {user} {}` mends it", closed.display())), "{said}");
+        assert!(said.contains(&format!("run `sudo chown {user} {}`", closed.display())), "{said}");
     }
 }
 
@@ -145,7 +148,11 @@ fn a_receiver_without_its_secret_does_not_run() {
     let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
     let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
     assert_eq!(receiver.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file"), "{said}");
+    assert!(
+        said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file or directory; "),
+        "{said}"
+    );
+    assert!(said.contains("`watchpost keygen` creates a key pair") && !said.contains("os error"), "{said}");
 }
 
 #[test]
@@ -167,11 +174,15 @@ fn files_that_are_no_certificates_are_named() {
     nix::unistd::mkfifo(&public, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     agent(&bench, &link).logs("hub.key is not a file with a key", "");
     fs::remove_file(&public).expect("a pipe of ours");
-    agent(&bench, &link).logs("cannot read the key in ", "hub.key: No such file");
+    agent(&bench, &link).logs(
+        "cannot read the key in ",
+        "hub.key: No such file or directory; copy the .key file of the other end there",
+    );
     fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
     let link = format!("pattern = \"pair\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub"));
     fs::remove_dir(bench.path("allowed")).expect("a directory of ours");
-    agent(&bench, &link).logs("cannot read the allowed keys in ", "allowed: No such file");
+    agent(&bench, &link)
+        .logs("cannot read the allowed keys in ", "allowed: No such file or directory; create that directory");
 }
 
 #[test]
@@ -198,7 +209,7 @@ fn keygen_makes_a_pair_that_only_its_owner_can_read_and_never_another() {
     for _ in 0..2 {
         let again = keygen();
         assert_eq!(again.status.code(), Some(1), "{again:?}");
-        assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+        assert!(String::from_utf8_lossy(&again.stderr).contains("already exists and was not overwritten"), "{again:?}");
         assert_eq!(fs::read(&secret).expect("a file"), before);
         let _ = fs::remove_file(&public);
     }

@@ -24,7 +24,7 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
 
     let again = bench.keygen_tokens();
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already exists and was not overwritten"), "{again:?}");
     assert_eq!(bench.token("web.token"), control);
 
     let token = bench.path("web.token");
@@ -36,7 +36,7 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
     for (text, mode, words) in [
         (good.as_str(), 0o640, "`chmod 600 "),
         (&good[1..], 0o600, "at least 32"),
-        ("", 0o600, "`watchpost keygen --token` makes one"),
+        ("", 0o600, "`watchpost keygen --token` creates one"),
         (&format!("{good} {good}"), 0o600, "one word"),
         (&bench.token("web-view.token"), 0o600, "hold the same token"),
     ] {
@@ -53,7 +53,7 @@ fn tokens_are_made_for_their_owner_alone_and_no_others_are_taken() {
         assert!(text.is_empty() || !said.contains(text), "a token is on the screen: {said}");
     }
     let said = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
-    assert!(said.contains("/nowhere/web.token") && said.contains("`watchpost keygen --token` makes one"), "{said}");
+    assert!(said.contains("/nowhere/web.token") && said.contains("`watchpost keygen --token` creates one"), "{said}");
 }
 
 /// What is said of a receiver's configuration, by the command that runs it and by the one that checks it.
