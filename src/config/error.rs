@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|e| Error {
         file: path.to_owned(),
         place: None,
-        what: format!("cannot be read: {e}; `--config FILE` names another"),
+        what: format!("cannot be read: {e}; name another file with `--config FILE`"),
     })
 }
 

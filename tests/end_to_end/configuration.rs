@@ -17,7 +17,7 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
          [[link]]\npattern = \"pair\"\nconnect = \"ipc://x\"",
         6,
-        &["two cameras are named \"door\"", "`name` of its own"],
+        &["two cameras are named \"door\"", "another `name`"],
     ),
     (
         "[[link]]\npattern = \"pair\"\nconnect = \"127.0.0.1:5559\"",
@@ -40,23 +40,23 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
     (
         "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
         4,
-        &["who may come", "`allowed_keys_dir = "],
+        &["keys of permitted peers", "`allowed_keys_dir = "],
     ),
     (
         "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
         6,
-        &["is bound and so the server", "`allowed_keys_dir = "],
+        &["this link binds, so it has no `server_key`", "`allowed_keys_dir = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
          allowed_keys_dir = \"/d\"",
         6,
-        &["lets nobody in", "`server_key = "],
+        &["permits no peers", "`server_key = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
         4,
-        &["the other's key", "`server_key = "],
+        &["the other end's key", "`server_key = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
@@ -80,7 +80,7 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\nplaintext = true\n\
          [link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
         4,
-        &["is encrypted", "leave out one"],
+        &["is encrypted", "remove one"],
     ),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:1\"\ncurve = true", 4, &["[link.curve]"]),
     (
@@ -91,21 +91,21 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
     ("[[serial]]\nport = \"ttyUSB0\"", 2, &["whole path", "\"/dev/ttyUSB0\""]),
     ("[[serial]]\nport = \"/x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
     ("[[serial]]\nport = \"/x\"\nfields = [\"a\", \"\"]", 3, &["\"\" cannot be a quantity"]),
-    ("[[serial]]\nport = \"/x\"\nfields = [\"t\", \"temperature\"]", 3, &["\"temperature\" is there already"]),
-    ("[[serial]]\nport = \"/x\"\nstale_after = \"10\"", 3, &["not a length of time", "\"10s\""]),
+    ("[[serial]]\nport = \"/x\"\nfields = [\"t\", \"temperature\"]", 3, &["\"temperature\" is already in the list"]),
+    ("[[serial]]\nport = \"/x\"\nstale_after = \"10\"", 3, &["not a duration", "\"10s\""]),
     ("[quantity.temp]\nmax = 85", 1, &["\"temp\" is a label of temperature", "[quantity.temperature]"]),
     ("[quantity.soil]\nlabel = \"a-0\"", 2, &["a letter, no dash"]),
-    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"A0\"", 4, &["\"A0\" is soil already"]),
-    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["not 0", "0.1"]),
+    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"A0\"", 4, &["\"A0\" is already used for soil"]),
+    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["cannot be 0", "0.1"]),
     ("[quantity.soil]\nmin = 100\nmax = 0", 2, &["at least 100 and at most 0", "the smaller one as min"]),
     ("[quantity.humidity]\nmax = -5", 2, &["at least 0 and at most -5"]),
-    ("[quantity.temperature]\nunit = \"°F\"", 2, &["a unit converts nothing", "scale = 1.8, offset = 32"]),
+    ("[quantity.temperature]\nunit = \"°F\"", 2, &["`unit` does not convert", "scale = 1.8, offset = 32"]),
     ("[quantity.soil]\nmim = 1", 2, &["unknown key `mim`", "did you mean `min`?"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = 1e-20", 4, &["not a frame rate", "0.01 to 240"]),
     (
         "[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n[[camera]]\nname = \"b\"\nsource = \"/dev/video0\"",
         6,
-        &["/dev/video0 is used by another camera already"],
+        &["/dev/video0 is already used by another camera"],
     ),
     ("[[camera]]\nname = \"a\"\nsource = \"patern\"", 3, &["did you mean \"pattern\"?"]),
     (
@@ -115,7 +115,7 @@ const WRONG: [(&str, u32, &[&str]); 43] = [
     ),
     ("[link]\npattern = \"pair\"", 1, &["[link] is a table; write [[link]], because there can be several"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
-    ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),
+    ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` works only with `bind`"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nrotate = 45", 4, &["by 45", "90, 180 or 270"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nflip = \"both\"", 4, &["`both`", "`horizontal`"]),
