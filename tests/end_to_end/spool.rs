@@ -280,7 +280,7 @@ fn a_spool_that_is_taken_away_is_followed_by_a_new_one() {
     waits_for(&bench, 1);
     std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("it is there");
     board.say("n-2");
-    agent.logs("was taken away", "");
+    agent.logs("was removed", "");
     waits_for(&bench, 1);
     board.say("n-3");
     waits_for(&bench, 2);
