@@ -188,7 +188,7 @@ fn check_says_which_place_on_the_disk_cannot_be() {
         (format!("{link}[history]\n"), "rec/history.sqlite", "path"),
         (format!("{agent}[spool]\n"), "rec/spool.sqlite", "path"),
     ] {
-        for (above, said, status) in [(&file, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)] {
+        for (above, said, status) in [(&file, "is not a directory", 1), (&bench.path("new"), "will be created", 0)] {
             let place = above.join(place);
             std::fs::write(&config, format!("{parts}{key} = \"{}\"\n", place.display())).expect("a temporary file");
             let check = watchpost("check", &config);

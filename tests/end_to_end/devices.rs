@@ -62,9 +62,9 @@ fn nodes_that_are_no_cameras_are_not_taken_for_some() {
     fs::write(bench.camera(41, "pipeline"), "").expect("a temporary file");
     let said =
         printed(&bench, Some(&config(&[("door", "source = \"/dev/video41\""), ("x", "source = \"/dev/video40\"")])));
-    assert!(said.contains("  x     /dev/video40 is no camera\n") && !said.contains("source = "), "{said}");
+    assert!(said.contains("  x     /dev/video40 is not a camera\n") && !said.contains("source = "), "{said}");
     assert!(said.contains("watchpost cannot use them\n             /dev/video41\n"), "{said}");
-    assert!(said.contains("door  Virtual Camera 41, which offers nothing that watchpost can use"), "{said}");
+    assert!(said.contains("door  Virtual Camera 41, which offers no format that watchpost can use"), "{said}");
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn without_cameras_it_says_what_to_look_for_and_names_those_wished_for() {
     let bench = Bench::new();
     let said =
         printed(&bench, Some(&config(&[("door", "source = \"/dev/video40\""), ("test", "source = \"pattern\"")])));
-    assert!(said.contains("None. Is one plugged in? `lsusb`"), "{said}");
-    assert!(said.contains("door  /dev/video40 is not there\n  test  pattern, which needs no device\n"), "{said}");
+    assert!(said.contains("None. Plug one in; `lsusb`"), "{said}");
+    assert!(said.contains("door  /dev/video40 does not exist\n  test  pattern, which needs no device\n"), "{said}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn one_camera_that_is_too_much_for_usb_2_is_warned_about() {
     let bench = Bench::new();
     bench.plug_camera_of(40, "YUYV 1280x720 30 film");
     let said = printed(&bench, Some(&config(&[("door", "source = \"/dev/video40\"\nfps = 30")])));
-    assert!(said.contains("warning: door needs 55.3 MB/s, and one camera can have at most 24.6"), "{said}");
+    assert!(said.contains("warning: door needs 55.3 MB/s, but one camera gets at most 24.6"), "{said}");
 }
 
 /// A machine made of files. Its cameras are no V4L2 devices, but have names.

@@ -46,9 +46,9 @@ fn write_receiver(bench: &Bench, keys: &str) {
 fn check_has_a_line_for_each_thing_that_keeps_a_link_from_working() {
     let bench = Bench::new();
     write_receiver(&bench, &bench.server("hub"));
-    check_says(&bench, "receiver.toml", 0, &["lets in the 0 keys in ", "so nobody can come yet"]);
+    check_says(&bench, "receiver.toml", 0, &["permits the 0 keys in ", "so no peer can connect yet"]);
     bench.allow("pi");
-    check_says(&bench, "receiver.toml", 0, &["lets in the 1 key in ", "allowed; tried when"]);
+    check_says(&bench, "receiver.toml", 0, &["permits the 1 key in ", "allowed; not connected here"]);
     fs::remove_dir_all(bench.path("allowed")).expect("a directory of ours");
     fs::remove_file(bench.key("hub", "key_secret")).expect("a file of ours");
     let secret = "\n  error: cannot read the key in ";
