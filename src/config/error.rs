@@ -1,4 +1,4 @@
-//! An error in a configuration file: its place, what is wrong and what to write instead.
+//! An error in a configuration file: its place, the reason and the remedy.
 
 use std::fmt;
 use std::ops::Range;

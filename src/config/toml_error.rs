@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use super::error::Fault;
 use super::toml_syntax;
 
-/// Tables of which a file can have several, in double brackets.
+/// Tables in double brackets, because a file can have several.
 const REPEATABLE: [&str; 3] = ["serial", "camera", "link"];
 
 /// Required keys, each with a value to copy.

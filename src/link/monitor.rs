@@ -82,7 +82,7 @@ impl Monitor {
 
 /// Stops the events of a socket, by a second monitor that replaces the first and subscribes to none.
 pub(super) fn stop(socket: &zmq::Socket) {
-    // This fails only while libzmq shuts down, and then there are no events.
+    // This fails only while libzmq shuts down, and then no events follow.
     let _ = socket.monitor("inproc://nothing", 0);
 }
 

@@ -1,7 +1,7 @@
 //! Writes watchpost's man pages and shell completions into a directory, from what its command line is made of.
 
 #[path = "../../../src/cli.rs"]
-#[allow(dead_code, reason = "what is said is not carried out here")]
+#[allow(dead_code, reason = "the manual needs only the definitions")]
 mod cli;
 
 use std::path::PathBuf;
