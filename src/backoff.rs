@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_maximum_and_start_over() {
+    fn delays_double_up_to_the_maximum_and_reset() {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
         let delays = [(); 8].map(|()| backoff.delay().as_millis());
         assert_eq!(delays, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);

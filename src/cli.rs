@@ -1,20 +1,20 @@
-//! The command line: what can be said. It knows nothing of what is done then, so that the manual is made of it alone
+//! The command line. It does not know the commands' code, because the manual is generated from this file alone
 //! (cross/manual).
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Where the agent looks when it is told no file.
+/// The agent's default configuration file.
 pub const AGENT_FILE: &str = "/etc/watchpost/watchpost.toml";
 
-/// What sensor boards measure and cameras see on a Raspberry Pi, sent together over ZeroMQ.
+/// Streams sensor readings and camera frames from a Raspberry Pi over ZeroMQ.
 #[derive(Parser)]
 #[command(name = "watchpost", version, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Log more: each line of a board that was refused, and why.
+    /// Log more, for example each refused line of a board with the reason.
     #[arg(long, short, global = true)]
     pub verbose: bool,
 }
@@ -27,40 +27,40 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
-    /// Run the receiver: show what agents send on a page.
+    /// Run the receiver: show, record and store what agents send.
     Receive {
-        /// The receiver's configuration [default: /etc/watchpost/receiver.toml, without it a link and the page on
-        /// this machine's ports 5559 and 8080].
+        /// The receiver's configuration [default: /etc/watchpost/receiver.toml; without that file, a link on port
+        /// 5559 and the page on port 8080 of this machine].
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Print the header of each message on standard output, a line each.
+        /// Print the header of each message to standard output, one JSON object per line.
         #[arg(long)]
         json: bool,
-        /// Keep the newest JPEG of each camera as DIR/AGENT/CAMERA.jpg.
+        /// Write the newest JPEG of each camera to DIR/AGENT/CAMERA.jpg.
         #[arg(long, value_name = "DIR")]
         save: Option<PathBuf>,
     },
-    /// Run everything at once with a simulated board and two test pictures; nothing to configure.
+    /// Run agent and receiver with a simulated board and two test pictures; needs no configuration.
     Demo {
-        /// End by itself, with a summary; exit 1 if anything did not arrive.
+        /// Stop after N seconds with a summary; exit with 1 if anything did not arrive.
         #[arg(long, value_name = "N")]
         seconds: Option<u64>,
     },
-    /// Read a configuration, say what is wrong with it, or what it means on this machine.
+    /// Check a configuration: show its errors, or what it means on this machine.
     Check {
         /// The agent's or the receiver's configuration.
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
-    /// Make a key pair for links with a curve table, or tokens for the receiver's page, and say where they belong.
+    /// Create a key pair for encrypted links, or tokens for the receiver's page, and show how to configure them.
     Keygen {
-        /// What the two files are called before their dot [default: this machine's name].
+        /// Name of the two files, before the extension [default: this machine's name].
         #[arg(conflicts_with = "token")]
         name: Option<String>,
-        /// Make web.token and web-view.token, which let viewers and programs in at the receiver's page.
+        /// Create web.token and web-view.token, which viewers and programs need to open the receiver's page.
         #[arg(long)]
         token: bool,
-        /// Where they are written; it is made if it is not there.
+        /// Directory for the files; it is created if necessary.
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
     },
@@ -73,19 +73,19 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS")]
         forget: Option<String>,
     },
-    /// Say what would keep this machine from doing the configured job, and what to do about it.
+    /// Find problems that would keep this machine from running a configuration, and show how to fix them.
     Doctor {
         /// The agent's or the receiver's configuration.
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
-    /// Tell the services whether the clock is synchronised, because they may not ask: watchpost-clock.service runs it.
+    /// Report to the services whether the clock is synchronised, because they may not ask. Run by watchpost-clock.service.
     #[command(hide = true)]
     Clock,
-    /// List cameras and serial ports by the names that a configuration should use, and what each camera offers.
+    /// List cameras and serial ports by the names to use in a configuration, and the modes of each camera.
     Devices {
-        /// The agent's configuration, whose cameras are to fit on their USB buses [default:
-        /// /etc/watchpost/watchpost.toml if it is there].
+        /// The agent's configuration; shows whether its cameras fit on their USB buses [default:
+        /// /etc/watchpost/watchpost.toml, if it exists].
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },

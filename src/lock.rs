@@ -1,4 +1,4 @@
-//! Locking a mutex whatever became of the thread that held it last.
+//! One way to lock a mutex, also after a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

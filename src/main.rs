@@ -1,9 +1,10 @@
-//! The command line, carried out.
+//! Runs the command that the command line names.
 
 mod cli;
+mod log;
 
 use std::fs::{self, File};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,26 +21,27 @@ use watchpost::cmd::devices::{Devices, Roots};
 use watchpost::cmd::doctor::{self, Findings};
 use watchpost::cmd::{check, demo, keygen};
 use watchpost::name::Name;
+use watchpost::os_error::without_numbers;
 use watchpost::receiver::{Options, Receiver};
 use watchpost::{clock, config};
 
 use cli::{AGENT_FILE, Cli, Command};
 
-/// Where the receiver looks when it is told no file.
+/// The receiver's default configuration file.
 const RECEIVER_FILE: &str = "/etc/watchpost/receiver.toml";
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("watchpost: {error:#}");
+            eprintln!("watchpost: {}", without_numbers(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(cli: Cli) -> Result<()> {
-    log_to_stderr(cli.verbose);
+    log::start(cli.verbose);
     match cli.command {
         Command::Run { config } => {
             let file = config;
@@ -61,7 +63,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Check { config } => {
             let meaning = check::describe(&config::either(&config)?);
             print(&meaning.text);
-            ensure!(meaning.errors == 0, "{} does not work as it is, see each `error:` above", config.display());
+            ensure!(meaning.errors == 0, "{} does not work on this machine; see each `error:` above", config.display());
             Ok(())
         }
         Command::Keygen { token: true, dir, .. } => {
@@ -88,64 +90,64 @@ fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// What takes long is told when it is known.
+/// Prints each finding as soon as it is known, because some take seconds.
 async fn doctor(file: &Path, shutdown: CancellationToken) -> Result<()> {
     let config = config::either(file)?;
-    let mut tell = print;
-    let mut findings = Findings::new(&mut tell);
+    let mut report = print;
+    let mut findings = Findings::new(&mut report);
     let examined = shutdown.run_until_cancelled(doctor::examine(&config, file, &mut findings)).await;
-    ensure!(examined.is_some(), "ended before all was looked at");
-    ensure!(findings.errors == 0, "this machine cannot do what {} asks for, see each `error:` above", file.display());
+    ensure!(examined.is_some(), "interrupted before all checks finished");
+    ensure!(findings.errors == 0, "this machine cannot run {}; see each `error:` above", file.display());
     Ok(())
 }
 
-/// The list comes first: it helps to repair the file.
+/// Prints the list before it reads the configuration, because the list helps to correct the file.
 fn devices(file: Option<&Path>) -> Result<()> {
     let devices = Devices::find(&Roots { dev: "/dev".into(), sys: "/sys".into() });
     print(&devices.describe());
-    let usual = Path::new(AGENT_FILE);
-    if let Some(file) = file.or_else(|| usual.exists().then_some(usual)) {
-        print(&format!("\n{}", devices.judge(&config::agent(file)?, file)));
+    let default = Path::new(AGENT_FILE);
+    if let Some(file) = file.or_else(|| default.exists().then_some(default)) {
+        print(&format!("\n{}", devices.assess(&config::agent(file)?, file)));
     }
     Ok(())
 }
 
 fn print(text: &str) {
-    // Nobody who reads it is no error.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    // A closed stdout is not an error.
+    let _ = std::io::stdout().write_all(without_numbers(text).as_bytes());
 }
 
 fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Error> {
-    let usual = Path::new(RECEIVER_FILE);
-    match file.or_else(|| usual.exists().then_some(usual)) {
+    let default = Path::new(RECEIVER_FILE);
+    match file.or_else(|| default.exists().then_some(default)) {
         Some(file) => config::receiver(file),
         None => Ok(config::Receiver::default()),
     }
 }
 
-/// Connections that say nothing occupy a descriptor each, for a few seconds, and libzmq burns a core while none is left.
-/// The usual limit of 1,024 is soon reached; this is one that still bounds their memory, at 60 MiB.
-const DESCRIPTORS: rlim_t = 4096;
+/// Open files that this process may have. Each silent connection occupies one for a few seconds, and libzmq uses a whole
+/// core while none is free. The usual limit of 1,024 is too low; this one limits their memory to 60 MiB.
+const MAX_DESCRIPTORS: rlim_t = 4096;
 
-fn make_room() {
+fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < DESCRIPTORS
+        && soft < MAX_DESCRIPTORS
     {
-        // With fewer it works as well, as long as nobody wants to disturb it.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard);
+        // A lower limit matters only under attack.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS.min(hard), hard);
     }
 }
 
-/// Runs `work`, which is told to end by SIGTERM or Ctrl-C.
+/// Runs `work`; SIGTERM and Ctrl-C cancel its token.
 fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Result<()> {
-    make_room();
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("blocking")
-        // Longer than from one look at the machine to the next.
+        // Longer than the interval between two polls of the machine's state.
         .thread_keep_alive(Duration::from_mins(1))
         .build()
-        .context("cannot start")?;
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
@@ -153,8 +155,8 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
         let watched = shutdown.clone();
         let watching = tokio::spawn(async move {
             tokio::select! {
-                _ = terminate.recv() => info!("ending on SIGTERM"),
-                _ = interrupt.recv() => info!("ending on SIGINT"),
+                _ = terminate.recv() => info!("stopping on SIGTERM"),
+                _ = interrupt.recv() => info!("stopping on SIGINT"),
                 () = watched.cancelled() => {}
             }
             watched.cancel();
@@ -164,22 +166,22 @@ fn until_signal(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Resu
         watching.await?;
         result
     });
-    // Someone's standard output that takes nothing must not keep the process.
+    // A blocked write to standard output must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-/// Reads the configuration again at each SIGHUP, for whoever goes on with it.
+/// Reads the configuration at each SIGHUP and sends it to the returned channel.
 ///
-/// A terminal that is closed sends the same signal: then everything ends, as its user would expect, who has not said `nohup`.
+/// A closed terminal sends the same signal. Then it cancels `shutdown`, unless the user started watchpost with `nohup`.
 fn reloads<T: Send + 'static>(
     read: impl Fn() -> T + Send + 'static,
     shutdown: &CancellationToken,
 ) -> Result<mpsc::Receiver<T>> {
-    // Before the signal is taken, when nobody ignores it any more.
+    // Before we handle the signal: afterwards it is no longer ignored.
     let at_terminal = has_terminal() && !ignores_hangups();
     let mut hangups = signal(SignalKind::hangup())?;
-    let (reloads, taken) = mpsc::channel(1);
+    let (reloads, received) = mpsc::channel(1);
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         while let Some(Some(())) = shutdown.run_until_cancelled(hangups.recv()).await {
@@ -190,28 +192,17 @@ fn reloads<T: Send + 'static>(
             }
         }
     });
-    Ok(taken)
+    Ok(received)
 }
 
-/// Wherever input and output go.
+/// Whether the process has a terminal, even if its input and output are redirected.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// As proc(5) has it: a bit for each signal, from 1 on.
+/// Whether SIGHUP is ignored: `SigIgn` in proc(5) has a bit for each signal, starting at signal 1.
 fn ignores_hangups() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).is_some_and(|bits| bits & 1 == 1)
-}
-
-/// Lines for a person, or for journald, which has its own clock.
-fn log_to_stderr(verbose: bool) {
-    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().init() } else { log.init() }
 }

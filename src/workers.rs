@@ -1,16 +1,17 @@
-//! Workers of one kind: a task for each table of the configuration, for as long as that says the same.
+//! Workers of one kind: one task for each table of the configuration, until that table changes.
 
 use anyhow::{Error, Result, anyhow};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Tasks that do what a `Config` says and give an `Output` when they are ended; `Handle` is what there is of each for others.
+/// A set of supervised tasks, one per configuration table. `Handle` is what others use of each, `Output` the task's
+/// result.
 pub(crate) struct WorkerSet<Config, Handle, Output> {
-    /// What they are, for the error when one ends by itself.
+    /// Their name in errors.
     kind: &'static str,
     workers: Vec<Worker<Config, Handle>>,
     tasks: JoinSet<Output>,
-    /// Ends all of them.
+    /// Stops all of them.
     shutdown: CancellationToken,
 }
 
@@ -26,12 +27,12 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         WorkerSet { kind, workers: Vec::new(), tasks: JoinSet::new(), shutdown }
     }
 
-    /// What there is of each, in the order of the configuration.
+    /// Returns the handles, in the order of the configuration.
     pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
         self.workers.iter().map(|worker| &worker.handle)
     }
 
-    /// Starts one more: `run` until it is told to end.
+    /// Starts a worker that runs until its token is cancelled.
     pub(crate) fn start<Run>(&mut self, config: Config, handle: Handle, run: impl FnOnce(CancellationToken) -> Run)
     where
         Run: Future<Output = Output> + Send + 'static,
@@ -41,11 +42,10 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         self.workers.push(Worker { config, handle, id, stop });
     }
 
-    /// Ends those whose table is none of these, and waits for them; gives the tables that nobody works for yet, and what
-    /// there was of those that ended.
+    /// Stops and joins workers whose table is not in `configs`. Returns the tables without a worker, and the stopped workers.
     ///
     /// # Errors
-    /// When one panicked, or another one ended by itself.
+    /// If a worker panicked, or another one stopped unexpectedly.
     pub(crate) async fn keep(&mut self, configs: &[Config]) -> Result<Changes<Config, Handle, Output>>
     where
         Config: Clone,
@@ -63,12 +63,12 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         }
         let mut ended = Vec::new();
         while !leaving.is_empty() {
-            let (id, output) = self.tasks.join_next_with_id().await.expect("each of them has its task")?;
+            let (id, output) = self.tasks.join_next_with_id().await.expect("each worker has a task")?;
             let Some(place) = leaving.iter().position(|worker| worker.id == id) else {
                 if self.shutdown.is_cancelled() {
                     continue;
                 }
-                return Err(self.ended_by_itself());
+                return Err(self.unexpected_end());
             };
             let Worker { config, handle, .. } = leaving.swap_remove(place);
             ended.push(Ended { config, handle, output });
@@ -76,7 +76,7 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         Ok(Changes { new, ended })
     }
 
-    /// Ends all of them; gives what they gave, but those that panicked.
+    /// Stops all workers. Returns the outputs, except of those that panicked.
     pub(crate) async fn end(&mut self) -> Vec<Output> {
         for worker in &self.workers {
             worker.stop.cancel();
@@ -88,34 +88,34 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         outputs
     }
 
-    /// Puts them into the order of the configuration.
+    /// Sorts the workers in the order of the configuration.
     pub(crate) fn arrange(&mut self, configs: &[Config]) {
         self.workers.sort_by_key(|worker| configs.iter().position(|config| *config == worker.config));
     }
 
-    /// Waits until one ends that nobody has ended; gives what it gave, and what is to be said of that.
+    /// Waits until a worker stops unexpectedly. Returns its output, and the error to report.
     pub(crate) async fn ended(&mut self) -> (Option<Output>, Error) {
         match self.tasks.join_next().await {
-            Some(Ok(output)) => (Some(output), self.ended_by_itself()),
-            Some(Err(error)) => (None, anyhow!("a {}'s task ended: {error}", self.kind)),
+            Some(Ok(output)) => (Some(output), self.unexpected_end()),
+            Some(Err(error)) => (None, anyhow!("a {}'s task failed: {error}", self.kind)),
             None => std::future::pending().await,
         }
     }
 
-    fn ended_by_itself(&self) -> Error {
-        anyhow!("a {}'s task ended by itself", self.kind)
+    fn unexpected_end(&self) -> Error {
+        anyhow!("a {}'s task stopped unexpectedly", self.kind)
     }
 }
 
-/// What came of a change.
+/// The result of a change.
 pub(crate) struct Changes<Config, Handle, Output> {
-    /// Tables that nobody works for yet.
+    /// Tables without a worker.
     pub(crate) new: Vec<Config>,
-    /// Those that ended.
+    /// Workers that stopped.
     pub(crate) ended: Vec<Ended<Config, Handle, Output>>,
 }
 
-/// One that ended, and what it gave.
+/// A stopped worker and its output.
 pub(crate) struct Ended<Config, Handle, Output> {
     pub(crate) config: Config,
     pub(crate) handle: Handle,

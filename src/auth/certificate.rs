@@ -1,5 +1,5 @@
-//! The files that CURVE keys are kept in: certificates as CZMQ and pyzmq write and read them, `NAME.key` with the public
-//! key and `NAME.key_secret` with both.
+//! Files with CURVE keys: certificates in the format of CZMQ and pyzmq. `NAME.key` has the public key,
+//! `NAME.key_secret` both keys.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -12,35 +12,36 @@ use crate::auth::secret;
 use crate::config::ServerKey;
 use crate::key::Key;
 
-/// More peers than one link has.
-const MOST_KEYS: usize = 4096;
+/// Certificates that are read from a directory; no link has more peers.
+const MAX_KEYS: usize = 4096;
 
-/// A public key and the secret that proves it. It cannot be printed by mistake.
+/// A public key and its secret key. It cannot be printed by mistake.
 pub struct KeyPair {
-    /// For everyone to know.
+    /// The public key.
     pub public: Key,
-    /// For nobody.
+    /// The secret key.
     pub secret: Key,
 }
 
 impl KeyPair {
-    /// A new one.
+    /// Creates a new pair.
     ///
     /// # Errors
-    /// When libzmq was built without CURVE.
+    /// If libzmq was built without CURVE.
     pub fn generate() -> Result<KeyPair> {
-        let pair = zmq::CurveKeyPair::new().context("libzmq makes no CURVE keys")?;
+        let pair = zmq::CurveKeyPair::new().context("this libzmq has no CURVE encryption")?;
         Ok(KeyPair { public: Key(pair.public_key), secret: Key(pair.secret_key) })
     }
 
     /// Reads a `NAME.key_secret`.
     ///
     /// # Errors
-    /// When it cannot be read, has no keys or only the public one, or others than its owner may read it.
+    /// If it cannot be read, has no keys or only the public one, or others than its owner may read it.
     pub fn read(path: &Path) -> Result<KeyPair> {
-        let file = secret::open_secret(path, "key")?;
+        let missing = "`watchpost keygen` creates a key pair";
+        let file = secret::open_secret(path, "key").map_err(|error| secret::advise_if_missing(error, missing))?;
         let text = secret::read(&file, path, "key")?;
-        // Before the mode: what is for everyone need not be hidden.
+        // Before the mode, because a public key may be readable by everyone.
         ensure!(
             value(&text, "public-key").is_none() || value(&text, "secret-key").is_some(),
             "{} has no secret key: this is the public half; write {}",
@@ -51,21 +52,24 @@ impl KeyPair {
         Ok(KeyPair { public: find(&text, "public-key", path)?, secret: find(&text, "secret-key", path)? })
     }
 
-    /// The key of the end that an end with this pair connects to.
+    /// Returns the public key of the bound end, for an end with this pair that connects.
     ///
     /// # Errors
-    /// When it is not to be had, or is this pair's own.
+    /// If it cannot be read, or is this pair's own key.
     pub fn server(&self, server: &ServerKey) -> Result<Key> {
         let key = server.read()?;
-        ensure!(key != self.public, "`server_key` {key:.8}…: this is this end's own key; write that of the bound end");
+        ensure!(
+            key != self.public,
+            "`server_key` {key:.8}…: this is this end's own key; write the key of the end that binds"
+        );
         Ok(key)
     }
 
-    /// Writes `NAME.key_secret`, which only its owner can read, and `NAME.key` into a directory, which is made if it is
-    /// not there; gives their paths. Files that are there are left as they are.
+    /// Writes `NAME.key_secret`, which only its owner can read, and `NAME.key` into a directory, which is created if
+    /// necessary; returns their paths. Never overwrites a file.
     ///
     /// # Errors
-    /// When one is there already or cannot be written; then neither is made.
+    /// If one already exists or cannot be written; then neither is created.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
         let dir = secret::directory(dir)?;
         let (secret, public) = (dir.join(format!("{name}.key_secret")), dir.join(format!("{name}.key")));
@@ -74,31 +78,32 @@ impl KeyPair {
             self.public
         );
         secret::create(&public, 0o644, &text)?;
-        writeln!(text, "    secret-key = \"{}\"", self.secret).expect("a String takes all");
-        secret::create(&secret, 0o600, &text).inspect_err(|_| secret::forget(&public))?;
+        writeln!(text, "    secret-key = \"{}\"", self.secret).expect("writing to a String cannot fail");
+        secret::create(&secret, 0o600, &text).inspect_err(|_| secret::remove(&public))?;
         Ok((secret, public))
     }
 }
 
 impl ServerKey {
-    /// The key itself.
+    /// Returns the key.
     ///
     /// # Errors
-    /// When its file cannot be read or has none.
+    /// If its file cannot be read or has no key.
     pub fn read(&self) -> Result<Key> {
         match self {
             ServerKey::Written(key) => Ok(*key),
-            ServerKey::File(path) => public(path),
+            ServerKey::File(path) => public(path)
+                .map_err(|error| secret::advise_if_missing(error, "copy the .key file of the other end there")),
         }
     }
 }
 
-/// The public key in a certificate.
+/// Returns the public key in a certificate.
 fn public(path: &Path) -> Result<Key> {
     find(&secret::read(&secret::open(path, "key")?, path, "key")?, "public-key", path)
 }
 
-/// A certificate's lines are `name = "value"`, in sections that are indented by as much as one likes (ZeroMQ RFC 4).
+/// Returns the value of `name = "value"` in a certificate, whose sections have any indentation (ZeroMQ RFC 4).
 fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (left, right) = line.split_once('=')?;
@@ -109,34 +114,34 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
     let value = value(text, name).with_context(|| {
         format!(
-            "{} has no line `{name} = \"…\"`, so it is no certificate; `watchpost keygen` makes some",
+            "{} has no line `{name} = \"…\"`, so it is not a certificate; `watchpost keygen` creates one",
             path.display()
         )
     })?;
     Key::from_z85(value).with_context(|| {
-        format!("{}: the {name} is not the 40 characters of a key; copy the file once more", path.display())
+        format!("{}: the {name} is not the 40 characters of a key; copy the file again", path.display())
     })
 }
 
-/// The certificates of a directory: the public keys of who may come.
+/// The certificates of a directory: the public keys of permitted peers.
 pub struct Allowed {
     dir: PathBuf,
     keys: BTreeSet<Key>,
-    /// A file that lets nobody in, and why; it is no reason to keep others out.
+    /// Why a file of the directory cannot be used. The others still count.
     unusable: Option<String>,
-    /// When the directory was changed last before it was read, and when that was.
+    /// When the directory was last changed, and when it was read.
     changed: SystemTime,
     read: Instant,
 }
 
-/// A directory that did not change may still have a file that did.
-const READ_AGAIN: Duration = Duration::from_secs(1);
+/// An unchanged directory may contain a changed file, so it is read again after this time.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Allowed {
-    /// Reads the directory's `*.key`.
+    /// Reads the directory's `*.key` files.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If the directory cannot be read.
     pub fn open(dir: &Path) -> Result<Allowed> {
         let changed = changed(dir)?;
         let mut allowed =
@@ -144,7 +149,7 @@ impl Allowed {
         let entries = dir.read_dir().with_context(|| format!("cannot read the allowed keys in {}", dir.display()))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let certificates = paths.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
-        for path in certificates.take(MOST_KEYS) {
+        for path in certificates.take(MAX_KEYS) {
             match public(&path) {
                 Ok(key) => drop(allowed.keys.insert(key)),
                 Err(error) => allowed.unusable = Some(format!("{error:#}")),
@@ -153,18 +158,18 @@ impl Allowed {
         Ok(allowed)
     }
 
-    /// Nobody may come.
+    /// Whether no peer is permitted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether the key is there now.
+    /// Whether the key is permitted now.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// If the directory cannot be read.
     pub fn has(&mut self, key: &Key) -> Result<bool> {
-        if changed(&self.dir)? != self.changed || self.read.elapsed() > READ_AGAIN {
+        if changed(&self.dir)? != self.changed || self.read.elapsed() > REREAD_INTERVAL {
             *self = Allowed::open(&self.dir)?;
         }
         Ok(self.keys.contains(key))
@@ -172,7 +177,7 @@ impl Allowed {
 }
 
 impl fmt::Display for Allowed {
-    /// How many they are and where, and what is wrong there.
+    /// Their number, the directory, and a file that cannot be used.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.keys.len() == 1 { "" } else { "s" };
         write!(f, "the {} key{plural} in {}", self.keys.len(), self.dir.display())?;
@@ -182,5 +187,7 @@ impl fmt::Display for Allowed {
 
 fn changed(dir: &Path) -> Result<SystemTime> {
     let changed = dir.metadata().and_then(|data| data.modified());
-    changed.with_context(|| format!("cannot read the allowed keys in {}", dir.display()))
+    let changed = changed.with_context(|| format!("cannot read the allowed keys in {}", dir.display()));
+    let missing = "create that directory, and copy the .key files of permitted peers there";
+    changed.map_err(|error| secret::advise_if_missing(error, missing))
 }

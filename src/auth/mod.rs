@@ -1,5 +1,5 @@
-//! Files that prove who someone is: secrets that only their owner may read, CURVE key pairs, and the page's tokens. Knows no
-//! socket and no page.
+//! Key and token files: secrets that only their owner may read, CURVE key pairs, and the page's tokens. Knows no socket
+//! and no page.
 
 pub mod secret;
 pub mod certificate;

@@ -1,5 +1,4 @@
-//! Everything at once, with nothing to configure: a simulated board on a real pseudo-terminal, two test pictures, the
-//! agent, the receiver and the page.
+//! Agent and receiver in one process, with a simulated board on a pseudo-terminal and two test pictures.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,18 +21,18 @@ use crate::name::Name;
 use crate::receiver::{Options, Receiver};
 use crate::wire::Totals;
 
-/// How often the simulated board speaks, of climate and of gas in turn.
-const BOARD: Duration = Duration::from_millis(250);
+/// Interval of the simulated board's lines.
+const BOARD_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Runs the demo until the shutdown, or for as long as it is told; then says what was sent and what arrived.
+/// Runs the demo until the shutdown, or for `seconds`; then prints what was sent and received.
 ///
 /// # Errors
-/// When a part cannot start, or when anything that was sent did not arrive.
+/// If a part cannot start, or anything that was sent did not arrive.
 pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()> {
-    let place = Place::new()?;
-    let receiver = open_receiver(&place).await?;
-    println!("\n  Open  http://{}/  to see it. Ctrl-C ends it.\n", receiver.page()?);
-    let (board, port) = SerialStream::pair().context("no pseudo-terminal to be had")?;
+    let directory = StateDir::new()?;
+    let receiver = open_receiver(&directory).await?;
+    println!("\n  Open  http://{}/  to see it. Press Ctrl-C to stop.\n", receiver.page()?);
+    let (board, port) = SerialStream::pair().context("cannot open a pseudo-terminal")?;
     let terminal = port.name().context("the pseudo-terminal has no name")?;
     let agent = agent_config(&terminal, &receiver.addresses()[0])?;
 
@@ -46,47 +45,47 @@ pub async fn run(seconds: Option<u64>, shutdown: CancellationToken) -> Result<()
     receiver_end.cancel();
     ending.await?;
     simulating.await??;
-    let came = receiving.await??;
-    // Held until now: a terminal whose ends are all closed is gone.
+    let arrived = receiving.await??;
+    // A pseudo-terminal exists only while one of its ends is open.
     drop(port);
 
     let sent = sent?;
-    println!("{}", summary(&sent, &came));
-    ensure!(came == sent && came.frames.len() == 2 && came.readings.len() == 5, "not everything arrived");
+    println!("{}", summary(&sent, &arrived));
+    ensure!(arrived == sent && arrived.frames.len() == 2 && arrived.readings.len() == 5, "not everything arrived");
     Ok(())
 }
 
-/// Where it keeps what it shows of the past: what is made up is nothing to be found beside what was measured, and goes with
-/// the demo.
-struct Place(PathBuf);
+/// A temporary directory for history and recordings, so that made-up data never mixes with real data.
+struct StateDir(PathBuf);
 
-impl Place {
-    fn new() -> Result<Place> {
-        let place = Place(std::env::temp_dir().join(format!("watchpost-demo-{}", Name::random())));
-        let made = DirBuilder::new().mode(0o700).create(&place.0);
-        made.with_context(|| format!("cannot make {}", place.0.display()))?;
-        Ok(place)
+impl StateDir {
+    fn new() -> Result<StateDir> {
+        let directory = StateDir(std::env::temp_dir().join(format!("watchpost-demo-{}", Name::random())));
+        let created = DirBuilder::new().mode(0o700).create(&directory.0);
+        created.with_context(|| format!("cannot create {}", directory.0.display()))?;
+        Ok(directory)
     }
 }
 
-impl Drop for Place {
+impl Drop for StateDir {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            warn!("{} is left behind: {error}", self.0.display());
+            warn!("cannot remove {}: {error}", self.0.display());
         }
     }
 }
 
-async fn open_receiver(place: &Place) -> Result<Receiver> {
+async fn open_receiver(directory: &StateDir) -> Result<Receiver> {
     let mut config = config::Receiver::default();
     config.links[0].end = config::Endpoint::Bind(config::Address::any_local_port());
-    config.history = Some(config::History { path: Some(place.0.join("history.sqlite")), ..config::History::default() });
-    let (dir, max_size) = (Some(place.0.join("recordings")), config::Bytes(200_000_000));
+    config.history =
+        Some(config::History { path: Some(directory.0.join("history.sqlite")), ..config::History::default() });
+    let (dir, max_size) = (Some(directory.0.join("recordings")), config::Bytes(200_000_000));
     config.record = Some(config::Record { dir, max_size, ..config::Record::default() });
     if let Ok(receiver) = Receiver::open(config.clone()).await {
         return Ok(receiver);
     }
-    info!("port {} is taken, the page goes to another one", config.web.listen.port());
+    info!("port {} is in use; the page gets another port", config.web.listen.port());
     config.web.listen.set_port(0);
     Receiver::open(config).await
 }
@@ -114,9 +113,9 @@ fn agent_config(terminal: &str, link: &str) -> Result<config::Agent> {
     Ok(config::agent_from(&text, "the demo's own configuration".as_ref())?)
 }
 
-/// A greenhouse on a fast day: what a board of each kind would write.
+/// Writes lines of a climate and a gas board, as in a greenhouse on a day of one minute.
 async fn simulate(mut board: SerialStream, shutdown: CancellationToken) -> Result<()> {
-    let mut turns = interval(BOARD);
+    let mut turns = interval(BOARD_INTERVAL);
     let start = Instant::now();
     loop {
         tokio::select! {
@@ -128,7 +127,7 @@ async fn simulate(mut board: SerialStream, shutdown: CancellationToken) -> Resul
         let (mq2, light, mq9) =
             (310.0 + 25.0 * (day * 3.0).sin(), 540.0 + 300.0 * day.sin(), 120.0 + 8.0 * (day * 5.0).cos());
         let lines = format!("t-{temperature:.1}-h-{humidity:.0}\r\nmq2-{mq2:.0}-light-{light:.0}-mq9-{mq9:.0}\r\n");
-        board.write_all(lines.as_bytes()).await.context("the simulated board cannot write")?;
+        board.write_all(lines.as_bytes()).await.context("the simulated board failed")?;
     }
 }
 
@@ -139,18 +138,19 @@ async fn end_after(seconds: Option<u64>, shutdown: CancellationToken) {
     }
 }
 
-fn summary(sent: &Totals, came: &Totals) -> String {
+fn summary(sent: &Totals, received: &Totals) -> String {
     let mut table = format!("{:<24}{:>10}{:>10}\n", "", "sent", "received");
-    let mut row = |kind: &str, name: &str, sent: Option<&u64>, came: Option<&u64>| {
-        let (sent, came) = (sent.copied().unwrap_or(0), came.copied().unwrap_or(0));
-        let mark = if sent == came { "" } else { "   MISSING" };
-        writeln!(table, "{:<24}{sent:>10}{came:>10}{mark}", format!("{kind} {name}")).expect("a String takes all");
+    let mut row = |kind: &str, name: &str, sent: Option<&u64>, received: Option<&u64>| {
+        let (sent, received) = (sent.copied().unwrap_or(0), received.copied().unwrap_or(0));
+        let mark = if sent == received { "" } else { "   MISSING" };
+        writeln!(table, "{:<24}{sent:>10}{received:>10}{mark}", format!("{kind} {name}"))
+            .expect("writing to a String cannot fail");
     };
-    for camera in sent.frames.keys().chain(came.frames.keys()).collect::<BTreeSet<_>>() {
-        row("frames of", camera, sent.frames.get(camera), came.frames.get(camera));
+    for camera in sent.frames.keys().chain(received.frames.keys()).collect::<BTreeSet<_>>() {
+        row("frames of", camera, sent.frames.get(camera), received.frames.get(camera));
     }
-    for quantity in sent.readings.keys().chain(came.readings.keys()).collect::<BTreeSet<_>>() {
-        row("readings of", quantity, sent.readings.get(quantity), came.readings.get(quantity));
+    for quantity in sent.readings.keys().chain(received.readings.keys()).collect::<BTreeSet<_>>() {
+        row("readings of", quantity, sent.readings.get(quantity), received.readings.get(quantity));
     }
     table
 }

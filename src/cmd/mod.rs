@@ -1,10 +1,10 @@
-//! The subcommands other than `run`, `receive` and `spool`: each prints what it found or made.
+//! The subcommands except `run`, `receive`, `spool` and `clock`. Each prints its findings or results.
 //!
 //! - [`check`]: what a configuration means on this machine.
-//! - [`devices`]: the cameras and serial ports of this machine, as the configuration should name them.
-//! - [`doctor`]: what would keep this machine from doing what is configured, with the remedy.
-//! - [`keygen`]: makes a key pair or tokens.
-//! - [`demo`]: both ends in one process, with a simulated board.
+//! - [`devices`]: the cameras and serial ports of this machine, with the names to use in a configuration.
+//! - [`doctor`]: problems that would keep this machine from running a configuration, with remedies.
+//! - [`keygen`]: creates a key pair or tokens.
+//! - [`demo`]: agent and receiver in one process, with a simulated board.
 
 pub mod check;
 pub mod devices;

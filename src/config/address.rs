@@ -13,14 +13,14 @@ pub struct Address(String);
 /// Which side of a connection a link takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Waits for the other side at this address.
+    /// Waits for connections at this address.
     Bind(Address),
-    /// Goes to the other side at this address, again and again.
+    /// Connects to this address, and reconnects when the connection is lost.
     Connect(Address),
 }
 
 impl Endpoint {
-    /// The address, whichever side.
+    /// Returns the address.
     #[must_use]
     pub fn address(&self) -> &Address {
         match self {
@@ -30,27 +30,27 @@ impl Endpoint {
 }
 
 impl Address {
-    /// Whether nothing sent there leaves this machine.
+    /// Whether the address is on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
         let Some((host, _)) = self.host_and_port() else { return true };
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Of a TCP endpoint the host, without brackets, and the port; `*` is any.
+    /// Returns host, without brackets, and port of a TCP address. `*` is any port.
     #[must_use]
     pub fn host_and_port(&self) -> Option<(&str, &str)> {
         let (host, port) = self.0.strip_prefix("tcp://")?.rsplit_once(':')?;
         Some((host.trim_matches(['[', ']']), port))
     }
 
-    /// Any free port of this machine, for a bound end that nobody else needs to find.
+    /// Returns the address of any free local port, for an end that binds.
     #[must_use]
     pub fn any_local_port() -> Address {
         Address("tcp://127.0.0.1:*".to_owned())
     }
 
-    /// The endpoint as libzmq wants it.
+    /// Returns the address in libzmq's syntax.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,8 +63,8 @@ impl TryFrom<String> for Address {
     fn try_from(text: String) -> Result<Address, String> {
         match check(&text) {
             Ok(()) => Ok(Address(text)),
-            Err(why) => {
-                Err(format!("{text:?} is not an address: {why}; write for example \"tcp://192.168.1.10:5559\""))
+            Err(reason) => {
+                Err(format!("{text:?} is not an address: {reason}; write for example \"tcp://192.168.1.10:5559\""))
             }
         }
     }
@@ -75,11 +75,11 @@ fn check(text: &str) -> Result<(), &'static str> {
         Some(("tcp", rest)) => {
             let (host, port) = rest.rsplit_once(':').ok_or("the port is missing")?;
             if host.is_empty() || host.contains(['/', ' ']) {
-                return Err("the host is missing or has a character that no host has");
+                return Err("the host is missing or contains an invalid character");
             }
             match port.parse::<u16>() {
                 Ok(1..) => Ok(()),
-                // ZeroMQ's wildcard: any free port, for a bound end.
+                // ZeroMQ's wildcard for a bound end: any free port.
                 _ if port == "*" => Ok(()),
                 _ => Err("the port is not a number from 1 to 65535"),
             }

@@ -14,40 +14,41 @@ use super::link::{Outlet, OutletTable};
 use super::period::Period;
 use super::quantity::{self, Quantity};
 use super::spool::{self, Spool};
+use super::toml_error;
 use crate::name::Name;
 use crate::quantity::{is_label, known};
 
-/// What an agent is to do.
+/// The agent's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// What it is called; the host's name when the file says nothing.
+    /// Its name; by default the host name.
     pub name: Name,
     /// Its boards.
     pub serial: Vec<Serial>,
-    /// What is said of the quantities that the boards measure.
+    /// Settings of quantities that the boards measure.
     pub quantities: Vec<Quantity>,
     /// Its cameras.
     pub cameras: Vec<Camera>,
-    /// Where everything goes.
+    /// Its links to receivers.
     pub links: Vec<Outlet>,
-    /// Where readings are kept until their receivers have them, if they are.
+    /// Where readings are stored until receivers acknowledge them; `None` without a spool.
     pub spool: Option<Spool>,
 }
 
 /// One board on a serial port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serial {
-    /// What the port is called; the last part of its path when the file says nothing.
+    /// Name of the port; by default the last part of its path.
     pub name: Name,
-    /// The device, or a link to it.
+    /// Path of the device, or of a link to it.
     pub port: PathBuf,
-    /// Symbols a second.
+    /// Bits per second.
     pub baud: u32,
-    /// Whether the data-terminal-ready line is set or cleared when the port is opened; none: it is left alone.
+    /// Whether opening the port sets or clears the data-terminal-ready line; `None` leaves it unchanged.
     pub dtr: Option<bool>,
-    /// The n-th label-value pair of a line is this quantity; empty: the labels decide.
+    /// Quantity of each label-value pair of a line, by position. If empty, the labels decide.
     pub fields: Vec<String>,
-    /// The age at which a reading is no longer a current value.
+    /// Age from which a reading is stale.
     pub stale_after: Duration,
 }
 
@@ -89,7 +90,7 @@ fn default_stale_after() -> Period {
 }
 
 pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
-    let file: File = toml::from_str(text)?;
+    let file: File = toml_error::parse(text)?;
     let serial: Vec<_> = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner()))).collect();
     for (span, board) in &serial {
         check(span, board)?;
@@ -109,10 +110,10 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     let names: Vec<Name> = cameras.iter().map(|camera| camera.name.clone()).collect();
     let links = file.link.into_iter().map(|table| OutletTable::check(table, &names)).collect::<Result<Vec<_>, _>>()?;
     if serial.is_empty() && cameras.is_empty() {
-        return Err(Fault::of_file("nothing to do: there is neither a [[serial]] nor a [[camera]] table"));
+        return Err(Fault::of_file("nothing to do: there is neither a [[serial]] nor a [[camera]] table; add one"));
     }
     if links.is_empty() {
-        return Err(Fault::of_file("nowhere to send to: there is no [[link]] table"));
+        return Err(Fault::of_file("nowhere to send to: there is no [[link]] table; add one"));
     }
     let spool = Spool::check(file.spool)?;
     Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links, spool })
@@ -121,19 +122,22 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
 fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
     let fault = |key, what: &str| Err(Fault::of(key, span.clone(), what.to_owned()));
     if !board.port.is_absolute() {
-        return fault("port", "a port is a device's whole path; write for example \"/dev/ttyUSB0\"");
+        return fault("port", "not a whole path of a device; write for example \"/dev/ttyUSB0\"");
     }
-    // From the slowest of teleprinters to the fastest of USB adapters.
+    // From the slowest teleprinters to the fastest USB adapters.
     if !(50..=12_000_000).contains(&board.baud) {
         return fault("baud", "not a baud rate; write for example 9600 or 115200");
     }
     let mut names = BTreeSet::new();
     for field in &board.fields {
         if !is_label(field) {
-            return fault("fields", &format!("\"{field}\" cannot be a quantity: its name needs a letter and no dash"));
+            return fault(
+                "fields",
+                &format!("\"{field}\" cannot be a quantity; write a name with a letter and without a dash"),
+            );
         }
         if !names.insert(known(field).map_or(field.as_str(), |known| known.name)) {
-            return fault("fields", &format!("\"{field}\" is there already; each field is a quantity of its own"));
+            return fault("fields", &format!("\"{field}\" is already in the list; write another quantity"));
         }
     }
     Ok(())
@@ -151,7 +155,7 @@ fn named(table: SerialTable) -> Serial {
     }
 }
 
-/// What the tables hold, if no two have the same name or the same device.
+/// Returns the tables if names and devices are unique.
 fn distinct<T>(
     kind: &str,
     tables: Vec<(Range<usize>, T)>,
@@ -164,12 +168,11 @@ fn distinct<T>(
         if let Some((key, path)) = device(&table)
             && !devices.insert(path.to_owned())
         {
-            let what =
-                format!("{} is used by another {kind} already, and a device can be used but once", path.display());
+            let what = format!("{} is already used by another {kind}; a device can be used only once", path.display());
             return Err(Fault::of(key, span, what));
         }
         if !names.insert(name(&table).clone()) {
-            let what = format!("two {kind}s are named \"{}\"; give this one a `name` of its own", name(&table));
+            let what = format!("two {kind}s are named \"{}\"; give this one another `name`", name(&table));
             return Err(Fault::of("name", span, what));
         }
         all.push(table);
@@ -177,7 +180,7 @@ fn distinct<T>(
     Ok(all)
 }
 
-/// What this machine is called.
+/// Returns the name of this machine.
 #[must_use]
 pub fn host_name() -> Name {
     let host = nix::unistd::gethostname().unwrap_or_default();

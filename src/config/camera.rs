@@ -13,35 +13,35 @@ use crate::name::Name;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// What it is called in topics, logs and on the page.
+    /// Its name in topics, logs and on the page.
     pub name: Name,
     /// Where its frames come from.
     pub source: Source,
-    /// The size wished for, before a turn. Without it: 640x480 from a device or the pattern, a stream's or file's own.
+    /// Requested size before rotation. By default 640x480 for a device or the pattern, and the source's size for a video.
     pub size: Option<Size>,
-    /// The most frames a second that are passed on.
+    /// Maximum frames a second to send.
     #[serde(default = "default_fps")]
     pub fps: Fps,
-    /// JPEG quality, where a frame has to be encoded.
+    /// JPEG quality of frames that watchpost encodes.
     #[serde(default)]
     pub quality: Quality,
-    /// Its picture is turned to the right.
+    /// Clockwise rotation.
     #[serde(default)]
     pub rotate: Rotate,
-    /// And then mirrored.
+    /// Mirroring after the rotation.
     pub flip: Option<Flip>,
-    /// And then only a part of it is used.
+    /// Part of the picture to use, after rotation and mirroring.
     pub crop: Option<Crop>,
-    /// It is on when the agent starts.
+    /// Whether it is on when the agent starts.
     #[serde(default = "default_on")]
     pub on: bool,
-    /// It streams only while a link takes its frames.
+    /// Whether it streams only while a link takes its frames.
     #[serde(default)]
     pub on_demand: bool,
 }
 
 impl Camera {
-    /// Pixels a line and lines of its frames, as far as that can be known before the first.
+    /// Returns width and height of its frames, as far as they are known before the first one.
     #[must_use]
     pub fn expected_size(&self) -> (u32, u32) {
         let size = self.size.unwrap_or_default();
@@ -65,27 +65,27 @@ fn default_fps() -> Fps {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Source {
-    /// A moving test picture that needs nothing.
+    /// A moving test picture without a device.
     Pattern,
-    /// A V4L2 device, by its path or a by-id or by-path link.
+    /// Path of a V4L2 device, or of a by-id or by-path link.
     Device(PathBuf),
-    /// What `watchpost-video` reads.
+    /// A source that `watchpost-video` reads.
     Video(VideoSource),
 }
 
-/// What `watchpost-video` reads.
+/// A source that `watchpost-video` reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VideoSource {
-    /// A file, which plays at its own rate, over and over.
+    /// A file, played at its own rate in a loop.
     File(PathBuf),
-    /// A stream's address: `rtsp://`, `http://` and what else FFmpeg knows.
+    /// Address of a stream: `rtsp://`, `http://` and others that FFmpeg supports.
     Stream(String),
-    /// A GStreamer pipeline that ends in an `appsink`.
+    /// A GStreamer pipeline with an `appsink` at its end.
     Pipeline(String),
 }
 
 impl VideoSource {
-    /// As it stands in the configuration.
+    /// Returns the text in the configuration.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         match self {
@@ -94,7 +94,7 @@ impl VideoSource {
         }
     }
 
-    /// File, stream or pipeline.
+    /// Returns the word `file`, `stream` or `pipeline`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -110,12 +110,12 @@ impl TryFrom<String> for Source {
 
     fn try_from(text: String) -> Result<Source, String> {
         match text.as_str() {
-            "" => Err("a source cannot be empty; write a device, a stream's address, a file or \"pattern\"".into()),
+            "" => Err("the source is empty; write a device, a stream's address, a file or \"pattern\"".into()),
             "pattern" => Ok(Source::Pattern),
             device if device.starts_with("/dev/") => Ok(Source::Device(device.into())),
-            pipeline if is_pipeline(pipeline) && !pipeline.split_whitespace().any(|word| word == "appsink") => Err(
-                format!("{pipeline:?} is a pipeline without a sink to take frames from; end it with \" ! appsink\""),
-            ),
+            pipeline if is_pipeline(pipeline) && !pipeline.split_whitespace().any(|word| word == "appsink") => {
+                Err(format!("{pipeline:?} is a pipeline without a sink for frames; end it with \" ! appsink\""))
+            }
             word if !is_pipeline(word) && !word.contains(['/', '.', ':']) => {
                 Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
             }
@@ -126,7 +126,7 @@ impl TryFrom<String> for Source {
     }
 }
 
-/// As `gst-launch-1.0` takes it: elements with a "!" between them.
+/// Whether the text has the syntax of `gst-launch-1.0`: elements with a "!" between them.
 fn is_pipeline(text: &str) -> bool {
     text.contains(" ! ")
 }
@@ -143,7 +143,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The text with passwords in addresses and in elements of a pipeline left out: they are for the camera alone.
+/// Returns the text without the passwords in addresses and in elements of a pipeline.
 #[must_use]
 pub fn without_passwords(text: &str) -> String {
     let words = text.split(' ').map(|word| {
@@ -153,7 +153,7 @@ pub fn without_passwords(text: &str) -> String {
         let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
         let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("…@{host}"));
-        // Many cameras have it further behind, as `?user=a&password=b` or `/user=a_password=b_`.
+        // Many cameras have the password in the path, as in `?user=a&password=b` or `/user=a_password=b_`.
         let end = path.find('?').into_iter().chain(path.find("user=")).chain(path.find("pass")).min();
         let path = end.map_or(path.to_owned(), |end| format!("{}…", &path[..end]));
         format!("{scheme}://{host}{path}")
@@ -161,13 +161,13 @@ pub fn without_passwords(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Width and height in pixels, both even: chroma is stored for pairs of pixels.
+/// Width and height in pixels. Both are even, because chroma is stored for pairs of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Size {
-    /// Pixels a line.
+    /// In pixels.
     pub width: u32,
-    /// Lines.
+    /// In pixels.
     pub height: u32,
 }
 
@@ -213,14 +213,14 @@ impl TryFrom<f64> for Fps {
 }
 
 impl Fps {
-    /// Frames a second.
+    /// Returns frames a second.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0
     }
 }
 
-/// JPEG quality as libjpeg counts it, 1 to 100.
+/// JPEG quality on libjpeg's scale, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Quality(u8);
@@ -243,7 +243,7 @@ impl TryFrom<i64> for Quality {
 }
 
 impl Quality {
-    /// 1 to 100.
+    /// Returns a number from 1 to 100.
     #[must_use]
     pub fn get(self) -> u8 {
         self.0
@@ -255,7 +255,7 @@ mod tests {
     use super::{Source, VideoSource};
 
     #[test]
-    fn video_source_kinds_are_shown_without_passwords() {
+    fn video_sources_are_shown_without_passwords() {
         let pipeline = "rtspsrc location=rtsp://me:you@cam/1 user-id=me user-pw=you ! decodebin ! appsink drop=true";
         for (text, kind, shown) in [
             ("films/door.mp4", "file", "films/door.mp4"),

@@ -1,4 +1,4 @@
-//! `[link.curve]` tables: what a link is encrypted with, and who the other side is.
+//! `[link.curve]` tables: the keys of an encrypted link.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,27 @@ use super::address::Endpoint;
 use super::error::Fault;
 use crate::key::Key;
 
-/// Encryption and authentication of a link by CURVE (ZeroMQ RFC 26). The files are read when the link is opened.
+/// Encryption and authentication of a link with CURVE (ZeroMQ RFC 26). Its files are read when the link is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Curve {
-    /// Of a bound end, which says whose keys it lets in.
+    /// An end that binds and knows the keys of permitted peers.
     Server {
         /// This end's certificate with the secret key.
         secret_key_file: PathBuf,
-        /// Each `*.key` in it is the certificate of a peer that may come.
+        /// Directory with the `*.key` certificates of permitted peers.
         allowed_keys_dir: PathBuf,
     },
-    /// Of a connecting end, which knows whom it goes to.
+    /// An end that connects and knows the key of the bound end.
     Client {
         /// This end's certificate with the secret key.
         secret_key_file: PathBuf,
-        /// The bound end's public key.
+        /// Public key of the bound end.
         server_key: ServerKey,
     },
 }
 
 impl Curve {
-    /// This end's certificate with the secret key.
+    /// Returns the path of this end's certificate with the secret key.
     #[must_use]
     pub fn secret_key_file(&self) -> &Path {
         let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = self;
@@ -38,12 +38,12 @@ impl Curve {
     }
 }
 
-/// Where the other side's public key is.
+/// The other end's public key, or where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerKey {
-    /// Here, in the 40 characters of Z85 (ZeroMQ RFC 32).
+    /// In the configuration, as 40 characters of Z85 (ZeroMQ RFC 32).
     Written(Key),
-    /// In a certificate.
+    /// In a certificate file.
     File(PathBuf),
 }
 
@@ -56,7 +56,7 @@ pub(super) struct CurveTable {
 }
 
 impl CurveTable {
-    /// The bound end is the server, whichever program it is.
+    /// Checks the table. The end that binds is the server, in the agent as well as in the receiver.
     pub(super) fn check(table: Spanned<CurveTable>, end: &Endpoint) -> Result<Curve, Fault> {
         let span = table.span();
         let CurveTable { secret_key_file, server_key, allowed_keys_dir } = table.into_inner();
@@ -72,44 +72,44 @@ impl CurveTable {
             }
             (Endpoint::Bind(_), Some(_), _) => fault(
                 "server_key",
-                "this end is bound and so the server itself; write the directory with the .key files of those that \
-                 may come instead, as in `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
+                "this link binds, so it has no `server_key`; write the directory with the .key files of permitted \
+                 peers instead, as in `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
             ),
             (Endpoint::Bind(_), None, None) => fault(
                 "curve",
-                "a bound end needs to know who may come; write the directory with their .key files, as in \
-                 `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
+                "this link binds, and needs the keys of permitted peers; write the directory with their .key files, as \
+                 in `allowed_keys_dir = \"/etc/watchpost/allowed\"`",
             ),
             (Endpoint::Connect(_), _, Some(_)) => fault(
                 "allowed_keys_dir",
-                "this end connects and lets nobody in; write the bound end's key instead, as in \
+                "this link connects, so it permits no peers; write the other end's key instead, as in \
                  `server_key = \"/etc/watchpost/receiver.key\"`",
             ),
             (Endpoint::Connect(_), None, None) => fault(
                 "curve",
-                "an end that connects needs to know the other's key; write its .key file or the 40 characters in it, \
+                "this link connects, and needs the other end's key; write its .key file or the 40 characters in it, \
                  as in `server_key = \"/etc/watchpost/receiver.key\"`",
             ),
         }
     }
 }
 
-/// A service is started in a directory that nobody thinks of.
+/// Checks that a path is absolute, because the working directory of a service is not obvious.
 fn whole(key: &'static str, path: PathBuf, span: &Range<usize>) -> Result<PathBuf, Fault> {
     if path.is_absolute() {
         return Ok(path);
     }
-    let what = format!("{} is not a whole path; begin it with /, as in \"/etc/watchpost/…\"", path.display());
+    let what = format!("{} is not a whole path; start it with /, as in \"/etc/watchpost/…\"", path.display());
     Err(Fault::of(key, span.clone(), what))
 }
 
-/// A path may well be 40 characters of Z85, too, but a key hardly ends as a file's name does.
+/// Tells a key from a path. A path may also be 40 characters of Z85, so the file name extension decides.
 fn server_key_of(text: String, span: &Range<usize>) -> Result<ServerKey, Fault> {
     let path = Path::new(&text);
     if path.extension().is_some_and(|ending| ending == "key_secret") {
         let public = path.with_extension("key");
         let what = format!(
-            "{text} names a secret file, which belongs on the other machine only; write its .key, as in \"{}\"",
+            "{text} names a secret file, which belongs on the other machine only; write its .key file, as in \"{}\"",
             public.display()
         );
         return Err(Fault::of("server_key", span.clone(), what));
@@ -117,8 +117,7 @@ fn server_key_of(text: String, span: &Range<usize>) -> Result<ServerKey, Fault> 
     if path.extension().is_some_and(|ending| ending == "key") {
         return whole("server_key", text.into(), span).map(ServerKey::File);
     }
-    let what = "not a key; write the other side's .key file with its whole path, or the 40 characters that it has as \
-                public-key";
+    let what = "not a key; write the whole path of the other end's .key file, or the 40 characters of its public-key";
     let key = Key::from_z85(&text).ok_or_else(|| Fault::of("server_key", span.clone(), what.into()))?;
     Ok(ServerKey::Written(key))
 }

@@ -1,4 +1,4 @@
-//! `[[link]]` tables, as the agent and as the receiver see them.
+//! `[[link]]` tables of the agent and of the receiver.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,23 +11,23 @@ use super::curve::{Curve, CurveTable};
 use super::error::Fault;
 use crate::name::Name;
 
-/// How messages are written on a link; the module `wire` says how each looks.
+/// The format of messages on a link. The module `wire` implements each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Topic, header and JPEG as parts.
+    /// Three parts: topic, header and JPEG.
     #[default]
     Watchpost,
     /// One part: the header with the JPEG in it.
     Json,
-    /// One part: the JPEG as base64 and nothing else.
+    /// One part: only the JPEG, as base64.
     Base64,
-    /// What imagezmq's `ImageHub` reads.
+    /// The format of imagezmq's `ImageHub`.
     Imagezmq,
 }
 
 impl fmt::Display for Format {
-    /// As the file has it.
+    /// The value in the configuration file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Format::Watchpost => "watchpost",
@@ -43,18 +43,18 @@ impl fmt::Display for Format {
 pub struct Outlet {
     /// ZeroMQ socket pattern.
     pub pattern: OutPattern,
-    /// Which side it takes, and where.
+    /// Whether it binds or connects, and the address.
     pub end: Endpoint,
-    /// How messages are written.
+    /// Format of messages.
     pub format: Format,
-    /// The cameras whose frames go here; all of the agent's when the file names none.
+    /// The cameras whose frames it sends; by default all.
     pub cameras: Vec<Name>,
-    /// What it is encrypted with, if it is.
+    /// The keys of an encrypted link.
     pub curve: Option<Curve>,
 }
 
 impl Outlet {
-    /// Its receiver can acknowledge readings.
+    /// Whether its receiver can acknowledge readings.
     #[must_use]
     pub fn is_acknowledged(&self) -> bool {
         matches!(self.pattern, OutPattern::Pair | OutPattern::Dealer) && self.format == Format::Watchpost
@@ -67,11 +67,11 @@ impl Outlet {
 pub enum OutPattern {
     /// One peer, both directions.
     Pair,
-    /// Any number of subscribers, one direction.
+    /// Any number of subscribers, one-way.
     Pub,
-    /// A receiver that has a port for any number of agents, both directions.
+    /// A receiver that serves any number of agents, both directions.
     Dealer,
-    /// A hub that answers each message, as imagezmq's does.
+    /// A hub that replies to each message, such as imagezmq's.
     Req,
 }
 
@@ -80,17 +80,17 @@ pub enum OutPattern {
 pub struct Inlet {
     /// ZeroMQ socket pattern.
     pub pattern: InPattern,
-    /// Which side it takes, and where.
+    /// Whether it binds or connects, and the address.
     pub end: Endpoint,
-    /// How messages are written.
+    /// Format of messages.
     pub format: Format,
-    /// What the frames of a format without names (base64) are shown as.
+    /// Agent and camera of frames in a format without names (base64).
     pub shown_as: ShownAs,
-    /// What it is encrypted with, if it is.
+    /// The keys of an encrypted link.
     pub curve: Option<Curve>,
 }
 
-/// Agent and camera for frames that come without.
+/// Agent and camera of frames without names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShownAs {
     /// The agent's name.
@@ -111,14 +111,14 @@ impl Default for ShownAs {
 pub enum InPattern {
     /// One peer, both directions.
     Pair,
-    /// Subscribed to everything.
+    /// Subscribes to all messages.
     Sub,
     /// Any number of agents, both directions.
     Router,
 }
 
 impl Outlet {
-    /// Behind its address: whether it is encrypted; nothing when that is nobody's business but this machine's.
+    /// Returns a remark for its address: whether it is encrypted. Empty for an unencrypted link within this machine.
     #[must_use]
     pub fn secrecy(&self) -> &'static str {
         secrecy(&self.end, self.curve.as_ref())
@@ -177,18 +177,24 @@ impl OutletTable {
         let end = end(table.bind, table.connect, &span)?;
         let curve = curve(table.curve, table.plaintext, &end, &span)?;
         if let (OutPattern::Dealer | OutPattern::Req, Endpoint::Bind(_)) = (table.pattern, &end) {
-            let what = "a dealer or req link has one other side, which binds; write `connect = \"tcp://HOST:PORT\"`";
+            let what =
+                "a dealer or req link connects to one other end, which binds; write `connect = \"tcp://HOST:PORT\"`";
             return Err(Fault::of("bind", span, what.into()));
         }
         let named = table.cameras.is_some();
         let cameras = table.cameras.unwrap_or_else(|| all.to_vec());
         if let Some(unknown) = cameras.iter().find(|name| !all.contains(name)) {
             let known = all.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-            return Err(Fault::of("cameras", span, format!("no camera is named \"{unknown}\"; there are: {known}")));
+            let known = if known.is_empty() { "none" } else { &known };
+            return Err(Fault::of(
+                "cameras",
+                span,
+                format!("no camera is named \"{unknown}\"; the cameras are: {known}"),
+            ));
         }
         if table.format == Format::Base64 && cameras.len() > 1 {
-            let what = "base64 carries no names, so nobody could tell these cameras apart; \
-                        write one, as in `cameras = [\"door\"]`, and a link for each other";
+            let what = "base64 carries no names, so the receiver cannot tell these cameras apart; \
+                        write one, as in `cameras = [\"door\"]`, and a link for each of the others";
             return Err(Fault::of(if named { "cameras" } else { "format" }, span, what.into()));
         }
         Ok(Outlet { pattern: table.pattern, end, format: table.format, cameras, curve })
@@ -202,15 +208,15 @@ impl InletTable {
         let end = end(table.bind, table.connect, &span)?;
         let curve = curve(table.curve, table.plaintext, &end, &span)?;
         if let (InPattern::Router, Endpoint::Connect(_)) = (table.pattern, &end) {
-            let what = "a router waits for agents, which connect; write `bind = \"tcp://ADDRESS:PORT\"`";
+            let what = "a router link binds, and its agents connect; write `bind = \"tcp://ADDRESS:PORT\"`";
             return Err(Fault::of("connect", span, what.into()));
         }
         if table.pattern == InPattern::Router && table.format == Format::Base64 {
-            let what = "base64 carries no names, so nobody could tell a router's agents apart; use another format";
+            let what = "base64 carries no names, so a router cannot tell its agents apart; use another format";
             return Err(Fault::of("format", span, what.into()));
         }
         if table.format != Format::Base64 && (table.agent.is_some() || table.camera.is_some()) {
-            let what = "`agent` and `camera` are for the format \"base64\", which carries no names; leave them out";
+            let what = "`agent` and `camera` are only for the format \"base64\", which carries no names; remove them";
             let key = if table.agent.is_some() { "agent" } else { "camera" };
             return Err(Fault::of(key, span, what.into()));
         }
@@ -231,23 +237,23 @@ fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> 
             return Err(Fault::of("pattern", span.clone(), what.into()));
         }
         (Some(_), Some(_)) => {
-            let what = "a link either binds or connects; leave out one of `bind` and `connect`";
+            let what = "a link either binds or connects; remove one of `bind` and `connect`";
             return Err(Fault::of("bind", span.clone(), what.into()));
         }
     };
     let is_wild = |address: &str| address.ends_with(":*") || address.starts_with("tcp://*");
     if matches!(&end, Endpoint::Connect(address) if is_wild(address.as_str())) {
-        let what = "`*` is for a bound end; write the other side's host and port";
+        let what = "`*` works only with `bind`; write host and port of the other end";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
     if matches!(&end, Endpoint::Bind(address) if address.as_str().starts_with("tcp://localhost:")) {
-        let what = "an end is bound at an address and not at a name; write 127.0.0.1 for this machine";
+        let what = "a link binds to an address, not to a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
     Ok(end)
 }
 
-/// What leaves this machine is encrypted, or the file says that it need not be.
+/// Checks that a link that leaves this machine is encrypted, unless the file permits plaintext.
 fn curve(
     table: Option<Spanned<CurveTable>>,
     plaintext: bool,
@@ -256,7 +262,7 @@ fn curve(
 ) -> Result<Option<Curve>, Fault> {
     match table {
         Some(_) if plaintext => {
-            let what = "this link has a curve table and so is encrypted; leave out one of the two";
+            let what = "this link has a curve table, so it is encrypted; remove one of the two";
             Err(Fault::of("plaintext", span.clone(), what.into()))
         }
         Some(table) => CurveTable::check(table, end).map(Some),
@@ -264,8 +270,8 @@ fn curve(
         None => {
             let key = if matches!(end, Endpoint::Bind(_)) { "bind" } else { "connect" };
             let what = format!(
-                "{} is not on this machine, and what is sent there can be read and changed on the way; `watchpost keygen` \
-                 makes keys and says how to write them down here; or, if that network is yours alone, add the line \
+                "{} is not on this machine, and others could read and change messages on the way; run `watchpost keygen`, \
+                 which creates keys and shows how to configure them; or, in a network that only you use, add the line \
                  `plaintext = true` to this link",
                 end.address()
             );

@@ -1,8 +1,8 @@
-//! TOML to plain, checked structs. Everything is checked here, at the door, and nowhere again; this module knows no
-//! component that will use it.
+//! TOML to plain, checked structs. Everything is checked here and nowhere else. This module knows no component that
+//! uses it.
 //!
-//! A value checks itself as it is read (`address.rs`, `camera.rs`, `view.rs`), so that the error carries its line; what
-//! concerns several tables at once is checked in `agent.rs` and `receiver.rs`.
+//! A value checks itself while it is read (`address.rs`, `camera.rs`, `view.rs`), so its error has a line number. Checks
+//! that concern several tables are in `agent.rs` and `receiver.rs`. `toml_error.rs` words the parser's errors.
 
 mod address;
 mod agent;
@@ -16,6 +16,8 @@ mod receiver;
 mod record;
 mod spool;
 mod storage;
+mod toml_error;
+mod toml_syntax;
 mod view;
 mod web;
 
@@ -36,24 +38,24 @@ pub use storage::{Bytes, state_dir};
 pub use view::{Crop, Flip, Rotate};
 pub use web::Web;
 
-/// What a configuration file is for.
+/// A configuration of either program.
 #[derive(Debug)]
 pub enum Either {
     /// The agent's.
     Agent(Agent),
-    /// The receiver's: it has links, perhaps a page, a history and recordings, and nothing else.
+    /// The receiver's, which has only links, a page, a history and recordings.
     Receiver(Receiver),
 }
 
 /// Reads the agent's configuration.
 ///
 /// # Errors
-/// When the file cannot be read or anything in it is wrong; the error says where and what to write instead.
+/// If the file cannot be read or anything in it is wrong. The error says where, and what to write instead.
 pub fn agent(path: &Path) -> Result<Agent, Error> {
     agent_from(&error::read(path)?, path)
 }
 
-/// The agent's configuration in `text`; `path` is for the error.
+/// Parses the agent's configuration; `path` is for the error.
 ///
 /// # Errors
 /// As [`agent()`].
@@ -76,10 +78,22 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 /// As [`agent()`].
 pub fn either(path: &Path) -> Result<Either, Error> {
     let text = error::read(path)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|e| Error::in_file(path, &text, error::Fault::from(e)))?;
-    if !table.is_empty() && table.keys().all(|key| matches!(key.as_str(), "link" | "web" | "history" | "record")) {
-        receiver(path).map(Either::Receiver)
-    } else {
-        agent(path).map(Either::Agent)
+    let table: toml::Table = toml_error::parse(&text).map_err(|fault| Error::in_file(path, &text, fault))?;
+    if is_receivers(&table, path) { receiver(path).map(Either::Receiver) } else { agent(path).map(Either::Agent) }
+}
+
+/// Whether the tables of a file are a receiver's. A file that has only links is one if they could not be an agent's.
+fn is_receivers(table: &toml::Table, path: &Path) -> bool {
+    let mut keys = table.keys().map(String::as_str).filter(|key| *key != "link").peekable();
+    if keys.peek().is_some() {
+        return keys.all(|key| matches!(key, "web" | "history" | "record"));
     }
+    let links = table.get("link").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
+    let is_named_so = path.file_name().is_some_and(|name| name.to_string_lossy().contains("receiver"));
+    let is_agents = |link: &toml::Value| match link.get("pattern").and_then(toml::Value::as_str) {
+        Some("sub" | "router") => false,
+        Some("pair") => link.get("cameras").is_some() || link.get("connect").is_some() && !is_named_so,
+        _ => true,
+    };
+    !links.is_empty() && !links.iter().any(is_agents)
 }

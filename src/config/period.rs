@@ -1,16 +1,16 @@
-//! Lengths of time.
+//! Durations.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A length of time, as `"500ms"`, `"10s"`, `"5min"`, `"2h"` or `"30d"`.
+/// A duration, written as `"500ms"`, `"10s"`, `"5min"`, `"2h"` or `"30d"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
 
-/// With their milliseconds, the longest first.
+/// Units in milliseconds, the longest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl TryFrom<String> for Period {
@@ -20,8 +20,7 @@ impl TryFrom<String> for Period {
         let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let unit = UNITS.into_iter().find(|(name, _)| *name == unit);
         let millis = unit.zip(number.parse::<u64>().ok()).and_then(|((_, millis), number)| millis.checked_mul(number));
-        let wrong =
-            || format!("{text:?} is not a length of time; write \"500ms\", \"10s\", \"5min\", \"2h\" or \"30d\"");
+        let wrong = || format!("{text:?} is not a duration; write \"500ms\", \"10s\", \"5min\", \"2h\" or \"30d\"");
         millis.filter(|millis| *millis > 0).map(|millis| Period(Duration::from_millis(millis))).ok_or_else(wrong)
     }
 }

@@ -1,4 +1,4 @@
-//! What the agent's configuration says of quantities.
+//! `[quantity.NAME]` tables.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,39 @@ use toml::Spanned;
 use super::error::Fault;
 use crate::quantity::{MAX_UNIT_BYTES, is_label, known, usual_unit};
 
-/// A quantity as its user knows it. What is not said is as it would be without the table.
+/// Settings of a quantity. Missing ones have the values that apply without the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
     /// Its name.
     pub name: String,
-    /// One more label that boards have for it.
+    /// An additional label of boards.
     pub label: Option<String>,
     /// Its unit, after `scale` and `offset`.
     pub unit: Option<String>,
-    /// The least value that is believed.
+    /// Lower limit of valid values.
     pub min: Option<f64>,
-    /// The greatest value that is believed.
+    /// Upper limit of valid values.
     pub max: Option<f64>,
-    /// What a board's number is multiplied by …
+    /// Factor for the board's numbers.
     pub scale: f64,
-    /// … and what is then added.
+    /// Added after scaling.
     pub offset: f64,
 }
 
 impl Quantity {
-    /// A quantity of which nothing is said.
+    /// Returns a quantity without settings.
     #[must_use]
     pub fn of(name: &str) -> Quantity {
         Quantity { name: name.to_owned(), label: None, unit: None, min: None, max: None, scale: 1.0, offset: 0.0 }
     }
 
-    /// Whether a board's number is not yet the value.
+    /// Whether the board's numbers are scaled or shifted.
     #[must_use]
     pub fn is_calibrated(&self) -> bool {
         (self.scale, self.offset) != (1.0, 0.0)
     }
 
-    /// The least and the greatest value that is believed.
+    /// Returns the lower and upper limit of valid values.
     #[must_use]
     pub fn range(&self) -> (f64, f64) {
         let (least, most) = match known(&self.name) {
@@ -50,7 +50,7 @@ impl Quantity {
         (self.min.unwrap_or(least), self.max.unwrap_or(most))
     }
 
-    /// Whether this is what a board calls `label`.
+    /// Whether `label` is its name or its label.
     #[must_use]
     pub fn is_called(&self, label: &str) -> bool {
         let mut names = [Some(&self.name), self.label.as_ref()].into_iter().flatten();
@@ -58,7 +58,7 @@ impl Quantity {
     }
 }
 
-/// The tables by their names.
+/// The tables by name.
 pub(super) type Tables = BTreeMap<Spanned<String>, Spanned<QuantityTable>>;
 
 #[derive(Deserialize)]
@@ -97,7 +97,9 @@ fn check_name(name: &str) -> Result<(), String> {
         Some(known) if known.name != name => {
             Err(format!("\"{name}\" is a label of {}; write [quantity.{}]", known.name, known.name))
         }
-        None if !is_label(name) => Err(format!("\"{name}\" cannot be a quantity: its name needs a letter and no dash")),
+        None if !is_label(name) => {
+            Err(format!("\"{name}\" cannot be a quantity; write a name with a letter and without a dash"))
+        }
         _ => Ok(()),
     }
 }
@@ -105,17 +107,17 @@ fn check_name(name: &str) -> Result<(), String> {
 fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
     let numbers = [("min", quantity.min), ("max", quantity.max), ("offset", Some(quantity.offset))];
     if let Some((key, _)) = numbers.iter().find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
-        return Err((key, "not a number that a value can be compared with; write for example 40.5".to_owned()));
+        return Err((key, "not a finite number; write for example 40.5".to_owned()));
     }
     if !quantity.scale.is_normal() {
-        return Err(("scale", "a number that is not 0 makes values; write for example 0.1".to_owned()));
+        return Err(("scale", "the scale cannot be 0; write for example 0.1".to_owned()));
     }
     if let (Some(unit), Some(known)) = (&quantity.unit, known(&quantity.name))
         && !(known.unit.is_empty() || usual_unit(unit) == known.unit || quantity.is_calibrated())
     {
         let own = known.unit;
         let what = format!(
-            "a unit converts nothing, and {} is in {own}; write what makes it {unit}, as for °F: scale = 1.8, offset = 32",
+            "`unit` does not convert, and {} is in {own}; add the conversion to {unit}, for °F: scale = 1.8, offset = 32",
             quantity.name
         );
         return Err(("unit", what));
@@ -123,15 +125,13 @@ fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
     let (min, max) = quantity.range();
     if min >= max {
         let key = if quantity.min.is_some() { "min" } else { "max" };
-        return Err((
-            key,
-            format!("no value is at least {min} and at most {max}; write min and max, the smaller one as min"),
-        ));
+        return Err((key, format!("no value is at least {min} and at most {max}; write the smaller one as min")));
     }
     match &quantity.unit {
-        Some(unit) if unit.len() > MAX_UNIT_BYTES || unit.contains(char::is_control) => {
-            Err(("unit", format!("a unit has at most {MAX_UNIT_BYTES} bytes; write for example \"ppm\"")))
-        }
+        Some(unit) if unit.len() > MAX_UNIT_BYTES || unit.contains(char::is_control) => Err((
+            "unit",
+            format!("a unit has at most {MAX_UNIT_BYTES} bytes and no control characters; write for example \"ppm\""),
+        )),
         _ => Ok(()),
     }
 }
@@ -141,7 +141,7 @@ fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), (&'static
         && !is_label(label)
     {
         let what =
-            "a label has a letter, no dash and no space around it; write it as the board does, for example \"a0\"";
+            "a label has a letter, no dash and no space around it; copy it from the board's output, for example \"a0\"";
         return Err(("label", what.to_owned()));
     }
     let names = [("label", quantity.label.as_ref()), ("", Some(&quantity.name))];
@@ -149,7 +149,7 @@ fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), (&'static
         if let Some(name) = name
             && let Some(other) = others.iter().find(|other| other.is_called(name))
         {
-            return Err((key, format!("\"{name}\" is {} already", other.name)));
+            return Err((key, format!("\"{name}\" is already used for {}; write another one", other.name)));
         }
     }
     Ok(())

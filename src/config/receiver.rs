@@ -13,23 +13,24 @@ use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
 use super::record::{self, Record};
 use super::storage::state_dir;
+use super::toml_error;
 use super::web::Web;
 
-/// What a receiver is to do.
+/// The receiver's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receiver {
-    /// Where messages come from.
+    /// Its links to agents.
     pub links: Vec<Inlet>,
     /// The page.
     pub web: Web,
-    /// Where every reading is kept; none: nowhere.
+    /// Where readings are stored; `None` without a history.
     pub history: Option<History>,
-    /// Which frames are kept; none: no frame is.
+    /// Which frames are recorded; `None` without recordings.
     pub record: Option<Record>,
 }
 
 impl Receiver {
-    /// Whether nothing but links differs.
+    /// Whether the two differ at most in their links.
     #[must_use]
     pub fn is_but_for_links(&self, other: &Receiver) -> bool {
         (&self.web, &self.history, &self.record) == (&other.web, &other.history, &other.record)
@@ -39,9 +40,9 @@ impl Receiver {
 /// The `[history]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// The file, by its whole path; none: in this user's usual place.
+    /// Absolute path of the file; by default in the user's state directory.
     pub path: Option<PathBuf>,
-    /// Readings that are older go; what they come to in minutes and hours stays.
+    /// Older readings are deleted. Their minute and hour averages stay.
     pub keep: Period,
 }
 
@@ -51,13 +52,13 @@ impl Default for History {
     }
 }
 
-/// A season, which is some 1.2 GB of five quantities a second.
+/// About 1.2 GB for five quantities a second.
 fn default_keep() -> Period {
     Period(Duration::from_hours(90 * 24))
 }
 
 impl History {
-    /// The file. None: nothing is said of it, and this user has no usual place.
+    /// Returns the path of the file, or `None` if it is not configured and the user has no state directory.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
         self.path.clone().or_else(|| state_dir().map(|dir| dir.join("history.sqlite")))
@@ -85,7 +86,8 @@ struct HistoryTable {
 }
 
 impl Default for Receiver {
-    /// One bound pair link in the format watchpost on this machine's port 5559, the page on 8080, a history, and a frame a second recorded.
+    /// A bound pair link in the format watchpost on port 5559 of this machine, the page on port 8080, a history, and
+    /// recordings with one frame a second.
     fn default() -> Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = Endpoint::Bind(address.expect("the built-in address is an address"));
@@ -97,7 +99,7 @@ impl Default for Receiver {
 }
 
 pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
-    let file: File = toml::from_str(text)?;
+    let file: File = toml_error::parse(text)?;
     let mut links = Vec::new();
     let mut shown = BTreeSet::new();
     for table in file.link {
@@ -106,8 +108,8 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
         if link.format == Format::Base64 && !shown.insert(link.shown_as.clone()) {
             let ShownAs { agent, camera } = &link.shown_as;
             let what = format!(
-                "frames of another base64 link are shown as camera {camera} of agent {agent} already; \
-                 give this link a `camera` of its own"
+                "another base64 link already has the camera {camera} of agent {agent}; \
+                 give this link another `camera`"
             );
             return Err(Fault::of("camera", span, what));
         }
@@ -115,7 +117,7 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     }
     if links.is_empty() {
         return Err(Fault::of_file(
-            "nothing to receive from: there is no [[link]] table; without a file it is\n\n    [[link]]\n    pattern = \"pair\"\n    bind = \"tcp://127.0.0.1:5559\"",
+            "nothing to receive from: there is no [[link]] table; add one, for example the default\n\n    [[link]]\n    pattern = \"pair\"\n    bind = \"tcp://127.0.0.1:5559\"",
         ));
     }
     let web = file.web.map_or(Ok(Web::default()), Web::check)?;
@@ -129,7 +131,7 @@ fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fa
     let HistoryTable { path, keep, off } = history.into_inner();
     if let Some(path) = path.as_ref().filter(|path| !path.is_absolute() || path.file_name().is_none()) {
         let what = format!(
-            "\"{}\" is not a file's whole path; write for example \"/var/lib/watchpost/history.sqlite\"",
+            "\"{}\" is not a whole path of a file; write for example \"/var/lib/watchpost/history.sqlite\"",
             path.display()
         );
         return Err(Fault::of("path", span, what));

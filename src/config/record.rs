@@ -1,4 +1,4 @@
-//! The receiver's `[record]` table: which pictures are kept, where, and for how long.
+//! The receiver's `[record]` table.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,30 +13,30 @@ use super::period::Period;
 use super::storage::{Bytes, state_dir};
 use crate::name::Name;
 
-/// Where, and how much.
+/// What to record, and how long to keep it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The directory, by its whole path; none: in this user's usual place.
+    /// Absolute path of the directory; by default in the user's state directory.
     pub dir: Option<PathBuf>,
-    /// What is older goes.
+    /// Older files are deleted.
     pub keep: Period,
-    /// The oldest goes when all is larger.
+    /// The oldest files are deleted above this total size.
     pub max_size: Bytes,
-    /// How long a file is.
+    /// Duration of one file.
     pub segment: Period,
-    /// Of each camera at most; none: every frame that comes.
+    /// Maximum frames a second of each camera; `None` for every frame.
     pub fps: Option<Fps>,
-    /// Which cameras; none named: all.
+    /// Cameras to record; empty for all.
     pub cameras: Vec<Recorded>,
 }
 
-/// A camera that is recorded, as `"AGENT/CAMERA"` or, of any agent, `"CAMERA"`.
+/// A camera to record, written as `"AGENT/CAMERA"`, or `"CAMERA"` for any agent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Recorded {
-    /// None: any.
+    /// The agent; `None` for any.
     pub agent: Option<Name>,
-    /// As its agent calls it.
+    /// The camera's name.
     pub camera: Name,
 }
 
@@ -66,15 +66,15 @@ pub(super) struct Table {
     off: bool,
 }
 
-/// Less than this is no film.
-const LEAST: Bytes = Bytes(1_000_000);
+/// Lower limit of `max_size`.
+const MIN_SIZE: Bytes = Bytes(1_000_000);
 
-/// A segment is a file of its own, and one that is lost is not to be a day.
-const SHORTEST: Period = Period(Duration::from_secs(1));
-const LONGEST: Period = Period(Duration::from_hours(6));
+/// Limits of `segment`. A lost file must not cost a day.
+const MIN_SEGMENT: Period = Period(Duration::from_secs(1));
+const MAX_SEGMENT: Period = Period(Duration::from_hours(6));
 
 impl Default for Record {
-    /// What an empty table says.
+    /// The defaults of a `[record]` table.
     fn default() -> Record {
         Record {
             dir: None,
@@ -88,19 +88,19 @@ impl Default for Record {
 }
 
 impl Record {
-    /// What is recorded when nobody has said anything: little.
+    /// Returns the settings without a configuration file, which record little.
     #[must_use]
     pub fn unasked() -> Record {
         Record { max_size: Bytes(2_000_000_000), fps: Fps::try_from(1.0).ok(), ..Record::default() }
     }
 
-    /// The directory. None: nothing is said of it, and this user has no usual place.
+    /// Returns the directory, or `None` if it is not configured and the user has no state directory.
     #[must_use]
     pub fn place(&self) -> Option<PathBuf> {
         self.dir.clone().or_else(|| state_dir().map(|dir| dir.join("recordings")))
     }
 
-    /// Whether this camera is to be recorded.
+    /// Whether to record this camera.
     #[must_use]
     pub fn wants(&self, agent: &Name, camera: &Name) -> bool {
         let is_it = |one: &Recorded| one.camera == *camera && one.agent.as_ref().is_none_or(|name| name == agent);
@@ -125,11 +125,11 @@ impl Record {
             fps,
             cameras,
         };
-        if record.max_size < LEAST {
-            return fault("max_size", format!("{} holds next to nothing; write at least \"{LEAST}\"", record.max_size));
+        if record.max_size < MIN_SIZE {
+            return fault("max_size", format!("{} is too small; write at least \"{MIN_SIZE}\"", record.max_size));
         }
-        if !(SHORTEST..=LONGEST).contains(&record.segment) {
-            let what = format!("a file of {} is no use; write \"{SHORTEST}\" to \"{LONGEST}\"", record.segment);
+        if !(MIN_SEGMENT..=MAX_SEGMENT).contains(&record.segment) {
+            let what = format!("a file cannot last {}; write \"{MIN_SEGMENT}\" to \"{MAX_SEGMENT}\"", record.segment);
             return fault("segment", what);
         }
         Ok((!off).then_some(record))
@@ -166,21 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn empty_table_records_everything_and_nonsense_is_refused() {
+    fn record_table_has_defaults_and_limits() {
         let usual = check("[record]").expect("a table").expect("on");
         assert!(usual.fps.is_none() && usual.cameras.is_empty());
         assert_eq!((usual.keep.to_string(), usual.max_size.to_string()), ("7d".to_owned(), "10 GB".to_owned()));
         assert!(check("[record]\noff = true").expect("a table").is_none());
         for (line, what) in [
             ("dir = \"recordings\"", "not a whole path; write for example"),
-            ("max_size = \"10 kB\"", "holds next to nothing; write at least \"1.0 MB\""),
-            ("segment = \"10ms\"", "is no use; write \"1s\" to \"6h\""),
-            ("segment = \"1d\"", "is no use; write \"1s\" to \"6h\""),
+            ("max_size = \"10 kB\"", "10 kB is too small; write at least \"1.0 MB\""),
+            ("segment = \"10ms\"", "cannot last 10ms; write \"1s\" to \"6h\""),
+            ("segment = \"1d\"", "cannot last 1d; write \"1s\" to \"6h\""),
             ("fps = 0", "not a frame rate"),
             ("cameras = [\"a/b/c\"]", "cannot be a name"),
         ] {
-            let told = check(&format!("[record]\n{line}")).expect_err("wrong");
-            assert!(told.contains(what), "{line}: {told}");
+            let error = check(&format!("[record]\n{line}")).expect_err("wrong");
+            assert!(error.contains(what), "{line}: {error}");
         }
     }
 }

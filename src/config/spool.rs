@@ -1,4 +1,4 @@
-//! The agent's `[spool]` table: where readings are kept until their receivers have them.
+//! The agent's `[spool]` table.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use super::error::Fault;
 use super::period::Period;
 use super::storage::{Bytes, state_dir};
 
-/// Where, and how much.
+/// Where readings are stored until receivers acknowledge them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spool {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The oldest readings go when the file is larger.
+    /// The oldest readings are dropped above this file size.
     pub max_size: Bytes,
-    /// Readings that are older go; none: they are kept while there is room.
+    /// Older readings are dropped; `None` keeps them while there is room.
     pub keep: Option<Period>,
 }
 
@@ -31,8 +31,8 @@ pub(super) struct Table {
     off: bool,
 }
 
-/// Less than this is spent on the file itself.
-const LEAST: Bytes = Bytes(1_000_000);
+/// Lower limit of `max_size`: a smaller file has hardly any room for readings.
+const MIN_SIZE: Bytes = Bytes(1_000_000);
 
 fn default_max_size() -> Bytes {
     Bytes(256_000_000)
@@ -44,20 +44,17 @@ impl Spool {
         let fault = |key, what: &str| Err(Fault::of(key, Range::clone(&span), what.to_owned()));
         if table.off {
             if table.path.is_some() || table.max_size.is_some() || table.keep.is_some() {
-                return fault("off", "a spool that is off has nothing else; leave out this line or the others");
+                return fault("off", "a spool that is off has no other keys; remove this line or the others");
             }
             return Ok(None);
         }
         let max_size = table.max_size.unwrap_or_else(default_max_size);
-        if max_size < LEAST {
-            return fault("max_size", &format!("{max_size} holds next to nothing; write at least \"{LEAST}\""));
+        if max_size < MIN_SIZE {
+            return fault("max_size", &format!("{max_size} is too small; write at least \"{MIN_SIZE}\""));
         }
         let path = match table.path {
             Some(path) if !path.is_absolute() => {
-                return fault(
-                    "path",
-                    "a spool's path is a whole one; write for example \"/var/lib/watchpost/spool.sqlite\"",
-                );
+                return fault("path", "not a whole path; write for example \"/var/lib/watchpost/spool.sqlite\"");
             }
             Some(path) => Some(path),
             None => state_dir().map(|dir| dir.join("spool.sqlite")),

@@ -1,11 +1,11 @@
-//! Where programs keep what outlives them, and how much.
+//! The state directory, and sizes in bytes.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// A number of bytes, as `"256 MB"`: k, M and G are thousands, as disks are sold.
+/// A number of bytes, written as `"256 MB"`. Units are powers of 1,000, as on disk labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Bytes(pub u64);
@@ -40,13 +40,12 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Where this user's programs keep what outlives them: systemd's `StateDirectory=`, or else as the XDG Base Directory
-/// Specification has it, or a service's own user's home, which is its state. None: there is no such place, because the user has
-/// no home.
+/// Returns the user's state directory: systemd's `StateDirectory=`, the one of the XDG Base Directory Specification, or the
+/// home of a service's user. Returns `None` if the user has no home.
 #[must_use]
 pub fn state_dir() -> Option<PathBuf> {
     let whole = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    // A unit may have several, with colons between them.
+    // A unit may have several, separated by colons.
     let systemd = std::env::var("STATE_DIRECTORY").ok();
     let systemd = systemd.and_then(|all| all.split(':').next().map(PathBuf::from)).filter(|path| path.is_absolute());
     systemd.or_else(|| whole("XDG_STATE_HOME").map(|dir| dir.join("watchpost"))).or_else(|| {

@@ -1,21 +1,21 @@
-//! How a camera's picture is turned, mirrored and cut.
+//! Rotation, mirroring and cropping of a camera's picture.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A turn to the right.
+/// A clockwise rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
 pub enum Rotate {
-    /// As the camera has it.
+    /// Unchanged.
     #[default]
     By0,
-    /// A quarter.
+    /// A quarter turn.
     By90,
     /// Upside down.
     By180,
-    /// Three quarters, which is one to the left.
+    /// A quarter turn counterclockwise.
     By270,
 }
 
@@ -28,32 +28,32 @@ impl TryFrom<i64> for Rotate {
             90 => Ok(Rotate::By90),
             180 => Ok(Rotate::By180),
             270 => Ok(Rotate::By270),
-            _ => Err(format!("a picture cannot be rotated by {degrees}; write 90, 180 or 270, degrees to the right")),
+            _ => Err(format!("a picture cannot be rotated by {degrees}; write 90, 180 or 270, in degrees clockwise")),
         }
     }
 }
 
-/// A mirror, after the turn.
+/// Mirroring, after the rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flip {
-    /// Left is right.
+    /// Swaps left and right.
     Horizontal,
-    /// Top is bottom.
+    /// Swaps top and bottom.
     Vertical,
 }
 
-/// A part of the picture as it is seen, after turn and mirror.
+/// A part of the picture, after rotation and mirroring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Crop {
-    /// Pixels a line.
+    /// In pixels.
     pub width: u32,
-    /// Lines.
+    /// In pixels.
     pub height: u32,
-    /// Pixels to the left of it.
+    /// Distance from the left edge.
     pub x: u32,
-    /// Lines above it.
+    /// Distance from the top edge.
     pub y: u32,
 }
 
@@ -70,7 +70,7 @@ impl TryFrom<String> for Crop {
         parse().filter(|crop| crop.width >= 16 && crop.height >= 16).ok_or_else(|| {
             format!(
                 "{text:?} is not a part of a picture; write \"320x240+160+120\": width and height, at least 16, \
-                 and where it begins, from the left and from the top"
+                 and the distances from the left and from the top"
             )
         })
     }

@@ -8,16 +8,16 @@ use toml::Spanned;
 
 use super::error::Fault;
 
-/// The page, and who may see it.
+/// The page and its tokens.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
-    /// Where the page is served; on this machine only, unless there is a token.
+    /// Address of the page. Without a token it is on this machine only.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// A file with the token of those who may see and switch; none: nobody is asked.
+    /// File with the token that permits viewing and control; `None` for a page without login.
     pub token_file: Option<PathBuf>,
-    /// One with the token of those who may only see.
+    /// File with the token that permits viewing only.
     pub view_token_file: Option<PathBuf>,
 }
 
@@ -37,20 +37,22 @@ impl Web {
         let web = table.into_inner();
         for (key, file) in [("token_file", &web.token_file), ("view_token_file", &web.view_token_file)] {
             if let Some(path) = file.as_ref().filter(|path| !path.is_absolute()) {
-                let what =
-                    format!("\"{}\" is not a file's whole path; write \"/etc/watchpost/keys/web.token\"", path.display());
+                let what = format!(
+                    "\"{}\" is not a whole path of a file; write for example \"/etc/watchpost/keys/web.token\"",
+                    path.display()
+                );
                 return Err(Fault::of(key, span, what));
             }
         }
         if web.view_token_file.is_some() && web.token_file.is_none() {
-            let what = "a token for those who only see needs one for those who switch, or everybody may do both; \
-                        `watchpost keygen --token` makes two; add `token_file = …`";
+            let what = "a view token needs a control token, too, or everyone could control cameras; run \
+                        `watchpost keygen --token`, which creates both, and add `token_file = …`";
             return Err(Fault::of("view_token_file", span, what.into()));
         }
         if web.token_file.is_none() && !web.listen.ip().is_loopback() {
             let what = format!(
-                "{} can be reached from other machines, and nobody is asked who they are; `watchpost keygen --token` \
-                 makes a token, and says what to write here; or write \"127.0.0.1:8080\" and go there through \
+                "{} can be reached from other machines without a login; run `watchpost keygen --token`, which creates \
+                 a token and shows how to configure it; or write \"127.0.0.1:8080\" and open the page through \
                  `ssh -L 8080:127.0.0.1:8080 THIS-HOST`",
                 web.listen
             );

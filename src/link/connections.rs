@@ -1,57 +1,57 @@
-//! The connections below a socket, by their descriptors, which is how libzmq tells of them.
+//! The connections of a socket, identified by file descriptor as in libzmq's events.
 
 use std::collections::BTreeSet;
 
-/// Strangers, who have not shaken hands yet and may never do so, and peers. Which connection a handshake was of is not told:
-/// it may have been of any that was open then.
+/// Connections before the handshake (`pending`) and after it (`peers`). libzmq does not say to which connection a handshake
+/// belongs: it may be any that was open at that time.
 #[derive(Default)]
 pub(super) struct Connections {
-    strangers: BTreeSet<u32>,
-    /// Strangers whose handshake is known to have failed; which ones is not told either.
+    pending: BTreeSet<u32>,
+    /// Number of pending connections whose handshake failed.
     failed: usize,
-    /// In the order of their handshakes: a PAIR has the first, and leaves the others alone.
+    /// In the order of their handshakes: a PAIR socket serves the first and ignores the others.
     peers: Vec<u32>,
-    ended: u64,
+    lost: u64,
 }
 
 impl Connections {
-    pub(super) fn came(&mut self, connection: u32) {
-        self.strangers.insert(connection);
+    pub(super) fn opened(&mut self, connection: u32) {
+        self.pending.insert(connection);
     }
 
-    /// A handshake went well.
-    pub(super) fn shook_hands(&mut self) {
-        self.peers.extend(std::mem::take(&mut self.strangers));
+    /// Counts all pending connections as peers, because one of them completed its handshake.
+    pub(super) fn handshake_succeeded(&mut self) {
+        self.peers.extend(std::mem::take(&mut self.pending));
     }
 
-    /// A handshake failed; its connection goes soon.
-    pub(super) fn failed(&mut self) {
+    /// Counts a failed handshake, whose connection will close soon.
+    pub(super) fn handshake_failed(&mut self) {
         self.failed += 1;
     }
 
-    /// Gives whether it is all that is told of a handshake that failed.
-    pub(super) fn went(&mut self, connection: u32) -> bool {
-        let was_stranger = self.strangers.remove(&connection);
-        let is_all = was_stranger && self.failed == 0;
-        self.failed = self.failed.saturating_sub(usize::from(was_stranger)).min(self.strangers.len());
-        self.ended += u64::from(self.peers.first() == Some(&connection));
+    /// Removes a connection. Returns true if its handshake failed and libzmq reports that by nothing but this event.
+    pub(super) fn closed(&mut self, connection: u32) -> bool {
+        let was_pending = self.pending.remove(&connection);
+        let is_only_event = was_pending && self.failed == 0;
+        self.failed = self.failed.saturating_sub(usize::from(was_pending)).min(self.pending.len());
+        self.lost += u64::from(self.peers.first() == Some(&connection));
         self.peers.retain(|peer| *peer != connection);
-        is_all
+        is_only_event
     }
 
-    /// How many peers there are.
+    /// Returns the number of peers.
     pub(super) fn peers(&self) -> usize {
         self.peers.len()
     }
 
-    /// The peer whose turn it is when the first has gone.
+    /// Returns the peer that a PAIR socket serves after the first one.
     pub(super) fn next(&self) -> Option<u32> {
         self.peers.get(1).copied()
     }
 
-    /// How often the first peer has gone.
-    pub(super) fn ended(&self) -> u64 {
-        self.ended
+    /// Returns how often the connection of the first peer was lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 }
 
@@ -60,40 +60,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closed_strangers_do_not_count_as_lost_peers() {
+    fn pending_connections_do_not_count_as_lost_peers() {
         let mut connections = Connections::default();
-        connections.came(5);
-        connections.shook_hands();
-        for stranger in [6, 7] {
-            connections.came(stranger);
-            connections.went(stranger);
+        connections.opened(5);
+        connections.handshake_succeeded();
+        for pending in [6, 7] {
+            connections.opened(pending);
+            connections.closed(pending);
         }
-        assert_eq!((connections.peers(), connections.ended()), (1, 0));
-        connections.came(4);
-        connections.shook_hands();
-        assert_eq!((connections.peers(), connections.next(), connections.ended()), (2, Some(4), 0));
-        connections.went(5);
+        assert_eq!((connections.peers(), connections.lost()), (1, 0));
+        connections.opened(4);
+        connections.handshake_succeeded();
+        assert_eq!((connections.peers(), connections.next(), connections.lost()), (2, Some(4), 0));
+        connections.closed(5);
         assert_eq!(
-            (connections.peers(), connections.ended()),
+            (connections.peers(), connections.lost()),
             (1, 1),
-            "the first peer left, although it has not the lowest number"
+            "the first peer, although its descriptor is not the lowest"
         );
     }
 
     #[test]
-    fn each_connection_reports_its_failure_once() {
+    fn each_failed_handshake_is_reported_once() {
         let mut connections = Connections::default();
-        for stranger in [5, 6, 7] {
-            connections.came(stranger);
+        for pending in [5, 6, 7] {
+            connections.opened(pending);
         }
-        connections.failed();
-        connections.failed();
-        assert_eq!([5, 6, 7].map(|stranger| connections.went(stranger)), [false, false, true]);
-        connections.came(8);
-        connections.failed();
-        connections.shook_hands();
-        assert!(!connections.went(8), "presumably a peer");
-        connections.came(9);
-        assert!(connections.went(9));
+        connections.handshake_failed();
+        connections.handshake_failed();
+        assert_eq!([5, 6, 7].map(|pending| connections.closed(pending)), [false, false, true]);
+        connections.opened(8);
+        connections.handshake_failed();
+        connections.handshake_succeeded();
+        assert!(!connections.closed(8), "counted as a peer");
+        connections.opened(9);
+        assert!(connections.closed(9));
     }
 }

@@ -1,13 +1,12 @@
 //! A ZeroMQ socket with an address, for tokio tasks.
 //!
-//! libzmq tells of changes through one file descriptor (`polled.rs`), and on its edges only: after each wake-up, and
-//! after each send or receive, its events have to be asked for anew. [`Link`] keeps to that, so that its users may simply
-//! try, and wait for [`Link::changed`] when there is nothing to do. A link belongs to one task, which also answers the
-//! socket's inbound side: a bound PAIR that only ever sends never notices that its peer was restarted.
+//! libzmq signals changes through one file descriptor (`polled.rs`), edge-triggered: read the events after each wake-up,
+//! send and receive. [`Link`] does that, so its users try to send or receive, and wait for [`Link::changed`] when there is
+//! nothing to do. One task owns a link and must also receive: a bound PAIR socket that only sends never notices that its
+//! peer restarted.
 //!
-//! Beside the socket stand two more, which the same task attends to meanwhile (`peers.rs`): one that tells what becomes of
-//! connections (`monitor.rs`), so that a refusal has a reason (`refusal.rs`), and on a CURVE server the one that is asked
-//! who may come (`gate.rs`).
+//! The same task serves two more sockets (`peers.rs`). One reports events of connections (`monitor.rs`), so that a refusal
+//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server (`gate.rs`).
 
 mod connections;
 mod gate;
@@ -34,78 +33,80 @@ use crate::config::{Address, Curve, Endpoint};
 use peers::Peers;
 use polled::Polled;
 
-/// Messages that wait for a peer: few, because a waiting frame grows old, but with fewer libzmq tells of each one that it
-/// took, and each time wakes the link's task; where new ones are dropped when it is full, on PUB a burst of all cameras and
-/// the readings with it.
-const QUEUE: i32 = 8;
-const DROPPING_QUEUE: i32 = 32;
+/// Messages queued for a peer. A queued frame grows old, so there are few; with fewer, libzmq would wake the link's task
+/// for each message.
+const SEND_QUEUE: i32 = 8;
+
+/// The same for sockets that drop messages when the queue is full: room for one burst of all cameras and the readings.
+const DROPPING_SEND_QUEUE: i32 = 32;
 const RECEIVE_QUEUE: i32 = 16;
 
-/// Bytes of the kernel's buffer for what is sent. Left to itself it grows to megabytes, in which frames grow old on their
-/// way to a peer that does not say what it has seen; these are 50 megabits a second to one that answers in 20 ms.
-const SEND_BUFFER: i32 = 128 * 1024;
+/// Size of the kernel's send buffer. By default it grows to megabytes, in which frames grow old on their way to a peer that
+/// does not acknowledge them. This size carries 50 Mbit/s to a peer with a round trip of 20 ms.
+const SEND_BUFFER_BYTES: i32 = 128 * 1024;
 
-/// No part of a message is larger, in either direction: a peer that sends one is disconnected, so none is sent.
+/// Largest part of a message, in either direction. A peer that sends a larger one is disconnected.
 pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
 
 /// More parts than any format has, with the peer's name on ROUTER.
-const MOST_PARTS: usize = 5;
+const MAX_PARTS: usize = 5;
 
-/// A peer is asked for a sign of life after a second of silence and each second (KEEPALIVE), and given up after three
-/// without one, or when it has not confirmed what was sent for so long (SILENCE, milliseconds). The kernel does this,
-/// not ZeroMQ's heartbeats: with those libzmq aborts the whole process when a connection whose input is stopped, such
-/// as that of a second peer on a PAIR, is closed (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
-const KEEPALIVE: i32 = 1;
-const KEEPALIVES: i32 = 3;
-const SILENCE: c_int = 3_000;
+/// TCP keepalive: after a second of silence a probe each second, and at most three without an answer. A peer is also given
+/// up when it has not acknowledged sent data for `TCP_TIMEOUT_MS`. The kernel does this instead of ZeroMQ's heartbeats:
+/// with those libzmq aborts the whole process when it closes a connection whose input is stopped, for example that of a
+/// second peer on a PAIR socket (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
+const KEEPALIVE_INTERVAL_S: i32 = 1;
+const KEEPALIVE_PROBES: i32 = 3;
+const TCP_TIMEOUT_MS: c_int = 3_000;
 
-/// Milliseconds. A lost connection is tried again at first at once, then every two seconds; what was handed over before
-/// a close may take a third of one more.
-const RECONNECT: i32 = 100;
-const RECONNECT_MOST: i32 = 2_000;
-const LINGER: i32 = 300;
+/// Delays between attempts to connect: the first, and the longest.
+const RECONNECT_MS: i32 = 100;
+const MAX_RECONNECT_MS: i32 = 2_000;
 
-/// So long a link is waited for at its end.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How long a closed socket still sends queued messages.
+const LINGER_MS: i32 = 300;
 
-/// Milliseconds. Left to itself the kernel asks less and less often while a network is cut, and would find out late that
-/// it is healed.
-const CONNECT: i32 = 2_000;
+/// How long to wait for a link to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Milliseconds that a handshake may take. Until then a peer that says nothing occupies a descriptor and up to 14 KiB.
-const HANDSHAKE: i32 = 3_000;
+/// Limit of one attempt to connect. By default the kernel retries more and more rarely during an outage, and would notice
+/// its end late.
+const CONNECT_TIMEOUT_MS: i32 = 2_000;
 
-/// Connections that wait to be accepted; beyond them the kernel drops what comes, and a good peer waits for a second.
-const BACKLOG: i32 = 1024;
+/// Limit of a handshake. Until then a silent peer occupies a descriptor and up to 14 KiB.
+const HANDSHAKE_TIMEOUT_MS: i32 = 3_000;
 
-/// What happened to a connection is known to its socket within this time.
-const KNOWN: Duration = Duration::from_secs(1);
+/// Connections that wait to be accepted. The kernel drops further ones, and then a good peer waits for a second.
+const ACCEPT_BACKLOG: i32 = 1024;
 
-/// Peers get their turn after so many messages that came without a pause.
-const FAIR: u32 = 32;
+/// A socket notices within this time that its connection was closed.
+const DISCONNECT_GRACE: Duration = Duration::from_secs(1);
 
-/// An open socket. It has a libzmq context, and with it an I/O thread, of its own: that thread looks up host names, and
-/// one that has no answer must not hold up other links.
+/// Peers and tokio get their turn after this many messages without a pause.
+const MESSAGES_PER_TURN: u32 = 32;
+
+/// An open socket. Each has its own libzmq context and I/O thread: that thread resolves host names, and a slow name server
+/// must not block other links.
 pub struct Link {
-    // Dropped in this order: nobody comes any more when there is nobody to ask, and the context goes after its sockets.
+    // Dropped in this order: the socket before the handler that authenticates its peers, and the context last.
     polled: Polled,
     peers: Peers,
     context: zmq::Context,
-    /// At the address that it got.
+    /// With the actual address.
     options: LinkOptions,
-    /// When a bound PAIR's connection ended: whoever came besides was left alone.
-    lost: Option<Instant>,
-    in_a_row: u32,
-    /// What was said when it was asked last, if nothing was done since.
-    known: Option<Events>,
+    /// When a bound PAIR socket lost its peer while others may be waiting.
+    peer_lost_at: Option<Instant>,
+    messages_this_turn: u32,
+    /// The last events, if nothing was sent or received since.
+    cached_events: Option<Events>,
 }
 
 /// What a link can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Events {
-    /// A message waits.
+    /// A message can be received.
     pub readable: bool,
-    /// A message would be taken: on PAIR, a peer is there and keeps up.
+    /// A message can be sent: on PAIR, a peer is connected and keeps up.
     pub writable: bool,
 }
 
@@ -114,11 +115,11 @@ pub struct Events {
 pub struct LinkOptions {
     /// The kind of socket.
     pub pattern: Pattern,
-    /// Where it is bound or connects to.
+    /// Whether it binds or connects, and the address.
     pub end: Endpoint,
-    /// What it is encrypted with, if it is.
+    /// The keys of an encrypted link.
     pub curve: Option<Curve>,
-    /// Who hears of peers that do not come in, or of this end if it is the one that does not.
+    /// Called when a peer is refused, or when this end is.
     pub refused: OnRefusal,
 }
 
@@ -126,13 +127,13 @@ impl LinkOptions {
     /// Opens the socket and binds or connects it.
     ///
     /// # Errors
-    /// When a bound address is in use or not of this machine, a host has no address, a key is not to be had, or
-    /// descriptors run out.
+    /// If an address to bind is in use or not of this machine, a host has no address, a key cannot be read, or no
+    /// descriptor is left.
     pub fn open(mut self) -> Result<Link> {
         let context = zmq::Context::new();
         let mut socket = context.socket(match self.pattern {
             Pattern::Pair => zmq::PAIR,
-            // XPUB is PUB to its subscribers; to us it tells what they subscribe to.
+            // XPUB is PUB for its subscribers, and shows us their subscriptions.
             Pattern::Pub => zmq::XPUB,
             Pattern::Sub => zmq::SUB,
             Pattern::Dealer => zmq::DEALER,
@@ -145,65 +146,74 @@ impl LinkOptions {
         if let (Endpoint::Bind(address), Ok(Ok(endpoint))) = (&mut self.end, polled.socket.get_last_endpoint()) {
             *address = Address::try_from(endpoint).unwrap_or_else(|_| address.clone());
         }
-        Ok(Link { polled, peers, context, options: self, lost: None, in_a_row: 0, known: None })
+        Ok(Link {
+            polled,
+            peers,
+            context,
+            options: self,
+            peer_lost_at: None,
+            messages_this_turn: 0,
+            cached_events: None,
+        })
     }
 }
 
 impl Link {
-    /// Where it is; for a bound end with any free port, the port it got.
+    /// Returns the address, with the actual port if the system chose it.
     #[must_use]
     pub fn address(&self) -> &str {
         self.options.end.address().as_str()
     }
 
-    /// How it would be opened once more, at the same address.
+    /// Returns the options to open it again at the same address.
     #[must_use]
     pub fn options(&self) -> LinkOptions {
         self.options.clone()
     }
 
-    /// Why the other side does not want this end, if it is there and that is known.
+    /// Returns why the other end refused this one, if that is known.
     #[must_use]
     pub fn refusal_reason(&self) -> Option<&str> {
         self.peers.refusal_reason.as_deref()
     }
 
-    /// So many have shaken hands with this end and are still there.
+    /// Returns the number of connected peers that completed the handshake.
     #[must_use]
     pub fn peers(&self) -> usize {
         self.peers.connections.peers()
     }
 
-    /// What can be done now. Asking takes in what the descriptor told of, so wait only for what this says is not there.
+    /// Returns what can be done now. Reading the events clears the descriptor's signal, so wait only for what is not
+    /// possible now.
     ///
     /// # Errors
-    /// When libzmq is being shut down.
+    /// If libzmq is shutting down.
     pub fn events(&mut self) -> Result<Events> {
-        if let Some(known) = self.known {
-            return Ok(known);
+        if let Some(events) = self.cached_events {
+            return Ok(events);
         }
         let events = self.polled.socket.get_events()?;
         let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
         if events.writable {
-            self.peers.has_peer();
+            self.peers.confirm_peer();
         }
-        self.known = Some(events);
+        self.cached_events = Some(events);
         Ok(events)
     }
 
-    /// Hands a message to libzmq; false when it takes none now.
+    /// Queues a message; returns false if libzmq accepts none now.
     ///
     /// # Errors
     /// As [`Link::events`].
     pub fn try_send(&mut self, parts: &[Bytes]) -> Result<bool> {
-        self.known = None;
+        self.cached_events = None;
         let last = parts.len().saturating_sub(1);
         for (index, part) in parts.iter().enumerate() {
             let more = if index < last { zmq::SNDMORE } else { 0 };
             match retried(|| self.polled.socket.send(&part[..], zmq::DONTWAIT | more)) {
                 Ok(()) => {}
-                // Only the first part can be refused while a peer is there: libzmq takes the others with it. EFSM: the last
-                // message on a REQ has no answer yet.
+                // libzmq can refuse only the first part while a peer is connected. EFSM: the last message on a REQ
+                // socket has no answer yet.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
@@ -211,26 +221,26 @@ impl Link {
         Ok(true)
     }
 
-    /// The next message, if there is one; parts beyond what any format has are left out.
+    /// Returns the next message, if there is one. Leaves out parts that no format has.
     ///
     /// # Errors
     /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
-        self.known = None;
-        self.in_a_row = self.in_a_row.wrapping_add(1);
-        if self.in_a_row.is_multiple_of(FAIR) {
+        self.cached_events = None;
+        self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
+        if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
             self.attend()?;
         }
-        let mut parts = Vec::with_capacity(MOST_PARTS);
+        let mut parts = Vec::with_capacity(MAX_PARTS);
         loop {
             let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
-                // EFSM: nothing was asked on a REQ.
+                // EFSM: a REQ socket has sent no request.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             let more = part.get_more();
-            if parts.len() < MOST_PARTS {
+            if parts.len() < MAX_PARTS {
                 parts.push(Bytes::from_owner(Received(part)));
             }
             if !more {
@@ -239,7 +249,7 @@ impl Link {
         }
     }
 
-    /// Waits for the next message; `None`: there is none any more, because it [`Link::needs_reopen`].
+    /// Waits for the next message. Returns `None` if the link [needs to be reopened](Link::needs_reopen).
     ///
     /// # Errors
     /// As [`Link::events`].
@@ -257,19 +267,19 @@ impl Link {
         }
     }
 
-    /// Closes it, and waits, not on this thread, until what was handed over is off or its time is up. A name that libzmq looks
-    /// up at the time, of a server that does not answer, is left behind: it can be neither interrupted nor waited for.
+    /// Closes the link, and waits on another thread until queued messages are sent or time is up. Abandons a name lookup
+    /// of libzmq, which cannot be interrupted.
     pub async fn close(self) {
         let context = self.context.clone();
         drop(self);
-        // Only a panic of the closing could fail here, and there is nobody left to tell.
-        let _ = timeout(CLOSING, tokio::task::spawn_blocking(move || drop(context))).await;
+        // An error would be a panic while closing, and nothing depends on the link any more.
+        let _ = timeout(CLOSE_TIMEOUT, tokio::task::spawn_blocking(move || drop(context))).await;
     }
 
-    /// Waits until something may have changed: a message came, a peer takes more, came, went or was refused.
+    /// Waits until something may have changed: messages can be received or sent, or a peer connected, left or was refused.
     ///
     /// # Errors
-    /// When the runtime is being shut down.
+    /// If the runtime is shutting down.
     pub async fn changed(&mut self) -> Result<()> {
         tokio::select! {
             changed = self.polled.changed() => changed?,
@@ -278,15 +288,15 @@ impl Link {
                 self.attend()?;
             }
         }
-        self.known = None;
+        self.cached_events = None;
         Ok(())
     }
 
     fn attend(&mut self) -> Result<()> {
-        let ended = self.ended();
+        let lost = self.lost_peers();
         self.peers.attend(&self.polled.socket)?;
-        if self.is_exclusive() && self.ended() > ended {
-            self.lost = Some(Instant::now());
+        if self.is_exclusive() && self.lost_peers() > lost {
+            self.peer_lost_at = Some(Instant::now());
         }
         Ok(())
     }
@@ -295,48 +305,49 @@ impl Link {
         self.options.pattern == Pattern::Pair && matches!(self.options.end, Endpoint::Bind(_))
     }
 
-    /// Its peer is gone, and others that were connected meanwhile are never taken in: a bound PAIR leaves them alone for
-    /// ever. It has to be closed and opened once more.
+    /// Whether to close and open the link again: a bound PAIR socket that lost its peer never serves others that connected
+    /// in the meantime.
     ///
     /// # Errors
     /// As [`Link::events`].
     pub fn needs_reopen(&mut self) -> Result<bool> {
-        // libzmq tells of the connection's end before its socket knows.
-        self.lost = self.lost.filter(|lost| lost.elapsed() < KNOWN && self.peers.connections.peers() > 0);
-        Ok(self.lost.is_some() && !self.events()?.writable)
+        // libzmq reports the closed connection before its socket notices.
+        let is_recent = |lost: &Instant| lost.elapsed() < DISCONNECT_GRACE && self.peers.connections.peers() > 0;
+        self.peer_lost_at = self.peer_lost_at.filter(is_recent);
+        Ok(self.peer_lost_at.is_some() && !self.events()?.writable)
     }
 
-    /// Somebody is connected beside its one peer, and left alone until that one is gone.
+    /// Whether another peer is connected and waits until the one peer of this link leaves.
     #[must_use]
     pub fn has_waiting_peer(&self) -> bool {
         self.is_exclusive() && self.peers.connections.peers() > 1
     }
 
-    /// Where the first of those is that it leaves alone, if the system still knows.
+    /// Returns the address of the first waiting peer, if the system still knows it.
     #[must_use]
     pub fn next_peer(&self) -> Option<IpAddr> {
-        // libzmq's descriptor, and so one of this process.
+        // libzmq's descriptor is also one of this process.
         let socket = RawFd::try_from(self.peers.connections.next()?).ok()?;
         let address: SockaddrStorage = getpeername(socket).ok()?;
         let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
         v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
     }
 
-    /// How often its peer has gone so far, the first one where there are several, and with it what was on its way.
+    /// Returns how often the (first) peer's connection was lost so far, and with it what was in flight.
     #[must_use]
-    pub fn ended(&self) -> u64 {
-        self.peers.connections.ended()
+    pub fn lost_peers(&self) -> u64 {
+        self.peers.connections.lost()
     }
 }
 
 impl Drop for Link {
-    /// The I/O thread must not wait for a reader of events that is gone.
+    /// Stops the events first: the I/O thread must not wait for a reader that no longer exists.
     fn drop(&mut self) {
         monitor::stop(&self.polled.socket);
     }
 }
 
-/// libzmq's memory of one part, shared instead of copied.
+/// One part in libzmq's memory, shared instead of copied.
 struct Received(zmq::Message);
 
 impl AsRef<[u8]> for Received {
@@ -347,22 +358,22 @@ impl AsRef<[u8]> for Received {
 
 fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
     let drops = matches!(pattern, Pattern::Pub | Pattern::Router);
-    socket.set_sndhwm(if drops { DROPPING_QUEUE } else { QUEUE })?;
+    socket.set_sndhwm(if drops { DROPPING_SEND_QUEUE } else { SEND_QUEUE })?;
     socket.set_rcvhwm(RECEIVE_QUEUE)?;
-    socket.set_sndbuf(SEND_BUFFER)?;
-    // Nothing is queued for a peer that is not there.
+    socket.set_sndbuf(SEND_BUFFER_BYTES)?;
+    // Do not queue messages for an absent peer.
     socket.set_immediate(true)?;
     socket.set_tcp_keepalive(1)?;
-    socket.set_tcp_keepalive_idle(KEEPALIVE)?;
-    socket.set_tcp_keepalive_intvl(KEEPALIVE)?;
-    socket.set_tcp_keepalive_cnt(KEEPALIVES)?;
-    set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, SILENCE).context("libzmq refuses ZMQ_TCP_MAXRT")?;
-    socket.set_connect_timeout(CONNECT)?;
-    socket.set_handshake_ivl(HANDSHAKE)?;
-    socket.set_backlog(BACKLOG)?;
-    socket.set_reconnect_ivl(RECONNECT)?;
-    socket.set_reconnect_ivl_max(RECONNECT_MOST)?;
-    socket.set_linger(LINGER)?;
+    socket.set_tcp_keepalive_idle(KEEPALIVE_INTERVAL_S)?;
+    socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;
+    socket.set_tcp_keepalive_cnt(KEEPALIVE_PROBES)?;
+    set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, TCP_TIMEOUT_MS).context("libzmq refuses ZMQ_TCP_MAXRT")?;
+    socket.set_connect_timeout(CONNECT_TIMEOUT_MS)?;
+    socket.set_handshake_ivl(HANDSHAKE_TIMEOUT_MS)?;
+    socket.set_backlog(ACCEPT_BACKLOG)?;
+    socket.set_reconnect_ivl(RECONNECT_MS)?;
+    socket.set_reconnect_ivl_max(MAX_RECONNECT_MS)?;
+    socket.set_linger(LINGER_MS)?;
     socket.set_maxmsgsize(MAX_PART_BYTES as i64)?;
     socket.set_ipv6(address.as_str().contains('['))?;
     if pattern == Pattern::Sub {
@@ -371,7 +382,7 @@ fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) ->
     Ok(())
 }
 
-/// Sets an option that the zmq crate has no name for.
+/// Sets an option that the zmq crate does not define.
 fn set_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<()> {
     // SAFETY: these options read one int, and the socket is open.
     let failed =
@@ -379,7 +390,7 @@ fn set_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<(
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
 }
 
-/// A signal is no reason to give up.
+/// Repeats a call that a signal interrupted.
 fn retried<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
     loop {
         match call() {

@@ -1,38 +1,38 @@
-//! What becomes of connections: libzmq tells of each over a socket of its own (`zmq_socket_monitor`).
+//! Events of connections, which libzmq sends over a separate socket (`zmq_socket_monitor`).
 
 use anyhow::{Context as _, Result};
 use zmq::SocketEvent;
 
 use super::polled::Polled;
 
-/// What became of a connection.
+/// An event of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It is there, by its descriptor.
+    /// A connection was opened; its file descriptor.
     Open(u32),
-    /// Both sides are content.
+    /// A handshake succeeded.
     Ready,
-    /// Nobody is there.
-    Nobody,
-    /// It was lost, with or without a handshake before.
+    /// An attempt to connect failed.
+    Unreachable,
+    /// A connection was closed, before or after its handshake.
     Lost(u32),
-    /// The handshake went wrong.
+    /// A handshake failed.
     Failed(Failure),
 }
 
-/// What was wrong with a handshake, as far as libzmq knows.
+/// Why a handshake failed, as far as libzmq knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The server knows who it is and does not want it.
+    /// The server does not permit the client's key.
     Refused,
-    /// It was ended by the other side or by time.
+    /// The other side closed the connection, or the handshake timed out.
     Other,
-    /// It is none, or one for another key: libzmq tells of the end only.
-    Senseless,
+    /// It was not a handshake, or for another key: libzmq reports only the closed connection.
+    Unreadable,
 }
 
-/// Only what is asked for comes. Not `HANDSHAKE_FAILED_PROTOCOL`: telling of it makes libzmq 4.3.4 forget why it ends a
-/// connection whose bytes were damaged, and that one keeps the place of a PAIR's peer for ever.
+/// The subscribed events. Without `HANDSHAKE_FAILED_PROTOCOL`: when libzmq 4.3.4 reports that event for a connection with
+/// damaged bytes, it loses the reason for closing it, and the connection occupies a PAIR socket forever.
 const EVENTS: i32 = SocketEvent::ACCEPTED as i32
     | SocketEvent::CONNECTED as i32
     | SocketEvent::HANDSHAKE_SUCCEEDED as i32
@@ -45,14 +45,14 @@ const EVENTS: i32 = SocketEvent::ACCEPTED as i32
 pub(super) struct Monitor(Polled);
 
 impl Monitor {
-    /// Begins before the first connection. Until it ends, by [`stop`], the monitor must live: libzmq's I/O thread waits for
-    /// whoever reads its events.
+    /// Starts the events; call it before the first connection. Keep the monitor until [`stop`]: libzmq's I/O thread waits for
+    /// a reader of its events.
     pub(super) fn start(context: &zmq::Context, socket: &zmq::Socket) -> Result<Monitor> {
         let events = "inproc://events";
         socket.monitor(events, EVENTS).context("cannot watch connections")?;
         let reader = context.socket(zmq::PAIR)?;
         reader.set_linger(0)?;
-        // However many there are, that thread never waits.
+        // No limit, so that thread never waits for us.
         reader.set_rcvhwm(0)?;
         reader.connect(events)?;
         Ok(Monitor(Polled::new(reader)?))
@@ -63,7 +63,7 @@ impl Monitor {
         self.0.changed().await
     }
 
-    /// The next event, if there is one.
+    /// Returns the next event, if there is one.
     pub(super) fn next(&self) -> Result<Option<Event>> {
         loop {
             match self.0.socket.recv_multipart(zmq::DONTWAIT) {
@@ -80,21 +80,21 @@ impl Monitor {
     }
 }
 
-/// Ends the events of a socket: another monitor takes the place of the first, and asks for none.
+/// Stops the events of a socket, by a second monitor that replaces the first and subscribes to none.
 pub(super) fn stop(socket: &zmq::Socket) {
-    // It fails only when libzmq is being shut down, and then there are none.
+    // This fails only while libzmq shuts down, and then no events follow.
     let _ = socket.monitor("inproc://nothing", 0);
 }
 
-/// The first part of an event: what, in 16 bits, and a value, in 32, both in the machine's order.
+/// Decodes the first part of an event: a 16-bit type and a 32-bit value, both in native byte order.
 fn event(part: &[u8]) -> Option<Event> {
-    let (what, value) = part.split_first_chunk::<2>()?;
+    let (kind, value) = part.split_first_chunk::<2>()?;
     let value = u32::from_ne_bytes(value.try_into().ok()?);
-    let what = u32::from(u16::from_ne_bytes(*what));
-    Some(match what {
+    let kind = u32::from(u16::from_ne_bytes(*kind));
+    Some(match kind {
         zmq_sys::ZMQ_EVENT_ACCEPTED | zmq_sys::ZMQ_EVENT_CONNECTED => Event::Open(value),
         zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Event::Ready,
-        zmq_sys::ZMQ_EVENT_CLOSED => Event::Nobody,
+        zmq_sys::ZMQ_EVENT_CLOSED => Event::Unreachable,
         zmq_sys::ZMQ_EVENT_DISCONNECTED => Event::Lost(value),
         zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => Event::Failed(Failure::Refused),
         zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => Event::Failed(Failure::Other),

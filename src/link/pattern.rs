@@ -1,21 +1,21 @@
-//! What kinds of sockets there are.
+//! Kinds of ZeroMQ sockets.
 
 use crate::config::{InPattern, OutPattern};
 
-/// The socket patterns in use.
+/// The socket patterns that watchpost uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// One peer, both directions.
     Pair,
-    /// Sends to all subscribers.
+    /// Sends to any number of subscribers.
     Pub,
     /// Receives everything.
     Sub,
     /// One of many peers of a ROUTER, both directions.
     Dealer,
-    /// Any number of DEALERs: each message begins with a part that names the peer.
+    /// Serves any number of DEALERs; the first part of each message names the peer.
     Router,
-    /// One peer that answers each message before it gets the next.
+    /// One peer, which answers each message before it gets the next one.
     Req,
 }
 

@@ -1,4 +1,4 @@
-//! Beside a link's messages: who comes in, who does not and why, and an end that has to connect once more.
+//! The peers of a link: authentication, refusals with their reasons, and reconnecting after a failed handshake.
 
 use std::future::pending;
 
@@ -13,34 +13,34 @@ use super::{LinkOptions, Pattern, set_option};
 use crate::auth::certificate::KeyPair;
 use crate::config::{Curve, Endpoint};
 
-/// libzmq never tries again after a handshake that was wrong in its eyes, and the other side may be mended: so long after
-/// a connection was lost, and none came instead, it is told to.
-const AGAIN: Duration = Duration::from_secs(3);
+/// libzmq does not retry after some failed handshakes. Reconnect after this time without a connection, in case the other
+/// side was fixed.
+const RECONNECT_DELAY: Duration = Duration::from_secs(3);
 
-/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates have no name for.
+/// `ZMQ_ZAP_ENFORCE_DOMAIN`, which the zmq crates do not define.
 const ZAP_ENFORCE_DOMAIN: i32 = 93;
 
-/// What a link knows of the other side of its socket.
+/// What a link knows about its peers.
 pub(super) struct Peers {
     monitor: Monitor,
     gate: Option<Gate>,
     pattern: Pattern,
     end: Endpoint,
     is_encrypted: bool,
-    /// Of an end that connects, if it is encrypted.
+    /// For an encrypted end that connects.
     keys: Option<Keys>,
     refused: OnRefusal,
     pub(super) connections: Connections,
-    /// An end that connects has a connection.
+    /// Whether an end that connects has completed its handshake.
     is_ready: bool,
-    /// Why an end that connects was refused, when that was the last thing that happened to it.
+    /// Why an end that connects was refused, until it succeeds or finds nobody.
     pub(super) refusal_reason: Option<String>,
-    /// When it is connected anew.
-    again: Option<Instant>,
+    /// When to reconnect.
+    reconnect_at: Option<Instant>,
 }
 
 impl Peers {
-    /// Gives a socket its keys, and binds or connects it once all is there that its first peer needs.
+    /// Sets a socket's keys, then binds or connects it when everything is ready for its first peer.
     pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, options: &LinkOptions) -> Result<Peers> {
         let LinkOptions { pattern, end, curve, refused } = options.clone();
         let curve = curve.as_ref();
@@ -62,15 +62,15 @@ impl Peers {
             connections: Connections::default(),
             is_ready: false,
             refusal_reason: None,
-            again: None,
+            reconnect_at: None,
         };
-        // The first change is told of only after having asked.
-        let begun = peers.attach(socket).and_then(|()| peers.attend(socket));
-        begun.inspect_err(|_| monitor::stop(socket))?;
+        // libzmq signals changes only after the first read.
+        let started = peers.attach(socket).and_then(|()| peers.attend(socket));
+        started.inspect_err(|_| monitor::stop(socket))?;
         Ok(peers)
     }
 
-    /// Waits until there is something to attend to.
+    /// Waits until [`Peers::attend`] may have something to do.
     pub(super) async fn changed(&mut self) -> Result<()> {
         let gate = async {
             match &mut self.gate {
@@ -78,8 +78,8 @@ impl Peers {
                 None => pending().await,
             }
         };
-        let again = async {
-            match self.again {
+        let reconnect = async {
+            match self.reconnect_at {
                 Some(time) => sleep_until(time).await,
                 None => pending().await,
             }
@@ -87,21 +87,21 @@ impl Peers {
         tokio::select! {
             changed = self.monitor.changed() => changed,
             changed = gate => changed,
-            () = again => Ok(()),
+            () = reconnect => Ok(()),
         }
     }
 
-    /// Lets peers in, or not, and takes notice of what became of connections.
+    /// Authenticates peers, handles events of connections, and reconnects when it is time.
     pub(super) fn attend(&mut self, socket: &zmq::Socket) -> Result<()> {
         if let Some(gate) = &mut self.gate {
             gate.answer()?.iter().for_each(&*self.refused);
         }
         while let Some(event) = self.monitor.next()? {
-            self.notice(event);
+            self.handle(event);
         }
-        if self.again.is_some_and(|time| time <= Instant::now()) {
-            self.again = None;
-            // So that there are never two; nothing is left of it if libzmq gave it up.
+        if self.reconnect_at.is_some_and(|time| time <= Instant::now()) {
+            self.reconnect_at = None;
+            // Avoids a second connection. This fails if libzmq already gave up the first.
             let _ = socket.disconnect(self.end.address().as_str());
             self.attach(socket)?;
         }
@@ -112,69 +112,70 @@ impl Peers {
         let address = self.end.address().as_str();
         match &self.end {
             Endpoint::Bind(_) => socket.bind(address).map_err(|error| {
-                let other = if error == zmq::Error::EADDRINUSE { "; is another watchpost running?" } else { "" };
-                Error::new(error).context(format!("cannot bind {address}{other}"))
+                let hint = if error == zmq::Error::EADDRINUSE { "; is another watchpost running?" } else { "" };
+                Error::new(error).context(format!("cannot bind {address}{hint}"))
             }),
             Endpoint::Connect(_) => socket.connect(address).with_context(|| format!("cannot connect to {address}")),
         }
     }
 
-    /// An end that connects, and can tell from its socket that it is connected.
+    /// Whether this end connects, and its socket shows whether it is connected.
     fn awaits_peer(&self) -> bool {
         self.pattern == Pattern::Pair && matches!(self.end, Endpoint::Connect(_))
     }
 
-    /// The socket has a peer.
-    pub(super) fn has_peer(&mut self) {
+    /// Cancels reconnecting, because the socket has a peer.
+    pub(super) fn confirm_peer(&mut self) {
         if self.is_ready && self.awaits_peer() {
-            self.again = None;
+            self.reconnect_at = None;
         }
     }
 
-    fn refuse(&self, failure: Failure) {
+    fn report_refused_peer(&self, failure: Failure) {
         Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
     }
 
-    fn be_refused(&mut self, failure: Failure) {
+    fn report_refused_by_server(&mut self, failure: Failure) {
         let refusal = Refusal::by_server(failure, self.keys);
         (self.refused)(&refusal);
         self.refusal_reason = Some(refusal.text);
     }
 
-    fn notice(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
-            Event::Open(connection) => self.connections.came(connection),
-            Event::Ready => self.connections.shook_hands(),
+            Event::Open(connection) => self.connections.opened(connection),
+            Event::Ready => self.connections.handshake_succeeded(),
             Event::Lost(connection) => {
-                if self.connections.went(connection) && matches!(self.end, Endpoint::Bind(_)) {
-                    self.refuse(Failure::Senseless);
+                if self.connections.closed(connection) && matches!(self.end, Endpoint::Bind(_)) {
+                    self.report_refused_peer(Failure::Unreadable);
                 }
             }
-            Event::Failed(_) => self.connections.failed(),
-            Event::Nobody => {}
+            Event::Failed(_) => self.connections.handshake_failed(),
+            Event::Unreachable => {}
         }
         match (event, &self.end) {
             (Event::Open(_), _) | (Event::Lost(_), Endpoint::Bind(_)) => {}
             (Event::Ready, _) => {
                 (self.is_ready, self.refusal_reason) = (true, None);
-                // Only then can it be said of a PAIR that it has taken it: it may still have had the one before.
-                self.again = self.awaits_peer().then(|| Instant::now() + AGAIN);
+                // A PAIR socket may still serve its previous connection and ignore this one: reconnect unless it
+                // shows that it has a peer.
+                self.reconnect_at = self.awaits_peer().then(|| Instant::now() + RECONNECT_DELAY);
             }
-            (Event::Nobody, _) => self.refusal_reason = None,
+            (Event::Unreachable, _) => self.refusal_reason = None,
             (Event::Lost(_), Endpoint::Connect(_)) => {
-                // Of some failures nothing else is told.
+                // libzmq reports some failures only by this event.
                 if !std::mem::take(&mut self.is_ready) && self.refusal_reason.is_none() {
-                    self.be_refused(Failure::Other);
+                    self.report_refused_by_server(Failure::Other);
                 }
-                self.again = self.again.or(Some(Instant::now() + AGAIN));
+                self.reconnect_at = self.reconnect_at.or(Some(Instant::now() + RECONNECT_DELAY));
             }
-            (Event::Failed(failure), Endpoint::Connect(_)) => self.be_refused(failure),
-            (Event::Failed(failure), Endpoint::Bind(_)) => self.refuse(failure),
+            (Event::Failed(failure), Endpoint::Connect(_)) => self.report_refused_by_server(failure),
+            (Event::Failed(failure), Endpoint::Bind(_)) => self.report_refused_peer(failure),
         }
     }
 }
 
-/// Gives the socket its keys; gives the public ones of a client.
+/// Sets the socket's keys; returns the public keys of an end that connects.
 fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Keys>> {
     let pair = KeyPair::read(curve.secret_key_file())?;
     socket.set_curve_secretkey(&pair.secret.0)?;
@@ -182,8 +183,8 @@ fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Keys>> {
         Curve::Server { .. } => {
             socket.set_curve_server(true)?;
             socket.set_zap_domain(gate::DOMAIN)?;
-            // Nobody to ask is no reason to let everyone in.
-            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("libzmq does not keep strangers out")?;
+            // Without a ZAP handler, refuse all peers instead of accepting all.
+            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("this libzmq cannot refuse unknown peers")?;
             Ok(None)
         }
         Curve::Client { server_key, .. } => {

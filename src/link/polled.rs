@@ -1,4 +1,4 @@
-//! A libzmq socket that tokio can wait for.
+//! A libzmq socket for tokio.
 
 use std::os::fd::RawFd;
 
@@ -6,17 +6,17 @@ use anyhow::Result;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A socket, and the descriptor through which libzmq tells that something changed: on its edges only, so that after each
-/// wake-up the socket has to be used until it has nothing more.
+/// A socket with the file descriptor that signals its changes. The signal is edge-triggered: after each wake-up, use the
+/// socket until it has nothing more.
 pub(super) struct Polled {
-    // Dropped in this order: out of the poll while the descriptor is open.
+    // Dropped first: leave the poll while the descriptor is still open.
     changes: AsyncFd<RawFd>,
     pub(super) socket: zmq::Socket,
 }
 
 impl Polled {
     pub(super) fn new(socket: zmq::Socket) -> Result<Polled> {
-        // SAFETY: the descriptor is the socket's for as long as that lives, and `changes` is dropped before it.
+        // SAFETY: the descriptor is valid while the socket lives, and `changes` is dropped before the socket.
         let changes = unsafe { AsyncFd::register_with_interest(socket.get_fd()?, Interest::READABLE) }
             .map_err(|error| anyhow::Error::new(error.into_parts().1))?;
         Ok(Polled { changes, socket })

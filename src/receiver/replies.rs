@@ -83,7 +83,7 @@ impl Replies {
         if !self.is_two_way {
             return Ok(());
         }
-        if std::mem::replace(&mut self.ended, link.ended()) != link.ended() && peer.is_empty() {
+        if std::mem::replace(&mut self.ended, link.lost_peers()) != link.lost_peers() && peer.is_empty() {
             self.peers.clear();
         }
         if !self.peers.contains_key(peer) {

@@ -1,4 +1,4 @@
-//! Why a store cannot be had or used.
+//! Errors of a store.
 
 use std::io;
 
@@ -6,29 +6,29 @@ use nix::libc::EIO;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_READ;
 
-/// Why a store cannot be had or used.
+/// Why a store cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another program has it.
+    /// Another program uses it.
     #[error("in use by another program")]
     InUse,
-    /// A newer watchpost has written it, and would not understand what this one did to it.
+    /// A newer watchpost wrote it, so this one must not change it.
     #[error("written by a newer watchpost")]
     Newer,
-    /// The disk has no room.
+    /// The disk is full.
     #[error("the disk is full")]
     Full,
-    /// The disk takes nothing.
+    /// The disk is read-only.
     #[error("the disk is read-only")]
     ReadOnly,
-    /// Reading or writing failed; what was written may not be there.
+    /// Reading or writing failed. Recent writes may be lost.
     #[error("the disk fails: {0}")]
     Disk(String),
-    /// A part of the file cannot be read. A sector that has failed stays as it is, so whoever opens the file takes it for
-    /// damage; whoever has it open may have met a disk that is gone for a moment.
+    /// A part of the file cannot be read. On opening this counts as damage, because a failed sector stays unreadable. Later
+    /// the disk may only be gone for a moment.
     #[error("the disk cannot be read: {0}")]
     Unreadable(String),
-    /// The file makes no sense.
+    /// The file is damaged.
     #[error("damaged: {0}")]
     Damaged(String),
     /// Anything else.
@@ -45,8 +45,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull) => StoreError::Full,
             Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
             Some(ErrorCode::SystemIoFailure) => StoreError::Disk(text),
-            // The last three are what a damaged schema looks like: a table or a column that is not there, a value that is of
-            // another type.
+            // A damaged schema causes the last three: a table or column is missing, or a value has another type.
             Some(
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch,
             )

@@ -1,8 +1,7 @@
-//! An `SQLite` file that outlives power cuts and damage, and is one program's.
+//! An `SQLite` file that survives power cuts and damage, and belongs to one program at a time.
 //!
-//! It is in WAL mode with synchronous FULL: what was committed is on the disk. A file that is damaged, or is none of ours,
-//! is set aside under another name, so that whoever needs a store has one (`store/files.rs`, and `store/wal.rs` for what was
-//! written ahead and not all right).
+//! It uses WAL mode with synchronous FULL, so every commit is on the disk. A file that is damaged or of another kind is
+//! renamed and replaced (`store/files.rs`). `store/wal.rs` saves a damaged write-ahead log.
 
 mod wal;
 mod files;
@@ -21,83 +20,82 @@ use files::identity;
 pub use files::{beside, finish_renaming, is_hollow, remove, remove_ahead, rename, set_aside};
 use wal::keep_incomplete;
 
-/// What a file is to hold.
+/// A kind of store.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Marks the files of this kind (`PRAGMA application_id`).
     pub application_id: i32,
-    /// Of the schema (`PRAGMA user_version`), and each has another one; a file of a later version is left alone.
+    /// Version of the schema (`PRAGMA user_version`). A file of a later version is not opened.
     pub version: i32,
-    /// Makes the tables of a new file.
+    /// Creates the tables of a new file.
     pub schema: &'static str,
 }
 
-/// An open store. The file is this program's for as long.
+/// An open store. No other program can open the file meanwhile.
 #[derive(Debug)]
 pub struct Store {
-    /// To the file.
+    /// The connection to the file.
     pub connection: Connection,
-    /// What was in its place and could not be used: where it is now, and what is the matter with it.
+    /// The unusable file that was found: its new path and the reason.
     pub set_aside: Option<(PathBuf, String)>,
-    /// A copy of what had been written ahead of it and was not all right: it is damaged, or a power cut came in the middle of
-    /// a write and the disk took the later first.
+    /// Copy of a write-ahead log that was incomplete, because of damage or a power cut.
     pub incomplete: Option<PathBuf>,
     path: PathBuf,
-    /// Device and number of the file.
+    /// Device and inode of the file.
     identity: (u64, u64),
     lock: File,
 }
 
-/// How long another process, which looks at the file, is waited for.
-const BUSY: Duration = Duration::from_secs(2);
+/// How long to wait for another process that reads the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// From this size on what was written ahead is moved into the file.
-const AHEAD: u64 = 4 * 1024 * 1024;
+/// Size of the write-ahead log above which it is moved into the file.
+const MAX_WAL_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Up to this size a file is looked through when it is opened. A larger one takes too long: what is damaged of it is found
-/// where it is read or written.
-const LOOKED_THROUGH: u64 = 256 * 1024 * 1024;
+/// Up to this size a file is checked completely when it is opened. Damage in a larger one is found when it is read or
+/// written.
+const MAX_CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 impl Kind {
-    /// Opens the file, which is made with its directory if there is none. All of it is looked at, which takes as long as
-    /// reading it does.
+    /// Opens the file, and creates it and its directory if necessary. Reads all of it to find damage.
     ///
     /// # Errors
-    /// When it is in use or newer, or the disk does not allow it.
+    /// If it is in use or newer, or the disk fails.
     pub fn open(&self, path: &Path) -> Result<Store, StoreError> {
         self.open_or(path, claim(path)?, |path| Ok(set_aside(path, path)?))
     }
 
-    /// As [`Kind::open`] of what is [`claim`]ed; a file that is damaged is moved by `put_by`, which gives where to.
+    /// As [`Kind::open`], for a path that is already [claimed](claim). `move_aside` moves a damaged file and returns its new
+    /// path.
     ///
     /// # Errors
-    /// As [`Kind::open`], and those of `put_by`.
+    /// As [`Kind::open`], and those of `move_aside`.
     pub fn open_or(
         &self,
         path: &Path,
         lock: File,
-        put_by: impl FnOnce(&Path) -> Result<PathBuf, StoreError>,
+        move_aside: impl FnOnce(&Path) -> Result<PathBuf, StoreError>,
     ) -> Result<Store, StoreError> {
         let incomplete = keep_incomplete(&beside(path, "-wal"));
         match self.connect(path) {
             Ok(connection) => Store::of(connection, path, None, incomplete, lock),
             Err(StoreError::Damaged(what) | StoreError::Unreadable(what)) => {
-                let aside = put_by(path)?;
+                let aside = move_aside(path)?;
                 Store::of(self.connect(path)?, path, Some((aside, what)), incomplete, lock)
             }
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         }
     }
 
-    /// Opens a file for reading, whoever has it.
+    /// Opens a file for reading, even if a program uses it.
     ///
     /// # Errors
-    /// When it is not there, or none of this kind.
+    /// If it does not exist or is of another kind.
     pub fn read(&self, path: &Path) -> Result<Connection, StoreError> {
         self.beside_its_owner(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
-    /// Opens a file for a small change, whoever has it.
+    /// Opens a file for a small change, even if a program uses it.
     ///
     /// # Errors
     /// As [`Kind::read`].
@@ -112,27 +110,27 @@ impl Kind {
     }
 
     fn connect(&self, path: &Path) -> Result<Connection, StoreError> {
-        // SQLite would delete it: it is not what such a file could have had.
+        // SQLite would delete the write-ahead log of such a file.
         if is_hollow(path) {
-            // So that the two stay together, wherever they are moved.
+            // Both are moved together later.
             File::options().create(true).append(true).open(path)?;
-            return Err(StoreError::Damaged("empty, and it was not".to_owned()));
+            return Err(StoreError::Damaged("it is empty, but has a write-ahead log".to_owned()));
         }
         let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY)?;
-        // Looks at each page more closely; nothing of the rest is to happen behind our back.
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Checks each page more strictly. `tidy` moves the write-ahead log, not SQLite.
         connection.execute_batch(
             "PRAGMA cell_size_check = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
              PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY",
         )?;
         let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if mode != "wal" {
-            return Err(StoreError::Other(format!("{} cannot be written ahead ({mode})", path.display())));
+            return Err(StoreError::Other(format!("{} cannot have a write-ahead log ({mode})", path.display())));
         }
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if connection.is_readonly("main")? {
-            let forbids = StoreError::Damaged("its header forbids writing".to_owned());
-            return Err(if forbids_writing(path) { forbids } else { StoreError::ReadOnly });
+            let damaged = StoreError::Damaged("its header forbids writing".to_owned());
+            return Err(if forbids_writing(path) { damaged } else { StoreError::ReadOnly });
         }
         if tables == 0 && id(&connection)? == 0 {
             let transaction = connection.transaction()?;
@@ -142,8 +140,8 @@ impl Kind {
             transaction.commit()?;
         }
         self.recognise(&connection)?;
-        if fs::metadata(path)?.len() <= LOOKED_THROUGH {
-            look_through(&connection)?;
+        if fs::metadata(path)?.len() <= MAX_CHECKED_BYTES {
+            check(&connection)?;
         }
         Ok(connection)
     }
@@ -160,15 +158,18 @@ impl Kind {
         if connection.query_row(others, [self.schema], |row| row.get(0))? {
             Err(StoreError::Newer)
         } else {
-            Err(StoreError::Damaged(format!("its version is {version}, its tables are of version {}", self.version)))
+            Err(StoreError::Damaged(format!(
+                "its version is {version}, but its tables are of version {}",
+                self.version
+            )))
         }
     }
 }
 
-/// Makes a path this program's, for as long as what it gives is open.
+/// Reserves a path for this program while the returned lock is open.
 ///
 /// # Errors
-/// When another program has it, or the disk does not allow it.
+/// If another program uses it, or the disk fails.
 pub fn claim(path: &Path) -> Result<File, StoreError> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -181,23 +182,23 @@ pub fn claim(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens a file of whatever kind for reading, to see what is in it.
+/// Opens a file of any kind for reading.
 ///
 /// # Errors
-/// When it is not there, or cannot be read at all.
+/// If it does not exist or cannot be read.
 pub fn look_into(path: &Path) -> Result<Connection, StoreError> {
     beside_its_owner(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 fn beside_its_owner(path: &Path, how: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
-/// Whether a file's header says that only a newer `SQLite` may write it, as none of ours does: it would be taken for one on a
-/// disk that is read-only for now, and waited for. In <https://sqlite.org/fileformat.html> it is the file format's write
-/// version. To be asked when the file is given up: whoever closes a file loses all locks on it.
+/// Whether the file's header permits writing only to a newer `SQLite` ("write version" in
+/// <https://sqlite.org/fileformat.html>). None of our files does, so this one is damaged, and its disk is not read-only. Call
+/// it only when the file is given up: closing a file releases all locks of the process on it.
 fn forbids_writing(path: &Path) -> bool {
     const WRITE_VERSION: u64 = 18;
     const HIGHEST: u8 = 2;
@@ -205,12 +206,12 @@ fn forbids_writing(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.read_exact_at(&mut version, WRITE_VERSION).is_ok()) && version[0] > HIGHEST
 }
 
-fn look_through(connection: &Connection) -> Result<(), StoreError> {
+fn check(connection: &Connection) -> Result<(), StoreError> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" {
         return Ok(());
     }
-    // Where it begins to be damaged is said in the last line.
+    // The last line says where the damage starts.
     Err(StoreError::Damaged(found.lines().last().unwrap_or(&found).to_owned()))
 }
 
@@ -229,7 +230,7 @@ impl Store {
         Ok(Store { path: path.to_owned(), identity: identity(path)?, connection, set_aside, incomplete, lock })
     }
 
-    /// Sets the file aside and begins another one.
+    /// Renames the file and starts a new one.
     ///
     /// # Errors
     /// As [`Kind::open`].
@@ -237,7 +238,7 @@ impl Store {
         self.renew_or(kind, what, |path| Ok(set_aside(path, path)?))
     }
 
-    /// As [`Store::renew`]; the file is moved by `put_by`, which gives where to.
+    /// As [`Store::renew`]. `move_aside` moves the file and returns its new path.
     ///
     /// # Errors
     /// As [`Kind::open_or`].
@@ -245,43 +246,42 @@ impl Store {
         self,
         kind: &Kind,
         what: &str,
-        put_by: impl FnOnce(&Path) -> Result<PathBuf, StoreError>,
+        move_aside: impl FnOnce(&Path) -> Result<PathBuf, StoreError>,
     ) -> Result<Store, StoreError> {
         let Store { connection, path, lock, incomplete, .. } = self;
         drop(connection);
-        let aside = put_by(&path)?;
+        let aside = move_aside(&path)?;
         Store::of(kind.connect(&path)?, &path, Some((aside, what.to_owned())), incomplete, lock)
     }
 
-    /// What was written ahead is left where it is when this is closed: it may not be on the disk, or the file not the one that
-    /// is in its place.
+    /// Keeps the write-ahead log on closing: it may not be on the disk, or the path may have another file now.
     pub fn distrust(&self) {
-        // It fails on a connection that cannot do anything at all.
+        // This fails only on an unusable connection.
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// Whether the file is where it was opened: one who removes it has not removed what is open here.
+    /// Checks that the path still has this file: a removed file stays open.
     ///
     /// # Errors
-    /// When it is not.
+    /// If it has not.
     pub fn is_in_place(&self) -> Result<(), StoreError> {
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
             return Ok(());
         }
-        Err(StoreError::Disk(format!("{} was taken away", self.path.display())))
+        Err(StoreError::Disk(format!("{} was removed", self.path.display())))
     }
 
-    /// Moves what was written ahead into the file, when it has become much. To be called after a commit: `SQLite` would do it
-    /// by itself, and not say when it fails.
+    /// Moves a large write-ahead log into the file. Call it after commits: `SQLite` could do it automatically, but would not
+    /// report errors.
     ///
     /// # Errors
-    /// When reading or writing fails.
+    /// If reading or writing fails.
     pub fn tidy(&self) -> Result<(), StoreError> {
-        if fs::metadata(beside(&self.path, "-wal")).is_ok_and(|wal| wal.len() > AHEAD) {
-            // One who reads meanwhile is not waited for; the next time will do.
+        if fs::metadata(beside(&self.path, "-wal")).is_ok_and(|wal| wal.len() > MAX_WAL_BYTES) {
+            // Do not wait for readers. The next call tries again.
             self.connection.busy_timeout(Duration::ZERO)?;
             let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            self.connection.busy_timeout(BUSY)?;
+            self.connection.busy_timeout(BUSY_TIMEOUT)?;
             moved?;
         }
         Ok(())
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn store_is_persistent_and_locked_by_one_program() {
+    fn store_keeps_rows_and_has_one_owner() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("new/store.sqlite");
         let store = KIND.open(&path).expect("a new one");
@@ -312,24 +312,24 @@ mod tests {
     }
 
     #[test]
-    fn checkpoint_does_not_wait_for_readers() {
+    fn tidy_does_not_wait_for_readers() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.sqlite");
         let store = KIND.open(&path).expect("a new one");
         let reader = KIND.read(&path).expect("it is there");
         reader.execute_batch("BEGIN; SELECT * FROM t").expect("it reads");
-        store.connection.execute("INSERT INTO t VALUES (zeroblob(?))", [AHEAD as i64]).expect("it is written");
+        store.connection.execute("INSERT INTO t VALUES (zeroblob(?))", [MAX_WAL_BYTES as i64]).expect("it is written");
         let ahead = || fs::metadata(beside(&path, "-wal")).map_or(0, |wal| wal.len());
         let start = std::time::Instant::now();
         store.tidy().expect("the disk is well");
-        assert!(start.elapsed() < BUSY / 2 && ahead() > AHEAD);
+        assert!(start.elapsed() < BUSY_TIMEOUT / 2 && ahead() > MAX_WAL_BYTES);
         reader.execute_batch("COMMIT").expect("it read");
         store.tidy().expect("the disk is well");
         assert_eq!(ahead(), 0);
     }
 
     #[test]
-    fn foreign_file_is_set_aside_and_newer_one_left_alone() {
+    fn other_files_are_moved_aside_and_newer_ones_kept() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.sqlite");
         let other = Kind { application_id: 8, ..KIND };
@@ -346,13 +346,13 @@ mod tests {
         for make in wrong {
             make();
             let store = KIND.open(&path).expect("a new one");
-            let (aside, _) = store.set_aside.as_ref().expect("what was there");
+            let (aside, _) = store.set_aside.as_ref().expect("the old file");
             assert!(aside.exists());
             assert_eq!(count(&store), 0);
             drop(store);
             fs::remove_file(&path).expect("it is there");
         }
-        let ahead = fs::read(beside(&path, ".damaged-3-wal")).expect("what was written ahead");
+        let ahead = fs::read(beside(&path, ".damaged-3-wal")).expect("the write-ahead log");
         assert_eq!(ahead, b"something else");
         let newer = Kind { version: 2, schema: "CREATE TABLE t(n INTEGER, m INTEGER)", ..KIND };
         drop(newer.open(&path).expect("a new one"));

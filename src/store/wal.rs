@@ -1,4 +1,4 @@
-//! What was written ahead of an `SQLite` file (<https://sqlite.org/fileformat2.html#walformat>).
+//! The write-log log of an `SQLite` file (<https://sqlite.org/fileformat2.html#walformat>).
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::files::{aside, asides};
 
-/// Bytes of the header, and of what stands before each page.
-const HEADER: usize = 32;
-const FRAME: usize = 24;
+/// Sizes of the log's header, and of the header of each page.
+const HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 24;
 
-/// Copies what was written ahead, if `SQLite` will not take in all of it; that goes on as if the rest had never been. A disk
-/// without room for the copy is no reason not to open what is sound.
-pub(super) fn keep_incomplete(ahead: &Path) -> Option<PathBuf> {
-    let file = File::open(ahead).ok()?;
+/// Copies the log if `SQLite` will not recover all of it, because `SQLite` ignores the rest silently. If the disk has no room
+/// for the copy, the store is opened without one.
+pub(super) fn keep_incomplete(log: &Path) -> Option<PathBuf> {
+    let file = File::open(log).ok()?;
     if !is_damaged(BufReader::new(file)).ok()? {
         return None;
     }
-    // Opening is tried again and again while a disk fails.
-    if let Some(copy) = asides(ahead).find(|copy| is_same(ahead, copy).unwrap_or(false)) {
+    // Opening is retried while a disk fails, so the copy may exist.
+    if let Some(copy) = asides(log).find(|copy| is_same(log, copy).unwrap_or(false)) {
         return Some(copy);
     }
-    let copy = aside(ahead);
-    if fs::copy(ahead, &copy).is_err() {
+    let copy = aside(log);
+    if fs::copy(log, &copy).is_err() {
         let _ = fs::remove_file(&copy);
         return None;
     }
@@ -33,24 +33,23 @@ fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len() && fs::read(one)? == fs::read(other)?)
 }
 
-/// Whether `SQLite` would pass over something in silence that may have been committed: it takes whole commits up to the first
-/// frame that is damaged. A commit that ends in the middle was never done, and what an earlier round has left behind the
-/// last is no loss.
-fn is_damaged(mut ahead: impl Read) -> io::Result<bool> {
-    let mut header = [0; HEADER];
-    if fill(&mut ahead, &mut header)? < HEADER {
+/// Whether `SQLite` would silently ignore pages that may have been committed: it recovers whole commits up to the first
+/// damaged frame. An incomplete commit, and frames that an earlier log left after the last commit, are not damage.
+fn is_damaged(mut log: impl Read) -> io::Result<bool> {
+    let mut header = [0; HEADER_BYTES];
+    if fill(&mut log, &mut header)? < HEADER_BYTES {
         return Ok(false);
     }
     let Some((mut checksum, page)) = Checksum::of(&header) else { return Ok(true) };
     let salts = &header[16..24];
-    let mut frame = vec![0; FRAME + page];
-    let mut is_past = false;
-    while fill(&mut ahead, &mut frame)? == frame.len() {
+    let mut frame = vec![0; FRAME_HEADER_BYTES + page];
+    let mut is_after_last = false;
+    while fill(&mut log, &mut frame)? == frame.len() {
         checksum.add(&frame[..8]);
-        checksum.add(&frame[FRAME..]);
-        match (frame[8..16] == *salts, checksum.is(&frame[16..FRAME])) {
-            (true, true) if !is_past => {}
-            (false, false) => is_past = true,
+        checksum.add(&frame[FRAME_HEADER_BYTES..]);
+        match (frame[8..16] == *salts, checksum.is(&frame[16..FRAME_HEADER_BYTES])) {
+            (true, true) if !is_after_last => {}
+            (false, false) => is_after_last = true,
             _ => return Ok(true),
         }
     }
@@ -63,8 +62,8 @@ struct Checksum {
 }
 
 impl Checksum {
-    /// Of the header, with the size of pages; none of one that is wrong.
-    fn of(header: &[u8; HEADER]) -> Option<(Checksum, usize)> {
+    /// Returns the checksum after the header, and the page size; `None` if the header is wrong.
+    fn of(header: &[u8; HEADER_BYTES]) -> Option<(Checksum, usize)> {
         let magic = word(&header[..4], true);
         let mut checksum = Checksum { big_endian: magic & 1 == 1, sums: [0; 2] };
         checksum.add(&header[..24]);
@@ -96,7 +95,7 @@ fn word(bytes: &[u8], big_endian: bool) -> u32 {
     }
 }
 
-/// Reads until it is full or there is no more.
+/// Reads until `bytes` is full or the input ends; returns the length.
 fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < bytes.len() {
@@ -113,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn incomplete_wal_is_copied_once() {
+    fn damaged_log_is_copied_once() {
         let directory = tempfile::tempdir().expect("a directory");
-        let ahead = directory.path().join("store.sqlite-wal");
+        let log = directory.path().join("store.sqlite-wal");
         let copies: Vec<_> = [0x55, 0x55, 0x66, 0x55]
-            .map(|byte| fs::write(&ahead, [byte; 100]).map(|()| keep_incomplete(&ahead)).expect("it is written"))
+            .map(|byte| fs::write(&log, [byte; 100]).map(|()| keep_incomplete(&log)).expect("it is written"))
             .into();
         assert!(copies[0].is_some() && copies[0] == copies[1] && copies[0] != copies[2] && copies[0] == copies[3]);
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 3);

@@ -1,6 +1,5 @@
-//! What a receiver says to an agent, on a pair or dealer link in the watchpost format: one part of JSON each.
-//!
-//! Each can be said again and does no harm.
+//! Control messages from a receiver to an agent, on a pair or dealer link in the watchpost format. Each is one part of
+//! JSON, and harmless if it is repeated.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,57 +8,57 @@ use super::{Malformed, VERSION, is_false};
 use crate::config::{Fps, Quality};
 use crate::name::Name;
 
-/// No control is longer.
-const LONGEST_CONTROL: usize = 4 * 1024;
+/// Limit of a control message.
+const MAX_CONTROL_BYTES: usize = 4 * 1024;
 
-/// What is said.
+/// A control message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Control {
-    /// On connecting and each second: who listens, and how many frames of a camera it takes beyond those it has seen.
+    /// Sent on connecting and every second: how many frames of a camera may be in flight beyond those it has seen.
     Hello {
         /// [`VERSION`].
         v: u32,
         /// At least 1.
         window: u32,
-        /// It keeps readings, and acknowledges those that it has.
+        /// Whether the receiver stores and acknowledges readings.
         #[serde(default, skip_serializing_if = "is_false")]
         acks: bool,
     },
-    /// Readings are kept for good where a power cut leaves them, and need not be sent again.
+    /// Readings are stored safely on disk, and need not be sent again.
     Ack {
-        /// Theirs.
+        /// The agent start that they belong to.
         boot: Name,
-        /// The number of the first; who keeps all from the start on need not say it.
+        /// The number of the first; 1 if it is missing.
         #[serde(default = "first", skip_serializing_if = "is_first")]
         first: u64,
         /// The number of the last.
         seq: u64,
     },
-    /// A frame was taken, and another may come.
+    /// A frame was received, and another may follow.
     Seen {
-        /// The frame's.
+        /// The frame's camera.
         camera: Name,
-        /// The frame's.
+        /// The frame's agent start.
         boot: Name,
-        /// The frame's; those before it are past, too.
+        /// The frame's number. Earlier frames are done, too.
         seq: u64,
     },
-    /// How a camera is to be from now on; the status says how it is.
+    /// Changes settings of a camera. The next status shows the result.
     Set {
         /// The camera.
         camera: Name,
-        /// Whether it captures at all.
+        /// Whether it captures.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         on: Option<bool>,
-        /// The most frames a second.
+        /// Maximum frames a second.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fps: Option<Fps>,
-        /// JPEG quality, where a frame has to be encoded.
+        /// JPEG quality of frames that the agent encodes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quality: Option<Quality>,
     },
-    /// One frame now, whether the camera is on or not and whatever the window.
+    /// Requests one frame now, even if the camera is off or the window is full.
     Snapshot {
         /// The camera.
         camera: Name,
@@ -70,38 +69,38 @@ fn first() -> u64 {
     1
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_first(first: &u64) -> bool {
     *first == self::first()
 }
 
 impl Control {
-    /// What a receiver says that takes one frame of a camera at a time; `acks`: it keeps readings.
+    /// Returns the hello of a receiver with a window of one frame; `acks` if it stores readings.
     #[must_use]
     pub fn hello(acks: bool) -> Control {
         Control::Hello { v: VERSION, window: 1, acks }
     }
 
-    /// As it is sent.
+    /// Returns the message as JSON.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("it has string keys and no failing parts").into()
+        serde_json::to_vec(self).expect("it has string keys and infallible values").into()
     }
 
-    /// What is said in `parts`.
+    /// Decodes `parts`.
     ///
     /// # Errors
-    /// When they are no control.
+    /// If they are not a control message.
     pub fn decode(parts: &[Bytes]) -> Result<Control, Malformed> {
         let [json] = parts else { return Err(Malformed::Parts(parts.len())) };
-        if json.len() > LONGEST_CONTROL {
+        if json.len() > MAX_CONTROL_BYTES {
             return Err(Malformed::Header(format!("{} bytes long", json.len())));
         }
         match serde_json::from_slice(json)? {
             Control::Hello { v, .. } if v != VERSION => Err(Malformed::Version(v)),
             Control::Hello { window: 0, .. } => Err(Malformed::Header("a window of 0".into())),
             Control::Ack { first, seq, .. } if seq < first => Err(Malformed::Header("an ack of nothing".into())),
-            // Files keep numbers with a sign, so no reading has one like that.
+            // SQLite stores signed numbers, so no reading has a larger one.
             Control::Ack { seq, .. } if i64::try_from(seq).is_err() => {
                 Err(Malformed::Header("an ack of numbers that no reading has".into()))
             }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn control_messages_are_read_as_written() {
+    fn encoded_controls_decode_to_the_same() {
         let (camera, boot) = (Name::nearest("door"), Name::nearest("b"));
         let fps = Fps::try_from(2.5).expect("a rate");
         for control in [
@@ -135,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn omitted_fields_have_defaults() {
+    fn missing_keys_have_defaults() {
         let boot = Name::nearest("b");
         assert_eq!(decoded(r#"{"type":"hello","v":1,"window":1}"#), Ok(Control::hello(false)));
         assert_eq!(decoded(r#"{"type":"ack","boot":"b","seq":8}"#), Ok(Control::Ack { boot, first: 1, seq: 8 }));
     }
 
     #[test]
-    fn invalid_control_messages_are_refused() {
+    fn malformed_controls_are_refused() {
         assert_eq!(decoded(r#"{"type":"hello","v":2,"window":1}"#).unwrap_err(), "header of version 2, not 1");
         assert!(decoded(r#"{"type":"hello","v":1,"window":0}"#).unwrap_err().contains("window of 0"));
         assert!(decoded(r#"{"type":"ack","boot":"b","first":9,"seq":8}"#).unwrap_err().contains("ack of nothing"));

@@ -1,4 +1,4 @@
-//! Parts to messages. What comes from a network is anything at all: every part is checked before it is believed.
+//! Decodes parts to messages. Parts from a network can be anything, so each is checked.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::config::{Format, ShownAs};
 use crate::jpeg;
 use crate::name::Name;
 
-/// A header is at most this long; an agent with a thousand quantities is well below.
-const LONGEST_HEADER: usize = 256 * 1024;
+/// Limit of a header. An agent with a thousand quantities stays well below.
+const MAX_HEADER_BYTES: usize = 256 * 1024;
 
-/// Parts that are no message of the link's format.
+/// The reason why parts are not a message of the link's format.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// Too few or too many.
+    /// Too few or too many parts.
     #[error("{0} parts")]
     Parts(usize),
-    /// The header is too long, not JSON, or not one of ours.
+    /// The header is too long, not JSON, or lacks a key.
     #[error("header: {0}")]
     Header(String),
-    /// The header's version is not ours.
+    /// The header has another version.
     #[error("header of version {0}, not {VERSION}")]
     Version(u32),
-    /// The picture is no JPEG.
+    /// The picture is not a JPEG.
     #[error("the picture is not a JPEG")]
     Jpeg,
-    /// The picture is no base64.
+    /// The picture is not base64.
     #[error("the picture is not base64")]
     Base64,
 }
 
 impl Malformed {
-    /// What is wrong, in a word for counting.
+    /// Returns an identifier for counters.
     #[must_use]
     pub fn part(&self) -> &'static str {
         match self {
@@ -57,10 +57,10 @@ impl From<serde_json::Error> for Malformed {
     }
 }
 
-/// The message in `parts`; `shown_as` names the frames of a format that carries no names.
+/// Decodes `parts`; `shown_as` names the frames of a format without names.
 ///
 /// # Errors
-/// When the parts are not a message in `format`.
+/// If the parts are not a message in `format`.
 pub fn decode(format: Format, shown_as: &ShownAs, parts: &[Bytes]) -> Result<Message, Malformed> {
     match (format, parts) {
         (Format::Watchpost, [_topic, header]) => message(bounded(header)?, None),
@@ -76,15 +76,15 @@ pub fn decode(format: Format, shown_as: &ShownAs, parts: &[Bytes]) -> Result<Mes
 }
 
 fn bounded(header: &Bytes) -> Result<&[u8], Malformed> {
-    if header.len() <= LONGEST_HEADER { Ok(header) } else { Err(too_long(header.len())) }
+    if header.len() <= MAX_HEADER_BYTES { Ok(header) } else { Err(too_long(header.len())) }
 }
 
 fn too_long(length: usize) -> Malformed {
     Malformed::Header(format!("{length} bytes long"))
 }
 
-/// What has to be known before a header can be read as what it is. All else is passed over: a message made to be large
-/// must not become many times as large here.
+/// The keys that decide how to decode a header. Other keys are skipped, so that a hostile message does not take many
+/// times its size in memory.
 #[derive(Deserialize)]
 struct Outline<'a> {
     #[serde(borrow, rename = "type")]
@@ -111,14 +111,14 @@ fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
         (Some("readings"), None) => Ok(Message::Readings(serde_json::from_slice(header)?)),
         (Some("status"), None) => Ok(Message::Status(serde_json::from_slice(header)?)),
         (Some("readings" | "status"), Some(_)) => Err(Malformed::Parts(3)),
-        _ => Err(Malformed::Header("no type that is known".into())),
+        _ => Err(Malformed::Header("unknown type".into())),
     }
 }
 
 fn from_json(json: &Bytes) -> Result<Message, Malformed> {
     let text = serde_json::from_slice::<Outline<'_>>(json)?.jpeg;
     let header = json.len() - text.as_ref().map_or(0, |text| text.len());
-    if header > LONGEST_HEADER {
+    if header > MAX_HEADER_BYTES {
         return Err(too_long(header));
     }
     let jpeg = text.map(|text| STANDARD.decode(text.as_bytes())).transpose().map_err(|_| Malformed::Base64)?;
@@ -130,21 +130,22 @@ fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
     if kind.v.is_some() {
         return message(header, Some(jpeg.clone()));
     }
-    // A stranger's: `msg` is all there is, and most write "HOST CAMERA" or just the host.
+    // From another program, with only `msg`: usually "HOST CAMERA" or the host.
     let text = kind.msg.ok_or(Malformed::Header("no msg".into()))?;
     let (agent, camera) = text.split_once(' ').unwrap_or((&text, "camera"));
     nameless(Name::nearest(agent), Name::nearest(camera), jpeg.clone())
 }
 
-/// The longest name of a quantity or unit, in bytes: of a line's 256 a label can be most.
-const LONGEST_TEXT: usize = 256;
+/// Limit of the name of a quantity or unit, in bytes: a label can take most of a line's 256.
+const MAX_TEXT_BYTES: usize = 256;
 
+/// Deserialises a text of limited length.
 pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.len() <= LONGEST_TEXT { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
+    if text.len() <= MAX_TEXT_BYTES { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
 }
 
-/// A frame that came without a header of ours: what can be known is in the JPEG.
+/// Returns the frame of a message without a watchpost header. Its size is in the JPEG.
 fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed> {
     let (width, height) = jpeg::size(&jpeg).ok_or(Malformed::Jpeg)?;
     let header = FrameHeader {
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
     use crate::wire::Batch;
 
-    /// A picture of 1x1 with only the headers that the decoder reads.
+    /// A picture of 1x1: only the headers that are read.
     const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 1, 0xff, 0xd9];
     const FRAME: &str = r#"{"type":"frame","v":1,"agent":"a","camera":"c","boot":"b","seq":1,"captured_at_us":1,
         "age_us":1,"width":1,"height":1,"readings":[]}"#;
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_messages_are_refused_with_a_cause() {
+    fn malformed_messages_are_refused_with_their_cause() {
         use Format::{Base64, Imagezmq, Json, Watchpost};
         let header = |from: &str, to: &str| FRAME.replace(from, to).into_bytes();
         assert!(decoded(Watchpost, &[b"", FRAME.as_bytes(), JPEG]).is_ok());
@@ -195,18 +196,18 @@ mod tests {
         assert_eq!(refusal(Watchpost, &[b"", FRAME.as_bytes(), &JPEG[..4]]), "the picture is not a JPEG");
         assert_eq!(refusal(Watchpost, &[b"", &header(r#""v":1"#, r#""v":2"#), JPEG]), "header of version 2, not 1");
         assert!(refusal(Watchpost, &[b"", &header(r#""c""#, r#""../c""#), JPEG]).contains("cannot be a name"));
-        assert!(refusal(Watchpost, &[b"", &vec![b' '; LONGEST_HEADER + 1], JPEG]).contains("bytes long"));
+        assert!(refusal(Watchpost, &[b"", &vec![b' '; MAX_HEADER_BYTES + 1], JPEG]).contains("bytes long"));
         assert!(refusal(Watchpost, &[b"", &[b'['; 10_000], JPEG]).starts_with("header: "));
         assert_eq!(refusal(Base64, &[b"!"]), "the picture is not base64");
         assert_eq!(refusal(Json, &[header(r#""v""#, r#""jpeg":"!","v""#).as_slice()]), "the picture is not base64");
         assert!(refusal(Json, &[header(r#""v""#, r#""jpeg":1,"v""#).as_slice()]).contains("invalid type"));
-        let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(LONGEST_HEADER)));
+        let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(MAX_HEADER_BYTES)));
         assert!(refusal(Json, &[padded.as_slice()]).contains("bytes long"));
         assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
     }
 
     #[test]
-    fn batch_becomes_readings_with_shared_fields() {
+    fn batch_expands_to_readings() {
         let header = format!(
             r#"{{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{{"seq":{},"port":"p","captured_at_us":7,
             "age_ms":1,"stale_after_ms":2,"stale":false,"values":[{{"quantity":"t","value":25,"unit":"°C"}},
@@ -218,13 +219,13 @@ mod tests {
         };
         assert_eq!(readings.count(), 3);
         let readings = readings.batches.into_iter().flat_map(Batch::readings);
-        let said: Vec<_> = readings.map(|r| (r.seq, r.quantity.to_string(), r.value, r.captured_at_us)).collect();
+        let found: Vec<_> = readings.map(|r| (r.seq, r.quantity.to_string(), r.value, r.captured_at_us)).collect();
         let expected = [(u64::MAX - 1, "t", 25.0), (u64::MAX, "h", 60.0), (u64::MAX, "u", 1.0)];
-        assert_eq!(said, expected.map(|(seq, quantity, value)| (seq, quantity.to_owned(), value, 7)));
+        assert_eq!(found, expected.map(|(seq, quantity, value)| (seq, quantity.to_owned(), value, 7)));
     }
 
     #[test]
-    fn foreign_imagezmq_message_is_a_frame() {
+    fn imagezmq_message_of_another_program_is_a_frame() {
         let Ok(Message::Frame(header, _)) = decoded(Format::Imagezmq, &[br#"{"msg": "pi 4|x"}"#, JPEG]) else {
             panic!("not a frame")
         };

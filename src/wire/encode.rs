@@ -1,4 +1,4 @@
-//! Messages to parts.
+//! Encodes messages to parts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,8 @@ use super::{HeaderRef, Message, Readings};
 use crate::config::Format;
 use crate::name::Name;
 
-/// The parts of `message` in `format`; `None` when the format cannot carry it: base64 and imagezmq know frames only.
+/// Returns the parts of `message` in `format`, or `None` if the format cannot carry it: base64 and imagezmq carry only
+/// frames.
 #[must_use]
 pub fn encode(format: Format, message: &Message) -> Option<Vec<Bytes>> {
     match (format, message) {
@@ -26,7 +27,7 @@ pub fn encode(format: Format, message: &Message) -> Option<Vec<Bytes>> {
     }
 }
 
-/// What the frames of a camera are published under.
+/// Returns the topic of a camera's frames.
 #[must_use]
 pub fn frame_topic(agent: &Name, camera: &Name) -> String {
     format!("frame/{agent}/{camera}")
@@ -47,23 +48,23 @@ pub(super) fn header(message: &Message) -> Vec<u8> {
         Message::Readings(readings) => return header_of_readings(readings),
         Message::Status(status) => (HeaderRef::Status(status), status.readings.len()),
     };
-    let mut json = Vec::with_capacity(HEADER + READING * readings);
+    let mut json = Vec::with_capacity(HEADER_BYTES + READING_BYTES * readings);
     write(&mut json, &header);
     json
 }
 
-/// About as long as a header without readings, a reading, a batch without values and a value: growing step by step would
-/// copy each several times.
-const HEADER: usize = 256;
-const READING: usize = 224;
-const BATCH: usize = 192;
-const VALUE: usize = 64;
+/// Approximate sizes of a header without readings, a reading, a batch without values, and a value. They avoid copies of a
+/// growing buffer.
+const HEADER_BYTES: usize = 256;
+const READING_BYTES: usize = 224;
+const BATCH_BYTES: usize = 192;
+const VALUE_BYTES: usize = 64;
 
-/// Readings are what there is most of, and a derived writer looks at each byte of each key for one to escape; the keys
-/// are ours, and none has any.
+/// Writes the most frequent message by hand: serde's derived code searches each byte of each key for characters to escape,
+/// and our keys have none.
 fn header_of_readings(message: &Readings) -> Vec<u8> {
     let values: usize = message.batches.iter().map(|batch| batch.values.len()).sum();
-    let mut json = Vec::with_capacity(HEADER + BATCH * message.batches.len() + VALUE * values);
+    let mut json = Vec::with_capacity(HEADER_BYTES + BATCH_BYTES * message.batches.len() + VALUE_BYTES * values);
     let (agent, boot) = (message.agent.clone(), message.boot.clone());
     let none = Readings { v: message.v, agent, boot, backlog: message.backlog, batches: Vec::new() };
     write(&mut json, &HeaderRef::Readings(&none));
@@ -108,11 +109,11 @@ fn field(json: &mut Vec<u8>, key: &str, value: &impl Serialize) {
 }
 
 fn write(json: &mut Vec<u8>, value: &impl Serialize) {
-    serde_json::to_writer(json, value).expect("it has string keys and no failing parts");
+    serde_json::to_writer(json, value).expect("it has string keys and infallible values");
 }
 
-/// The header with the JPEG as its last key; spliced in, because a JSON writer would look at each of its characters
-/// for one to escape, and base64 has none.
+/// Returns the header with the JPEG as its last key. The JPEG is spliced in, because a JSON writer would search it for
+/// characters to escape, and base64 has none.
 fn with_jpeg(header: Vec<u8>, jpeg: &Bytes) -> Bytes {
     let mut text = String::from_utf8(header).expect("JSON is UTF-8");
     text.pop();
@@ -123,7 +124,7 @@ fn with_jpeg(header: Vec<u8>, jpeg: &Bytes) -> Bytes {
     text.into()
 }
 
-/// imagezmq's header: `msg` is its text; its readers ignore all other keys, so ours ride along.
+/// Returns imagezmq's header, whose text is `msg`. Its readers ignore other keys, so ours are included.
 fn with_msg(message: &Message) -> Bytes {
     let mut json = header(message);
     json.pop();
@@ -139,7 +140,7 @@ mod tests {
     use crate::wire::{Batch, VERSION, Value};
 
     #[test]
-    fn readings_are_encoded_as_serde_would() {
+    fn handwritten_readings_equal_serdes() {
         let value = |quantity: &str, unit: &str, value| Value { quantity: quantity.into(), value, unit: unit.into() };
         let values = [value("温度", "°C", -5.5), value("a\"b\\", "", 1e300), value("x", "\u{7f}", 3.0)];
         let batch = |seq, count: usize| Batch {

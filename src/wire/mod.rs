@@ -1,8 +1,8 @@
-//! Messages to bytes and back, in every format. No sockets and no state.
+//! Encodes and decodes messages in every format. No sockets and no state.
 //!
-//! A message is one of [`Message`]'s three. The format watchpost sends it as parts: a topic (`frame/AGENT/CAMERA`,
-//! `readings/AGENT`, `status/AGENT`), a JSON header that says everything, and for a frame the JPEG. The other formats
-//! are for programs that exist already and carry what those programs can read.
+//! [`Message`] lists the three messages. The format watchpost sends parts: a topic (`frame/AGENT/CAMERA`,
+//! `readings/AGENT`, `status/AGENT`), a JSON header, and the JPEG of a frame. The other formats carry what existing
+//! programs can read.
 
 mod control;
 mod decode;
@@ -27,17 +27,17 @@ use crate::host::HostStatus;
 use crate::name::Name;
 use crate::{frame, reading};
 
-/// The version of the header, `v`; a receiver refuses others.
+/// The version of the header, `v`. A receiver refuses others.
 pub const VERSION: u32 = 1;
 
-/// What goes over a link.
+/// A message from an agent.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// A picture, and what was measured when it was sent.
+    /// A picture, with the newest readings at the time of sending.
     Frame(FrameHeader, Bytes),
-    /// Readings, each once.
+    /// Readings. Each is sent once.
     Readings(Readings),
-    /// How the agent's parts are.
+    /// The state of the agent's parts.
     Status(Status),
 }
 
@@ -50,19 +50,19 @@ pub struct FrameHeader {
     pub agent: Name,
     /// The camera.
     pub camera: Name,
-    /// New each time the agent starts; sequence numbers count within it. None in formats that do not carry it.
+    /// Identifies the agent's start; sequence numbers count within it. `None` in formats that do not carry it.
     pub boot: Option<Name>,
-    /// Counts the camera's frames; a gap is a dropped frame.
+    /// Number of the camera's frame. A gap is a dropped frame.
     pub seq: u64,
-    /// When the picture was taken, microseconds since 1970 by the agent's clock.
+    /// Capture time, in microseconds since 1970 by the agent's clock.
     pub captured_at_us: i64,
     /// Microseconds from capture to sending, by the agent's monotonic clock.
     pub age_us: u64,
-    /// Pixels a line.
+    /// In pixels.
     pub width: u32,
-    /// Lines.
+    /// In pixels.
     pub height: u32,
-    /// The picture is not the camera's, which gives none, but says why, and this is it. For formats that have no status.
+    /// Why the camera has no picture, if this is a placeholder. For formats without status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_signal: Option<String>,
     /// The newest reading of every quantity.
@@ -76,43 +76,43 @@ pub struct Readings {
     pub v: u32,
     /// The agent.
     pub agent: Name,
-    /// As in [`FrameHeader`], of the start in which they were captured.
+    /// As in [`FrameHeader`], of the agent start in which they were captured.
     pub boot: Name,
-    /// They had to wait, for hours or months perhaps, and are no current values.
+    /// They waited in the spool, perhaps for months, and are not current values.
     #[serde(default, skip_serializing_if = "is_false")]
     pub backlog: bool,
     /// In the order of their `seq`.
     pub batches: Vec<Batch>,
 }
 
-/// What a port said at one moment.
+/// The values of a port at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// As in [`Reading`], of the first value; the others' count on.
+    /// As in [`Reading`], of the first value. The others have the following numbers.
     pub seq: u64,
-    /// As in [`Reading`], and so are all that follow.
+    /// The serial port.
     pub port: Name,
-    /// When the lines were complete.
+    /// As in [`Reading`].
     pub captured_at_us: i64,
-    /// The agent's clock was set by another one when they were, or the time was put right since.
-    #[serde(default = "is_usual", skip_serializing_if = "is_true")]
+    /// Whether the agent's clock was synchronised at that time, or the time was corrected since.
+    #[serde(default = "default_synchronised", skip_serializing_if = "is_true")]
     pub synchronised: bool,
-    /// From then to sending. Nobody knows it of readings from before the machine was switched off, while a clock that is
-    /// not synchronised is all there is.
+    /// Milliseconds from capture to sending. Unknown for readings of an earlier boot of the machine while its clock is not
+    /// synchronised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
-    /// When they are no longer current.
+    /// Age from which they are stale.
     pub stale_after_ms: u64,
-    /// They were not when they were sent.
+    /// They were stale when they were sent.
     pub stale: bool,
     /// At least one.
     pub values: Vec<Value>,
 }
 
-/// One quantity's value.
+/// The value of a quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// What was measured.
+    /// The measured quantity.
     #[serde(deserialize_with = "decode::short")]
     pub quantity: Arc<str>,
     /// In `unit`.
@@ -125,11 +125,11 @@ pub struct Value {
 /// The newest reading of a quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Counts the agent's readings from 1 within a boot, without gaps.
+    /// Number of the agent's reading, from 1 within an agent start, without gaps.
     pub seq: u64,
     /// The serial port it came from.
     pub port: Name,
-    /// What was measured.
+    /// The measured quantity.
     #[serde(deserialize_with = "decode::short")]
     pub quantity: Arc<str>,
     /// In `unit`.
@@ -137,26 +137,26 @@ pub struct Reading {
     /// Empty for raw counts.
     #[serde(deserialize_with = "decode::short")]
     pub unit: Arc<str>,
-    /// When its line was complete, microseconds since 1970 by the agent's clock.
+    /// When its line was complete, in microseconds since 1970 by the agent's clock.
     pub captured_at_us: i64,
-    /// Milliseconds from then to sending, by the agent's monotonic clock.
+    /// Milliseconds from capture to sending, by the agent's monotonic clock.
     pub age_ms: u64,
-    /// The age from which it is no longer a current value.
+    /// Age from which it is stale.
     pub stale_after_ms: u64,
-    /// That age was reached when it was sent.
+    /// It was stale when it was sent.
     pub stale: bool,
 }
 
-fn is_usual() -> bool {
+fn default_synchronised() -> bool {
     true
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_true(truth: &bool) -> bool {
     *truth
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(truth: &bool) -> bool {
     !truth
 }
@@ -184,7 +184,7 @@ impl Reading {
 }
 
 impl Readings {
-    /// How many.
+    /// Returns the number of readings.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.batches.iter().map(|batch| batch.values.len() as u64).sum()
@@ -212,13 +212,13 @@ impl Batch {
         }
     }
 
-    /// Each value with all that holds for it.
+    /// Returns each value as a reading.
     pub fn readings(self) -> impl Iterator<Item = Reading> {
         let Batch { seq, port, captured_at_us, age_ms, stale_after_ms, stale, values, .. } = self;
-        // What has no age that is known is older than anything.
+        // An unknown age counts as very old.
         let age_ms = age_ms.unwrap_or(u64::MAX);
         values.into_iter().enumerate().map(move |(place, Value { quantity, value, unit })| Reading {
-            // From a network: any number at all.
+            // From a network, so it can be any number.
             seq: seq.saturating_add(place as u64),
             port: port.clone(),
             quantity,
@@ -232,7 +232,7 @@ impl Batch {
     }
 }
 
-/// How an agent's parts are.
+/// The state of an agent's parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// [`VERSION`].
@@ -243,53 +243,53 @@ pub struct Status {
     pub boot: Name,
     /// Its cameras, in the order of its configuration.
     pub cameras: Vec<PartStatus>,
-    /// Its serial ports, likewise.
+    /// Its serial ports, in the same order.
     pub ports: Vec<PartStatus>,
-    /// Its links, likewise.
+    /// Its links, in the same order.
     pub links: Vec<PartStatus>,
-    /// Where it keeps readings, if it does.
+    /// Its spool, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spool: Option<PartStatus>,
-    /// The machine that it runs on. Agents before this was thought of say nothing of it.
+    /// The machine that it runs on. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Box<HostStatus>>,
-    /// The newest reading of every quantity, as in [`FrameHeader`]: who comes late, or sees no frame, has them too.
+    /// The newest reading of every quantity, as in [`FrameHeader`], for receivers that join late or get no frames.
     pub readings: Vec<Reading>,
 }
 
-/// How one camera, port or link is, or the spool.
+/// The state of a camera, port, link or spool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartStatus {
-    /// Its name; a link's is its address.
+    /// Its name; for a link, its address.
     pub name: Name,
     /// The device, stream or address behind it.
     pub source: String,
-    /// Whether it does its work.
+    /// Whether it works.
     pub up: bool,
-    /// Up: how (a camera's size and format). Down: why.
+    /// If it is up, details such as a camera's size and format. If it is down, the reason.
     pub cause: String,
-    /// For how long it has been so, in milliseconds, by the agent's monotonic clock.
+    /// Milliseconds since it went up or down, by the agent's monotonic clock.
     pub for_ms: u64,
-    /// What it did since the start: frames, readings, drops and refusals, by cause.
+    /// Counters since the agent's start: frames, readings, drops and refusals, by cause.
     pub counts: BTreeMap<Cow<'static, str>, u64>,
-    /// Of a camera, what can be set from afar.
+    /// A camera's settings, which a receiver can change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<Settings>,
 }
 
-/// How a camera is set.
+/// Settings of a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Whether it captures at all.
+    /// Whether it captures.
     pub on: bool,
-    /// The most frames a second that are passed on.
+    /// Maximum frames a second to send.
     pub fps: Fps,
-    /// JPEG quality, where a frame has to be encoded.
+    /// JPEG quality of frames that the agent encodes.
     pub quality: Quality,
 }
 
 impl Message {
-    /// A frame as it is sent now.
+    /// Returns the message for a frame, with its age now.
     #[must_use]
     pub fn frame(
         agent: &Name,
@@ -314,7 +314,7 @@ impl Message {
         Message::Frame(header, jpeg.bytes.clone())
     }
 
-    /// The frame, which is a picture that says why the camera gives none.
+    /// Marks a frame as a placeholder that shows why the camera has no picture.
     #[must_use]
     pub fn of_no_signal(mut self, cause: &str) -> Message {
         if let Message::Frame(header, _) = &mut self {
@@ -323,7 +323,7 @@ impl Message {
         self
     }
 
-    /// Readings as they are sent now.
+    /// Returns the message for readings, with their ages now.
     #[must_use]
     pub fn readings(agent: &Name, boot: &Name, clock: &WallClock, batches: &[Arc<reading::Batch>]) -> Message {
         let now = Stamp::now();
@@ -332,20 +332,20 @@ impl Message {
         Message::Readings(Readings { v: VERSION, agent, boot, backlog: false, batches })
     }
 
-    /// Readings that had to wait.
+    /// Returns the message for readings of the spool.
     #[must_use]
     pub fn backlog(agent: &Name, boot: &Name, batches: Vec<Batch>) -> Message {
         let (agent, boot) = (agent.clone(), boot.clone());
         Message::Readings(Readings { v: VERSION, agent, boot, backlog: true, batches })
     }
 
-    /// A status as it is sent now.
+    /// Returns the message for a status, with the newest readings.
     #[must_use]
     pub fn status(status: &Status, current: &[reading::Reading]) -> Message {
         Message::Status(Status { readings: Reading::all(current), ..status.clone() })
     }
 
-    /// The start of the agent that it is from, where the format says.
+    /// Returns the agent's start, if the format carries it.
     #[must_use]
     pub fn boot(&self) -> Option<&Name> {
         match self {
@@ -355,7 +355,7 @@ impl Message {
         }
     }
 
-    /// The agent it is from.
+    /// Returns the sending agent.
     #[must_use]
     pub fn agent(&self) -> &Name {
         match self {
@@ -365,7 +365,7 @@ impl Message {
         }
     }
 
-    /// The header alone, as one line of JSON with its `type`.
+    /// Returns the header with its `type`, as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         String::from_utf8(encode::header(self)).expect("JSON is UTF-8")

@@ -1,4 +1,4 @@
-//! How much went over a link, or came.
+//! Totals of frames and readings that were sent or received.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Message;
 use crate::name::Name;
 
-/// Counts frames by camera and readings by quantity, on either side of a link.
+/// Counts frames by camera and readings by quantity, on either end of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Frames of each camera.
@@ -16,7 +16,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Counts what is in a message.
+    /// Counts the contents of a message.
     pub fn add(&mut self, message: &Message) {
         match message {
             Message::Frame(header, _) if header.no_signal.is_some() => {}
@@ -29,7 +29,7 @@ impl Totals {
         }
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds other totals.
     pub fn merge(&mut self, other: Totals) {
         for (camera, frames) in other.frames {
             *self.frames.entry(camera).or_default() += frames;
@@ -40,13 +40,13 @@ impl Totals {
     }
 }
 
-/// Names that are counted: what comes from a network must not fill memory.
-const MOST_COUNTED: usize = 1024;
+/// Limit of counted names, because names from a network must not fill memory.
+const MAX_NAMES: usize = 1024;
 
 fn count<K: Clone + Ord>(counts: &mut BTreeMap<K, u64>, name: &K) {
     if let Some(count) = counts.get_mut(name) {
         *count += 1;
-    } else if counts.len() < MOST_COUNTED {
+    } else if counts.len() < MAX_NAMES {
         counts.insert(name.clone(), 1);
     }
 }

@@ -17,7 +17,7 @@ const INVALID: [(&str, u32, &[&str]); 43] = [
         "[[camera]]\nname = \"door\"\nsource = \"pattern\"\n[[camera]]\nsource = \"pattern\"\nname = \"door\"\n\
          [[link]]\npattern = \"pair\"\nconnect = \"ipc://x\"",
         6,
-        &["two cameras are named \"door\"", "`name` of its own"],
+        &["two cameras are named \"door\"", "another `name`"],
     ),
     (
         "[[link]]\npattern = \"pair\"\nconnect = \"127.0.0.1:5559\"",
@@ -35,28 +35,28 @@ const INVALID: [(&str, u32, &[&str]); 43] = [
         3,
         &["not on this machine", "`watchpost keygen`", "`plaintext = true`"],
     ),
-    ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["`base46`", "`base64`"]),
+    ("[[link]]\npattern = \"pair\"\nformat = \"base46\"", 3, &["unknown value `base46`; did you mean `base64`?"]),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://localhost:5559\"", 3, &["write 127.0.0.1"]),
     (
         "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
         4,
-        &["who may come", "`allowed_keys_dir = "],
+        &["keys of permitted peers", "`allowed_keys_dir = "],
     ),
     (
         "[[link]]\npattern = \"pair\"\nbind = \"tcp://*:1\"\n[link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
         6,
-        &["is bound and so the server", "`allowed_keys_dir = "],
+        &["this link binds, so it has no `server_key`", "`allowed_keys_dir = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
          allowed_keys_dir = \"/d\"",
         6,
-        &["lets nobody in", "`server_key = "],
+        &["permits no peers", "`server_key = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"",
         4,
-        &["the other's key", "`server_key = "],
+        &["the other end's key", "`server_key = "],
     ),
     (
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\n[link.curve]\nsecret_key_file = \"/k\"\n\
@@ -80,7 +80,7 @@ const INVALID: [(&str, u32, &[&str]); 43] = [
         "[[link]]\npattern = \"pub\"\nconnect = \"tcp://10.0.0.1:1\"\nplaintext = true\n\
          [link.curve]\nsecret_key_file = \"/k\"\nserver_key = \"/x.key\"",
         4,
-        &["is encrypted", "leave out one"],
+        &["is encrypted", "remove one"],
     ),
     ("[[link]]\npattern = \"pub\"\nbind = \"tcp://*:1\"\ncurve = true", 4, &["[link.curve]"]),
     (
@@ -91,21 +91,21 @@ const INVALID: [(&str, u32, &[&str]); 43] = [
     ("[[serial]]\nport = \"ttyUSB0\"", 2, &["whole path", "\"/dev/ttyUSB0\""]),
     ("[[serial]]\nport = \"/x\"\nbaud = 7", 3, &["not a baud rate", "115200"]),
     ("[[serial]]\nport = \"/x\"\nfields = [\"a\", \"\"]", 3, &["\"\" cannot be a quantity"]),
-    ("[[serial]]\nport = \"/x\"\nfields = [\"t\", \"temperature\"]", 3, &["\"temperature\" is there already"]),
-    ("[[serial]]\nport = \"/x\"\nstale_after = \"10\"", 3, &["not a length of time", "\"10s\""]),
+    ("[[serial]]\nport = \"/x\"\nfields = [\"t\", \"temperature\"]", 3, &["\"temperature\" is already in the list"]),
+    ("[[serial]]\nport = \"/x\"\nstale_after = \"10\"", 3, &["not a duration", "\"10s\""]),
     ("[quantity.temp]\nmax = 85", 1, &["\"temp\" is a label of temperature", "[quantity.temperature]"]),
     ("[quantity.soil]\nlabel = \"a-0\"", 2, &["a letter, no dash"]),
-    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"A0\"", 4, &["\"A0\" is soil already"]),
-    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["not 0", "0.1"]),
+    ("[quantity.soil]\nlabel = \"a0\"\n[quantity.sun]\nlabel = \"A0\"", 4, &["\"A0\" is already used for soil"]),
+    ("[quantity.soil]\nunit = \"%\"\nscale = 0", 3, &["cannot be 0", "0.1"]),
     ("[quantity.soil]\nmin = 100\nmax = 0", 2, &["at least 100 and at most 0", "the smaller one as min"]),
     ("[quantity.humidity]\nmax = -5", 2, &["at least 0 and at most -5"]),
-    ("[quantity.temperature]\nunit = \"°F\"", 2, &["a unit converts nothing", "scale = 1.8, offset = 32"]),
+    ("[quantity.temperature]\nunit = \"°F\"", 2, &["`unit` does not convert", "scale = 1.8, offset = 32"]),
     ("[quantity.soil]\nmim = 1", 2, &["unknown key `mim`", "did you mean `min`?"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = 1e-20", 4, &["not a frame rate", "0.01 to 240"]),
     (
         "[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n[[camera]]\nname = \"b\"\nsource = \"/dev/video0\"",
         6,
-        &["/dev/video0 is used by another camera already"],
+        &["/dev/video0 is already used by another camera"],
     ),
     ("[[camera]]\nname = \"a\"\nsource = \"patern\"", 3, &["did you mean \"pattern\"?"]),
     (
@@ -113,9 +113,9 @@ const INVALID: [(&str, u32, &[&str]); 43] = [
         3,
         &["without a sink", "end it with \" ! appsink\""],
     ),
-    ("[link]\npattern = \"pair\"", 1, &["double brackets", "[[link]]"]),
+    ("[link]\npattern = \"pair\"", 1, &["[link] is a table; write [[link]], because there can be several"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nfps = \"25\"", 4, &["without quotes"]),
-    ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` is for a bound end"]),
+    ("[[link]]\npattern = \"pair\"\nconnect = \"tcp://*:5559\"", 3, &["`*` works only with `bind`"]),
     ("[[camera]]\nname = \"a/b\"\nsource = \"pattern\"", 2, &["\"a/b\" cannot be a name", "letters"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nrotate = 45", 4, &["by 45", "90, 180 or 270"]),
     ("[[camera]]\nname = \"a\"\nsource = \"pattern\"\nflip = \"both\"", 4, &["`both`", "`horizontal`"]),
@@ -150,8 +150,28 @@ fn check_reports_the_same_errors_as_run() {
 }
 
 #[test]
-fn check_reads_the_same_default_file_as_run() {
-    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("watchpost starts");
+fn file_with_links_only_is_judged_by_its_links() {
+    let bench = Bench::new();
+    for (file, link, program) in [
+        ("a.toml", "pattern = \"dealer\"\nconnect = \"tcp://127.0.0.1:1\"", "agent"),
+        ("a.toml", "pattern = \"pair\"\nconnect = \"tcp://127.0.0.1:1\"", "agent"),
+        ("a.toml", "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:1\"\ncameras = []", "agent"),
+        ("a.toml", "pattern = \"pair\"\nbind = \"tcp://127.0.0.1:1\"", "receiver"),
+        ("a.toml", "pattern = \"sub\"\nconnect = \"tcp://127.0.0.1:1\"", "receiver"),
+        ("receiver.toml", "pattern = \"pair\"\nconnect = \"tcp://127.0.0.1:1\"", "receiver"),
+    ] {
+        std::fs::write(bench.path(file), format!("[[link]]\n{link}\n")).expect("a temporary file");
+        let check = watchpost("check", &bench.path(file));
+        match program {
+            "agent" => assert!(String::from_utf8_lossy(&check.stderr).contains("nothing to do: "), "{link}: {check:?}"),
+            _ => assert!(String::from_utf8_lossy(&check.stdout).starts_with("receiver\n"), "{link}: {check:?}"),
+        }
+    }
+}
+
+#[test]
+fn check_reads_the_file_that_run_would_read() {
+    let check = Command::new(env!("CARGO_BIN_EXE_watchpost")).arg("check").output().expect("it starts");
     assert_eq!(check, watchpost("check", Path::new("/etc/watchpost/watchpost.toml")));
 }
 
@@ -169,7 +189,7 @@ fn check_reports_unusable_paths() {
         (format!("{agent}[spool]\n"), "rec/spool.sqlite", "path"),
     ] {
         for (parent, expected, status) in
-            [(&not_a_dir, "is not a directory", 1), (&bench.path("new"), "it will be made", 0)]
+            [(&not_a_dir, "is not a directory", 1), (&bench.path("new"), "will be created", 0)]
         {
             let path = parent.join(file);
             std::fs::write(&config, format!("{tables}{key} = \"{}\"\n", path.display())).expect("a temporary file");
@@ -186,7 +206,9 @@ fn missing_or_empty_file_is_rejected() {
     let bench = Bench::new();
     let missing = watchpost("run", &bench.path("none.toml"));
     assert_eq!(missing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("none.toml: cannot be read"));
+    assert!(
+        String::from_utf8_lossy(&missing.stderr).contains("none.toml: cannot be read: No such file or directory; ")
+    );
     std::fs::write(bench.path("empty.toml"), "").expect("a temporary file");
     let empty = watchpost("run", &bench.path("empty.toml"));
     assert_eq!(empty.status.code(), Some(1));

@@ -111,7 +111,7 @@ fn peers_are_admitted_by_added_keys_and_refused_after_removal() {
     let late = agent(&bench, &link);
     let key = receiver.program.logs("refused a peer at 127.0.0.1: its key ", " is not among the 1 key in ");
     assert!(fs::read_to_string(bench.key("late", "key")).expect("a file").contains(&key), "{key}");
-    let cause = late.logs("the other end breaks off the handshake: this end's key ", " is not its key");
+    let cause = late.logs("the other end aborts the handshake: this end's key ", " is not its key");
     let hub = fs::read_to_string(bench.key("hub", "key")).expect("a file");
     let hub = &hub.split('"').nth(1).expect("a key")[..8];
     assert_eq!(cause, format!("{}… is not in its allowed_keys_dir, `server_key` {hub}…", &key[..8]));
@@ -122,7 +122,7 @@ fn peers_are_admitted_by_added_keys_and_refused_after_removal() {
     fs::remove_file(bench.path("allowed").join("late.key")).expect("a file");
     receiver.program.forget();
     let late = agent(&bench, &link);
-    late.logs("the other end breaks off the handshake", "");
+    late.logs("the other end aborts the handshake", "");
     let is_new = |message: &Value| message["boot"] != before["boot"];
     assert_eq!(receiver.program.said_json(is_new), None);
 }
@@ -147,7 +147,7 @@ fn mixed_encryption_is_reported_and_connects_once_fixed() {
     let plain = bench.receiver(&link);
     let keys = bench.client("pi", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\", {keys}"));
-    agent.logs("the other end breaks off the handshake", "or it has no curve table");
+    agent.logs("the other end aborts the handshake", "it has no curve table, or it does not speak ZeroMQ");
     plain.program.logs("or uses CURVE, for which this link needs a curve table", "");
     drop(plain);
     let fixed = bench.receiver(&format!("{link}{}", bench.server("hub")));
@@ -161,7 +161,7 @@ fn peer_with_wrong_server_key_is_reported() {
     let receiver = receiver_of(&bench, "pair");
     let keys = bench.client("pi", "other");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"{}\", {keys}", receiver.link));
-    agent.logs("the other end breaks off the handshake", "");
+    agent.logs("the other end aborts the handshake", "");
     receiver.program.logs("refused a peer whose `server_key` is not this end's key", "");
     assert!(!receiver.program.log().contains("its key "), "{}", receiver.program.log());
 }

@@ -62,9 +62,9 @@ fn non_camera_video_nodes_are_not_listed_as_cameras() {
     fs::write(bench.camera(41, "pipeline"), "").expect("a temporary file");
     let listing =
         printed(&bench, Some(&config(&[("door", "source = \"/dev/video41\""), ("x", "source = \"/dev/video40\"")])));
-    assert!(listing.contains("  x     /dev/video40 is no camera\n") && !listing.contains("source = "), "{listing}");
+    assert!(listing.contains("  x     /dev/video40 is not a camera\n") && !listing.contains("source = "), "{listing}");
     assert!(listing.contains("watchpost cannot use them\n             /dev/video41\n"), "{listing}");
-    assert!(listing.contains("door  Virtual Camera 41, which offers nothing that watchpost can use"), "{listing}");
+    assert!(listing.contains("door  Virtual Camera 41, which offers no format that watchpost can use"), "{listing}");
 }
 
 #[test]
@@ -100,8 +100,11 @@ fn without_cameras_advice_and_configured_names_are_shown() {
     let bench = Bench::new();
     let listing =
         printed(&bench, Some(&config(&[("door", "source = \"/dev/video40\""), ("test", "source = \"pattern\"")])));
-    assert!(listing.contains("None. Is one plugged in? `lsusb`"), "{listing}");
-    assert!(listing.contains("door  /dev/video40 is not there\n  test  pattern, which needs no device\n"), "{listing}");
+    assert!(listing.contains("None. Plug one in; `lsusb`"), "{listing}");
+    assert!(
+        listing.contains("door  /dev/video40 does not exist\n  test  pattern, which needs no device\n"),
+        "{listing}"
+    );
 }
 
 #[test]
@@ -142,7 +145,7 @@ fn single_camera_exceeding_usb_2_causes_a_warning() {
     let bench = Bench::new();
     bench.plug_camera_of(40, "YUYV 1280x720 30 film");
     let listing = printed(&bench, Some(&config(&[("door", "source = \"/dev/video40\"\nfps = 30")])));
-    assert!(listing.contains("warning: door needs 55.3 MB/s, and one camera can have at most 24.6"), "{listing}");
+    assert!(listing.contains("warning: door needs 55.3 MB/s, but one camera gets at most 24.6"), "{listing}");
 }
 
 /// Fake /dev and /sys trees. Their cameras have names but are not V4L2 devices.

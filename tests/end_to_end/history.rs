@@ -319,9 +319,9 @@ fn history_settings_are_checked_and_reported() {
         ("", "state/watchpost/history.sqlite every reading is kept, for 90d"),
         ("[history]\npath = \"/var/h.sqlite\"", "/var/h.sqlite every reading is kept, for 90d"),
         ("[history]\nkeep = \"30d\"", "every reading is kept, for 30d"),
-        ("[history]\nkeep = \"1 month\"", "receiver.toml, line 5: \"1 month\" is not a length of time"),
+        ("[history]\nkeep = \"1 month\"", "receiver.toml, line 5: \"1 month\" is not a duration"),
         ("[history]\noff = true", "off          no reading is kept"),
-        ("[history]\npath = \"h.sqlite\"", "receiver.toml, line 5: \"h.sqlite\" is not a file's whole path"),
+        ("[history]\npath = \"h.sqlite\"", "receiver.toml, line 5: \"h.sqlite\" is not a whole path of a file"),
         ("[history]\nof = true", "receiver.toml, line 5: unknown key `of`; did you mean `off`?"),
         ("[histori]\noff = true", "unknown key `histori`"),
     ] {

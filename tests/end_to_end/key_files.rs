@@ -14,14 +14,12 @@ fn secret_readable_by_others_is_not_used() {
     let secret = bench.key("pi", "key_secret");
     fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of the test");
     let agent = agent(&bench, &link);
-    let problem = agent.logs("others than its owner may use the secret key in ", " mends it");
-    assert!(problem.ends_with(&format!("(mode 0640); `chmod 600 {}`", secret.display())), "{problem}");
-    assert_check(
-        &bench,
-        "agent.toml",
-        1,
-        &[&format!("  error: others than its owner may use the secret key in {problem}")],
+    let said = agent.logs("the secret key in ", "");
+    assert!(
+        said.ends_with(&format!(" is readable by other users (mode 0640); run `chmod 600 {}`", secret.display())),
+        "{said}"
     );
+    assert_check(&bench, "agent.toml", 1, &[&format!("  error: the secret key in {said}")]);
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of the test");
     receiver.program.says_json("a frame", is_frame);
 }
@@ -48,9 +46,9 @@ fn write_receiver(bench: &Bench, keys: &str) {
 fn check_lists_every_problem_with_a_links_keys() {
     let bench = Bench::new();
     write_receiver(&bench, &bench.server("hub"));
-    assert_check(&bench, "receiver.toml", 0, &["lets in the 0 keys in ", "so nobody can come yet"]);
+    assert_check(&bench, "receiver.toml", 0, &["permits the 0 keys in ", "so no peer can connect yet"]);
     bench.allow("pi");
-    assert_check(&bench, "receiver.toml", 0, &["lets in the 1 key in ", "allowed; tried when"]);
+    assert_check(&bench, "receiver.toml", 0, &["permits the 1 key in ", "allowed; not connected here"]);
     fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
     fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
     let secret = "\n  error: cannot read the key in ";
@@ -91,7 +89,7 @@ fn own_key_as_server_key_is_reported() {
         &bench,
         "agent.toml",
         1,
-        &["  error: `server_key` ", "this is this end's own key; write that of the bound"],
+        &["  error: `server_key` ", "this is this end's own key; write the key of the end that binds"],
     );
 }
 
@@ -120,9 +118,9 @@ fn unreadable_secret_error_names_the_remedy() {
         fs::set_permissions(closed, before).expect("a file of the test");
         let stdout = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(check.status.code(), Some(1), "{check:?}");
-        let start = format!(" may not read the secret key in {}; `sudo chown ", secret.display());
+        let start = format!(" may not read the secret key in {}; run `sudo chown ", secret.display());
         let user = stdout.split_once("  error: ").and_then(|(_, rest)| rest.split_once(&start)).expect(&stdout).0;
-        assert!(stdout.contains(&format!("`sudo chown {user} {}` mends it", closed.display())), "{stdout}");
+        assert!(stdout.contains(&format!("run `sudo chown {user} {}`", closed.display())), "{stdout}");
     }
 }
 
@@ -147,10 +145,14 @@ fn receiver_without_its_secret_does_not_start() {
     write_receiver(&bench, &bench.server("hub"));
     fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
     let mut command = bench.watchpost("receive");
-    let receiver = command.args(["--config"]).arg(config).output().expect("watchpost starts");
-    let stderr = String::from_utf8_lossy(&receiver.stderr).into_owned();
-    assert_eq!(receiver.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("cannot read the key in ") && stderr.contains("hub.key_secret: No such file"), "{stderr}");
+    let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
+    let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
+    assert_eq!(receiver.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file or directory; "),
+        "{said}"
+    );
+    assert!(said.contains("`watchpost keygen` creates a key pair") && !said.contains("os error"), "{said}");
 }
 
 #[test]
@@ -172,11 +174,15 @@ fn invalid_key_files_are_reported_by_name() {
     nix::unistd::mkfifo(&public, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     agent(&bench, &link).logs("hub.key is not a file with a key", "");
     fs::remove_file(&public).expect("a pipe of the test");
-    agent(&bench, &link).logs("cannot read the key in ", "hub.key: No such file");
+    agent(&bench, &link).logs(
+        "cannot read the key in ",
+        "hub.key: No such file or directory; copy the .key file of the other end there",
+    );
     fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
     let link = format!("pattern = \"pair\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub"));
     fs::remove_dir(bench.path("allowed")).expect("a directory of the test");
-    agent(&bench, &link).logs("cannot read the allowed keys in ", "allowed: No such file");
+    agent(&bench, &link)
+        .logs("cannot read the allowed keys in ", "allowed: No such file or directory; create that directory");
 }
 
 #[test]
@@ -203,7 +209,7 @@ fn keygen_pair_is_private_and_never_overwritten() {
     for _ in 0..2 {
         let again = keygen();
         assert_eq!(again.status.code(), Some(1), "{again:?}");
-        assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+        assert!(String::from_utf8_lossy(&again.stderr).contains("already exists and was not overwritten"), "{again:?}");
         assert_eq!(fs::read(&secret).expect("a file"), before);
         let _ = fs::remove_file(&public);
     }

@@ -284,7 +284,7 @@ fn removed_spool_file_is_replaced() {
     waits_for(&bench, 1);
     std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("the file exists");
     board.say("n-2");
-    agent.logs("was taken away", "");
+    agent.logs("was removed", "");
     waits_for(&bench, 1);
     board.say("n-3");
     waits_for(&bench, 2);

@@ -24,7 +24,7 @@ fn keygen_makes_private_tokens_and_weak_ones_are_refused() {
 
     let again = bench.keygen_tokens();
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already exists and was not overwritten"), "{again:?}");
     assert_eq!(bench.token("web.token"), control);
 
     let token = bench.path("web.token");
@@ -36,7 +36,7 @@ fn keygen_makes_private_tokens_and_weak_ones_are_refused() {
     for (text, mode, words) in [
         (good.as_str(), 0o640, "`chmod 600 "),
         (&good[1..], 0o600, "at least 32"),
-        ("", 0o600, "`watchpost keygen --token` makes one"),
+        ("", 0o600, "`watchpost keygen --token` creates one"),
         (&format!("{good} {good}"), 0o600, "one word"),
         (&bench.token("web-view.token"), 0o600, "hold the same token"),
     ] {
@@ -54,7 +54,7 @@ fn keygen_makes_private_tokens_and_weak_ones_are_refused() {
     }
     let message = refused(&bench, "[web]\ntoken_file = \"/nowhere/web.token\"\n");
     assert!(
-        message.contains("/nowhere/web.token") && message.contains("`watchpost keygen --token` makes one"),
+        message.contains("/nowhere/web.token") && message.contains("`watchpost keygen --token` creates one"),
         "{message}"
     );
 }

@@ -1,7 +1,7 @@
 //! Writes watchpost's man pages and shell completions into a directory, generated from its command-line definition.
 
 #[path = "../../../src/cli.rs"]
-#[allow(dead_code, reason = "only the command line is needed here")]
+#[allow(dead_code, reason = "the manual needs only the definitions")]
 mod cli;
 
 use std::path::PathBuf;

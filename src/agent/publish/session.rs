@@ -122,7 +122,7 @@ impl Session {
     async fn serve(&mut self, shutdown: &CancellationToken) -> Result<()> {
         let mut deadline = None;
         loop {
-            if self.peer.has_left(self.link.ended()) {
+            if self.peer.has_left(self.link.lost_peers()) {
                 // The next peer knows nothing of this agent yet.
                 self.has_new_status = true;
                 self.discard_in_flight();

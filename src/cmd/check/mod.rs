@@ -1,4 +1,4 @@
-//! Says what a configuration means on this machine.
+//! Describes what a configuration means on this machine.
 
 mod sizing;
 
@@ -19,13 +19,13 @@ use crate::config::{
 
 /// What a configuration means.
 pub struct Meaning {
-    /// What it asks for, a line each, and whether it is there; below it what is wrong with it.
+    /// A line for each part, with its state, and errors and warnings below it.
     pub text: String,
-    /// How many of the lines say what keeps a link from working.
+    /// Number of errors.
     pub errors: usize,
 }
 
-/// What the configuration asks for.
+/// Describes a configuration.
 #[must_use]
 pub fn describe(config: &Either) -> Meaning {
     match config {
@@ -40,7 +40,7 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let fields = if port.fields.is_empty() { String::new() } else { format!(", {}", port.fields.join(", ")) };
         let what = format!("{} at {} baud{fields}", port.port.display(), port.baud);
         let is_device = port.port.metadata().map_or(true, |file| file.file_type().is_char_device());
-        let there = if is_device { probe(&port.port) } else { "there, but not a serial port" };
+        let there = if is_device { probe(&port.port) } else { "exists, but is not a serial port" };
         meaning.line("port", &port.name, &what, there);
     }
     for quantity in &agent.quantities {
@@ -50,12 +50,12 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let there = match (&camera.source, video::is_installed()) {
             (Source::Video(_), Err(missing)) => missing.to_string(),
             (Source::Device(path) | Source::Video(VideoSource::File(path)), _) => probe(path).to_owned(),
-            (Source::Video(_), Ok(())) => "tried when the agent runs".to_owned(),
-            (Source::Pattern, _) => "needs nothing".to_owned(),
+            (Source::Video(_), Ok(())) => "not checked here".to_owned(),
+            (Source::Pattern, _) => "needs no device".to_owned(),
         };
         let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();
         let view = describe_view(camera);
-        let what = format!("{}{size}{view}, {} frames a second at most", camera.source, camera.fps.get());
+        let what = format!("{}{size}{view}, at most {} frames a second", camera.source, camera.fps.get());
         meaning.line("camera", &camera.name, &what, &there);
     }
     describe_footage(agent, &mut meaning);
@@ -64,7 +64,7 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let cameras = if cameras.is_empty() { "no cameras".to_owned() } else { format!("cameras {cameras}") };
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
-        meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the agent runs");
+        meaning.link(&link.end, &what, link.curve.as_ref(), "not connected here");
     }
     describe_spool(agent, &mut meaning);
     meaning
@@ -78,7 +78,7 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         }
         None => (
             "none".to_owned(),
-            "off, or no home for it; [spool] path = … says where. A reading that nobody takes is lost".to_owned(),
+            "off, or this user has no home; set [spool] path. Readings that no receiver takes are lost".to_owned(),
         ),
         Some(spool) => {
             let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
@@ -86,7 +86,7 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
             (spool.path.display().to_string(), format!("at most {}{old}", spool.max_size))
         }
     };
-    meaning.kept("spool", &place, &what, there);
+    meaning.path("spool", &place, &what, there);
 }
 
 /// The agent's file has sizes and rates of the cameras, and the receiver's file says how much is recorded.
@@ -121,15 +121,15 @@ fn describe_view(camera: &Camera) -> String {
     };
     let flipped = match camera.flip {
         None => "",
-        Some(Flip::Horizontal) => ", left is right",
-        Some(Flip::Vertical) => ", top is bottom",
+        Some(Flip::Horizontal) => ", mirrored left to right",
+        Some(Flip::Vertical) => ", mirrored top to bottom",
     };
-    let part = camera.crop.map(|crop| format!(", of which {crop}")).unwrap_or_default();
-    format!("{turned}{flipped}{part}")
+    let crop = camera.crop.map(|crop| format!(", cropped to {crop}")).unwrap_or_default();
+    format!("{turned}{flipped}{crop}")
 }
 
 fn describe_quantity(quantity: &Quantity) -> String {
-    let said = [
+    let settings = [
         quantity.label.as_ref().map(|label| format!("labelled {label}")),
         quantity.scale.total_cmp(&1.0).is_ne().then(|| format!("times {}", quantity.scale)),
         quantity.offset.total_cmp(&0.0).is_ne().then(|| format!("plus {}", quantity.offset)),
@@ -137,8 +137,8 @@ fn describe_quantity(quantity: &Quantity) -> String {
         quantity.min.map(|min| format!("at least {min}")),
         quantity.max.map(|max| format!("at most {max}")),
     ];
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    if said.is_empty() { "as without its table".to_owned() } else { said.join(", ") }
+    let settings: Vec<String> = settings.into_iter().flatten().collect();
+    if settings.is_empty() { "no settings".to_owned() } else { settings.join(", ") }
 }
 
 fn describe_receiver(receiver: &Receiver) -> Meaning {
@@ -146,19 +146,19 @@ fn describe_receiver(receiver: &Receiver) -> Meaning {
     for link in &receiver.links {
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}{}", link.format, link.secrecy());
-        meaning.link(&link.end, &what, link.curve.as_ref(), "tried when the receiver runs");
+        meaning.link(&link.end, &what, link.curve.as_ref(), "not connected here");
     }
     describe_web(&receiver.web, &mut meaning);
     let mut there = Ok("");
     let (place, what) = match receiver.history.as_ref().map(|history| (history.file(), history.keep)) {
         None => ("off".to_owned(), "no reading is kept".to_owned()),
-        Some((None, _)) => ("nowhere".to_owned(), "this user has no home; [history] path = … says where".to_owned()),
+        Some((None, _)) => ("nowhere".to_owned(), "this user has no home; set [history] path".to_owned()),
         Some((Some(file), keep)) => {
             there = directory(&file, false);
             (file.display().to_string(), format!("every reading is kept, for {keep}"))
         }
     };
-    meaning.kept("history", &place, &what, there);
+    meaning.path("history", &place, &what, there);
     describe_record(receiver, &mut meaning);
     meaning
 }
@@ -167,9 +167,9 @@ fn describe_web(web: &Web, meaning: &mut Meaning) {
     let place = format!("http://{}/", web.listen);
     let reach = if web.listen.ip().is_loopback() { "on this machine only" } else { "not encrypted" };
     match (&web.token_file, &web.view_token_file) {
-        (None, _) => meaning.line("page", &place, reach, "asks nobody who they are"),
+        (None, _) => meaning.line("page", &place, reach, "without a login"),
         (Some(_), None) => meaning.line("page", &place, reach, "asks for a token"),
-        (Some(_), Some(_)) => meaning.line("page", &place, reach, "asks for a token; with another one people only see"),
+        (Some(_), Some(_)) => meaning.line("page", &place, reach, "asks for a token; another one permits viewing only"),
     }
     if let Err(error) = Tokens::read(web) {
         meaning.errors += 1;
@@ -179,11 +179,11 @@ fn describe_web(web: &Web, meaning: &mut Meaning) {
 
 fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
     let Some(record) = &receiver.record else {
-        meaning.line("record", "off", "no frame is kept; a [record] table keeps them", "");
+        meaning.line("record", "off", "no frame is recorded; add a [record] table to record", "");
         return;
     };
     let Some(dir) = record.place() else {
-        meaning.line("record", "nowhere", "this user has no home; [record] dir = … says where", "");
+        meaning.line("record", "nowhere", "this user has no home; set [record] dir", "");
         return;
     };
     let which = match record.cameras.len() {
@@ -191,10 +191,10 @@ fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
         1 => "one camera".to_owned(),
         number => format!("{number} cameras"),
     };
-    let rate = record.fps.map_or("every frame".to_owned(), |fps| format!("{} frames a second at most", fps.get()));
+    let rate = record.fps.map_or("every frame".to_owned(), |fps| format!("at most {} frames a second", fps.get()));
     let what =
         format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
-    meaning.kept("record", &dir.display().to_string(), &what, directory(&dir, true));
+    meaning.path("record", &dir.display().to_string(), &what, directory(&dir, true));
     describe_capacity(record, meaning);
 }
 
@@ -213,11 +213,11 @@ fn describe_capacity(record: &Record, meaning: &mut Meaning) {
 impl Meaning {
     fn line(&mut self, kind: &str, name: &str, what: &str, there: &str) {
         let there = if there.is_empty() { String::new() } else { format!(": {there}") };
-        writeln!(self.text, "  {kind:<8} {name:<12} {what}{there}").expect("a String takes all");
+        writeln!(self.text, "  {kind:<8} {name:<12} {what}{there}").expect("writing to a String cannot fail");
     }
 
-    /// A line of a place on a disk, and what is wrong with that below it.
-    fn kept(&mut self, kind: &str, place: &str, what: &str, there: Result<&str, String>) {
+    /// Adds a line for a path, with its error below it.
+    fn path(&mut self, kind: &str, place: &str, what: &str, there: Result<&str, String>) {
         self.line(kind, place, what, there.as_ref().map_or("", |there| there));
         if let Err(error) = there {
             self.errors += 1;
@@ -225,10 +225,10 @@ impl Meaning {
         }
     }
 
-    /// A line, and what is wrong with its keys below it.
-    fn link(&mut self, link: &Endpoint, what: &str, curve: Option<&Curve>, tried: &str) {
+    /// Adds a line for a link, with errors and warnings about its keys below it.
+    fn link(&mut self, link: &Endpoint, what: &str, curve: Option<&Curve>, state: &str) {
         match curve.map_or(Ok(String::new()), keys) {
-            Ok(who) => self.line("link", &end(link), what, &format!("{who}{tried}")),
+            Ok(who) => self.line("link", &end(link), what, &format!("{who}{state}")),
             Err(errors) => {
                 self.line("link", &end(link), what, "");
                 self.errors += errors.len();
@@ -240,14 +240,14 @@ impl Meaning {
         if let Some(Curve::Server { secret_key_file, allowed_keys_dir }) = curve
             && is_in(secret_key_file, allowed_keys_dir)
         {
-            let what = "is where this end's own secret is: everyone whose key is there may come; write a directory \
-                        that has nothing but the .key files of those that may";
+            let what = "is where this end's own secret is, so every key there is permitted; use a separate directory \
+                        with only the .key files of permitted peers";
             self.remark("warning", &format!("`allowed_keys_dir` {} {what}", allowed_keys_dir.display()));
         }
     }
 
     fn remark(&mut self, kind: &str, what: &str) {
-        writeln!(self.text, "  {kind}: {what}").expect("a String takes all");
+        writeln!(self.text, "  {kind}: {what}").expect("writing to a String cannot fail");
     }
 }
 
@@ -258,16 +258,16 @@ fn end(end: &Endpoint) -> String {
     }
 }
 
-/// Whom a link's keys let in, if it lets in anyone.
+/// Returns which peers the keys of a link permit, if it binds.
 ///
 /// # Errors
-/// All that is wrong with them.
+/// Everything that is wrong with the keys.
 pub fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
     let own = KeyPair::read(curve.secret_key_file());
     let others = match (curve, &own) {
         (Curve::Server { allowed_keys_dir, .. }, _) => Allowed::open(allowed_keys_dir).map(|allowed| {
-            let nobody = if allowed.is_empty() { ", so nobody can come yet" } else { "" };
-            format!("lets in {allowed}{nobody}; ")
+            let nobody = if allowed.is_empty() { ", so no peer can connect yet" } else { "" };
+            format!("permits {allowed}{nobody}; ")
         }),
         (Curve::Client { server_key, .. }, Ok(own)) => own.server(server_key).map(|_| String::new()),
         (Curve::Client { server_key, .. }, Err(_)) => server_key.read().map(|_| String::new()),
@@ -278,42 +278,42 @@ pub fn keys(curve: &Curve) -> Result<String, Vec<Error>> {
     }
 }
 
-/// Whether a file is in a directory, whatever links lead there.
+/// Whether a file is in a directory, after resolving symbolic links.
 fn is_in(file: &Path, dir: &Path) -> bool {
     let parent = |path: &Path| Some(path.canonicalize().ok()?.parent()?.to_owned());
     parent(file).is_some_and(|parent| dir.canonicalize().is_ok_and(|dir| dir == parent))
 }
 
-/// Whether a file can be kept at this path, or files in it if it is a directory's: what is not there of it will be made.
+/// Returns whether a file can be created at this path, or in it if it is a directory's path.
 fn directory(path: &Path, is_directory: bool) -> Result<&'static str, String> {
     let there = nearest(path, is_directory)?;
     let may_write = access(&there, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
     Ok(match (may_write, path.exists()) {
-        (true, true) => "there",
-        (true, false) => "it will be made",
+        (true, true) => "exists",
+        (true, false) => "will be created",
         (false, _) => "this user may not write there",
     })
 }
 
-/// The directory in which a file is made, or files if it is a directory's path: the nearest of those that are there.
+/// Returns the nearest existing directory for a file, or for files if it is a directory's path.
 ///
 /// # Errors
-/// When what is there is no directory.
+/// If the nearest existing path is not a directory.
 pub fn nearest(path: &Path, is_directory: bool) -> Result<PathBuf, String> {
     let there = path.ancestors().skip(usize::from(!is_directory)).find(|path| path.exists()).unwrap_or(Path::new("/"));
     if !there.is_dir() {
-        return Err(format!("{} cannot be: {} is not a directory", path.display(), there.display()));
+        return Err(format!("{} cannot be created: {} is not a directory", path.display(), there.display()));
     }
     Ok(there.to_owned())
 }
 
-/// Looks without opening: opening a port resets many boards.
+/// Checks a device without opening it, because opening a port resets many boards.
 fn probe(path: &Path) -> &'static str {
     if !path.exists() {
-        "not there; it will be used when it appears"
+        "not connected; it will be used when it appears"
     } else if access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_err() && !path.is_file() {
-        "there, but this user may not use it"
+        "exists, but this user may not use it"
     } else {
-        "there"
+        "exists"
     }
 }

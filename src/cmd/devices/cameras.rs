@@ -1,4 +1,4 @@
-//! The cameras: V4L2's capture nodes, with what they offer.
+//! The cameras: V4L2 capture devices and their modes.
 
 use std::fmt::Write as _;
 use std::io;
@@ -8,20 +8,20 @@ use super::usb::{self, Usb};
 use super::{Roots, line, lines, name_lines, no_permission};
 use crate::agent::camera::offer::{self, Format, Offer, Rates, Sizes};
 
-/// How many there can be: `VIDEO_NUM_DEVICES` in the kernel's drivers/media/v4l2-core/v4l2-dev.c.
-const NODES: u32 = 256;
+/// Limit of video devices: `VIDEO_NUM_DEVICES` in the kernel's drivers/media/v4l2-core/v4l2-dev.c.
+const MAX_NODES: u32 = 256;
 
 #[derive(Debug)]
 pub(super) struct Camera {
     pub(super) name: String,
     pub(super) names: Names,
-    /// What it offers, or why it cannot be asked.
+    /// Its modes, or why they cannot be queried.
     pub(super) offer: Result<Offer, String>,
     usb: Option<Usb>,
 }
 
 impl Camera {
-    /// The USB 2 bus it is on, as it is to be called; `None` for a camera on a faster one or on none.
+    /// Returns the name of its USB 2 bus; `None` on a faster bus or without USB.
     pub(super) fn bus(&self) -> Option<String> {
         match (&self.usb, &self.offer) {
             (Some(usb), _) => (usb.speed <= 480.0).then(|| format!("USB bus {}", usb.bus)),
@@ -35,25 +35,26 @@ impl Camera {
 }
 
 pub(super) fn find(roots: &Roots) -> Vec<Camera> {
-    let mut cameras: Vec<Camera> = (0..NODES).filter_map(|number| look(roots, &format!("video{number}"))).collect();
+    let mut cameras: Vec<Camera> =
+        (0..MAX_NODES).filter_map(|number| probe(roots, &format!("video{number}"))).collect();
     names::compare(cameras.iter_mut().map(|camera| &mut camera.names));
     cameras
 }
 
-/// The camera that has this node; `None` where there is no node, or one that is no camera.
-fn look(roots: &Roots, node: &str) -> Option<Camera> {
+/// Returns the camera of a node; `None` if the node does not exist or is not a camera.
+fn probe(roots: &Roots, node: &str) -> Option<Camera> {
     let path = roots.dev.join(node);
     let offer = if path.exists() { offer::of(&path) } else { return None };
     let class = roots.sys.join("class/video4linux").join(node);
     let index = usb::attribute(&class, "index");
     let offer = match offer {
         Ok(offer) => Ok(offer?),
-        // Who cannot be asked has one line and not another for its metadata.
+        // List an inaccessible camera once, without its metadata node.
         Err(_) if index.as_ref().is_some_and(|index| index != "0") => return None,
         Err(error) => Err(in_words(&error)),
     };
     let usb = usb::device(&roots.sys, "video4linux", node).and_then(|device| usb::parent(&device));
-    // A camera may have several nodes for pictures, of which the index is part of the name.
+    // A camera may have several nodes for pictures. Their by-id names contain the index.
     let identity = usb.as_ref().map(|usb| format!("{} {}", usb.identity, index.unwrap_or_default()));
     let name = match &offer {
         Ok(offer) => offer.card.clone(),
@@ -65,10 +66,10 @@ fn look(roots: &Roots, node: &str) -> Option<Camera> {
 fn in_words(error: &io::Error) -> String {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::PermissionDenied, _) => no_permission("video"),
-        (io::ErrorKind::NotFound, _) | (_, Some(nix::libc::ENODEV)) => "unplugged at this moment".to_owned(),
-        (_, Some(nix::libc::EBUSY)) => "another program is using it, and the driver lets nobody else look".to_owned(),
-        (_, Some(nix::libc::ENOTTY)) => "no V4L2 device".to_owned(),
-        _ => format!("cannot be asked: {error}"),
+        (io::ErrorKind::NotFound, _) | (_, Some(nix::libc::ENODEV)) => "just unplugged".to_owned(),
+        (_, Some(nix::libc::EBUSY)) => "another program is using it, and the driver permits no second one".to_owned(),
+        (_, Some(nix::libc::ENOTTY)) => "not a V4L2 device".to_owned(),
+        _ => format!("its modes cannot be read: {error}"),
     }
 }
 
@@ -77,15 +78,16 @@ pub(super) fn describe(cameras: &[Camera]) -> String {
     let is_pipeline = |camera: &&Camera| camera.offer.as_ref().is_ok_and(|offer| offer.is_pipeline);
     let (pipeline, own): (Vec<_>, Vec<_>) = cameras.iter().partition(is_pipeline);
     if own.is_empty() {
-        text += "\n  None. Is one plugged in? `lsusb` lists what is on USB, `sudo dmesg -w` tells what happens when a\n  \
-                 cable is plugged in. A camera on a network needs no device: its address is its source.\n";
+        text += "\n  None. Plug one in; `lsusb` lists USB devices, and `sudo dmesg -w` shows what happens when you plug in a\n  \
+                 cable. A network camera needs no device: its source is an address.\n";
     }
     for camera in own {
         describe_one(&mut text, camera);
     }
     text += &names::warn("cameras", cameras.iter().map(|camera| &camera.names));
     if !pipeline.is_empty() {
-        text += "\n  Parts of this computer's own camera pipeline, which needs libcamera; watchpost cannot use them\n";
+        text +=
+            "\n  Parts of this computer's built-in camera pipeline, which needs libcamera; watchpost cannot use them\n";
         lines(&mut text, "", pipeline.iter().map(|camera| camera.names.node.display().to_string()));
     }
     text
@@ -93,7 +95,7 @@ pub(super) fn describe(cameras: &[Camera]) -> String {
 
 fn describe_one(text: &mut String, camera: &Camera) {
     let bus = camera.bus().map(|bus| format!(", {bus}")).unwrap_or_default();
-    writeln!(text, "\n  {}{bus}", camera.name).expect("a String takes all");
+    writeln!(text, "\n  {}{bus}", camera.name).expect("writing to a String cannot fail");
     name_lines(text, "source", &camera.names.best_first());
     let offer = match &camera.offer {
         Ok(offer) => offer,
@@ -117,7 +119,7 @@ fn describe_one(text: &mut String, camera: &Camera) {
     }
 }
 
-/// Sizes with their rates, the largest and the fastest first.
+/// Returns sizes with their rates, largest and fastest first.
 fn in_order(choices: &[(Sizes, Rates)]) -> Vec<String> {
     let mut choices: Vec<_> = choices.iter().collect();
     choices.sort_by_key(|(sizes, _)| match sizes {
@@ -146,7 +148,7 @@ fn rates_in_figures(rates: &Rates) -> String {
     }
 }
 
-/// Two digits behind the point at most, and none that say nothing: 30, 29.97, 7.5.
+/// Formats a rate with at most two decimals and no trailing zeros: 30, 29.97, 7.5.
 pub(super) fn fps_in_figures(fps: f64) -> String {
     format!("{}", (fps * 100.0).round() / 100.0)
 }

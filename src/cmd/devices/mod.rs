@@ -1,7 +1,7 @@
-//! What is plugged into this machine, told so that a configuration can be written from it.
+//! Lists cameras and serial ports with the names to use in a configuration.
 //!
-//! `names.rs` knows udev's links, `usb.rs` what sysfs says of a device on USB, `cameras.rs` and `ports.rs` find and show,
-//! `bus.rs` sees whether the cameras of a configuration fit on their bus.
+//! `names.rs` knows udev's links, and `usb.rs` sysfs. `cameras.rs` and `ports.rs` find and describe devices. `bus.rs`
+//! calculates whether the cameras of a configuration fit on their USB buses.
 
 mod bus;
 mod cameras;
@@ -16,7 +16,7 @@ use crate::config;
 use cameras::Camera;
 use ports::Port;
 
-/// Where devices and what is known of them are found.
+/// Directories with devices and their properties.
 #[derive(Debug)]
 pub struct Roots {
     /// `/dev`, with udev's links.
@@ -25,7 +25,7 @@ pub struct Roots {
     pub sys: PathBuf,
 }
 
-/// What was found.
+/// The devices of this machine.
 #[derive(Debug)]
 pub struct Devices {
     cameras: Vec<Camera>,
@@ -33,31 +33,31 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Looks. Cameras are opened and asked, which disturbs nobody; ports are not, because that resets many boards.
+    /// Finds devices. Queries cameras, which disturbs no other program. Does not open ports, because that resets many boards.
     #[must_use]
     pub fn find(roots: &Roots) -> Devices {
         Devices { cameras: cameras::find(roots), ports: ports::find(roots) }
     }
 
-    /// What was found, for a person.
+    /// Describes the devices.
     #[must_use]
     pub fn describe(&self) -> String {
         cameras::describe(&self.cameras) + "\n" + &ports::describe(&self.ports)
     }
 
-    /// What the cameras of a configuration will be on this machine, and what they ask too much of.
+    /// Describes the cameras of a configuration on this machine, with warnings about their USB buses.
     #[must_use]
-    pub fn judge(&self, config: &config::Agent, file: &Path) -> String {
-        bus::judge(&self.cameras, &config.cameras, file)
+    pub fn assess(&self, config: &config::Agent, file: &Path) -> String {
+        bus::assess(&self.cameras, &config.cameras, file)
     }
 
-    /// What the cameras of a configuration ask too much of their USB buses.
+    /// Returns warnings about cameras of a configuration that need more bandwidth than their USB bus has.
     #[must_use]
     pub fn crowded(&self, config: &config::Agent) -> Vec<Warning> {
         bus::crowded(&self.cameras, &config.cameras)
     }
 
-    /// That this by-id name is one of several cameras or ports, and leads to one of them, if it is.
+    /// Returns a warning if `path` is a by-id name that several cameras or ports share.
     #[must_use]
     pub fn ambiguous(&self, path: &Path) -> Option<Warning> {
         let cameras = names::ambiguous("cameras", self.cameras.iter().map(|camera| &camera.names), path);
@@ -65,31 +65,31 @@ impl Devices {
     }
 }
 
-/// What will go wrong with devices, and what to do about it.
+/// A problem with devices, and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// In words.
+    /// The problem.
     pub what: String,
-    /// To be done.
+    /// The remedy.
     pub remedy: String,
 }
 
 impl fmt::Display for Warning {
-    /// A paragraph of a list.
+    /// Formats it as a paragraph of a list.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n  warning: {}:\n           {}", self.what, self.remedy)
     }
 }
 
-/// How much stands on a line beside its label.
+/// Characters of a line after its label.
 const WIDTH: usize = 90;
 
-/// A line with its label in a column of its own.
+/// Adds a line with its label in a separate column.
 fn line(text: &mut String, label: &str, what: impl std::fmt::Display) {
-    writeln!(text, "{}", format!("    {label:<8} {what}").trim_end()).expect("a String takes all");
+    writeln!(text, "{}", format!("    {label:<8} {what}").trim_end()).expect("writing to a String cannot fail");
 }
 
-/// As [`line()`], with as many lines as the items need; no item is cut.
+/// As [`line()`], with as many lines as the items need.
 fn lines(text: &mut String, label: &str, items: impl Iterator<Item = String>) {
     let mut rows = vec![String::new()];
     for item in items {
@@ -97,7 +97,7 @@ fn lines(text: &mut String, label: &str, items: impl Iterator<Item = String>) {
         if row.is_empty() {
             *row = item;
         } else if row.len() + item.len() < WIDTH {
-            write!(row, "  {item}").expect("a String takes all");
+            write!(row, "  {item}").expect("writing to a String cannot fail");
         } else {
             rows.push(item);
         }
@@ -107,7 +107,7 @@ fn lines(text: &mut String, label: &str, items: impl Iterator<Item = String>) {
     }
 }
 
-/// The best name as the configuration has it, the others below.
+/// Adds the best name as a line for the configuration, and the others below it.
 fn name_lines(text: &mut String, key: &str, names: &[&Path]) {
     let mut names = names.iter().map(|name| name.display());
     if let Some(best) = names.next() {

@@ -11,17 +11,17 @@ pub(super) struct Names {
     pub(super) node: PathBuf,
     by_id: Vec<PathBuf>,
     by_path: Vec<PathBuf>,
-    /// As short as watchpost's own rule for udev makes them (config/udev), for devices on USB.
+    /// Short names for USB devices by watchpost's udev rule (config/udev).
     by_socket: Vec<PathBuf>,
-    /// The Pi's own links, right below `/dev`.
+    /// The Pi's links in `/dev`.
     aliases: Vec<PathBuf>,
-    /// Devices with the same have the same by-id name.
+    /// Devices with the same identity share a by-id name.
     identity: Option<String>,
     by_id_is_shared: bool,
 }
 
 impl Names {
-    /// Of the node `dev/node`, with its links below `dev/kind`.
+    /// Finds the names of the node `dev/node`, with its links below `dev/kind`.
     pub(super) fn of(roots: &Roots, kind: &str, node: &str, identity: Option<String>) -> Names {
         let links = |names| links(&roots.dev.join(kind).join(names), node);
         let (by_id, by_path) = (links("by-id"), links("by-path"));
@@ -30,8 +30,8 @@ impl Names {
         Names { node: roots.dev.join(node), by_id, by_path, by_socket, aliases, identity, by_id_is_shared: false }
     }
 
-    /// Those to be relied on, the best first: by-id follows the device to another socket, others stay with the socket, and the
-    /// node is whatever was free. Leaves out a by-id link that leads to one of several, the last that came.
+    /// Returns the stable names, best first: by-id follows the device to another socket, others stay with the socket, and the
+    /// node can change. Omits a shared by-id link, which leads to the device that was plugged in last.
     pub(super) fn best_first(&self) -> Vec<&Path> {
         let by_id = if self.by_id_is_shared { &[] } else { &*self.by_id };
         let all = by_id.iter().chain(&self.aliases).chain(&self.by_socket).chain(&self.by_path).chain([&self.node]);
@@ -45,14 +45,14 @@ impl Names {
     }
 }
 
-/// The Pi's names for its own ports, whichever nodes they are on this model.
+/// The Pi's names for its built-in ports, independent of the model's nodes.
 pub(super) const ALIASES: [&str; 2] = ["serial0", "serial1"];
 
 fn leads_to(link: &Path, node: &str) -> bool {
     link.read_link().is_ok_and(|target| target.file_name() == Some(node.as_ref()))
 }
 
-/// The links in `dir` that lead to `node`, in order.
+/// Returns the links in `dir` that lead to `node`, sorted.
 fn links(dir: &Path, node: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut links: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|link| leads_to(link, node)).collect();
@@ -60,8 +60,8 @@ fn links(dir: &Path, node: &str) -> Vec<PathBuf> {
     links
 }
 
-/// Finds out who shares a by-id name with another. udev makes it of a device's maker, model and serial number; without a
-/// serial number two of a model have the same, and it has but one link for them.
+/// Marks devices that share a by-id name. udev builds the name from maker, model and serial number. Two devices of a model
+/// without serial numbers have the same name, and only one link.
 pub(super) fn compare<'a>(all: impl Iterator<Item = &'a mut Names>) {
     let mut groups: BTreeMap<String, Vec<&mut Names>> = BTreeMap::new();
     for names in all {
@@ -74,12 +74,12 @@ pub(super) fn compare<'a>(all: impl Iterator<Item = &'a mut Names>) {
     }
 }
 
-/// What to do about by-id names that several have; `what` they are.
+/// Returns warnings about shared by-id names; `what` is the kind of device.
 pub(super) fn warn<'a>(what: &str, all: impl Iterator<Item = &'a Names>) -> String {
     warnings(what, all).iter().map(|(_, warning)| warning.to_string()).collect()
 }
 
-/// The same, of the group that `path` is the by-id name of.
+/// Returns the warning for the devices that share the by-id name `path`.
 pub(super) fn ambiguous<'a>(what: &str, all: impl Iterator<Item = &'a Names>, path: &Path) -> Option<Warning> {
     let is_of = |names: &&Names| names.by_id.iter().any(|link| link == path);
     warnings(what, all).into_iter().find(|(group, _)| group.iter().any(is_of)).map(|(_, warning)| warning)
@@ -106,7 +106,7 @@ fn warn_of_group(what: &str, group: &[&Names]) -> Warning {
     } else if group.iter().all(|names| !names.by_path.is_empty()) {
         "use the by-path names, which stay with the sockets"
     } else {
-        "without by-path names from udev nothing tells them apart for good"
+        "without by-path names from udev they cannot be told apart reliably"
     };
     Warning { what: format!("{count} {what} share {name}"), remedy: advice.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! What sysfs says of the USB device behind a node.
+//! Properties of the USB device of a node, from sysfs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,18 @@ pub(super) struct Usb {
     pub(super) bus: String,
     /// In Mbit/s: 480 is USB 2.
     pub(super) speed: f64,
-    /// What it calls itself.
+    /// Its product name.
     pub(super) product: Option<String>,
-    /// Maker, model and serial number if it has one; another with the same has the same by-id name, up to what numbers
-    /// the nodes of one device.
+    /// Maker, model and serial number, if it has one. Devices with the same identity share a by-id name.
     pub(super) identity: String,
 }
 
-/// The directory that describes the parent of `sys/class/CLASS/NODE`.
+/// Returns the directory of the device that has the node `sys/class/CLASS/NODE`.
 pub(super) fn device(sys: &Path, class: &str, node: &str) -> Option<PathBuf> {
     sys.join("class").join(class).join(node).join("device").canonicalize().ok()
 }
 
-/// The USB device that `device` is a part of.
+/// Returns the USB device that `device` is a part of.
 pub(super) fn parent(device: &Path) -> Option<Usb> {
     let usb = ancestor_with(device, "idVendor")?;
     let of = |name| attribute(usb, name);
@@ -29,12 +28,12 @@ pub(super) fn parent(device: &Path) -> Option<Usb> {
     Some(Usb { bus: of("busnum")?, speed: of("speed")?.parse().ok()?, product: of("product"), identity })
 }
 
-/// The nearest directory from `device` upwards that has this attribute.
+/// Returns the nearest directory from `device` upwards that has this attribute.
 pub(super) fn ancestor_with<'a>(device: &'a Path, attribute: &str) -> Option<&'a Path> {
     device.ancestors().find(|directory| directory.join(attribute).exists())
 }
 
-/// An attribute's value, if there is one.
+/// Returns an attribute's value, if it is not empty.
 pub(super) fn attribute(directory: &Path, name: &str) -> Option<String> {
     let value = fs::read_to_string(directory.join(name)).ok()?;
     Some(value.trim().to_owned()).filter(|value| !value.is_empty())

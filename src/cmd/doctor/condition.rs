@@ -1,11 +1,11 @@
-//! The machine itself: power, heat and clock.
+//! The machine's power, temperature and clock.
 
 use std::path::Path;
 
 use super::Findings;
 use crate::host::{HOT_C, HostStatus, Roots};
 
-/// The programs that set a clock by others, as Debian has them.
+/// Programs that synchronise the clock, in Debian's paths.
 const TIME_SERVICES: [&str; 5] = [
     "/usr/lib/systemd/systemd-timesyncd",
     "/lib/systemd/systemd-timesyncd",
@@ -14,8 +14,7 @@ const TIME_SERVICES: [&str; 5] = [
     "/usr/sbin/ntpsec",
 ];
 
-const POWER: &str = "use the power supply of the Pi's maker and a short cable; a USB hub with a supply of its own for what is \
-                     plugged in";
+const POWER_REMEDY: &str = "use the Pi maker's power supply and a short cable; put USB devices on a powered hub";
 
 pub(super) fn examine(roots: &Roots, findings: &mut Findings<'_>) {
     let machine = HostStatus::read(roots);
@@ -26,33 +25,32 @@ pub(super) fn examine(roots: &Roots, findings: &mut Findings<'_>) {
 
 fn power(machine: &HostStatus, roots: &Roots, findings: &mut Findings<'_>) {
     match (machine.undervoltage, machine.undervoltage_since_boot) {
-        (Some(true), _) => findings.warning("the power supply is too weak", POWER),
+        (Some(true), _) => findings.warning("the power supply is too weak", POWER_REMEDY),
         (_, Some(true)) => {
-            findings.warning("the power supply was too weak at some time since the machine was started", POWER);
+            findings.warning("the power supply has been too weak since the machine started", POWER_REMEDY);
         }
         (Some(false), _) => findings.ok("the power supply is strong enough"),
         (None, _) => {}
     }
     if machine.throttled_since_boot.is_none() && roots.dev.join("vcio").exists() {
-        let remedy = "sudo usermod -aG video $USER, and log in again";
-        findings.warning("the Pi's firmware says nothing about power and throttling to this user", remedy);
+        let remedy = "sudo usermod -aG video $USER, then log in again";
+        findings.warning("this user may not read power and throttling from the Pi's firmware", remedy);
     }
 }
 
 fn heat(machine: &HostStatus, findings: &mut Findings<'_>) {
-    let air = "give it air, a heat sink or a fan";
+    let cooling = "improve the airflow, or add a heat sink or a fan";
     match machine.temperature_c {
         Some(degrees) if degrees >= HOT_C => {
-            findings.warning(&format!("the processor has {degrees:.0} °C and is slowed down"), air);
+            findings.warning(&format!("the CPU is at {degrees:.0} °C, where it is throttled"), cooling);
         }
-        Some(degrees) => findings.ok(&format!("the processor has {degrees:.0} °C")),
+        Some(degrees) => findings.ok(&format!("the CPU is at {degrees:.0} °C")),
         None => {}
     }
     match (machine.throttled, machine.throttled_since_boot) {
-        (Some(true), _) => findings.warning("the processor is throttled, for want of power or for its heat", air),
+        (Some(true), _) => findings.warning("the CPU is throttled, because of undervoltage or heat", cooling),
         (_, Some(true)) => {
-            let what = "the processor was throttled at some time since the machine was started";
-            findings.warning(what, air);
+            findings.warning("the CPU has been throttled since the machine started", cooling);
         }
         _ => {}
     }
@@ -63,9 +61,9 @@ fn clock(machine: &HostStatus, findings: &mut Findings<'_>) {
         return findings.ok("the clock is synchronised");
     }
     let remedy = if TIME_SERVICES.iter().any(|service| Path::new(service).exists()) {
-        "`timedatectl` says whether its service runs, and which server it asks"
+        "run `timedatectl`: it shows whether the time service runs, and its server"
     } else {
         "no time service is installed: sudo apt install systemd-timesyncd"
     };
-    findings.warning("the clock is not synchronised, so that dates may be wrong", remedy);
+    findings.warning("the clock is not synchronised, so dates may be wrong", remedy);
 }

@@ -1,4 +1,4 @@
-//! Links: keys, the other ends, and addresses of this machine.
+//! Links: keys, the other ends, and addresses to bind.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -6,31 +6,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
-use super::who::{Use, Who};
-use super::{ANSWER, Findings};
+use super::user::{Access, User};
+use super::{Findings, RESPONSE_TIMEOUT};
 use crate::auth::token::Tokens;
 use crate::cmd::check;
 use crate::config::{Address, Curve, Endpoint, Web};
 use crate::link::{Link, LinkOptions, Pattern};
 
-/// A bound end that knows a key and does not want it says nothing, and the connection ends when libzmq's time for a handshake
-/// does, three seconds after its begin.
-const GREETING: Duration = Duration::from_secs(5);
+/// Limit of a handshake. A bound end does not answer a key that it refuses, and libzmq closes that connection after three
+/// seconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A link of the configuration.
-pub(super) struct Wanted<'a> {
+pub(super) struct ConfiguredLink<'a> {
     pub(super) pattern: Pattern,
     pub(super) end: &'a Endpoint,
     pub(super) curve: Option<&'a Curve>,
 }
 
-impl Wanted<'_> {
-    pub(super) async fn examine(&self, users: &[Who], findings: &mut Findings<'_>) {
+impl ConfiguredLink<'_> {
+    pub(super) async fn examine(&self, users: &[User], findings: &mut Findings<'_>) {
         let what = format!("link {}", self.end.address());
-        let may_open = self.examine_keys(&what, users, findings);
+        let has_usable_keys = self.examine_keys(&what, users, findings);
         match self.end {
             Endpoint::Bind(address) => match listen_at(address) {
                 Some(Err((cause, remedy))) => findings.error(&format!("{what}: {cause}"), remedy),
@@ -39,31 +40,35 @@ impl Wanted<'_> {
             },
             Endpoint::Connect(address) => match reach(address).await {
                 Err(cause) => {
-                    let remedy = "is the other end on and running, the address right, no firewall between?";
+                    let remedy = "check that the other end is running, the address is right and no firewall blocks it";
                     findings.error(&format!("{what}: {cause}"), remedy);
                 }
-                Ok(()) if may_open => self.greet(&what, findings).await,
-                Ok(()) => findings.ok(&format!("{what}: somebody is there")),
+                Ok(false) => findings.error(
+                    &format!("{what}: the program that listens there does not speak ZeroMQ"),
+                    "check host and port: they belong to another program",
+                ),
+                Ok(true) if has_usable_keys => self.greet(&what, findings).await,
+                Ok(true) => findings.ok(&format!("{what}: the other end is there")),
             },
         }
     }
 
-    /// Gives whether this user can use them.
-    fn examine_keys(&self, what: &str, users: &[Who], findings: &mut Findings<'_>) -> bool {
+    /// Examines the link's keys; returns whether this user can use them.
+    fn examine_keys(&self, what: &str, users: &[User], findings: &mut Findings<'_>) -> bool {
         let Some(curve) = self.curve else { return true };
         let secret = curve.secret_key_file();
         let Err(errors) = check::keys(curve) else {
-            if let Some(user) = users.iter().find(|user| !user.may(Use::Read, secret)) {
+            if let Some(user) = users.iter().find(|user| !user.may(Access::Read, secret)) {
                 let (file, user) = (secret.display(), &user.name);
                 findings.error(&format!("{what}: {user} may not read {file}"), &format!("sudo chown {user} {file}"));
             }
             return true;
         };
-        // What belongs to the service's user nobody else may read.
-        let is_the_services =
-            !may(users.first(), secret) && users.iter().skip(1).any(|user| user.may(Use::Read, secret));
-        if is_the_services {
-            findings.ok(&format!("{what}: {} is the service's; `sudo` looks into it", secret.display()));
+        // Only the service's user may read its files.
+        let is_only_for_service =
+            !may_read(users.first(), secret) && users.iter().skip(1).any(|user| user.may(Access::Read, secret));
+        if is_only_for_service {
+            findings.ok(&format!("{what}: {} belongs to the service; use `sudo` to check it", secret.display()));
         } else {
             for error in errors {
                 findings.error_of(what, &format!("{error:#}"));
@@ -72,7 +77,7 @@ impl Wanted<'_> {
         false
     }
 
-    /// Shakes hands with whoever is there, and leaves.
+    /// Completes a handshake with the other end, and closes the link.
     async fn greet(&self, what: &str, findings: &mut Findings<'_>) {
         let options = LinkOptions {
             pattern: self.pattern,
@@ -85,69 +90,85 @@ impl Wanted<'_> {
             Err(error) => return findings.error_of(what, &format!("{error:#}")),
         };
         let encrypted = if self.curve.is_some() { ", encrypted" } else { "" };
-        match timeout(GREETING, hands(&mut link)).await {
+        match timeout(HANDSHAKE_TIMEOUT, handshake(&mut link)).await {
             Ok(Ok(())) => findings.ok(&format!("{what}: the other end is there{encrypted}")),
-            Ok(Err(trouble)) => findings.error_of(what, &trouble),
+            Ok(Err(error)) => findings.error_of(what, &error),
             Err(_) => findings.error(
-                &format!("{what}: what is there gave no answer for {} s", GREETING.as_secs()),
-                "is it watchpost, or a program that uses ZeroMQ, and not another one's port?",
+                &format!("{what}: no reply within {} s", HANDSHAKE_TIMEOUT.as_secs()),
+                "check that the port belongs to watchpost, or to another program that uses ZeroMQ",
             ),
         }
         link.close().await;
     }
 }
 
-fn may(user: Option<&Who>, file: &Path) -> bool {
-    user.is_some_and(|user| user.may(Use::Read, file))
+fn may_read(user: Option<&User>, file: &Path) -> bool {
+    user.is_some_and(|user| user.may(Access::Read, file))
 }
 
-/// Waits until the other side is content, or says why it is not.
-async fn hands(link: &mut Link) -> Result<(), String> {
+/// Waits for a handshake.
+///
+/// # Errors
+/// If it is refused.
+async fn handshake(link: &mut Link) -> Result<(), String> {
     while link.peers() == 0 {
-        if let Some(trouble) = link.refusal_reason() {
-            return Err(trouble.replacen(": ", "; ", 1));
+        if let Some(reason) = link.refusal_reason() {
+            return Err(reason.replacen(": ", "; ", 1));
         }
         link.changed().await.map_err(|error| format!("{error:#}"))?;
     }
     Ok(())
 }
 
-/// Whether somebody is at the address.
-async fn reach(address: &Address) -> Result<(), String> {
-    let no_answer = |what: &str| format!("{what} for {} s", ANSWER.as_secs());
+/// Connects to the address; returns whether ZeroMQ answers there.
+///
+/// # Errors
+/// If nothing listens there.
+async fn reach(address: &Address) -> Result<bool, String> {
+    let within = |what: &str| format!("{what} within {} s", RESPONSE_TIMEOUT.as_secs());
     let Some((host, port)) = address.host_and_port() else {
         let path = address.as_str().trim_start_matches("ipc://");
-        return UnixStream::connect(path).await.map(drop).map_err(|error| format!("nobody is there: {error}"));
+        return UnixStream::connect(path)
+            .await
+            .map(|_| true)
+            .map_err(|error| format!("nothing listens there: {error}"));
     };
     let port = port.parse().unwrap_or(0);
-    let found = timeout(ANSWER, lookup_host((host, port))).await;
-    let found = found.map_err(|_| no_answer("no name server had an answer"))?;
-    let places: Vec<SocketAddr> = found.map_err(|_| format!("{host} has no address"))?.collect();
-    match timeout(ANSWER, TcpStream::connect(&*places)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Err("nobody listens there".to_owned()),
+    let found = timeout(RESPONSE_TIMEOUT, lookup_host((host, port))).await;
+    let found = found.map_err(|_| within("no name server answered"))?;
+    let addresses: Vec<SocketAddr> = found.map_err(|_| format!("{host} has no address"))?.collect();
+    match timeout(RESPONSE_TIMEOUT, TcpStream::connect(&*addresses)).await {
+        Ok(Ok(stream)) => Ok(speaks_zeromq(stream).await),
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Err("nothing listens there".to_owned()),
         Ok(Err(error)) => Err(format!("it cannot be reached: {error}")),
-        Err(_) => Err(no_answer("it gave no answer")),
+        Err(_) => Err(within("no reply")),
     }
 }
 
-/// Whether the address is one of this machine and may be used; none: that cannot be known.
+/// Whether the other side starts with the signature of ZMTP (ZeroMQ RFC 23), which it sends without being asked.
+async fn speaks_zeromq(mut stream: TcpStream) -> bool {
+    let mut signature = [0; 10];
+    let is_complete = timeout(RESPONSE_TIMEOUT, stream.read_exact(&mut signature)).await.is_ok_and(|read| read.is_ok());
+    is_complete && signature[0] == 0xff && signature[9] == 0x7f
+}
+
+/// Whether a link can be bound at the address, with a remedy if not. Returns `None` if that cannot be known.
 fn listen_at(address: &Address) -> Option<Result<&'static str, (String, &'static str)>> {
     let (host, port) = address.host_and_port()?;
     let host: IpAddr = if host == "*" { Ipv4Addr::UNSPECIFIED.into() } else { host.parse().ok()? };
     Some(listen((host, port.parse().unwrap_or(0)).into()))
 }
 
-fn listen(place: SocketAddr) -> Result<&'static str, (String, &'static str)> {
-    match TcpListener::bind(place) {
+fn listen(address: SocketAddr) -> Result<&'static str, (String, &'static str)> {
+    match TcpListener::bind(address) {
         Ok(_) => Ok("free"),
         Err(error) => match error.kind() {
-            ErrorKind::AddrInUse => Ok("in use, by watchpost itself if it runs"),
+            ErrorKind::AddrInUse => Ok("in use, by watchpost itself if it is running"),
             ErrorKind::AddrNotAvailable => {
-                Err((format!("{} is no address of this machine", place.ip()), "`ip address` lists those that are"))
+                Err((format!("{} is not an address of this machine", address.ip()), "`ip address` lists its addresses"))
             }
             ErrorKind::PermissionDenied => {
-                Err((format!("port {} is the administrator's", place.port()), "choose one from 1024 on"))
+                Err((format!("port {} is privileged", address.port()), "choose one from 1024 upwards"))
             }
             _ => Err((error.to_string(), "choose another address")),
         },

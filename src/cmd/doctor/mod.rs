@@ -1,63 +1,64 @@
-//! What would keep this machine from doing the configured job, in words and with the remedy.
+//! Finds problems that would keep this machine from running a configuration, with remedies.
 //!
-//! `sources.rs` looks at boards and cameras, `links.rs` at keys and at the other ends, `places.rs` at disks, `condition.rs` at
-//! the machine itself; `who.rs` knows whose rights count.
+//! `sources.rs` examines boards and cameras, `links.rs` keys and the other ends, `storage.rs` disks, and `condition.rs`
+//! the machine. `user.rs` checks permissions.
 
 mod condition;
 mod links;
-mod places;
 mod sources;
-mod who;
+mod storage;
+mod user;
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Agent, Either, Receiver};
 use crate::host::Roots;
-use who::Who;
+use links::ConfiguredLink;
+use user::User;
 
-/// What is there answers within this time, or is as good as not there.
-const ANSWER: Duration = Duration::from_secs(3);
+/// How long to wait for a response of a peer, name server or disk.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What was found, told as it is found.
+/// The findings, each reported as soon as it is known.
 pub struct Findings<'a> {
-    tell: &'a mut dyn FnMut(&str),
-    /// How many of them keep it from its job.
+    report: &'a mut dyn FnMut(&str),
+    /// Number of findings that keep something from working.
     pub errors: usize,
 }
 
 impl<'a> Findings<'a> {
-    /// None yet; each is told in a line, and what to do about it in another.
-    pub fn new(tell: &'a mut dyn FnMut(&str)) -> Findings<'a> {
-        Findings { tell, errors: 0 }
+    /// Starts without findings. Each problem is reported with two lines: the problem and its remedy.
+    pub fn new(report: &'a mut dyn FnMut(&str)) -> Findings<'a> {
+        Findings { report, errors: 0 }
     }
 
     fn ok(&mut self, what: &str) {
-        (self.tell)(&format!("ok       {what}\n"));
+        (self.report)(&format!("ok       {what}\n"));
     }
 
-    /// It works, but not as well as it should, or not for long.
+    /// Reports something that works, but not well, or not for long.
     fn warning(&mut self, what: &str, remedy: &str) {
-        (self.tell)(&format!("warning: {what}\n         {remedy}\n"));
+        (self.report)(&format!("warning: {what}\n         {remedy}\n"));
     }
 
-    /// It does not work.
+    /// Reports something that does not work.
     fn error(&mut self, what: &str, remedy: &str) {
         self.errors += 1;
-        (self.tell)(&format!("error:   {what}\n         {remedy}\n"));
+        (self.report)(&format!("error:   {what}\n         {remedy}\n"));
     }
 
-    /// What other modules say in one sentence, with the remedy behind a semicolon.
+    /// Reports an error of another module, which has its remedy after a semicolon.
     fn error_of(&mut self, what: &str, error: &str) {
-        let (cause, remedy) = error.split_once("; ").unwrap_or((error, "mend that, and ask again"));
+        let (cause, remedy) = error.split_once("; ").unwrap_or((error, "fix that, and run `watchpost doctor` again"));
         self.error(&format!("{what}: {cause}"), remedy);
     }
 }
 
-/// Looks at everything that the configuration in `file` needs. Boards are not opened, because that resets many; cameras are
-/// asked what they offer, peers are greeted and left, and nothing is written.
+/// Examines everything that the configuration in `file` needs. Does not open boards, because that resets many of them.
+/// Queries the cameras' modes, completes a handshake with each peer, and writes nothing.
 pub async fn examine(config: &Either, file: &Path, findings: &mut Findings<'_>) {
-    let users = Who::all();
+    let users = User::all();
     let names: Vec<_> = users.iter().map(|user| &*user.name).collect();
     let what = match config {
         Either::Agent(agent) => format!("agent {}", agent.name),
@@ -71,24 +72,24 @@ pub async fn examine(config: &Either, file: &Path, findings: &mut Findings<'_>) 
     condition::examine(&Roots::default(), findings);
 }
 
-async fn examine_agent(agent: &Agent, users: &[Who], findings: &mut Findings<'_>) {
+async fn examine_agent(agent: &Agent, users: &[User], findings: &mut Findings<'_>) {
     sources::examine(agent, users, findings).await;
-    if let Some(spool) = places::spool(agent) {
-        places::examine("spool", spool, false, users, findings).await;
+    if let Some(spool) = storage::spool(agent) {
+        storage::examine("spool", spool, false, users, findings).await;
     }
     for link in &agent.links {
-        let opening = links::Wanted { pattern: link.pattern.into(), end: &link.end, curve: link.curve.as_ref() };
-        opening.examine(users, findings).await;
+        let (pattern, end, curve) = (link.pattern.into(), &link.end, link.curve.as_ref());
+        ConfiguredLink { pattern, end, curve }.examine(users, findings).await;
     }
 }
 
-async fn examine_receiver(receiver: &Receiver, users: &[Who], findings: &mut Findings<'_>) {
+async fn examine_receiver(receiver: &Receiver, users: &[User], findings: &mut Findings<'_>) {
     for link in &receiver.links {
-        let opening = links::Wanted { pattern: link.pattern.into(), end: &link.end, curve: link.curve.as_ref() };
-        opening.examine(users, findings).await;
+        let (pattern, end, curve) = (link.pattern.into(), &link.end, link.curve.as_ref());
+        ConfiguredLink { pattern, end, curve }.examine(users, findings).await;
     }
     links::examine_page(&receiver.web, findings);
-    for (what, place, is_directory) in places::of_receiver(receiver) {
-        places::examine(what, &place, is_directory, users, findings).await;
+    for (what, path, is_directory) in storage::of_receiver(receiver) {
+        storage::examine(what, &path, is_directory, users, findings).await;
     }
 }

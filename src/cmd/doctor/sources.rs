@@ -1,4 +1,4 @@
-//! Boards and cameras: whether they are there, may be used, are told apart, and fit on their bus.
+//! Boards and cameras: whether they exist, are accessible and unambiguous, and fit on their USB bus.
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
@@ -8,18 +8,18 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Findings;
-use super::who::{Use, Who};
+use super::user::{Access, User};
 use crate::agent::camera::video;
 use crate::cmd::devices::{Devices, Roots};
 use crate::config::{Agent, Source, VideoSource};
 use crate::host;
 
-/// An answer is waited for for five seconds, a name's address for as long as its servers take.
-const FILM: Duration = Duration::from_secs(8);
+/// Limit of a video source's check: five seconds for its response, and some for a name lookup.
+const VIDEO_TIMEOUT: Duration = Duration::from_secs(8);
 
-pub(super) async fn examine(agent: &Agent, users: &[Who], findings: &mut Findings<'_>) {
+pub(super) async fn examine(agent: &Agent, users: &[User], findings: &mut Findings<'_>) {
     let host::Roots { dev, sys, .. } = host::Roots::default();
-    // A driver may take its time.
+    // Drivers may block.
     let devices = spawn_blocking(move || Devices::find(&Roots { dev, sys })).await.ok();
     let devices = devices.as_ref();
     for port in &agent.serial {
@@ -28,7 +28,7 @@ pub(super) async fn examine(agent: &Agent, users: &[Who], findings: &mut Finding
     for camera in &agent.cameras {
         let what = format!("camera {}", camera.name);
         match &camera.source {
-            Source::Pattern => findings.ok(&format!("{what}: a test picture, which needs nothing")),
+            Source::Pattern => findings.ok(&format!("{what}: a test picture, which needs no device")),
             Source::Device(path) => examine_device(&what, path, devices, users, findings),
             Source::Video(video) => examine_video(&format!("{what}: {}", camera.source), video, users, findings).await,
         }
@@ -38,18 +38,19 @@ pub(super) async fn examine(agent: &Agent, users: &[Who], findings: &mut Finding
     }
 }
 
-fn examine_device(what: &str, path: &Path, devices: Option<&Devices>, users: &[Who], findings: &mut Findings<'_>) {
+fn examine_device(what: &str, path: &Path, devices: Option<&Devices>, users: &[User], findings: &mut Findings<'_>) {
     let what = format!("{what}: {}", path.display());
     let Ok(device) = path.metadata() else {
-        let remedy = "plug it in; `watchpost devices` lists what there is, by the names to be written into the file";
-        return findings.error(&format!("{what} is not there"), remedy);
+        let remedy = "plug it in; `watchpost devices` lists the names of connected devices";
+        return findings.error(&format!("{what} does not exist"), remedy);
     };
     if !device.file_type().is_char_device() {
-        return findings.error(&format!("{what} is no device"), "`watchpost devices` lists those that there are");
+        return findings
+            .error(&format!("{what} is not a device"), "`watchpost devices` lists the names of connected devices");
     }
-    let denied: Vec<_> = users.iter().filter(|user| !user.may(Use::ReadAndWrite, path)).collect();
+    let denied: Vec<_> = users.iter().filter(|user| !user.may(Access::ReadAndWrite, path)).collect();
     for user in &denied {
-        findings.error(&format!("{what} may not be used by {}", user.name), &user.remedy(path));
+        findings.error(&format!("{what}: {} may not use it", user.name), &user.remedy(path));
     }
     if let Some(warning) = devices.and_then(|devices| devices.ambiguous(path)) {
         findings.warning(&format!("{what}: {}", warning.what), &warning.remedy);
@@ -58,17 +59,18 @@ fn examine_device(what: &str, path: &Path, devices: Option<&Devices>, users: &[W
     }
 }
 
-async fn examine_video(what: &str, video: &VideoSource, users: &[Who], findings: &mut Findings<'_>) {
+async fn examine_video(what: &str, video: &VideoSource, users: &[User], findings: &mut Findings<'_>) {
     if let VideoSource::File(path) = video
         && path.exists()
-        && let Some(user) = users.iter().find(|user| !user.may(Use::Read, path))
+        && let Some(user) = users.iter().find(|user| !user.may(Access::Read, path))
     {
-        return findings.error(&format!("{what} may not be read by {}", user.name), "chmod a+r lets everybody read it");
+        let remedy = format!("chmod a+r {}", path.display());
+        return findings.error(&format!("{what}: {} may not read it", user.name), &remedy);
     }
     let wanted = video.clone();
-    match timeout(FILM, spawn_blocking(move || video::is_usable(&wanted))).await {
-        Ok(Ok(Ok(()))) => findings.ok(&format!("{what}; no picture is asked for here")),
+    match timeout(VIDEO_TIMEOUT, spawn_blocking(move || video::is_usable(&wanted))).await {
+        Ok(Ok(Ok(()))) => findings.ok(&format!("{what}: it responds; pictures are not checked here")),
         Ok(Ok(Err(error))) => findings.error_of(what, &format!("{error:#}")),
-        Ok(Err(_)) | Err(_) => findings.error_of(what, "no name server had an answer; is the network there?"),
+        Ok(Err(_)) | Err(_) => findings.error_of(what, "no name server answered; check the network"),
     }
 }
