@@ -196,6 +196,9 @@ fn camera_faults_leak_no_descriptors_or_threads() {
     let agent = two_cameras(&peer, &bench, 25);
     sees(&peer, "usb");
     let resources = || (agent.descriptors(), agent.threads());
+    // Everything runs before it is counted.
+    sees(&peer, "other");
+    peer.hears("an open spool", |message| message["spool"]["up"] == true);
     let before = resources();
     for _ in 0..3 {
         for (control, cause) in [("hang", "hangs in its driver"), ("nospace", "no bandwidth left")] {
