@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::lock::lock;
 use crate::name::Name;
+use crate::os_error::without_numbers;
 use crate::wire::PartStatus;
 
 /// The kind of a part.
@@ -145,6 +146,7 @@ impl Part {
 
     /// Reports that the part does not work, and why.
     pub fn down(&self, why: &str) {
+        let why = &*without_numbers(why);
         let mut now = self.now();
         self.set(&mut now, State::Down, why);
         if now.log_history.should_log(why, Instant::now()) {

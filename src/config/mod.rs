@@ -18,6 +18,8 @@ mod spool;
 mod storage;
 mod toml_error;
 mod toml_syntax;
+#[cfg(test)]
+mod toml_tests;
 mod view;
 mod web;
 

@@ -11,17 +11,17 @@
 mod connections;
 mod gate;
 mod monitor;
+mod options;
 mod pattern;
 mod peers;
 mod polled;
 mod refusal;
 
-use std::ffi::c_int;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use nix::sys::socket::{SockaddrStorage, getpeername};
 use tokio::time::timeout;
@@ -33,51 +33,14 @@ use crate::config::{Address, Curve, Endpoint};
 use peers::Peers;
 use polled::Polled;
 
-/// Messages queued for a peer. A queued frame grows old, so there are few; with fewer, libzmq would wake the link's task
-/// for each message.
-const SEND_QUEUE: i32 = 8;
-
-/// The same for sockets that drop messages when the queue is full: room for one burst of all cameras and the readings.
-const DROPPING_SEND_QUEUE: i32 = 32;
-const RECEIVE_QUEUE: i32 = 16;
-
-/// Size of the kernel's send buffer. By default it grows to megabytes, in which frames grow old on their way to a peer that
-/// does not acknowledge them. This size carries 50 Mbit/s to a peer with a round trip of 20 ms.
-const SEND_BUFFER_BYTES: i32 = 128 * 1024;
-
 /// Largest part of a message, in either direction. A peer that sends a larger one is disconnected.
 pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
 
 /// More parts than any format has, with the peer's name on ROUTER.
 const MAX_PARTS: usize = 5;
 
-/// TCP keepalive: after a second of silence a probe each second, and at most three without an answer. A peer is also given
-/// up when it has not acknowledged sent data for `TCP_TIMEOUT_MS`. The kernel does this instead of ZeroMQ's heartbeats:
-/// with those libzmq aborts the whole process when it closes a connection whose input is stopped, for example that of a
-/// second peer on a PAIR socket (seen in 4.3.4; libzmq issues 3937, 4364 and 4767).
-const KEEPALIVE_INTERVAL_S: i32 = 1;
-const KEEPALIVE_PROBES: i32 = 3;
-const TCP_TIMEOUT_MS: c_int = 3_000;
-
-/// Delays between attempts to connect: the first, and the longest.
-const RECONNECT_MS: i32 = 100;
-const MAX_RECONNECT_MS: i32 = 2_000;
-
-/// How long a closed socket still sends queued messages.
-const LINGER_MS: i32 = 300;
-
 /// How long to wait for a link to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Limit of one attempt to connect. By default the kernel retries more and more rarely during an outage, and would notice
-/// its end late.
-const CONNECT_TIMEOUT_MS: i32 = 2_000;
-
-/// Limit of a handshake. Until then a silent peer occupies a descriptor and up to 14 KiB.
-const HANDSHAKE_TIMEOUT_MS: i32 = 3_000;
-
-/// Connections that wait to be accepted. The kernel drops further ones, and then a good peer waits for a second.
-const ACCEPT_BACKLOG: i32 = 1024;
 
 /// A socket notices within this time that its connection was closed.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(1);
@@ -140,7 +103,7 @@ impl LinkOptions {
             Pattern::Router => zmq::ROUTER,
             Pattern::Req => zmq::REQ,
         })?;
-        set_options(&mut socket, self.pattern, self.end.address())?;
+        options::set_all(&mut socket, self.pattern, self.end.address())?;
         let mut polled = Polled::new(socket)?;
         let peers = Peers::open(&context, &mut polled.socket, &self)?;
         if let (Endpoint::Bind(address), Ok(Ok(endpoint))) = (&mut self.end, polled.socket.get_last_endpoint()) {
@@ -354,40 +317,6 @@ impl AsRef<[u8]> for Received {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
-}
-
-fn set_options(socket: &mut zmq::Socket, pattern: Pattern, address: &Address) -> Result<()> {
-    let drops = matches!(pattern, Pattern::Pub | Pattern::Router);
-    socket.set_sndhwm(if drops { DROPPING_SEND_QUEUE } else { SEND_QUEUE })?;
-    socket.set_rcvhwm(RECEIVE_QUEUE)?;
-    socket.set_sndbuf(SEND_BUFFER_BYTES)?;
-    // Do not queue messages for an absent peer.
-    socket.set_immediate(true)?;
-    socket.set_tcp_keepalive(1)?;
-    socket.set_tcp_keepalive_idle(KEEPALIVE_INTERVAL_S)?;
-    socket.set_tcp_keepalive_intvl(KEEPALIVE_INTERVAL_S)?;
-    socket.set_tcp_keepalive_cnt(KEEPALIVE_PROBES)?;
-    set_option(socket, zmq_sys::ZMQ_TCP_MAXRT as c_int, TCP_TIMEOUT_MS).context("libzmq refuses ZMQ_TCP_MAXRT")?;
-    socket.set_connect_timeout(CONNECT_TIMEOUT_MS)?;
-    socket.set_handshake_ivl(HANDSHAKE_TIMEOUT_MS)?;
-    socket.set_backlog(ACCEPT_BACKLOG)?;
-    socket.set_reconnect_ivl(RECONNECT_MS)?;
-    socket.set_reconnect_ivl_max(MAX_RECONNECT_MS)?;
-    socket.set_linger(LINGER_MS)?;
-    socket.set_maxmsgsize(MAX_PART_BYTES as i64)?;
-    socket.set_ipv6(address.as_str().contains('['))?;
-    if pattern == Pattern::Sub {
-        socket.set_subscribe(b"")?;
-    }
-    Ok(())
-}
-
-/// Sets an option that the zmq crate does not define.
-fn set_option(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<()> {
-    // SAFETY: these options read one int, and the socket is open.
-    let failed =
-        unsafe { zmq_sys::zmq_setsockopt(socket.as_mut_ptr(), option, (&raw const value).cast(), size_of_val(&value)) };
-    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
 }
 
 /// Repeats a call that a signal interrupted.

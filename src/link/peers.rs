@@ -8,8 +8,9 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::connections::Connections;
 use super::gate::{self, Gate};
 use super::monitor::{self, Event, Failure, Monitor};
+use super::options::set_option;
 use super::refusal::{Keys, OnRefusal, Refusal};
-use super::{LinkOptions, Pattern, set_option};
+use super::{LinkOptions, Pattern};
 use crate::auth::certificate::KeyPair;
 use crate::config::{Curve, Endpoint};
 

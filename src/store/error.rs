@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::errno::Errno;
 use nix::libc::EIO;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_READ;
@@ -60,8 +61,25 @@ impl From<io::Error> for StoreError {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-            _ if error.raw_os_error() == Some(EIO) => StoreError::Disk(error.to_string()),
-            _ => StoreError::Other(error.to_string()),
+            _ if error.raw_os_error() == Some(EIO) => StoreError::Disk(in_words(&error)),
+            _ => StoreError::Other(in_words(&error)),
         }
+    }
+}
+
+/// Returns the system's words, without the number of the error.
+fn in_words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_have_words_and_no_numbers() {
+        let words = |number| StoreError::from(io::Error::from_raw_os_error(number)).to_string();
+        assert_eq!(words(EIO), "the disk fails: I/O error");
+        assert_eq!(words(Errno::EACCES as i32), "Permission denied");
     }
 }

@@ -231,7 +231,7 @@ fn no_spool_without_a_link_that_acknowledges() {
         (format!("link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:{port}\" }}]"), "no link has the pattern"),
         (
             format!("link = [{{ pattern = \"pair\", connect = \"{}\" }}]\nspool = {{ off = true }}", hub.address),
-            "A reading that nobody takes is lost",
+            "Readings that no receiver takes are lost",
         ),
     ] {
         let config = format!("{serial}\n{rest}");
