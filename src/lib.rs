@@ -15,7 +15,7 @@
 //!
 //! # The modules, in reading order
 //!
-//! A module uses only modules above it in this list, and its own children. `tests/layering.rs` checks this, and what else
+//! A module uses only modules above it in this list, and its own children. `tests/layering/` checks this, and what else
 //! each module must not know.
 //!
 //! - `lock`: one way to lock a mutex. `backoff`: delays between attempts. [`os_error`]: system errors without numbers.

@@ -25,7 +25,7 @@ fn modules_use_only_modules_above_them_in_lib_rs() {
     assert!(order.len() > 8 && order.contains(&"workers".to_owned()), "{order:?}");
     for module in modules() {
         let Some(own) = module.path.first().and_then(|own| order.iter().position(|name| name == own)) else { continue };
-        for path in starting_with("crate", &module.code) {
+        for path in starting_with("crate", &module.code_with_tests) {
             let Some(used) = order.iter().position(|name| *name == path[0]) else { continue };
             assert!(used <= own, "{} uses {}, which comes later in lib.rs", module.path.join("/"), path.join("::"));
         }

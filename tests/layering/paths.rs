@@ -1,8 +1,12 @@
 //! The paths that Rust code names, with their `use` groups expanded.
 
-/// Code without its comments and its unit tests, which are at the end of a file.
+/// Code without its comments and its unit tests, which are a module at the end of the file.
 pub fn code(text: &str) -> String {
-    without_comments(text.split("#[cfg(test)]\nmod ").next().unwrap_or(text))
+    let code = without_comments(text);
+    // `mod tests;` names another file, and code may follow it.
+    let is_module = |rest: &str| rest.lines().nth(1).is_some_and(|line| line.contains("mod ") && line.ends_with('{'));
+    let tests = code.match_indices("#[cfg(test)]\n").find(|(start, _)| is_module(&code[*start..]));
+    code[..tests.map_or(code.len(), |(start, _)| start)].to_owned()
 }
 
 pub fn without_comments(text: &str) -> String {
@@ -48,6 +52,14 @@ fn expand<'a>(tree: &'a str, prefix: &mut Vec<String>, paths: &mut Vec<Vec<Strin
     };
     prefix.pop();
     rest
+}
+
+#[test]
+fn only_unit_tests_at_the_end_are_not_code() {
+    for tests in ["mod tests {\n}\n", "pub(super) mod tests {\n}\n"] {
+        assert_eq!(code(&format!("use a; // b\n#[cfg(test)]\n{tests}")), "use a; \n");
+    }
+    assert!(code("#[cfg(test)]\nmod tests;\nuse a;").ends_with("use a;"));
 }
 
 #[test]

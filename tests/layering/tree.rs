@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::paths::{code, starting_with};
+use crate::paths::{code, starting_with, without_comments};
 
-/// A module: its path from the crate root, and its code.
+/// A module: its path from the crate root, and its code without and with its unit tests.
 pub struct Module {
     pub path: Vec<String>,
     pub code: String,
+    pub code_with_tests: String,
 }
 
 pub fn source() -> PathBuf {
@@ -39,7 +40,8 @@ pub fn modules() -> Vec<Module> {
         let place = file.strip_prefix(&root).expect("a file below src").with_extension("");
         let mut path: Vec<String> = place.iter().map(|part| part.to_string_lossy().into_owned()).collect();
         path.pop_if(|last| last == "mod" || last == "lib");
-        Module { path, code: code(&fs::read_to_string(file).expect("a readable file")) }
+        let text = fs::read_to_string(file).expect("a readable file");
+        Module { path, code: code(&text), code_with_tests: without_comments(&text) }
     };
     files.map(read).collect()
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::aggregates::{Bucket, HOUR, MINUTE, bucket_start};
 use super::read_error::ReadError;
 
-/// Rows read per point at max. Hours, the coarsest table, have a limit of 45 years.
+/// The most rows read per point. Hours, the coarsest table, have a limit of 45 years.
 const ROWS_PER_POINT: usize = 20;
 const MAX_HOURS: usize = 400_000;
 
@@ -19,7 +19,7 @@ pub struct ChartQuery {
     pub from_us: i64,
     /// End of the period, exclusive: after `from_us`, by less than 2^62.
     pub to_us: i64,
-    /// The max points to return, at least two.
+    /// The most points to return, at least two.
     pub points: usize,
 }
 
@@ -101,7 +101,7 @@ impl Level {
         Ok(Some(Chart { step_us, points: in_steps(&rows, step_us).into_iter().map(Point::of).collect() }))
     }
 
-    /// The step that gives at max the requested number of points, wherever the first one starts.
+    /// The step that gives at most the requested number of points, wherever the first one starts.
     fn step_us(&self, query: &ChartQuery) -> i64 {
         let between = query.points.saturating_sub(1).max(1) as u64;
         let units = (query.to_us.abs_diff(query.from_us)).div_ceil(between).div_ceil(self.unit_us as u64);
