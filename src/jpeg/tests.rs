@@ -39,7 +39,7 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 #[test]
 fn valid_jpeg_passes_and_trailing_bytes_are_left_out() {
     let bytes = jpeg(&grey(), &[0x3f]);
-    let valid = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
+    let valid = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), insert_tables_at: None };
     assert_eq!(check(&bytes), Ok(valid));
     assert_eq!(valid.complete(), bytes);
     assert_eq!(size(&bytes), Some((8, 8)));
@@ -132,7 +132,7 @@ fn invalid_headers_are_refused() {
 }
 
 #[test]
-fn invalid_or_missing_tables_are_refused() {
+fn invalid_or_insert_tables_at_are_refused() {
     use marker::{DHT, DQT, SOF0, SOS};
     let quantisation = "an invalid quantisation table";
     let table = |id: u8, values: &[u8]| [&[id], values].concat();
@@ -173,9 +173,9 @@ fn invalid_or_missing_tables_are_refused() {
 
 #[test]
 fn misplaced_segments_are_refused() {
-    let with = |place: usize, marker: u8, body: &[u8]| {
+    let with = |offset: usize, marker: u8, body: &[u8]| {
         let mut head = grey();
-        head.insert(place, (marker, body.to_vec()));
+        head.insert(offset, (marker, body.to_vec()));
         check(&jpeg(&head, &[1])).map_or_else(Fault::name, |_| "valid")
     };
     for (marker, body) in [(marker::COM, b"a camera".as_slice()), (marker::APP15, &END), (marker::DRI, &[0, 4])] {
@@ -219,15 +219,15 @@ fn standard_tables_are_inserted_when_missing() {
     let scan = bytes.windows(2).position(|two| two == [0xff, marker::SOS]).expect("a scan");
     assert_eq!(whole, [&bytes[..scan], &standard::TABLES, &bytes[scan..]].concat());
     let again = check(&whole).expect("valid");
-    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
+    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), insert_tables_at: None });
     assert_eq!(again.complete(), whole);
     // The camera's own tables take precedence, because they follow the standard ones.
     let mut head = colour(16);
     head.insert(2, grey()[3].clone());
     let bytes = jpeg(&head, &[1; 20]);
-    let place = bytes.windows(2).position(|two| two == [0xff, marker::DHT]).expect("a table");
+    let offset = bytes.windows(2).position(|two| two == [0xff, marker::DHT]).expect("a table");
     let whole = check(&bytes).expect("valid").complete();
-    assert_eq!(whole, [&bytes[..place], &standard::TABLES, &bytes[place..]].concat());
+    assert_eq!(whole, [&bytes[..offset], &standard::TABLES, &bytes[offset..]].concat());
     assert_eq!(check(&whole).expect("valid").complete(), whole);
 }
 
