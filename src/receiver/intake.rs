@@ -26,7 +26,8 @@ use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
 use crate::lock::lock;
 use crate::wire::{Message, Totals, decode};
 
-/// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for `DRAIN_TIMEOUT`.
+/// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for
+/// `DRAIN_TIMEOUT`.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(200);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,7 +59,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Receives until the shutdown, and then what is still on its way; returns what arrived.
+    /// Receives until shutdown, then receives messages that are still in transit; returns the totals received.
     ///
     /// # Errors
     /// When the socket fails.
@@ -138,7 +139,7 @@ impl Intake {
             Err(NotStored::NoRoom) => {
                 session
                     .not_stored
-                    .log(&Named(link), &"readings not stored: they arrive faster than the disk takes them");
+                    .log(&Named(link), &"readings not stored: they arrive faster than the disk can store them");
             }
             // This should not happen. Stop promising to store readings.
             Err(NotStored::Ended) => {
@@ -226,7 +227,7 @@ pub(super) async fn reopen(options: LinkOptions) -> Link {
 
 /// The state of one link's task.
 struct Session {
-    /// What arrived.
+    /// Messages and bytes received.
     totals: Totals,
     replies: Replies,
     malformed: LogThrottle,

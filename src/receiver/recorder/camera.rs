@@ -63,7 +63,7 @@ struct Segment {
     cluster: Option<HeldCluster>,
 }
 
-/// What to compare the next frame with.
+/// The last frame, to compare the next one with.
 struct Last {
     at_us: i64,
     boot: Option<Name>,
