@@ -93,7 +93,7 @@ fn stalled_camera_is_reported_and_recovers() {
     let _agent = agent(&bench, &receiver.link);
     receiver.program.says_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "stall"), "").expect("a temporary file");
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives no frames");
+    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "sends no frames");
     fs::remove_file(bench.camera(0, "stall")).expect("a stalling camera");
     receiver.program.forget();
     receiver.program.says_json("its frames", |message| message["camera"] == "usb");
@@ -107,7 +107,7 @@ fn cut_frames_are_dropped_and_counted() {
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
     receiver.program.says_json("the count", |message| message["cameras"][0]["counts"]["cut_frames"].as_u64() > Some(5));
-    let cause = "gives only broken frames: the end is missing";
+    let cause = "sends only broken frames: the end is missing";
     receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
 }
@@ -240,7 +240,7 @@ fn idle_cameras_capture_nothing_and_on_demand_ones_stay_closed() {
             break;
         }
     };
-    let is_idle = |camera: &Value| camera["cause"] == "at rest: no link takes its frames";
+    let is_idle = |camera: &Value| camera["cause"] == "idle: no link needs its frames";
     cameras(&|usb, rare| {
         assert_eq!((&usb["counts"]["frames"], &rare["counts"]["opened"]), (&Value::Null, &Value::Null));
         usb["up"] == true && is_idle(rare)

@@ -45,7 +45,7 @@ fn encrypted_frames_arrive_whichever_end_binds() {
 
         let keys = bench.server("hub");
         let agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
-        let (address, keys) = (agent.logs("bound at ", ""), bench.client("pi", "hub"));
+        let (address, keys) = (agent.logs("bound to ", ""), bench.client("pi", "hub"));
         let receiver = bench.receiver(&format!("pattern = \"{receiver_pattern}\"\nconnect = \"{address}\"\n{keys}"));
         receiver.program.says_json("a frame", is_frame);
     }
@@ -62,7 +62,7 @@ fn receive(socket: &zmq::Socket, count: usize) {
 fn strangers_receive_nothing_and_disturb_no_allowed_peer() {
     let bench = bench();
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
     let allowed = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
     receive(&allowed, 1);
     for shows in [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")] {
@@ -133,7 +133,7 @@ fn refused_peer_connects_once_its_key_is_added() {
     let bench = bench();
     fs::write(bench.path("allowed/late.key"), "public-key = \"cut").expect("a temporary file");
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
-    let subscriber = bench.raw(zmq::SUB, &agent.logs("bound at ", ""), &Shows::Key("late", "hub"));
+    let subscriber = bench.raw(zmq::SUB, &agent.logs("bound to ", ""), &Shows::Key("late", "hub"));
     agent.logs("is not among the 1 key in ", "allowed/late.key: the public-key is not the 40 characters of a key");
     bench.allow("late");
     receive(&subscriber, 3);

@@ -125,7 +125,7 @@ fn skipped_frames_do_not_make_a_broken_camera_look_fine() {
     plug(&bench, 0);
     // At 10 of 25 frames per second, the agent checks one of two or three frames.
     let _agent = two_cameras(&peer, &bench, 10);
-    let status = goes_down(&peer, "gives only broken frames");
+    let status = goes_down(&peer, "sends only broken frames");
     let opened = |message: &Value| message["cameras"][0]["counts"]["opened"].as_u64();
     peer.hears("another try", |message| {
         assert_ne!(message["cameras"][0]["up"], true, "{message}");
@@ -142,13 +142,13 @@ fn camera_hanging_on_open_is_reported_and_abandoned() {
     set(&bench, 0, "hang");
     plug(&bench, 0);
     let mut agent = two_cameras(&peer, &bench, 25);
-    goes_down(&peer, "takes long to open");
+    goes_down(&peer, "is slow to open");
     sees(&peer, "other");
     goes_down(&peer, "hangs in its driver");
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
     let mut agent = two_cameras(&peer, &bench, 25);
-    goes_down(&peer, "takes long to open");
+    goes_down(&peer, "is slow to open");
     clear(&bench, 0, "hang");
     sees(&peer, "usb");
     let (status, _) = agent.terminate();

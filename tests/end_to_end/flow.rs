@@ -310,7 +310,7 @@ fn waiting_agent_takes_over_a_pair_when_the_first_leaves() {
 fn agents_bound_pair_admits_the_waiting_peer() {
     let bench = Bench::new();
     let agent = agent(&bench, r#"{ pattern = "pair", bind = "tcp://127.0.0.1:*" }"#);
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
     let connect = || {
         let (socket, _) = pair();
         socket.connect(&address).expect("a connection");
@@ -331,7 +331,7 @@ fn agents_bound_pair_admits_the_waiting_peer() {
 fn passing_strangers_do_not_disturb_a_bound_pair() {
     let bench = Bench::new();
     let agent = agent(&bench, r#"{ pattern = "pair", bind = "tcp://127.0.0.1:*" }"#);
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
     let (socket, _) = pair();
     socket.connect(&address).expect("a connection");
     let peer = Peer { socket, address };

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::harness::{Bench, FakeAgent, Fault, Unacknowledged, batch};
 use crate::history::{all, numbers};
 
-/// Readings that are not written at that time have no ack, so nothing is lost.
+/// Readings that are not written yet are not acknowledged, so nothing is lost.
 #[test]
 fn shutdown_does_not_wait_for_a_slow_disk() {
     let bench = Bench::new();
@@ -67,7 +67,7 @@ fn failing_disk_does_not_fill_memory_or_lose_readings() {
     while let Some(following) = unsent.send(&agent, next, 500) {
         next = following;
     }
-    receiver.program.logs("readings not stored: they arrive faster than the disk takes them", "");
+    receiver.program.logs("readings not stored: they arrive faster than the disk can store them", "");
     receiver.program.says_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
     assert!(receiver.program.memory() < 48 << 20, "{} bytes of memory", receiver.program.memory());
     fault.repair();

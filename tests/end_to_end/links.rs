@@ -104,7 +104,7 @@ fn imagezmq_hub_reads_the_frames() {
     let agent = bench.agent(&format!(
         "{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", format = \"imagezmq\" }}]"
     ));
-    let hub = peer("image_hub.py", &[&agent.logs("bound at ", "")]);
+    let hub = peer("image_hub.py", &[&agent.logs("bound to ", "")]);
     let frame = hub.says_json("a frame", |_| true);
     assert_eq!(frame["msg"], "shed door");
     assert_eq!(frame["size"], serde_json::json!([320, 240]));
@@ -115,7 +115,7 @@ fn imagezmq_hub_reads_the_frames() {
 async fn independent_subscribers_read_header_and_jpeg() {
     let bench = Bench::new();
     let agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}]"));
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
 
     let python = peer("subscriber.py", &[&address, "frame/shed/door"]);
     let mut rust = SubSocket::new();

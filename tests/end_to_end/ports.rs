@@ -7,7 +7,7 @@ use crate::boards::agent_on;
 use crate::harness::{Bench, Board, eventually, readings};
 
 #[test]
-fn missing_port_joins_and_unplugged_port_reconnects() {
+fn port_opens_when_plugged_in_or_replugged() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &bench.path("by-id"), &receiver);
@@ -158,14 +158,14 @@ fn port_is_up_only_if_some_lines_parse() {
                 .said_json(|message| message["ports"][0]["up"] == up && message["ports"][0]["cause"] == cause)
         });
     };
-    writes(&mut board, "hello", false, "no line gives a reading: garbled line");
+    writes(&mut board, "hello", false, "no line contains a reading: garbled line");
     writes(&mut board, "t-25-h-nan", true, "open at 115200 baud");
     // A degree sign in Latin-1 is one byte of fourteen: too few to suspect the baud rate.
     board.write(b"\n");
     receiver.program.forget();
     eventually("text in another encoding", || {
         board.write(b"t-25.5\xb0C-h-60\n");
-        let cause = "no line gives a reading: undecodable bytes";
+        let cause = "no line contains a reading: undecodable bytes";
         receiver.program.said_json(|message| message["ports"][0]["cause"] == cause)
     });
 }
@@ -258,8 +258,8 @@ fn board_with_a_new_device_node_is_found_by_its_link() {
         descriptors.push(agent.descriptors());
     }
     let log = agent.log();
-    assert_eq!(log.matches("unplugged").count(), 1, "not logged once for 25 times within a minute: {log}");
-    // Opening a port may briefly take one or two more.
+    assert_eq!(log.matches("unplugged").count(), 1, "25 unplugs within a minute are logged once: {log}");
+    // Opening a port may briefly need one or two more.
     assert!(descriptors[24] <= descriptors[0] + 2, "{descriptors:?}");
 }
 
@@ -305,7 +305,7 @@ fn flooding_port_is_reported_and_others_lose_nothing() {
 }
 
 #[test]
-fn changed_link_is_followed_while_the_old_board_stays() {
+fn port_follows_its_link_to_another_board() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let first = bench.plug_board("by-id");
@@ -318,6 +318,6 @@ fn changed_link_is_followed_while_the_old_board_stays() {
         second.say("t-22");
         receiver.program.said_json(|message| readings(message).any(|reading| reading["value"] == 22.0))
     });
-    assert!(agent.log().contains("another device has its name"), "{}", agent.log());
+    assert!(agent.log().contains("its name now leads to another device"), "{}", agent.log());
     drop(first);
 }

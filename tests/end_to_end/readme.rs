@@ -37,7 +37,7 @@ fn ten_line_python_receiver_gets_frames_and_readings() {
         "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\" }]\n\
          link = [{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }]",
     );
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
     let code = code.replace("tcp://127.0.0.1:5560", &address);
     let receiver = Program::start(peers_python().current_dir(bench.dir.path()).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
@@ -61,7 +61,7 @@ fn python_receiver_with_curve_gets_frames_and_readings() {
          link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {} }}]",
         bench.server("greenhouse-1")
     ));
-    let code = code.replace("tcp://192.168.137.20:5560", &agent.logs("bound at ", ""));
+    let code = code.replace("tcp://192.168.137.20:5560", &agent.logs("bound to ", ""));
     let receiver = Program::start(peers_python().current_dir(bench.path("keys")).args(["-u", "-c", &code]));
     receiver.says("a line a frame", |line| line.contains("door").then_some(()));
 }
@@ -151,7 +151,7 @@ fn detector_recipe_sends_frames_and_counts() {
          link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}, {{ pattern = \"dealer\", connect = \"{}\" }}]",
         receiver.link
     ));
-    let address = agent.logs("bound at ", "");
+    let address = agent.logs("bound to ", "");
     let mut command = peers_python();
     let detector = command.current_dir(bench.dir.path()).args(["detector.py", &address, "shed/door", &receiver.link]);
     let detector = Program::start(detector);

@@ -12,9 +12,9 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
     for (camera, port) in
         ["/dev/video0", "/dev/video2", "/dev/video4", "/dev/video6"].iter().zip([5559, 5556, 5557, 5558])
     {
-        let place = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
+        let index = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
         text = text.replace(&format!("\"{camera}\""), &format!("\"{}\"", sample_video()));
-        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[place]));
+        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[index]));
     }
     assert!(!text.contains("192.168") && !text.contains("/dev/video"), "{text}");
     text
@@ -28,7 +28,7 @@ fn four_camera_example_reaches_python_peers() {
     let ports: Vec<u64> = ports["ports"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
     let mut boards = [Board::new(), Board::new()];
     let agent = bench.agent(&example(&boards, &ports));
-    let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", ""), "frame/greenhouse-1/south"]);
+    let subscriber = peer("subscriber.py", &[&agent.logs("bound to ", ""), "frame/greenhouse-1/south"]);
     // The ports open in any order.
     eventually("both ports", || (agent.log().matches("open at").count() == 2).then_some(()));
     boards[0].say("t-25-h-60");
