@@ -85,7 +85,7 @@ fn quantity_becomes_stale_without_new_readings() {
     }
 }
 
-/// What a board may write, the count in the status that it changes, and the new value.
+/// Bytes from a board, the count in the status that they change, and its new value.
 const INPUTS: [(&[u8], &str, u64); 16] = [
     (b"t-25-h-60\r\n", "lines", 1),
     (b"\n \r\n\n", "lines", 1),

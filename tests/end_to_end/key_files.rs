@@ -93,7 +93,7 @@ fn own_key_as_server_key_is_reported() {
     );
 }
 
-/// Runs watchpost as a user who owns the files of this one, but is bound by file modes, unlike root.
+/// Runs watchpost without root's right to ignore file modes. The files still belong to its user.
 fn run_unprivileged(arguments: &[&str]) -> std::process::Output {
     let mut command = if nix::unistd::geteuid().is_root() {
         let mut command = Command::new("setpriv");
@@ -222,8 +222,8 @@ fn pyzmq_and_watchpost_accept_each_others_key_files() {
     let bench = bench();
     fs::create_dir_all(bench.path("python")).expect("a temporary directory");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
-    let made = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
-    assert!(made.success());
+    let status = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
+    assert!(status.success());
     let path = |name: &str| bench.path(name).display().to_string();
     // First the receiver uses watchpost's files and the agent pyzmq's, then the other way round.
     fs::copy(bench.path("python/agent.key"), bench.path("allowed/agent.key")).expect("a key");

@@ -51,9 +51,9 @@ fn check_cut(file: &Path, jpegs: &[Vec<u8>], whole: &[u8], length: usize) {
     let mut count = 0;
     let mut from = 0;
     let mut complete = Vec::new();
-    while let Some(place) = memchr::memmem::find(&whole[from..length], &jpegs[count % 15]) {
+    while let Some(offset) = memchr::memmem::find(&whole[from..length], &jpegs[count % 15]) {
         complete.extend_from_slice(&jpegs[count % 15]);
-        (from, count) = (from + place + jpegs[count % 15].len(), count + 1);
+        (from, count) = (from + offset + jpegs[count % 15].len(), count + 1);
     }
     let wanted: usize = (0..count.saturating_sub(25)).map(|number| jpegs[number % 15].len()).sum();
     if wanted == 0 {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::eventually;
 
-/// What to do when a test needs something that is not installed.
+/// Instructions for a test that needs something that is not installed.
 pub const SETUP: &str = "run script/setup test";
 
 /// A running program whose output is collected; killed when dropped.
@@ -67,8 +67,8 @@ impl Program {
         self.out.lock().unwrap().iter().rev().find_map(|line| matches(line))
     }
 
-    /// Waits for a log line that contains `before`, and returns the text between `before` and `after`. An empty `after` stands
-    /// for the end of the line.
+    /// Waits for a log line that contains `before`, and returns the text between `before` and `after`. An empty `after`
+    /// stands for the end of the line.
     #[track_caller]
     pub fn logs(&self, before: &str, after: &str) -> String {
         eventually(&format!("{before:?} in the log"), || {

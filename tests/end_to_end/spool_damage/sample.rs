@@ -66,8 +66,8 @@ impl Files {
 
     /// Returns how many rows may be lost with the page that contains this byte: all for the first and for interior
     /// pages, and one for a page that may hold the end of a long row.
-    pub(super) fn rows_at(&self, place: usize, all: usize) -> usize {
-        let page = place / PAGE * PAGE;
+    pub(super) fn rows_at(&self, offset: usize, all: usize) -> usize {
+        let page = offset / PAGE * PAGE;
         match self.file[page] {
             _ if page == 0 => all,
             INTERIOR => all,
