@@ -1,5 +1,7 @@
 //! Checks the documents: links and anchors, configuration examples, quoted messages, and the length of README.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
