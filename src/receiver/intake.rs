@@ -159,7 +159,7 @@ impl Intake {
                 session.totals.add(&message);
                 self.stats.message(&message);
                 if session.replies.is_two_way() {
-                    self.inbox.heard(message.agent(), &peer);
+                    self.inbox.set_route(message.agent(), &peer);
                 }
                 if let Some(lines) = &self.lines {
                     // A slow reader of standard output loses lines, but never delays the wall.
@@ -171,8 +171,8 @@ impl Intake {
                 session.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
-                if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
-                    recorder.offer(&shown);
+                if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
+                    recorder.offer(&frame);
                 }
             }
             Err(error) => {
