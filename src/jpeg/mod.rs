@@ -20,10 +20,10 @@ use tables::Tables;
 pub enum Fault {
     /// The data does not start with the marker SOI (B.2.1).
     #[error("not a JPEG")]
-    NoJpeg,
+    NotJpeg,
     /// The data stops before the end of the picture.
     #[error("the end is missing")]
-    Cut,
+    Truncated,
     /// The data is invalid, or cannot be read by a decoder of 8-bit sequential Huffman coding (F.2).
     #[error("{0}")]
     Damaged(&'static str),
@@ -34,8 +34,8 @@ impl Fault {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Fault::NoJpeg => "non_jpeg_frames",
-            Fault::Cut => "cut_frames",
+            Fault::NotJpeg => "non_jpeg_frames",
+            Fault::Truncated => "cut_frames",
             Fault::Damaged(_) => "damaged_frames",
         }
     }
@@ -140,7 +140,7 @@ fn picture(data: &[u8], blocks: usize) -> Result<usize, Fault> {
             Some(_) => return Err(MARKER_INSIDE),
         }
     }
-    Err(Fault::Cut)
+    Err(Fault::Truncated)
 }
 
 /// Width and height from the frame header (B.2.2), for any coding; `None` without such a header.

@@ -17,7 +17,7 @@ pub(super) struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     pub(super) fn of(bytes: &'a [u8]) -> Result<Segments<'a>, Fault> {
-        if bytes.starts_with(&[0xff, marker::SOI]) { Ok(Segments { bytes, offset: 2 }) } else { Err(Fault::NoJpeg) }
+        if bytes.starts_with(&[0xff, marker::SOI]) { Ok(Segments { bytes, offset: 2 }) } else { Err(Fault::NotJpeg) }
     }
 
     /// The offset of the next segment.
@@ -48,14 +48,14 @@ impl<'a> Segments<'a> {
     pub(super) fn read(&mut self) -> Result<Segment<'a>, Fault> {
         let offset = self.offset;
         let (marker, rest) = match self.rest() {
-            [] | [0xff] => return Err(Fault::Cut),
+            [] | [0xff] => return Err(Fault::Truncated),
             [0xff, ..marker::SOF0 | marker::RST0..=marker::SOI, ..] | [..0xff, ..] => {
                 return Err(Fault::Damaged("bytes outside any segment"));
             }
             &[_, marker, ref rest @ ..] => (marker, rest),
         };
         let length = if marker == marker::EOI { 0 } else { length(marker, rest)? };
-        let segment = rest.get(..length).ok_or(Fault::Cut)?;
+        let segment = rest.get(..length).ok_or(Fault::Truncated)?;
         self.offset = offset + 2 + length;
         Ok(Segment { marker, offset, body: segment.get(2..).unwrap_or_default() })
     }
@@ -63,7 +63,7 @@ impl<'a> Segments<'a> {
 
 /// The length field of a segment, which includes its own two bytes.
 fn length(marker: u8, rest: &[u8]) -> Result<usize, Fault> {
-    let &[high, low, ..] = rest else { return Err(Fault::Cut) };
+    let &[high, low, ..] = rest else { return Err(Fault::Truncated) };
     match u16::from_be_bytes([high, low]) {
         // libjpeg accepts this where the segment's content does not matter.
         0 | 1 if marker >= marker::APP0 => Ok(2),

@@ -52,7 +52,7 @@ fn valid_jpeg_passes_and_trailing_bytes_are_left_out() {
 fn truncated_jpeg_is_refused_at_any_length() {
     let bytes = jpeg(&colour(16), &[1; 20]);
     for length in 0..bytes.len() {
-        let fault = if length < 2 { Fault::NoJpeg } else { Fault::Cut };
+        let fault = if length < 2 { Fault::NotJpeg } else { Fault::Truncated };
         assert_eq!(check(&bytes[..length]), Err(fault), "{length}");
         assert!(check(&[&bytes[..length], [0; 1000].as_slice()].concat()).is_err(), "{length}, followed by zeros");
     }
@@ -62,12 +62,12 @@ fn truncated_jpeg_is_refused_at_any_length() {
 fn picture_has_at_least_two_bits_per_block() {
     // Six blocks per MCU: four of luma, two of chroma.
     for (width, enough) in [(1, 2), (16, 2), (17, 3), (33, 5)] {
-        assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Cut), "{width}");
+        assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Truncated), "{width}");
         assert!(check(&jpeg(&colour(width), &vec![1; enough])).is_ok(), "{width}");
     }
     let mut head = grey();
     head[2].1[7] = 0x44;
-    assert_eq!(check(&jpeg(&head, &[])), Err(Fault::Cut));
+    assert_eq!(check(&jpeg(&head, &[])), Err(Fault::Truncated));
     assert!(check(&jpeg(&head, &[1])).is_ok(), "sampling factors of a single component have no effect");
 }
 
@@ -85,7 +85,7 @@ fn camera_segments_may_follow_the_picture() {
     let own = [0xff, marker::APP15, 0, 4, 0xff, marker::EOI, 0xff, marker::COM, 0, 2];
     let bytes = jpeg(&grey(), &[&[1], own.as_slice()].concat());
     assert_eq!(check(&bytes).map(|valid| valid.bytes), Ok(bytes.as_slice()));
-    assert_eq!(check(&bytes[..bytes.len() - 2]), Err(Fault::Cut));
+    assert_eq!(check(&bytes[..bytes.len() - 2]), Err(Fault::Truncated));
     for picture in [[own.as_slice(), &[1]].concat(), [&[1], own.as_slice(), &[0]].concat()] {
         assert!(check(&jpeg(&grey(), &picture)).is_err(), "{picture:02x?}");
     }

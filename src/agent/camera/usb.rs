@@ -172,7 +172,7 @@ impl Usb {
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
-        if self.check(whole.ok_or(Fault::Cut))?.is_none() {
+        if self.check(whole.ok_or(Fault::Truncated))?.is_none() {
             return Ok(Poll::NotReady);
         }
         let frame = Frame { width, height, layout: Layout::Yuv420, data: &self.planes };
