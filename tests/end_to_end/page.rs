@@ -41,11 +41,11 @@ async fn browser_shows_live_frames_and_readings() {
     let drawn = browser.attribute(tile, "data-frames").await;
     browser.sees(&format!("{tile}:not([data-frames='{drawn}'])")).await;
 
-    agent.logs("climate", "open at");
-    board.say("t-23.5-h-61");
+    agent.wait_for_log("climate", "open at");
+    board.write_line("t-23.5-h-61");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='23.5'][data-stale=false]").await;
     browser.sees("[data-reading='shed/climate/humidity'][data-value='61']").await;
-    board.say("t-24-h-61");
+    board.write_line("t-24-h-61");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='24']").await;
     browser.close().await;
 }

@@ -11,7 +11,7 @@ fn truncated_file_keeps_all_but_the_last_second() {
     let jpegs = jpegs(&bench, 15);
     let mut receiver = recording(&bench, "");
     let mut sender = Sender::new(&receiver.link, "door");
-    sender.sends_all(&jpegs, 250);
+    sender.send_all(&jpegs, 250);
     eventually("all but the last second", || (frames_in(&bench) >= 225).then_some(()));
     receiver.program.kill();
     let left = files(&bench, "door").remove(0);
@@ -41,7 +41,7 @@ fn truncated_file_keeps_all_but_the_last_second() {
     }
     let before = frames_in(&bench);
     eventually("more frames recorded", || {
-        sender.sends(&jpegs[0], now_us());
+        sender.send(&jpegs[0], now_us());
         (frames_in(&bench) > before).then_some(())
     });
 }

@@ -42,7 +42,7 @@ fn killed_stream_is_reported_and_recovers_in_five_seconds() {
     viewer.next_of("door");
     let port = camera.port();
     drop(camera);
-    agent.logs("/camera): ended", "");
+    agent.wait_for_log("/camera): ended", "");
     // Long enough for the retry delay to reach its maximum.
     viewer.status("the cause", |cameras| {
         cameras[0]["cause"] == "connection refused" && cameras[0]["for_ms"].as_u64() > Some(8_000)
@@ -136,7 +136,7 @@ fn stalled_pipeline_is_killed_and_restarted() {
     let pipeline = "videotestsrc num-buffers=10 is-live=true ! videoconvert ! funnel name=both ! appsink \
                     videotestsrc is-live=true ! valve drop=true ! both.";
     let mut agent = agent(&bench, &viewer, &[table("door", pipeline)]);
-    agent.logs("hangs in its driver or stream", "");
+    agent.wait_for_log("hangs in its driver or stream", "");
     viewer.first_delays("door", 11);
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");

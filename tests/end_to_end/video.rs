@@ -22,15 +22,15 @@ fn config(receiver: &Receiver, source: &str) -> String {
 /// Waits for a new frame.
 #[track_caller]
 fn wait_for_frame(receiver: &Receiver) {
-    receiver.program.forget();
-    receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
 }
 
 /// Waits for a new status in which the camera is down for this cause.
 #[track_caller]
 fn wait_for_cause(receiver: &Receiver, cause: &str) {
-    receiver.program.forget();
-    receiver.program.says_json(cause, |message| {
+    receiver.program.clear_output();
+    receiver.program.wait_for_json(cause, |message| {
         let door = &message["cameras"][0];
         door["up"] == false && door["cause"].as_str().is_some_and(|text| text.contains(cause))
     });
@@ -95,7 +95,7 @@ fn no_video_process_while_no_link_takes_frames() {
     drop(receiver);
     eventually("the end of the process", || agent.children().is_empty().then_some(()));
     assert!(is_gone(process));
-    agent.logs("idle: no link needs its frames", "");
+    agent.wait_for_log("idle: no link needs its frames", "");
 }
 
 #[test]

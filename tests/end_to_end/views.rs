@@ -148,5 +148,5 @@ fn crop_outside_the_picture_is_reported() {
         receiver.link
     ));
     let cause = "crop 240x320+16+0 is not inside the 240x320 picture";
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == cause);
 }

@@ -181,10 +181,10 @@ fn agent_with_damaged_spool_sends_sound_and_new_readings() {
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
-        agent.logs(".damaged-1, recovered ", " readings");
-        agent.logs("open at", "");
+        agent.wait_for_log(".damaged-1, recovered ", " readings");
+        agent.wait_for_log("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
-        board.say("n-1000");
+        board.write_line("n-1000");
         let peer = hub.open();
         let received = take(peer, [1000]);
         for reading in received.iter().filter(|reading| value(reading) != 1000) {
@@ -220,7 +220,7 @@ fn recovery_interrupted_by_a_full_disk_is_completed() {
     let new = [NAME, WAL].map(|name| directory.join(name));
     let full = faulty(&["pwrite64:error=ENOSPC"], &new.each_ref().map(PathBuf::as_path));
     let mut agent = spooling_of(full, &bench, &board, &hub, "");
-    agent.logs("the disk is full; readings wait in memory", "");
+    agent.wait_for_log("the disk is full; readings wait in memory", "");
     agent.kill();
     let kept = read_spool(&directory.join(NAME), &sample.link);
     assert!(kept.status.up && kept.batches.len() >= intact, "{} of {intact}: {:?}", kept.batches.len(), kept.status);
@@ -238,11 +238,11 @@ fn read_errors_count_as_damage() {
         let fault = format!("pread64:error=EIO:{when}");
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
-        agent.logs(".damaged-1, recovered ", " readings");
-        agent.logs("open at", "");
+        agent.wait_for_log(".damaged-1, recovered ", " readings");
+        agent.wait_for_log("open at", "");
         let recovered = readings_in(&directory.join(NAME));
         assert!(recovered == 320 || damaged && (1..320).contains(&recovered), "{recovered} readings");
-        board.say("n-1000");
+        board.write_line("n-1000");
         waits_for(&bench, recovered + 1);
     }
 }

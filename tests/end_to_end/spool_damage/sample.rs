@@ -110,9 +110,9 @@ impl Sample {
 fn measure(bench: &Bench, hub: &Hub, numbers: std::ops::RangeInclusive<u64>) -> Program {
     let mut board = Board::new();
     let agent = spooling(bench, &board, hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     for number in numbers {
-        board.say(&format!("n-{number}-soil-{}", number * 7));
+        board.write_line(&format!("n-{number}-soil-{}", number * 7));
         // Lines that arrive together share a row.
         sleep(Duration::from_millis(3));
         if number % 32 == 0 {
