@@ -95,8 +95,8 @@ fn flood_watchpost(line: &str, readings_per_line: u64) -> f64 {
         calm.path.display(),
         socket.get_last_endpoint().expect("bound").expect("an address")
     ));
-    agent.logs("flooding", "open at");
-    agent.logs("calm", "open at");
+    agent.wait_for_log("flooding", "open at");
+    agent.wait_for_log("calm", "open at");
     let (end, readings, (sender, arrivals)) = (&AtomicBool::new(false), &AtomicU64::new(0), channel());
     scope(|scope| {
         scope.spawn(move || receive(&socket, end, readings, &sender));
@@ -120,7 +120,7 @@ fn send_calmly(board: &mut Board, end: &AtomicBool, arrivals: &Receiver<(u64, In
     while !end.load(Relaxed) {
         number += 1;
         let sent = Instant::now();
-        board.say(&format!("x-{number}"));
+        board.write_line(&format!("x-{number}"));
         match arrivals.recv_timeout(Duration::from_secs(10)) {
             Ok((value, arrival)) if value == number => delays.push(arrival - sent),
             other => panic!("line {number} did not arrive: {other:?}"),
@@ -134,7 +134,7 @@ fn send_calmly(board: &mut Board, end: &AtomicBool, arrivals: &Receiver<(u64, In
 fn flood_pyserial(line: &str) -> f64 {
     let mut board = Board::new();
     let reader = peer("serial_reader.py", &[board.path.to_str().expect("UTF-8")]);
-    reader.says("the port is open", |line| (line == "open").then_some(()));
+    reader.wait_for_line("the port is open", |line| (line == "open").then_some(()));
     let before = reader.cpu_seconds();
     let lines = flood(&mut board, line);
     (reader.cpu_seconds() - before) / lines as f64 * 1e6
@@ -152,15 +152,15 @@ fn replug() {
         bench.path("by-id").display(),
         receiver.link
     ));
-    agent.logs("no such port", "");
+    agent.wait_for_log("no such port", "");
     let (start, before, descriptors) = (Instant::now(), agent.cpu_seconds(), agent.descriptors());
     let mut recoveries: Vec<Duration> = (0..REPLUGS)
         .map(|value| {
             let plugged = Instant::now();
             let mut board = bench.plug_board("by-id");
-            receiver.program.forget();
+            receiver.program.clear_output();
             harness::eventually("its reading", || {
-                board.say(&format!("t-{value}"));
+                board.write_line(&format!("t-{value}"));
                 receiver.program.out().contains(&format!("\"value\":{value}.0,")).then_some(())
             });
             plugged.elapsed()

@@ -34,8 +34,8 @@ impl fmt::Display for Key {
         let mut text = String::with_capacity(40);
         for bytes in self.0.chunks_exact(4) {
             let number = bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-            let places = [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1];
-            text.extend(places.map(|place| DIGITS[(number / place % 85) as usize] as char));
+            let powers = [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1];
+            text.extend(powers.map(|power| DIGITS[(number / power % 85) as usize] as char));
         }
         f.pad(&text)
     }
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn key_text_matches_libzmq_and_reads_back() {
         for seed in 0..=255 {
-            let key = Key(std::array::from_fn(|place| (place as u8).wrapping_mul(37).wrapping_add(seed)));
+            let key = Key(std::array::from_fn(|index| (index as u8).wrapping_mul(37).wrapping_add(seed)));
             assert_eq!(zmq::z85_encode(&key.0).expect("32 bytes"), key.to_string());
             assert_eq!(Key::from_z85(&key.to_string()), Some(key));
         }

@@ -42,7 +42,8 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         self.workers.push(Worker { config, handle, id, stop });
     }
 
-    /// Stops and joins workers whose table is not in `configs`. Returns the tables without a worker, and the stopped workers.
+    /// Stops and joins workers whose table is not in `configs`. Returns the tables without a worker, and the stopped
+    /// workers.
     ///
     /// # Errors
     /// If a worker panicked, or another one stopped unexpectedly.
@@ -52,8 +53,8 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
     {
         let mut new = configs.to_vec();
         let mut stays = |worker: &Worker<Config, Handle>| {
-            let place = new.iter().position(|config| *config == worker.config);
-            place.map(|place| new.remove(place)).is_some()
+            let index = new.iter().position(|config| *config == worker.config);
+            index.map(|index| new.remove(index)).is_some()
         };
         let (kept, mut leaving): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.workers).into_iter().partition(|worker| stays(worker));
@@ -64,13 +65,13 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
         let mut ended = Vec::new();
         while !leaving.is_empty() {
             let (id, output) = self.tasks.join_next_with_id().await.expect("each worker has a task")?;
-            let Some(place) = leaving.iter().position(|worker| worker.id == id) else {
+            let Some(index) = leaving.iter().position(|worker| worker.id == id) else {
                 if self.shutdown.is_cancelled() {
                     continue;
                 }
                 return Err(self.unexpected_end());
             };
-            let Worker { config, handle, .. } = leaving.swap_remove(place);
+            let Worker { config, handle, .. } = leaving.swap_remove(index);
             ended.push(Ended { config, handle, output });
         }
         Ok(Changes { new, ended })

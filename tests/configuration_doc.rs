@@ -21,7 +21,8 @@ const TOP: &str = "Top level";
 
 type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// A file with every table and the keys that have no default. A table that another one follows has that table's parent above.
+/// A file with every table and the keys that have no default. A table that another one follows has that table's parent
+/// above.
 const AGENT: &[Section] = &[
     (TOP, &[("name", "\"shed\"")]),
     ("[[serial]]", &[("port", "\"/dev/ttyUSB0\"")]),
@@ -175,8 +176,8 @@ impl Row {
     /// The example or the default, if the parser disagrees.
     fn faults(&self, dir: &TempDir) -> Vec<String> {
         let faults = [self.example_fault(dir), self.default_fault(dir)];
-        let place = format!("{} {}", self.section, self.key);
-        faults.into_iter().filter_map(Result::err).map(|fault| format!("{place}: {fault}")).collect()
+        let location = format!("{} {}", self.section, self.key);
+        faults.into_iter().filter_map(Result::err).map(|fault| format!("{location}: {fault}")).collect()
     }
 
     fn parse_with(
@@ -270,12 +271,12 @@ fn examples_and_defaults_hold() {
 #[test]
 fn each_row_that_is_missing_or_misnamed_is_found() {
     let (rows, known) = (rows(DOCUMENT), known());
-    for place in 0..rows.len() {
-        let Row { file, section, key, .. } = &rows[place];
+    for index in 0..rows.len() {
+        let Row { file, section, key, .. } = &rows[index];
         let known = &known.iter().find(|(of, _)| of == file).expect("a file").1;
         let (mut missing, mut misnamed) = (rows.clone(), rows.clone());
-        missing.remove(place);
-        "colour".clone_into(&mut misnamed[place].key);
+        missing.remove(index);
+        "colour".clone_into(&mut misnamed[index].key);
         assert_eq!(key_faults(&missing, *file, known).len(), 1, "{section} {key}");
         assert_eq!(key_faults(&misnamed, *file, known).len(), 2, "{section} {key}");
     }

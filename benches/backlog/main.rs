@@ -27,7 +27,7 @@ fn start_receiver() {
     let (bench, mut board) = (Bench::new(), Board::new());
     let address = format!("tcp://127.0.0.1:{}", free_port());
     let agent = bench.agent(&config(&[&board], &address));
-    agent.logs("port 0", "");
+    agent.wait_for_log("port 0", "");
     board.write(b"\n");
     for _ in 0..BACKLOG / READINGS_PER_LINE / 100 {
         board.write(LINE.repeat(100).as_bytes());

@@ -22,8 +22,8 @@ pub fn run() {
     let address = format!("tcp://127.0.0.1:{}", free_port());
     let config = config(&[&first, &second], &address);
     let mut agent = bench.agent(&config);
-    agent.logs("port 0", "");
-    first.say("t-21.5");
+    agent.wait_for_log("port 0", "");
+    first.write_line("t-21.5");
     eventually("one reading on the disk", || (on_disk(&bench) == 1).then_some(()));
     agent.terminate();
     multiply(&bench);
@@ -31,7 +31,7 @@ pub fn run() {
     let peer = Peer::bind(&address, &bench);
     let start = Instant::now();
     let agent = bench.agent(&config);
-    agent.logs("port 1", "");
+    agent.wait_for_log("port 1", "");
     let ready = start.elapsed();
     let (mut peak, mut sent) = (0, 0);
     let received = scope(|scope| {

@@ -71,7 +71,7 @@ fn pair(bench: &Bench, format: &str, links: usize) -> Running {
 fn publish(bench: &Bench, format: &str) -> Running {
     let link = format!(r#"{{ pattern = "pub", bind = "tcp://127.0.0.1:*", format = "{format}" }}"#);
     let agent = agent(bench, &link, false);
-    let receivers = Receivers::subscriber(&agent.logs("bound at ", ""), is_frame(format));
+    let receivers = Receivers::subscriber(&agent.wait_for_log("bound to ", ""), is_frame(format));
     Running { programs: vec![agent], receivers }
 }
 

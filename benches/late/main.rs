@@ -147,8 +147,8 @@ fn pause_receiver(time: Duration) {
     ));
     let is_frame = |message: &Value| message["type"] == "frame";
     let seq = |receiver: &Program| {
-        receiver.forget();
-        receiver.says_json("a frame", is_frame)["seq"].as_u64().expect("a number")
+        receiver.clear_output();
+        receiver.wait_for_json("a frame", is_frame)["seq"].as_u64().expect("a number")
     };
     for _ in 0..RATE {
         seq(&slow.program);
@@ -158,13 +158,13 @@ fn pause_receiver(time: Duration) {
     sleep(time);
     let rate = (seq(&other.program) - first) as f64 / start.elapsed().as_secs_f64();
     let more = agent.memory().saturating_sub(memory) as f64 / MIB;
-    slow.program.forget();
+    slow.program.clear_output();
     slow.program.signal(Signal::SIGCONT);
     let resumed = Instant::now();
     let mut ages = Vec::new();
     while resumed.elapsed() < Duration::from_secs(10) {
-        let header = slow.program.says_json("a frame", is_frame);
-        slow.program.forget();
+        let header = slow.program.wait_for_json("a frame", is_frame);
+        slow.program.clear_output();
         ages.push((resumed.elapsed(), age(&header)));
     }
     let fresh = ages.iter().rposition(|(_, age)| *age > 100.0).map_or(Duration::ZERO, |last| ages[last].0);

@@ -48,7 +48,7 @@ fn measure(time: Duration, backlog: u32) {
             board.path.display()
         ),
     );
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     board.write(b"\n");
     for _ in 0..backlog / 500 {
         board.write(LINE.repeat(100).as_bytes());
@@ -68,11 +68,11 @@ fn measure(time: Duration, backlog: u32) {
     while start.elapsed() < time {
         if start.elapsed() > LINE_INTERVAL * lines {
             lines += 1;
-            board.say(&format!("n-{lines}"));
+            board.write_line(&format!("n-{lines}"));
         }
-        let Some(message) = receiver.said_json(|message| message["type"] != "status") else { continue };
+        let Some(message) = receiver.find_json(|message| message["type"] != "status") else { continue };
         backlog_messages += receiver.out().matches("\"backlog\":true").count();
-        receiver.forget();
+        receiver.clear_output();
         if message["type"] == "frame" {
             frames.push(age(&message));
         } else if message["backlog"] != true && start.elapsed() > Duration::from_secs(2) {

@@ -34,8 +34,8 @@ fn main() {
 
     let bench = Bench::new();
     let receiver = receiver(&bench);
-    let senders = Senders::dealers(&format!("tcp://{}", receiver.logs("link tcp://", ": open")), &pictures);
-    let viewers = viewers::start(&receiver.logs("the page is at http://", "/"), VIEWERS);
+    let senders = Senders::dealers(&format!("tcp://{}", receiver.wait_for_log("link tcp://", ": open")), &pictures);
+    let viewers = viewers::start(&receiver.wait_for_log("the page is at http://", "/"), VIEWERS);
     let own = measure(&receiver, &senders, time);
     let mut ages = viewers.stop();
     drop(senders);
@@ -56,7 +56,7 @@ fn main() {
     let hub = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wall/hub.py");
     let address = format!("tcp://127.0.0.1:{port}");
     let hub = Program::start(peers_python().arg(hub).arg(&address).arg(bench.path("files")));
-    hub.says("its port", |line| (line == "bound").then_some(()));
+    hub.wait_for_line("its port", |line| (line == "bound").then_some(()));
     let senders = Senders::hubs(&address, &pictures);
     let python = measure(&hub, &senders, time);
     println!("imagezmq's hub, one file per frame    {python}");

@@ -26,7 +26,8 @@ pub enum Kind {
     Spool,
 }
 
-/// The health of one camera, port or link, or of the spool. Its worker reports it and the status shows it. Cheap to clone.
+/// The health of one camera, port or link, or of the spool. Its worker reports it and the status shows it. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct Part(Arc<Inner>);
 
@@ -46,7 +47,7 @@ struct Now {
     cause: String,
     since: Instant,
     log_history: LogHistory,
-    /// A failure was logged, and its end was not.
+    /// A failure was logged, and the recovery was not.
     failure_logged: bool,
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
@@ -55,7 +56,7 @@ struct Now {
 enum State {
     Up,
     Down,
-    Rest,
+    Idle,
 }
 
 /// The shortest and longest time between two equal log messages of a part. The time doubles while the message repeats.
@@ -80,7 +81,7 @@ impl Now {
     }
 }
 
-/// The messages that were logged lately, oldest first.
+/// The messages that were logged recently, oldest first.
 #[derive(Debug, Default)]
 struct LogHistory(Vec<Logged>);
 
@@ -93,7 +94,7 @@ struct Logged {
 }
 
 impl LogHistory {
-    /// Notes a message and returns true, unless the same message was logged lately.
+    /// Notes a message and returns true, unless the same message was logged recently.
     fn should_log(&mut self, text: &str, now: Instant) -> bool {
         let index = self.0.iter().position(|logged| logged.text == text);
         let mut interval = MIN_LOG_INTERVAL;
@@ -137,7 +138,7 @@ impl Part {
         let mut now = self.now();
         let was_up = now.state == State::Up;
         let changed = self.set(&mut now, State::Up, how);
-        // Log the end of every failure that was logged, and each change of `how`.
+        // Log the recovery from every logged failure, and each change of `how`.
         if changed && (std::mem::take(&mut now.failure_logged) || now.log_history.should_log(how, Instant::now())) {
             now.failure_logged = was_up;
             info!("{}: {how}", self.title());
@@ -156,8 +157,8 @@ impl Part {
     }
 
     /// Reports that the part is idle on purpose.
-    pub fn rest(&self, why: &str) {
-        if self.set(&mut self.now(), State::Rest, why) {
+    pub fn idle(&self, why: &str) {
+        if self.set(&mut self.now(), State::Idle, why) {
             info!("{}: {why}", self.title());
         }
     }
@@ -173,10 +174,10 @@ impl Part {
         self.set(&mut self.now(), State::Down, STARTING);
     }
 
-    /// Logs a fault that leaves the part in its state. `what` limits how often, `example` is the text.
-    pub fn remark(&self, what: &str, example: impl FnOnce() -> String) {
-        if self.now().log_history.should_log(what, Instant::now()) {
-            warn!("{}: {}", self.title(), example());
+    /// Logs a fault that does not change the state. Messages with the same `key` are logged rarely.
+    pub fn warn(&self, key: &str, text: impl FnOnce() -> String) {
+        if self.now().log_history.should_log(key, Instant::now()) {
+            warn!("{}: {}", self.title(), text());
         }
     }
 

@@ -1,12 +1,12 @@
 //! The agent: reads boards and cameras, and sends over links.
 //!
 //! Each port has a tokio task (`serial/`, which parses with `line/`), and each camera a thread (`camera/`, `encode.rs`,
-//! `transform.rs`) that captures what links need (`demand.rs`). Each link has a task (`publish/`) that sends from the shared
-//! state and the newest-frame slots. `spool/` keeps readings until their receivers acknowledge them.
+//! `transform.rs`) that captures what links need (`demand.rs`). Each link has a task (`publish/`) that sends from the
+//! shared state and the newest-frame slots. `spool/` keeps readings until their receivers acknowledge them.
 //!
-//! Every worker reports to its part in `health.rs`. The agent makes a status of the parts and of `host_monitor.rs` each second
-//! and after a change. A `WorkerSet` holds the workers of one kind, and `apply.rs` starts and stops them when the
-//! configuration changes.
+//! Every worker reports to its part in `health.rs`. The agent makes a status of the parts and of `host_monitor.rs` each
+//! second and after a change. A `WorkerSet` holds the workers of one kind, and `apply.rs` starts and stops them when
+//! the configuration changes.
 
 mod apply;
 pub mod camera;
@@ -59,10 +59,10 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// New configurations, or the error in the configuration file.
 pub type Reloads = mpsc::Receiver<Result<config::Agent, config::Error>>;
 
-/// Runs the agent until the shutdown; returns what its links have sent.
+/// Runs the agent until shutdown; returns the totals sent over all links.
 ///
-/// A reload starts added parts, stops removed ones and leaves unchanged ones running. A new name or spool restarts the whole
-/// agent, and so does the first link that needs a spool or the removal of the last one.
+/// A reload starts added parts, stops removed ones and leaves unchanged ones running. A new name or spool restarts the
+/// whole agent, and so does the first link that needs a spool or the removal of the last one.
 ///
 /// # Errors
 /// When a worker stops unexpectedly, or a thread cannot be started.
@@ -171,8 +171,8 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Publishes statuses and applies reloads until the shutdown; returns a configuration that needs a restart. Fails when a
-    /// worker stops unexpectedly.
+    /// Publishes statuses and applies reloads until the shutdown; returns a configuration that needs a restart. Fails
+    /// when a worker stops unexpectedly.
     async fn watch(
         &mut self,
         reloads: &mut Reloads,
@@ -268,7 +268,7 @@ impl Agent {
         }
     }
 
-    /// Stops everything; returns what was sent.
+    /// Stops everything; returns the totals sent.
     async fn end(mut self) -> Result<Totals> {
         // Stop sources before links, so that links still send what was captured.
         self.cameras.end().await;

@@ -1,5 +1,5 @@
-//! Rotates, flips and crops JPEGs without decoding them. Moving their blocks loses no quality and costs less than half of
-//! what decoding and encoding would.
+//! Rotates, flips and crops JPEGs without decoding them. Moving their blocks loses no quality and takes less than half
+//! the time of decoding and encoding.
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -29,22 +29,22 @@ impl Transform {
         Ok(Some(Transform { op, crop, transformer: Transformer::new()? }))
     }
 
-    /// Transforms a picture; returns `None` if the JPEG is damaged. Partial blocks that would move to the left or upper edge
-    /// are cut off, and a crop starts at a block boundary.
+    /// Transforms a picture; returns `None` if the JPEG is damaged. Partial blocks that would move to the left or upper
+    /// edge are cut off, and a crop starts at a block boundary.
     ///
     /// # Errors
     /// When the crop is not inside the picture.
     pub fn apply(&mut self, jpeg: &[u8]) -> Result<Option<JpegImage>> {
-        let Ok(sound) = jpeg::check(jpeg) else { return Ok(None) };
+        let Ok(original) = jpeg::check(jpeg) else { return Ok(None) };
         let mut transform = turbojpeg::Transform::op(self.op);
         transform.trim = true;
-        let (mut width, mut height) = self.rotated(sound.width, sound.height, sound.block);
+        let (mut width, mut height) = self.rotated(original.width, original.height, original.block);
         if let Some(crop @ Crop { width: w, height: h, x, y }) = self.crop {
             if x + w > width || y + h > height {
-                bail!("crop {crop} is not inside its picture, which is {width}x{height}");
+                bail!("crop {crop} is not inside the {width}x{height} picture");
             }
             (width, height) = (w, h);
-            let (block_width, block_height) = self.transposed(sound.block);
+            let (block_width, block_height) = self.transposed(original.block);
             transform.crop = Some(TransformCrop {
                 x: (x - x % block_width) as usize,
                 y: (y - y % block_height) as usize,
@@ -55,14 +55,14 @@ impl Transform {
         let mut output = OutputBuf::new_owned();
         // turbojpeg reports warnings as errors, and every frame of some cameras causes a warning.
         let result = self.transformer.transform(&transform, jpeg, &mut output);
-        let is_whole = || jpeg::check(&output).is_ok_and(|sound| (sound.width, sound.height) == (width, height));
+        let is_whole = || jpeg::check(&output).is_ok_and(|jpeg| (jpeg.width, jpeg.height) == (width, height));
         if result.is_err() && !is_whole() {
             return Ok(None);
         }
         Ok(Some(JpegImage { width, height, bytes: Bytes::copy_from_slice(&output) }))
     }
 
-    /// The size after the rotation, in whole blocks along edges that become the left or upper one.
+    /// Returns the size after the rotation, without partial blocks that would be at the left or upper edge.
     fn rotated(&self, mut width: u32, mut height: u32, block: (u32, u32)) -> (u32, u32) {
         use TransformOp::{Hflip, Rot90, Rot180, Rot270, Transverse, Vflip};
         if matches!(self.op, Hflip | Rot180 | Rot270 | Transverse) && width > block.0 {

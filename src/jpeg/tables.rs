@@ -67,8 +67,8 @@ impl Tables {
 /// ones.
 fn is_code(lengths: &[u8; 16]) -> bool {
     let mut next = 0;
-    lengths.iter().enumerate().all(|(place, codes)| {
+    lengths.iter().enumerate().all(|(index, codes)| {
         next = next * 2 + u32::from(*codes);
-        next < 2 << place
+        next < 2 << index
     })
 }

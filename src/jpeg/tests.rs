@@ -39,7 +39,7 @@ fn jpeg(head: &Head, picture: &[u8]) -> Vec<u8> {
 #[test]
 fn valid_jpeg_passes_and_trailing_bytes_are_left_out() {
     let bytes = jpeg(&grey(), &[0x3f]);
-    let valid = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), lacks_tables: None };
+    let valid = ValidJpeg { bytes: &bytes, width: 8, height: 8, block: (8, 8), insert_tables_at: None };
     assert_eq!(check(&bytes), Ok(valid));
     assert_eq!(valid.complete(), bytes);
     assert_eq!(size(&bytes), Some((8, 8)));
@@ -52,7 +52,7 @@ fn valid_jpeg_passes_and_trailing_bytes_are_left_out() {
 fn truncated_jpeg_is_refused_at_any_length() {
     let bytes = jpeg(&colour(16), &[1; 20]);
     for length in 0..bytes.len() {
-        let fault = if length < 2 { Fault::NoJpeg } else { Fault::Cut };
+        let fault = if length < 2 { Fault::NotJpeg } else { Fault::Truncated };
         assert_eq!(check(&bytes[..length]), Err(fault), "{length}");
         assert!(check(&[&bytes[..length], [0; 1000].as_slice()].concat()).is_err(), "{length}, followed by zeros");
     }
@@ -62,12 +62,12 @@ fn truncated_jpeg_is_refused_at_any_length() {
 fn picture_has_at_least_two_bits_per_block() {
     // Six blocks per MCU: four of luma, two of chroma.
     for (width, enough) in [(1, 2), (16, 2), (17, 3), (33, 5)] {
-        assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Cut), "{width}");
+        assert_eq!(check(&jpeg(&colour(width), &vec![1; enough - 1])), Err(Fault::Truncated), "{width}");
         assert!(check(&jpeg(&colour(width), &vec![1; enough])).is_ok(), "{width}");
     }
     let mut head = grey();
     head[2].1[7] = 0x44;
-    assert_eq!(check(&jpeg(&head, &[])), Err(Fault::Cut));
+    assert_eq!(check(&jpeg(&head, &[])), Err(Fault::Truncated));
     assert!(check(&jpeg(&head, &[1])).is_ok(), "sampling factors of a single component have no effect");
 }
 
@@ -85,7 +85,7 @@ fn camera_segments_may_follow_the_picture() {
     let own = [0xff, marker::APP15, 0, 4, 0xff, marker::EOI, 0xff, marker::COM, 0, 2];
     let bytes = jpeg(&grey(), &[&[1], own.as_slice()].concat());
     assert_eq!(check(&bytes).map(|valid| valid.bytes), Ok(bytes.as_slice()));
-    assert_eq!(check(&bytes[..bytes.len() - 2]), Err(Fault::Cut));
+    assert_eq!(check(&bytes[..bytes.len() - 2]), Err(Fault::Truncated));
     for picture in [[own.as_slice(), &[1]].concat(), [&[1], own.as_slice(), &[0]].concat()] {
         assert!(check(&jpeg(&grey(), &picture)).is_err(), "{picture:02x?}");
     }
@@ -132,7 +132,7 @@ fn invalid_headers_are_refused() {
 }
 
 #[test]
-fn invalid_or_missing_tables_are_refused() {
+fn invalid_or_insert_tables_at_are_refused() {
     use marker::{DHT, DQT, SOF0, SOS};
     let quantisation = "an invalid quantisation table";
     let table = |id: u8, values: &[u8]| [&[id], values].concat();
@@ -173,9 +173,9 @@ fn invalid_or_missing_tables_are_refused() {
 
 #[test]
 fn misplaced_segments_are_refused() {
-    let with = |place: usize, marker: u8, body: &[u8]| {
+    let with = |offset: usize, marker: u8, body: &[u8]| {
         let mut head = grey();
-        head.insert(place, (marker, body.to_vec()));
+        head.insert(offset, (marker, body.to_vec()));
         check(&jpeg(&head, &[1])).map_or_else(Fault::name, |_| "valid")
     };
     for (marker, body) in [(marker::COM, b"a camera".as_slice()), (marker::APP15, &END), (marker::DRI, &[0, 4])] {
@@ -219,15 +219,15 @@ fn standard_tables_are_inserted_when_missing() {
     let scan = bytes.windows(2).position(|two| two == [0xff, marker::SOS]).expect("a scan");
     assert_eq!(whole, [&bytes[..scan], &standard::TABLES, &bytes[scan..]].concat());
     let again = check(&whole).expect("valid");
-    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), lacks_tables: None });
+    assert_eq!(again, ValidJpeg { bytes: &whole, width: 16, height: 16, block: (16, 16), insert_tables_at: None });
     assert_eq!(again.complete(), whole);
     // The camera's own tables take precedence, because they follow the standard ones.
     let mut head = colour(16);
     head.insert(2, grey()[3].clone());
     let bytes = jpeg(&head, &[1; 20]);
-    let place = bytes.windows(2).position(|two| two == [0xff, marker::DHT]).expect("a table");
+    let offset = bytes.windows(2).position(|two| two == [0xff, marker::DHT]).expect("a table");
     let whole = check(&bytes).expect("valid").complete();
-    assert_eq!(whole, [&bytes[..place], &standard::TABLES, &bytes[place..]].concat());
+    assert_eq!(whole, [&bytes[..offset], &standard::TABLES, &bytes[offset..]].concat());
     assert_eq!(check(&whole).expect("valid").complete(), whole);
 }
 

@@ -36,7 +36,7 @@ pub struct Commands {
 struct Route {
     orders: mpsc::Sender<Order>,
     peer: Bytes,
-    heard: Instant,
+    last_heard: Instant,
 }
 
 /// A command for a peer of a link.
@@ -100,7 +100,7 @@ impl Commands {
 
 impl Route {
     fn is_open(&self) -> bool {
-        self.heard.elapsed() < AGENT_TIMEOUT && !self.orders.is_closed()
+        self.last_heard.elapsed() < AGENT_TIMEOUT && !self.orders.is_closed()
     }
 }
 
@@ -112,11 +112,11 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Registers an agent that sent a message over this link.
-    pub fn heard(&self, agent: &Name, peer: &Bytes) {
+    /// Routes commands for an agent over this link, on which it sent a message.
+    pub fn set_route(&self, agent: &Name, peer: &Bytes) {
         let mut routes = self.commands.routes();
         if let Some(route) = routes.get_mut(agent) {
-            route.heard = Instant::now();
+            route.last_heard = Instant::now();
             if route.peer != *peer || !route.orders.same_channel(&self.sender) {
                 (route.peer, route.orders) = (peer.clone(), self.sender.clone());
             }
@@ -126,7 +126,7 @@ impl Inbox {
             routes.retain(|_, route| route.is_open());
         }
         if routes.len() < MAX_AGENTS {
-            let route = Route { orders: self.sender.clone(), peer: peer.clone(), heard: Instant::now() };
+            let route = Route { orders: self.sender.clone(), peer: peer.clone(), last_heard: Instant::now() };
             routes.insert(agent.clone(), route);
         }
     }

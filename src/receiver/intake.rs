@@ -26,7 +26,8 @@ use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
 use crate::lock::lock;
 use crate::wire::{Message, Totals, decode};
 
-/// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for `DRAIN_TIMEOUT`.
+/// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for
+/// `DRAIN_TIMEOUT`.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(200);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,7 +59,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Receives until the shutdown, and then what is still on its way; returns what arrived.
+    /// Receives until shutdown, then receives messages that are still in transit; returns the totals received.
     ///
     /// # Errors
     /// When the socket fails.
@@ -138,7 +139,7 @@ impl Intake {
             Err(NotStored::NoRoom) => {
                 session
                     .not_stored
-                    .log(&Named(link), &"readings not stored: they arrive faster than the disk takes them");
+                    .log(&Named(link), &"readings not stored: they arrive faster than the disk can store them");
             }
             // This should not happen. Stop promising to store readings.
             Err(NotStored::Ended) => {
@@ -158,7 +159,7 @@ impl Intake {
                 session.totals.add(&message);
                 self.stats.message(&message);
                 if session.replies.is_two_way() {
-                    self.inbox.heard(message.agent(), &peer);
+                    self.inbox.set_route(message.agent(), &peer);
                 }
                 if let Some(lines) = &self.lines {
                     // A slow reader of standard output loses lines, but never delays the wall.
@@ -170,8 +171,8 @@ impl Intake {
                 session.replies.answer(link, &peer, &message)?;
                 let mut taken = None;
                 self.wall.send_modify(|wall| taken = wall.apply(message));
-                if let (Some(recorder), Some(shown)) = (&self.recorder, taken) {
-                    recorder.offer(&shown);
+                if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
+                    recorder.offer(&frame);
                 }
             }
             Err(error) => {
@@ -226,7 +227,7 @@ pub(super) async fn reopen(options: LinkOptions) -> Link {
 
 /// The state of one link's task.
 struct Session {
-    /// What arrived.
+    /// Messages and bytes received.
     totals: Totals,
     replies: Replies,
     malformed: LogThrottle,

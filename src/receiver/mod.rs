@@ -1,9 +1,10 @@
 //! The receiver: takes messages from links and serves the page.
 //!
-//! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies messages to
-//! the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports). Each viewer of the page
-//! (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in the history (`history/`) and then
-//! acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers' commands return to the agents (`commands.rs`).
+//! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
+//! messages to the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports).
+//! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
+//! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
+//! commands return to the agents (`commands.rs`).
 
 pub mod commands;
 mod log_throttle;
@@ -39,7 +40,7 @@ use recorder::Recorder;
 use running::{Outcome, Running, Runtime};
 use web::Access;
 
-/// What to do with messages in addition to showing them.
+/// Uses of messages other than the page.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Print the header of each message on standard output, one JSON line each.
@@ -101,10 +102,10 @@ impl Receiver {
         self.links.iter().map(|(_, link)| link.address().to_owned()).collect()
     }
 
-    /// Receives until the shutdown; returns what arrived.
+    /// Receives until shutdown; returns the totals received.
     ///
-    /// Applies each new configuration: links start and stop while others keep running. Another page, history or recorder
-    /// restarts the receiver; if that fails, it restarts with the previous configuration.
+    /// Applies each new configuration: links start and stop while others keep running. Another page, history or
+    /// recorder restarts the receiver; if that fails, it restarts with the previous configuration.
     ///
     /// # Errors
     /// When a socket fails, or files cannot be written.
@@ -145,8 +146,8 @@ fn link_options(inlet: &Inlet) -> LinkOptions {
     LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
 }
 
-/// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration names
-/// the file.
+/// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration
+/// names the file.
 async fn open_history(config: &config::History) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home directory; set [history] path";
@@ -164,7 +165,7 @@ async fn open_history(config: &config::History) -> Result<Result<History, String
     Ok(Err(error))
 }
 
-/// Opens the recorder; without a place for recordings the receiver works without it.
+/// Opens the recorder; without a directory for recordings, the receiver works without it.
 fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
     let Some(dir) = config.place() else {
         warn!("recorder: nothing is recorded: this user has no home directory; set [record] dir");

@@ -36,7 +36,7 @@ const FOLLOWERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a restart waits for the disk to close the history.
 const RESTART_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What outlives a restart with another configuration.
+/// The state that survives a restart with another configuration.
 pub(super) struct Runtime {
     pub(super) reloads: Reloads,
     pub(super) manager: Manager,
@@ -46,8 +46,8 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    /// Waits as long as the history may take to close its file. A restart waits longer, because the file cannot be opened
-    /// again before; its threads are ending and are not watched meanwhile.
+    /// Waits as long as the history may take to close its file. A restart waits longer, because the file cannot be
+    /// opened again before; its threads are ending and are not watched meanwhile.
     async fn drain_timeout(&mut self, outcome: &Outcome) {
         let deadline = Instant::now() + RESTART_DRAIN_TIMEOUT;
         while matches!(outcome, Outcome::Restart(_)) && Instant::now() < deadline && !self.shutdown.is_cancelled() {
@@ -112,8 +112,8 @@ impl Running {
         running
     }
 
-    /// Publishes the status and applies new configurations, until the shutdown, a failure, or a configuration that needs a
-    /// restart.
+    /// Publishes the status and applies new configurations, until the shutdown, a failure, or a configuration that
+    /// needs a restart.
     pub(super) async fn watch(&mut self, runtime: &mut Runtime) -> Outcome {
         let mut status = interval(STATUS_INTERVAL);
         loop {
@@ -171,7 +171,7 @@ impl Running {
         self.history.iter().map(History::heartbeat).chain(recorders)
     }
 
-    /// Ends everything; returns what arrived, and the first failure.
+    /// Stops everything; returns the totals received, and the first failure.
     pub(super) async fn end(mut self, outcome: &Outcome, runtime: &mut Runtime) -> (Totals, Result<()>) {
         let mut received = Totals::default();
         let mut result = Ok(());

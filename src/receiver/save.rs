@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::wall::{Shown, Wall};
+use super::wall::{LiveFrame, Wall};
 use crate::name::Name;
 
 /// When the last saved frame of each camera arrived.
@@ -31,8 +31,8 @@ pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: Cancel
     let mut logged: Option<Instant> = None;
     loop {
         let newer = newer(&wall.borrow_and_update(), &mut saved);
-        for (agent, camera, shown) in newer {
-            let Err(error) = save(&dir, &agent, &camera, &shown).await else { continue };
+        for (agent, camera, frame) in newer {
+            let Err(error) = save(&dir, &agent, &camera, &frame).await else { continue };
             if logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                 logged = Some(Instant::now());
                 warn!("{error:#}");
@@ -45,28 +45,28 @@ pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: Cancel
     }
 }
 
-fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name, Arc<Shown>)> {
+fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name, Arc<LiveFrame>)> {
     let before = std::mem::take(saved);
     let mut newer = Vec::new();
     for (agent, view) in &wall.agents {
         for (name, camera) in &view.cameras {
             let key = (agent.clone(), name.clone());
-            if before.get(&key) != Some(&camera.shown.received) {
-                newer.push((agent.clone(), name.clone(), Arc::clone(&camera.shown)));
+            if before.get(&key) != Some(&camera.newest.received) {
+                newer.push((agent.clone(), name.clone(), Arc::clone(&camera.newest)));
             }
-            saved.insert(key, camera.shown.received);
+            saved.insert(key, camera.newest.received);
         }
     }
     newer
 }
 
-async fn save(dir: &Path, agent: &Name, camera: &Name, shown: &Shown) -> Result<()> {
+async fn save(dir: &Path, agent: &Name, camera: &Name, frame: &LiveFrame) -> Result<()> {
     // A `Name` cannot contain path separators or dots.
     let dir = dir.join(&**agent);
     let (file, beside) = (dir.join(format!("{camera}.jpg")), dir.join(format!(".{camera}.jpg")));
     let write = async {
         fs::create_dir_all(&dir).await?;
-        fs::write(&beside, &shown.jpeg).await?;
+        fs::write(&beside, &frame.jpeg).await?;
         fs::rename(&beside, &file).await
     };
     write.await.with_context(|| format!("cannot write {}", file.display()))

@@ -10,7 +10,7 @@ const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connected agents, the page's address, and problems.
 pub(super) fn summary(site: &Site, page: &str, rejected: bool) -> String {
     let wall = site.wall.borrow();
-    let connected = wall.agents.values().filter(|agent| agent.heard.elapsed() < AGENT_TIMEOUT).count();
+    let connected = wall.agents.values().filter(|agent| agent.last_heard.elapsed() < AGENT_TIMEOUT).count();
     let silent = wall.agents.len() - connected;
     let silent = if silent > 0 { format!(", silent: {silent}") } else { String::new() };
     drop(wall);

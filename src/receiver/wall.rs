@@ -47,7 +47,7 @@ pub struct Agent {
     boot_before: Option<Name>,
     contested: Option<Instant>,
     /// When its last message arrived.
-    pub heard: Instant,
+    pub last_heard: Instant,
     /// Cameras that sent frames.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
@@ -66,27 +66,27 @@ pub struct Camera {
     /// Their total size.
     pub bytes: u64,
     /// The newest frame.
-    pub shown: Arc<Shown>,
+    pub newest: Arc<LiveFrame>,
     rate: Rate,
 }
 
 /// A received frame.
 #[derive(Debug)]
-pub struct Shown {
+pub struct LiveFrame {
     /// Its header.
     pub header: FrameHeader,
     /// A JPEG file.
     pub jpeg: Bytes,
     /// When it arrived.
     pub received: Instant,
-    /// When it was captured, microseconds since 1970 by this machine's clock, with the accuracy of [`Shown::age`].
+    /// When it was captured, microseconds since 1970 by this machine's clock, with the accuracy of [`LiveFrame::age`].
     pub captured_at_us: i64,
 }
 
-impl Shown {
-    fn now(header: FrameHeader, jpeg: Bytes) -> Shown {
+impl LiveFrame {
+    fn now(header: FrameHeader, jpeg: Bytes) -> LiveFrame {
         let captured_at_us = Stamp::now().unix_us().saturating_sub_unsigned(header.age_us);
-        Shown { header, jpeg, received: Instant::now(), captured_at_us }
+        LiveFrame { header, jpeg, received: Instant::now(), captured_at_us }
     }
 
     /// Time since its capture: its age when sent, by the agent's clock, and the time since it arrived here. The time on the
@@ -107,7 +107,7 @@ pub struct Current {
 }
 
 impl Current {
-    /// Time since its measurement; see [`Shown::age`].
+    /// Time since its measurement; see [`LiveFrame::age`].
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.reading.age_ms) + self.received.elapsed()
@@ -132,14 +132,14 @@ impl Wall {
     /// Removes agents that have been silent for long; returns whether there were any.
     pub fn forget_silent(&mut self) -> bool {
         let before = self.agents.len();
-        self.agents.retain(|_, agent| agent.heard.elapsed() < FORGET_AFTER);
+        self.agents.retain(|_, agent| agent.last_heard.elapsed() < FORGET_AFTER);
         let is_fewer = self.agents.len() < before;
         self.edition += u64::from(is_fewer);
         is_fewer
     }
 
     /// Applies a message; returns its frame if it is new.
-    pub fn apply(&mut self, message: Message) -> Option<Arc<Shown>> {
+    pub fn apply(&mut self, message: Message) -> Option<Arc<LiveFrame>> {
         let known = self.agents.contains_key(message.agent());
         // Backlog is not current and may be from an earlier boot.
         let is_backlog = matches!(&message, Message::Readings(readings) if readings.backlog);
@@ -157,7 +157,7 @@ impl Wall {
         if !agent.accepts(message.agent(), message.boot()) {
             return None;
         }
-        agent.heard = Instant::now();
+        agent.last_heard = Instant::now();
         let mut taken = None;
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
@@ -182,7 +182,7 @@ impl Wall {
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
-                    camera.shown.header.boot.is_none() || status.cameras.iter().any(|part| part.name == *name)
+                    camera.newest.header.boot.is_none() || status.cameras.iter().any(|part| part.name == *name)
                 });
                 agent.update_status(status);
                 true
@@ -199,7 +199,7 @@ impl Agent {
             boot: None,
             boot_before: None,
             contested: None,
-            heard: Instant::now(),
+            last_heard: Instant::now(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
@@ -218,7 +218,7 @@ impl Agent {
             info!("agent {name} connected");
             return true;
         }
-        if self.boot_before.as_ref() == boot && self.heard.elapsed() < CONTEST_TIMEOUT {
+        if self.boot_before.as_ref() == boot && self.last_heard.elapsed() < CONTEST_TIMEOUT {
             if self.contested.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                 self.contested = Some(Instant::now());
                 warn!("two agents are named {name}; ignoring the one that started first");
@@ -232,28 +232,28 @@ impl Agent {
     }
 
     /// Stores the frame; returns it if it is new.
-    fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> Option<Arc<Shown>> {
+    fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> Option<Arc<LiveFrame>> {
         let name = header.camera.clone();
-        let shown = Arc::new(Shown::now(header, jpeg));
-        let bytes = shown.jpeg.len() as u64;
+        let frame = Arc::new(LiveFrame::now(header, jpeg));
+        let bytes = frame.jpeg.len() as u64;
         if let Some(camera) = self.cameras.get_mut(&name) {
-            let known = &camera.shown.header;
+            let known = &camera.newest.header;
             // The frame already arrived over another link, or after a newer one.
-            let numbered = shown.header.boot.is_some() && shown.header.no_signal.is_none();
-            if numbered && shown.header.boot == known.boot && shown.header.seq <= known.seq {
+            let numbered = frame.header.boot.is_some() && frame.header.no_signal.is_none();
+            if numbered && frame.header.boot == known.boot && frame.header.seq <= known.seq {
                 return None;
             }
             camera.number += 1;
             camera.bytes += bytes;
             camera.rate.count();
-            camera.shown = Arc::clone(&shown);
-            return Some(shown);
+            camera.newest = Arc::clone(&frame);
+            return Some(frame);
         }
         if self.cameras.len() == MAX_CAMERAS {
             return None;
         }
-        self.cameras.insert(name, Camera { number: 1, bytes, shown: Arc::clone(&shown), rate: Rate::default() });
-        Some(shown)
+        self.cameras.insert(name, Camera { number: 1, bytes, newest: Arc::clone(&frame), rate: Rate::default() });
+        Some(frame)
     }
 
     fn update_status(&mut self, status: Status) {

@@ -1,4 +1,4 @@
-//! Tells a thread that hangs from one that works or waits.
+//! Detects threads that hang.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::gettid;
 
-/// Signs of life from one thread at a time. Cheap to clone.
+/// The heartbeat of one thread at a time. Cheap to clone.
 ///
-/// The watchdog checks [`Heartbeat::is_stuck`], with one limit for all threads. An owner that gives up on a thread sooner
-/// compares [`Heartbeat::due`] with the time; that limit differs from step to step.
+/// The watchdog checks [`Heartbeat::is_stuck`], with one limit for all threads. An owner that gives up on a thread
+/// sooner checks whether [`Heartbeat::due`] has passed; that limit differs from step to step.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Inner>);
 
@@ -29,7 +29,7 @@ struct Inner {
 const UNWATCHED: u64 = 0;
 
 impl Heartbeat {
-    /// The heartbeat of a thread that is yet to start; the log calls the thread `name`.
+    /// Creates the heartbeat of a thread that has not started yet; `name` is for the log.
     #[must_use]
     pub fn of(name: String) -> Heartbeat {
         let (thread, last, due) = (AtomicI32::new(0), AtomicU64::new(UNWATCHED), AtomicU64::new(0));
@@ -42,9 +42,9 @@ impl Heartbeat {
         self.0.last.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Tells the owner to expect the next sign of life within `patience`; the watchdog takes no notice.
-    pub fn expect_within(&self, patience: Duration) {
-        self.0.due.store((self.0.start.elapsed() + patience).as_millis() as u64, Ordering::Relaxed);
+    /// Tells the owner to expect the next beat within `limit`. Does not affect the watchdog.
+    pub fn expect_within(&self, limit: Duration) {
+        self.0.due.store((self.0.start.elapsed() + limit).as_millis() as u64, Ordering::Relaxed);
     }
 
     /// When the owner may give up on the thread.
@@ -64,10 +64,10 @@ impl Heartbeat {
         &self.0.name
     }
 
-    /// Whether the thread did not beat for `limit` and sleeps. Call it often, because it samples what the thread does now.
+    /// Whether the thread has not beaten for `limit` and is asleep. Call it often: it samples the state of the thread.
     ///
-    /// A thread that computes is alive. One in uninterruptible sleep, as on a slow or missing disk, cannot be killed, so
-    /// a restart would not help.
+    /// A thread that uses the CPU is alive. One in uninterruptible sleep, as on a slow or missing disk, cannot be
+    /// killed, so a restart would not help.
     #[must_use]
     pub fn is_stuck(&self, limit: Duration) -> bool {
         let last = self.0.last.load(Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Heartbeat {
         }
         let is_busy = is_busy(self.0.thread.load(Ordering::Relaxed));
         if is_busy {
-            // Not a plain store, which could undo an `end` that happens meanwhile.
+            // Not a plain store, which could undo a concurrent `end`.
             let _ = self.0.last.compare_exchange(last, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         }
         !is_busy
@@ -87,7 +87,7 @@ impl Heartbeat {
     }
 }
 
-/// Whether a thread computes or is held up by the kernel. A thread that no longer exists is not busy: it died without
+/// Whether a thread is running or in uninterruptible sleep. A thread that no longer exists is not busy: it died without
 /// calling [`Heartbeat::end`]. A state that cannot be read counts as busy.
 fn is_busy(thread: i32) -> bool {
     match fs::read_to_string(format!("/proc/self/task/{thread}/stat")) {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_beats_make_the_watchdog_expect_more() {
+    fn watchdog_starts_with_the_first_beat() {
         let heartbeat = Heartbeat::of("a thread".to_owned());
         heartbeat.expect_within(Duration::ZERO);
         assert!(heartbeat.due() <= Instant::now());
@@ -112,7 +112,7 @@ mod tests {
         std::thread::spawn(move || beating.beat()).join().expect("no panic");
         let start = Instant::now();
         while !heartbeat.is_stuck(Duration::ZERO) {
-            assert!(start.elapsed() < Duration::from_secs(10), "a thread that died without a word is stuck");
+            assert!(start.elapsed() < Duration::from_secs(10), "a dead thread that did not call `end` counts as stuck");
             std::thread::sleep(Duration::from_millis(1));
         }
         heartbeat.end();

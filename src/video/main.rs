@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     if std::io::stdin().is_terminal() {
-        bail!("is started by `watchpost run`; you cannot use it by hand");
+        bail!("is started by `watchpost run`; do not run it by hand");
     }
     // Ctrl-C and systemd signal every process of the service. This one exits with the agent, which may still need it.
     SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block()?;

@@ -16,7 +16,7 @@ use crate::video::Video;
 /// The longest time between two reports of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What the reader has done since the last poll.
+/// The reader's progress since the last poll.
 #[derive(Clone, Copy)]
 pub(super) enum Progress {
     /// It waited until a file's next picture was due.
@@ -82,7 +82,7 @@ impl Reader {
             drop(state);
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.join()?;
-                bail!("its reader thread ended");
+                bail!("its reader thread exited");
             }
         }
     }

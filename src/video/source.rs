@@ -31,7 +31,7 @@ impl Source {
         Ok(Source { reader: Reader::start(video)?, size, picture, resized, encoder, description })
     }
 
-    /// What the source agreed to, for status and log.
+    /// The source's actual settings, for status and log.
     pub(super) fn describe(&self) -> &str {
         &self.description
     }
@@ -70,6 +70,6 @@ fn scaled<'a>(picture: &'a Mat, resized: &'a mut Mat, size: Size) -> Result<Fram
 
 fn pixels(picture: &Mat) -> Result<Frame<'_>> {
     let size = picture.size()?;
-    let data = picture.data_bytes().context("gives pictures that are not contiguous in memory")?;
+    let data = picture.data_bytes().context("outputs pictures that are not contiguous in memory")?;
     Ok(Frame { width: size.width as u32, height: size.height as u32, layout: Layout::Bgr, data })
 }

@@ -42,7 +42,7 @@ impl Video {
         if !capture.is_opened()? {
             match source {
                 VideoSource::Stream(_) if start.elapsed() >= OPEN_TIMEOUT => {
-                    bail!("gave no answer for {} s", OPEN_TIMEOUT.as_secs())
+                    bail!("no answer within {} s", OPEN_TIMEOUT.as_secs())
                 }
                 VideoSource::Pipeline(_) => {
                     bail!("cannot be opened as a pipeline; run it with gst-launch-1.0 to see why")
@@ -72,7 +72,7 @@ impl Video {
             return Ok(());
         }
         if self.file.is_none() && start.elapsed() >= READ_TIMEOUT {
-            bail!("gives no frames");
+            bail!("sends no frames");
         }
         bail!("ended")
     }
@@ -91,10 +91,10 @@ impl Video {
     /// Decodes the picture as blue, green and red.
     pub(super) fn retrieve(&mut self, picture: &mut Mat) -> Result<()> {
         if !self.capture.retrieve(picture, 0)? {
-            bail!("gives no pictures");
+            bail!("sends no pictures");
         }
         if picture.typ() != CV_8UC3 {
-            bail!("does not give BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
+            bail!("does not output BGR; write \"… ! videoconvert ! video/x-raw,format=BGR ! appsink\"");
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Site {
             self.board.path.display(),
             self.address
         ));
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         agent
     }
 
@@ -66,9 +66,9 @@ impl Site {
         self.bench.receiver(&format!("pattern = \"pair\"\nbind = \"{}\"", self.address))
     }
 
-    fn says(&mut self, numbers: impl IntoIterator<Item = u64>) {
+    fn measure(&mut self, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
-            self.board.say(&format!("n-{number}"));
+            self.board.write_line(&format!("n-{number}"));
         }
     }
 
@@ -119,12 +119,12 @@ fn back_up(address: &str, backups: &[TempDir; 2]) -> Site {
         }
     };
     let (mut agent, mut receiver) = (old.agent(), old.receiver());
-    old.says(1..=20);
+    old.measure(1..=20);
     old.has(1..=20);
     back_up(&old, "history", &backups[0]);
 
     assert!(receiver.program.terminate().0.success());
-    old.says(21..=40);
+    old.measure(21..=40);
     old.spools(40);
     for to in backups {
         back_up(&old, "spool", to);
@@ -133,11 +133,11 @@ fn back_up(address: &str, backups: &[TempDir; 2]) -> Site {
     // The second backup of the history has the readings of the spool's backup, and is taken while more arrive.
     receiver = old.receiver();
     old.has(21..=40);
-    old.says(41..=60);
+    old.measure(41..=60);
     old.has(41..=60);
-    old.says(61..=70);
+    old.measure(61..=70);
     back_up(&old, "history", &backups[1]);
-    old.says(71..=80);
+    old.measure(71..=80);
     old.has(61..=80);
     assert_eq!(old.values(), (1..=80).collect::<Vec<_>>());
     // Killed, both leave their write-ahead logs behind.
@@ -176,7 +176,7 @@ fn restored_backups_have_every_reading_once() {
     for (backup, complete, address) in [(&backups[0], 40, &moved), (&backups[1], 60, &same)] {
         let mut new = restore(backup, &old, address);
         let (agent, receiver) = (new.agent(), new.receiver());
-        new.says([100]);
+        new.measure([100]);
         new.has((1..=complete).chain([100]));
         if *address != same {
             let mut forget = new.bench.watchpost("spool");

@@ -36,10 +36,10 @@ fn readings_of_two_boards_reach_messages_and_frame_headers() {
         gas.path.display(),
         receiver.link
     ));
-    agent.logs("climate", "open at");
-    agent.logs("gas", "open at");
-    climate.say("t--5.5C-h-60%");
-    gas.say("mq2-312-light-540-mq9-120");
+    agent.wait_for_log("climate", "open at");
+    agent.wait_for_log("gas", "open at");
+    climate.write_line("t--5.5C-h-60%");
+    gas.write_line("mq2-312-light-540-mq9-120");
 
     for (port, quantity, value, unit) in [
         ("climate", "temperature", -5.5, "°C"),
@@ -49,7 +49,7 @@ fn readings_of_two_boards_reach_messages_and_frame_headers() {
         ("gas", "mq9", 120.0, ""),
     ] {
         for kind in ["readings", "frame"] {
-            receiver.program.says_json(&format!("{quantity} in a {kind} message"), |message| {
+            receiver.program.wait_for_json(&format!("{quantity} in a {kind} message"), |message| {
                 message["type"] == kind
                     && readings(message).any(|reading| {
                         (&reading["port"], &reading["quantity"]) == (&json!(port), &json!(quantity))
@@ -75,17 +75,17 @@ fn quantity_becomes_stale_without_new_readings() {
         board.path.display(),
         receiver.link
     ));
-    agent.logs("open at", "");
-    receiver.program.says_json("frames", |message| message["type"] == "frame");
-    board.say("t-25");
+    agent.wait_for_log("open at", "");
+    receiver.program.wait_for_json("frames", |message| message["type"] == "frame");
+    board.write_line("t-25");
     for stale in [false, true] {
-        receiver.program.says_json(&format!("stale = {stale}"), |message| {
+        receiver.program.wait_for_json(&format!("stale = {stale}"), |message| {
             message["type"] == "frame" && message["readings"][0]["stale"] == stale
         });
     }
 }
 
-/// What a board may write, the count in the status that it changes, and the new value.
+/// Bytes from a board, the count in the status that they change, and its new value.
 const INPUTS: [(&[u8], &str, u64); 16] = [
     (b"t-25-h-60\r\n", "lines", 1),
     (b"\n \r\n\n", "lines", 1),
@@ -111,13 +111,13 @@ fn bad_input_is_counted_by_cause_and_spoils_no_other_line() {
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
     let agent = agent_on(&bench, &board.path, &receiver);
-    agent.logs("climate", "open at");
+    agent.wait_for_log("climate", "open at");
     board.write(b"\n");
     let mut bytes = 1;
     for (written, cause, count) in INPUTS {
         board.write(written);
         bytes += written.len();
-        receiver.program.says_json(&format!("{cause}: {count}, {bytes} bytes"), |message| {
+        receiver.program.wait_for_json(&format!("{cause}: {count}, {bytes} bytes"), |message| {
             let counts = &message["ports"][0]["counts"];
             counts[cause] == count && counts["bytes"] == bytes
         });
@@ -128,9 +128,11 @@ fn bad_input_is_counted_by_cause_and_spoils_no_other_line() {
     }
     receiver
         .program
-        .says_json("the good line after them", |message| readings(message).any(|reading| reading["value"] == 21.0));
+        .wait_for_json("the good line after them", |message| readings(message).any(|reading| reading["value"] == 21.0));
     // The partly good lines and the two good ones.
-    receiver.program.says_json("every line with a good part", |message| message["ports"][0]["counts"]["lines"] == 12);
+    receiver
+        .program
+        .wait_for_json("every line with a good part", |message| message["ports"][0]["counts"]["lines"] == 12);
 }
 
 #[test]
@@ -139,18 +141,20 @@ fn gibibyte_without_newline_counts_as_one_overlong_line() {
     let mut board = Board::new();
     let receiver = bench.pair_receiver();
     let agent = agent_on(&bench, &board.path, &receiver);
-    agent.logs("climate", "open at");
+    agent.wait_for_log("climate", "open at");
     board.write(b"t-1\n");
     let block = vec![b'-'; 1 << 20];
     for _ in 0..1 << 10 {
         board.write(&block);
     }
     board.write(b"\nt-2\n");
-    receiver.program.says_json("every byte and one overlong line", |message| {
+    receiver.program.wait_for_json("every byte and one overlong line", |message| {
         let counts = &message["ports"][0]["counts"];
         counts["bytes"] == (1_u64 << 30) + 9 && counts["line_too_long"] == 1
     });
-    receiver.program.says_json("the line after it", |message| readings(message).any(|reading| reading["value"] == 2.0));
+    receiver
+        .program
+        .wait_for_json("the line after it", |message| readings(message).any(|reading| reading["value"] == 2.0));
     assert!(agent.memory() < 64 << 20, "{} bytes of memory", agent.memory());
 }
 
@@ -176,18 +180,18 @@ fn quantity_tables_rename_scale_and_limit_readings() {
         board.path.display(),
         receiver.link
     ));
-    agent.logs("open at", "");
-    board.say("a0-255-t-84.5C-h-60");
+    agent.wait_for_log("open at", "");
+    board.write_line("a0-255-t-84.5C-h-60");
     for (quantity, value, unit) in [("soil", 23.5, "%"), ("temperature", 84.5, "°C"), ("humidity", 60.0, "%RH")] {
-        receiver.program.says_json(quantity, |message| {
+        receiver.program.wait_for_json(quantity, |message| {
             readings(message)
                 .any(|reading| reading["quantity"] == quantity && reading["value"] == value && reading["unit"] == unit)
         });
     }
-    board.say("a0-1021-t-86-h-60");
-    receiver.program.says_json("refusals", |message| message["ports"][0]["counts"]["out_of_range"] == 2);
-    board.say("a0-10ppm");
-    receiver.program.says_json("a refusal", |message| message["ports"][0]["counts"]["unknown_unit"] == 1);
+    board.write_line("a0-1021-t-86-h-60");
+    receiver.program.wait_for_json("refusals", |message| message["ports"][0]["counts"]["out_of_range"] == 2);
+    board.write_line("a0-10ppm");
+    receiver.program.wait_for_json("a refusal", |message| message["ports"][0]["counts"]["unknown_unit"] == 1);
 }
 
 #[test]
@@ -203,14 +207,14 @@ fn late_joiner_gets_current_and_stale_readings_from_status() {
         board.path.display(),
         receiver.link
     ));
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     // An unknown label that appears only once counts as garbled.
-    board.say("t-25-u-1");
+    board.write_line("t-25-u-1");
     let is_status = |message: &Value| message["type"] == "status" && message["readings"][0]["value"] == 25.0;
-    receiver.program.says_json("current", |message| {
+    receiver.program.wait_for_json("current", |message| {
         is_status(message) && message["readings"][0]["stale"] == false && message["readings"][1]["quantity"] == "u"
     });
-    receiver.program.says_json("stale, without the garbled one", |message| {
+    receiver.program.wait_for_json("stale, without the garbled one", |message| {
         is_status(message) && message["readings"][0]["stale"] == true && message["readings"][1] == Value::Null
     });
 }
@@ -223,9 +227,9 @@ fn line_cut_by_opening_the_port_yields_no_reading() {
     let _talker = board.repeats("5-h-60\nt-25-h-60\nt-2", Duration::from_millis(5));
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &path, &receiver);
-    receiver.program.says_json("readings of later lines", |message| readings(message).count() >= 2);
-    receiver.program.says_json("the cut line is counted", |message| message["ports"][0]["counts"]["cut_line"] == 1);
-    receiver.program.says_json("no other refusals", |message| {
+    receiver.program.wait_for_json("readings of later lines", |message| readings(message).count() >= 2);
+    receiver.program.wait_for_json("the cut line is counted", |message| message["ports"][0]["counts"]["cut_line"] == 1);
+    receiver.program.wait_for_json("no other refusals", |message| {
         message["ports"][0]["counts"].as_object().is_some_and(|counts| counts.len() == 4)
     });
 }
@@ -244,7 +248,7 @@ fn readings_dropped_without_a_receiver_are_counted_as_lost() {
         board.path.display()
     );
     let agent = bench.agent(&config);
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     // More than the queue holds: 4,096 batches of 128 readings.
     let pairs: Vec<String> = ('a'..='z').chain('A'..='Z').map(|label| format!("{label}-1")).collect();
     let line = pairs.join("-");

@@ -66,20 +66,21 @@ fn camera_joins_when_plugged_in_and_rejoins_when_replugged() {
         }
     };
     let other_keeps_running = || {
-        receiver.program.forget();
-        receiver.program.says_json("a frame of the other camera", |message| message["camera"] == "other");
+        receiver.program.clear_output();
+        receiver.program.wait_for_json("a frame of the other camera", |message| message["camera"] == "other");
     };
-    receiver.program.says_json("the cause", usb_is(false, "no such device"));
+    receiver.program.wait_for_json("the cause", usb_is(false, "no such device"));
     other_keeps_running();
     let mut boots = HashSet::new();
     for _ in 0..2 {
         bench.plug_camera(0, &path);
-        receiver.program.says_json("the camera is up", usb_is(true, "480x320 MJPG"));
-        boots
-            .insert(receiver.program.says_json("its frames", |message| message["camera"] == "usb")["boot"].to_string());
+        receiver.program.wait_for_json("the camera is up", usb_is(true, "480x320 MJPG"));
+        boots.insert(
+            receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb")["boot"].to_string(),
+        );
         fs::remove_file(bench.camera(0, "camera")).expect("a plugged-in camera");
-        receiver.program.forget();
-        receiver.program.says_json("the cause", usb_is(false, ""));
+        receiver.program.clear_output();
+        receiver.program.wait_for_json("the cause", usb_is(false, ""));
         other_keeps_running();
     }
     assert_eq!(boots.len(), 1, "the agent restarted");
@@ -91,12 +92,12 @@ fn stalled_camera_is_reported_and_recovers() {
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "stall"), "").expect("a temporary file");
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == "gives no frames");
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == "sends no frames");
     fs::remove_file(bench.camera(0, "stall")).expect("a stalling camera");
-    receiver.program.forget();
-    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
 }
 
 #[test]
@@ -106,9 +107,11 @@ fn cut_frames_are_dropped_and_counted() {
     fs::write(bench.camera(0, "cut"), "").expect("a temporary file");
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    receiver.program.says_json("the count", |message| message["cameras"][0]["counts"]["cut_frames"].as_u64() > Some(5));
-    let cause = "gives only broken frames: the end is missing";
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    receiver
+        .program
+        .wait_for_json("the count", |message| message["cameras"][0]["counts"]["cut_frames"].as_u64() > Some(5));
+    let cause = "sends only broken frames: the end is missing";
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     assert!(!receiver.program.out().contains("\"camera\":\"usb\""), "a broken frame was sent");
 }
 
@@ -125,7 +128,7 @@ fn broken_frames_are_counted_by_cause_and_never_sent() {
     bench.plug_camera(0, &path);
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    let status = receiver.program.says_json("the counts", |message| {
+    let status = receiver.program.wait_for_json("the counts", |message| {
         ["frames", "non_jpeg_frames", "damaged_frames", "cut_frames"]
             .iter()
             .all(|name| message["cameras"][0]["counts"][name].as_u64() >= Some(5))
@@ -150,7 +153,7 @@ fn missing_huffman_tables_are_added_and_real_size_is_sent() {
     fs::write(bench.camera(0, "camera"), camera).expect("a temporary file");
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    let frame = receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
     assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(480), Some(320)));
     let jpeg = saved(&bench, frame["agent"].as_str().expect("a name"), "usb");
     assert!(
@@ -172,7 +175,7 @@ fn yuyv_frames_are_encoded_as_jpeg() {
     fs::write(bench.camera(0, "camera"), camera).expect("a temporary file");
     let receiver = bench.pair_receiver();
     let _agent = agent(&bench, &receiver.link);
-    let frame = receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    let frame = receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
     // The driver supports one size only; the frame reports it.
     assert_eq!((frame["width"].as_u64(), frame["height"].as_u64()), (Some(320), Some(240)));
     let agent = frame["agent"].as_str().expect("a name");
@@ -191,17 +194,17 @@ fn hanging_driver_is_reported_and_spares_other_cameras() {
     bench.plug_camera(0, &film(&bench, "film", 5).0);
     let receiver = bench.pair_receiver();
     let mut agent = agent(&bench, &receiver.link);
-    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "hang"), "").expect("a temporary file");
     let cause = "hangs in its driver or stream";
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
-    receiver.program.forget();
-    receiver.program.says_json("the other's frames", |message| message["camera"] == "other");
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("the other's frames", |message| message["camera"] == "other");
     fs::remove_file(bench.camera(0, "hang")).expect("a hanging camera");
-    receiver.program.says_json("its frames", |message| message["camera"] == "usb");
+    receiver.program.wait_for_json("its frames", |message| message["camera"] == "usb");
     fs::write(bench.camera(0, "hang"), "").expect("a temporary file");
-    receiver.program.forget();
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == cause);
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
     assert!(agent.log().contains("abandoning its thread"), "{}", agent.log());
@@ -240,7 +243,7 @@ fn idle_cameras_capture_nothing_and_on_demand_ones_stay_closed() {
             break;
         }
     };
-    let is_idle = |camera: &Value| camera["cause"] == "at rest: no link takes its frames";
+    let is_idle = |camera: &Value| camera["cause"] == "idle: no link needs its frames";
     cameras(&|usb, rare| {
         assert_eq!((&usb["counts"]["frames"], &rare["counts"]["opened"]), (&Value::Null, &Value::Null));
         usb["up"] == true && is_idle(rare)

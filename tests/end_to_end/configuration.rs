@@ -293,9 +293,9 @@ fn check_estimates_footage_as_the_document_does() {
                 ),
             );
             let (_, rest) = text.split_once("footage  a            about ").unwrap_or_else(|| panic!("{text}"));
-            let said: f64 = rest.split_once(" GB a day").expect("GB").0.parse().expect("a number");
+            let printed: f64 = rest.split_once(" GB a day").expect("GB").0.parse().expect("a number");
             // Small pictures have more bytes per pixel than the estimate assumes.
-            assert!((0.7..1.1).contains(&(said / documented)), "{size} at {fps}: {said} and {documented}");
+            assert!((0.7..1.1).contains(&(printed / documented)), "{size} at {fps}: {printed} and {documented}");
         }
     }
 }

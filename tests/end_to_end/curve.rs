@@ -38,16 +38,16 @@ fn encrypted_frames_arrive_whichever_end_binds() {
         let receiver = receiver_of(&bench, receiver_pattern);
         let keys = bench.client("pi", "hub");
         let _agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", connect = \"{}\", {keys}", receiver.link));
-        receiver.program.says_json("a frame", is_frame);
-        receiver.program.says_json("a status that shows encryption", |message| {
+        receiver.program.wait_for_json("a frame", is_frame);
+        receiver.program.wait_for_json("a status that shows encryption", |message| {
             message["links"][0]["source"].as_str().is_some_and(|source| source.ends_with(", encrypted"))
         });
 
         let keys = bench.server("hub");
         let agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
-        let (address, keys) = (agent.logs("bound at ", ""), bench.client("pi", "hub"));
+        let (address, keys) = (agent.wait_for_log("bound to ", ""), bench.client("pi", "hub"));
         let receiver = bench.receiver(&format!("pattern = \"{receiver_pattern}\"\nconnect = \"{address}\"\n{keys}"));
-        receiver.program.says_json("a frame", is_frame);
+        receiver.program.wait_for_json("a frame", is_frame);
     }
 }
 
@@ -62,7 +62,7 @@ fn receive(socket: &zmq::Socket, count: usize) {
 fn strangers_receive_nothing_and_disturb_no_allowed_peer() {
     let bench = bench();
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
-    let address = agent.logs("bound at ", "");
+    let address = agent.wait_for_log("bound to ", "");
     let allowed = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
     receive(&allowed, 1);
     for shows in [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")] {
@@ -70,7 +70,7 @@ fn strangers_receive_nothing_and_disturb_no_allowed_peer() {
         receive(&allowed, 50);
         assert_eq!(stranger.recv_multipart(zmq::DONTWAIT), Err(zmq::Error::EAGAIN));
     }
-    agent.logs("refused a peer at 127.0.0.1: its key ", "");
+    agent.wait_for_log("refused a peer at 127.0.0.1: its key ", "");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096], b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"]
     {
         let mut stranger = TcpStream::connect(address.trim_start_matches("tcp://")).expect("a connection");
@@ -88,7 +88,7 @@ fn strangers_cannot_send_or_block_an_allowed_agent() {
         let receiver = receiver_of(&bench, inward);
         let shown = [Shows::Nothing, Shows::Strange("hub"), Shows::Key("pi", "other")];
         let strangers = shown.map(|shows| bench.raw(outward, &receiver.link, &shows));
-        receiver.program.logs("is not among the ", "");
+        receiver.program.wait_for_log("is not among the ", "");
         let pattern = if inward == "sub" { "pub" } else { "pair" };
         let keys = bench.client("pi", "hub");
         let _agent = agent(&bench, &format!("pattern = \"{pattern}\", connect = \"{}\", {keys}", receiver.link));
@@ -96,8 +96,8 @@ fn strangers_cannot_send_or_block_an_allowed_agent() {
             for stranger in &strangers {
                 let _ = stranger.send("not from an agent", zmq::DONTWAIT);
             }
-            receiver.program.forget();
-            receiver.program.says_json("a frame", is_frame);
+            receiver.program.clear_output();
+            receiver.program.wait_for_json("a frame", is_frame);
         }
         assert!(!receiver.program.log().contains("malformed"), "{}", receiver.program.log());
     }
@@ -109,22 +109,22 @@ fn peers_are_admitted_by_added_keys_and_refused_after_removal() {
     let receiver = receiver_of(&bench, "sub");
     let link = format!("pattern = \"pub\", connect = \"{}\", {}", receiver.link, bench.client("late", "hub"));
     let late = agent(&bench, &link);
-    let key = receiver.program.logs("refused a peer at 127.0.0.1: its key ", " is not among the 1 key in ");
+    let key = receiver.program.wait_for_log("refused a peer at 127.0.0.1: its key ", " is not among the 1 key in ");
     assert!(fs::read_to_string(bench.key("late", "key")).expect("a file").contains(&key), "{key}");
-    let cause = late.logs("the other end aborts the handshake: this end's key ", " is not its key");
+    let cause = late.wait_for_log("the other end aborts the handshake: this end's key ", " is not its key");
     let hub = fs::read_to_string(bench.key("hub", "key")).expect("a file");
     let hub = &hub.split('"').nth(1).expect("a key")[..8];
     assert_eq!(cause, format!("{}… is not in its allowed_keys_dir, `server_key` {hub}…", &key[..8]));
     bench.allow("late");
-    let before = receiver.program.says_json("a frame", is_frame);
+    let before = receiver.program.wait_for_json("a frame", is_frame);
     drop(late);
 
     fs::remove_file(bench.path("allowed").join("late.key")).expect("a file");
-    receiver.program.forget();
+    receiver.program.clear_output();
     let late = agent(&bench, &link);
-    late.logs("the other end aborts the handshake", "");
+    late.wait_for_log("the other end aborts the handshake", "");
     let is_new = |message: &Value| message["boot"] != before["boot"];
-    assert_eq!(receiver.program.said_json(is_new), None);
+    assert_eq!(receiver.program.find_json(is_new), None);
 }
 
 /// A libzmq peer never retries after some handshake failures, so a refusal must not cause one of them.
@@ -133,8 +133,11 @@ fn refused_peer_connects_once_its_key_is_added() {
     let bench = bench();
     fs::write(bench.path("allowed/late.key"), "public-key = \"cut").expect("a temporary file");
     let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
-    let subscriber = bench.raw(zmq::SUB, &agent.logs("bound at ", ""), &Shows::Key("late", "hub"));
-    agent.logs("is not among the 1 key in ", "allowed/late.key: the public-key is not the 40 characters of a key");
+    let subscriber = bench.raw(zmq::SUB, &agent.wait_for_log("bound to ", ""), &Shows::Key("late", "hub"));
+    agent.wait_for_log(
+        "is not among the 1 key in ",
+        "allowed/late.key: the public-key is not the 40 characters of a key",
+    );
     bench.allow("late");
     receive(&subscriber, 3);
 }
@@ -147,11 +150,11 @@ fn mixed_encryption_is_reported_and_connects_once_fixed() {
     let plain = bench.receiver(&link);
     let keys = bench.client("pi", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\", {keys}"));
-    agent.logs("the other end aborts the handshake", "it has no curve table, or it does not speak ZeroMQ");
-    plain.program.logs("or uses CURVE, for which this link needs a curve table", "");
+    agent.wait_for_log("the other end aborts the handshake", "it has no curve table, or it does not speak ZeroMQ");
+    plain.program.wait_for_log("or uses CURVE, for which this link needs a curve table", "");
     drop(plain);
     let fixed = bench.receiver(&format!("{link}{}", bench.server("hub")));
-    fixed.program.says_json("a frame", is_frame);
+    fixed.program.wait_for_json("a frame", is_frame);
     assert!(!fixed.program.log().contains("refused"), "{}", fixed.program.log());
 }
 
@@ -161,8 +164,8 @@ fn peer_with_wrong_server_key_is_reported() {
     let receiver = receiver_of(&bench, "pair");
     let keys = bench.client("pi", "other");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"{}\", {keys}", receiver.link));
-    agent.logs("the other end aborts the handshake", "");
-    receiver.program.logs("refused a peer whose `server_key` is not this end's key", "");
+    agent.wait_for_log("the other end aborts the handshake", "");
+    receiver.program.wait_for_log("refused a peer whose `server_key` is not this end's key", "");
     assert!(!receiver.program.log().contains("its key "), "{}", receiver.program.log());
 }
 
@@ -177,10 +180,10 @@ fn thousand_silent_connections_are_closed_and_harm_nobody() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -Sn 256; exec \"$0\" receive --json --config \"$1\"", env!("CARGO_BIN_EXE_watchpost")]);
     let receiver = Program::start(command.arg(config));
-    let address = receiver.logs("link tcp://", ": open");
+    let address = receiver.wait_for_log("link tcp://", ": open");
     let link = format!("pattern = \"pub\", connect = \"tcp://{address}\", {}", bench.client("pi", "hub"));
     let first = agent(&bench, &link);
-    let boot = receiver.says_json("a frame", is_frame)["boot"].clone();
+    let boot = receiver.wait_for_json("a frame", is_frame)["boot"].clone();
     let before = receiver.descriptors();
     let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"[..], &[0; 47]].concat();
     let start = Instant::now();
@@ -192,11 +195,11 @@ fn thousand_silent_connections_are_closed_and_harm_nobody() {
         })
         .collect();
     eventually("the silent connections", || (receiver.descriptors() > before + 900).then_some(()));
-    receiver.forget();
-    receiver.says_json("a frame during the flood", is_frame);
+    receiver.clear_output();
+    receiver.wait_for_json("a frame during the flood", is_frame);
     drop(first);
     let _second = agent(&bench, &link);
-    receiver.says_json("a frame of the second agent", |message| is_frame(message) && message["boot"] != boot);
+    receiver.wait_for_json("a frame of the second agent", |message| is_frame(message) && message["boot"] != boot);
     eventually("the silent connections are closed", || (receiver.descriptors() <= before + 2).then_some(()));
     // libzmq's own handshake timeout is 30 s.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -212,7 +215,7 @@ fn unencrypted_remote_links_are_marked_in_status() {
          {{ pattern = \"pub\", bind = \"tcp://*:*\", plaintext = true }}]",
         receiver.link
     ));
-    let status = receiver.program.says_json("a status", |message| message["type"] == "status");
+    let status = receiver.program.wait_for_json("a status", |message| message["type"] == "status");
     assert_eq!(status["links"][0]["source"], receiver.link);
     assert_eq!(status["links"][1]["source"], "tcp://*:*, not encrypted");
 }

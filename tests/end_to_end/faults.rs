@@ -27,13 +27,13 @@ fn two_cameras(peer: &Peer, bench: &Bench, fps: u8) -> Program {
 
 #[track_caller]
 fn sees(peer: &Peer, camera: &str) -> Value {
-    peer.hears(&format!("a frame of {camera}"), |message| message["camera"] == camera)
+    peer.wait_for(&format!("a frame of {camera}"), |message| message["camera"] == camera)
 }
 
 /// Waits for a status in which the USB camera is down for this cause.
 #[track_caller]
 fn goes_down(peer: &Peer, cause: &str) -> Value {
-    peer.hears(cause, |message| {
+    peer.wait_for(cause, |message| {
         let usb = &message["cameras"][0];
         usb["up"] == false && usb["cause"].as_str().is_some_and(|text| text.starts_with(cause))
     })
@@ -90,12 +90,12 @@ fn replacement_camera_uses_its_own_format() {
         move |message: &Value| message["cameras"][0]["cause"].as_str().is_some_and(|text| text.starts_with(mode))
     };
     for _ in 0..2 {
-        peer.hears("its own JPEGs", size(480, 320));
+        peer.wait_for("its own JPEGs", size(480, 320));
         bench.plug_camera_of(0, &format!("YUYV 640x480 15 {}", bench.path("raw").display()));
-        peer.hears("the new mode", mode("640x480 YUYV, 15 frames"));
-        peer.hears("encoded frames", size(640, 480));
+        peer.wait_for("the new mode", mode("640x480 YUYV, 15 frames"));
+        peer.wait_for("encoded frames", size(640, 480));
         bench.plug_camera(0, &bench.path("film"));
-        peer.hears("the new mode", mode("480x320 MJPG, 25 frames"));
+        peer.wait_for("the new mode", mode("480x320 MJPG, 25 frames"));
     }
 }
 
@@ -125,9 +125,9 @@ fn skipped_frames_do_not_make_a_broken_camera_look_fine() {
     plug(&bench, 0);
     // At 10 of 25 frames per second, the agent checks one of two or three frames.
     let _agent = two_cameras(&peer, &bench, 10);
-    let status = goes_down(&peer, "gives only broken frames");
+    let status = goes_down(&peer, "sends only broken frames");
     let opened = |message: &Value| message["cameras"][0]["counts"]["opened"].as_u64();
-    peer.hears("another try", |message| {
+    peer.wait_for("another try", |message| {
         assert_ne!(message["cameras"][0]["up"], true, "{message}");
         opened(message) > opened(&status).map(|times| times + 1)
     });
@@ -142,13 +142,13 @@ fn camera_hanging_on_open_is_reported_and_abandoned() {
     set(&bench, 0, "hang");
     plug(&bench, 0);
     let mut agent = two_cameras(&peer, &bench, 25);
-    goes_down(&peer, "takes long to open");
+    goes_down(&peer, "is slow to open");
     sees(&peer, "other");
     goes_down(&peer, "hangs in its driver");
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
     let mut agent = two_cameras(&peer, &bench, 25);
-    goes_down(&peer, "takes long to open");
+    goes_down(&peer, "is slow to open");
     clear(&bench, 0, "hang");
     sees(&peer, "usb");
     let (status, _) = agent.terminate();
@@ -178,7 +178,7 @@ fn camera_changes_send_a_status_at_once() {
     let mut ages = Vec::new();
     for _ in 0..5 {
         for up in [true, false] {
-            let status = peer.hears("the change", |message| message["cameras"][0]["up"] == up);
+            let status = peer.wait_for("the change", |message| message["cameras"][0]["up"] == up);
             ages.push(status["cameras"][0]["for_ms"].as_u64().expect("a number"));
             if up { unplug(&bench, 0) } else { plug(&bench, 0) }
         }
@@ -198,7 +198,7 @@ fn camera_faults_leak_no_descriptors_or_threads() {
     let resources = || (agent.descriptors(), agent.threads());
     // Everything runs before it is counted.
     sees(&peer, "other");
-    peer.hears("an open spool", |message| message["spool"]["up"] == true);
+    peer.wait_for("an open spool", |message| message["spool"]["up"] == true);
     let before = resources();
     for _ in 0..3 {
         for (control, cause) in [("hang", "hangs in its driver"), ("nospace", "no bandwidth left")] {
@@ -208,7 +208,7 @@ fn camera_faults_leak_no_descriptors_or_threads() {
             }
             goes_down(&peer, cause);
             clear(&bench, 0, control);
-            peer.hears("it is up", |message| message["cameras"][0]["up"] == true);
+            peer.wait_for("it is up", |message| message["cameras"][0]["up"] == true);
         }
     }
     eventually("as many descriptors and threads as before", || (resources() == before).then_some(()));
@@ -225,7 +225,7 @@ fn frames_buffered_while_suspended_are_not_sent_as_new() {
     agent.signal(Signal::SIGSTOP);
     std::thread::sleep(SUSPENSION);
     agent.signal(Signal::SIGCONT);
-    peer.hears("a count of frames that were too old", |message| {
+    peer.wait_for("a count of frames that were too old", |message| {
         message["cameras"][0]["counts"]["frames_too_old"].as_u64() > Some(0)
     });
     assert!(sees(&peer, "usb")["age_us"].as_u64() < Some(1_000_000));

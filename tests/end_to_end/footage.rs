@@ -13,7 +13,7 @@ fn moments_and_ranges_are_found_during_and_after_recording() {
     let jpegs = jpegs(&bench, 15);
     let receiver = recording(&bench, "segment = \"2s\"");
     let mut sender = Sender::new(&receiver.link, "door");
-    let sent = sender.sends_all(&jpegs, 150);
+    let sent = sender.send_all(&jpegs, 150);
     let page = &receiver.page;
     let look = |at_us: i64, more: &str| get(page, &format!("/api/recordings/shed/door/frame.jpg?at_us={at_us}{more}"));
     eventually("the last frame", || {
@@ -67,7 +67,7 @@ fn invalid_footage_requests_are_rejected_with_a_reason() {
     let jpegs = jpegs(&bench, 1);
     let receiver = recording(&bench, "");
     let mut sender = Sender::new(&receiver.link, "door");
-    sender.sends(&jpegs[0], now_us());
+    sender.send(&jpegs[0], now_us());
     let now = now_us();
     let names = ["..", "%2e%2e", "%2fetc%2fpasswd", "a%00b", ".lock", "%ff", "door%2f..", "none", "%C3%A4", "*"];
     let bad_names = names.iter().flat_map(|name| {

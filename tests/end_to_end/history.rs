@@ -42,7 +42,7 @@ fn readings_are_stored_once_and_acks_cover_the_whole_range() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    agent.sends(false, &[batch(1, 2)]);
+    agent.send(false, &[batch(1, 2)]);
     assert!(agent.hello_promises_acks());
     agent.expect_ack(1, 2);
     for (backlog, sent, ack) in [
@@ -53,11 +53,11 @@ fn readings_are_stored_once_and_acks_cover_the_whole_range() {
         (false, vec![batch(20, 21)], (20, 21)),
         (true, vec![batch(13, 19)], (1, 21)),
     ] {
-        agent.sends(backlog, &sent);
+        agent.send(backlog, &sent);
         assert_eq!(agent.ack(), Some(ack), "{sent:?}");
     }
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(21));
-    agent.sends(true, &[batch(30, 31), batch(40, 41), batch(50, 50), batch(31, 32)]);
+    agent.send(true, &[batch(30, 31), batch(40, 41), batch(50, 50), batch(31, 32)]);
     for ack in [(30, 32), (40, 41), (50, 50)] {
         assert_eq!(agent.ack(), Some(ack));
     }
@@ -70,13 +70,13 @@ fn live_readings_are_batched_and_backlog_is_written_at_once() {
     let agent = FakeAgent::on(&receiver);
     let start = Instant::now();
     for seq in 1..=20 {
-        agent.sends(true, &[batch(seq, seq)]);
+        agent.send(true, &[batch(seq, seq)]);
         agent.expect_ack(1, seq);
     }
     assert!(start.elapsed() < Duration::from_secs(3), "20 in {:?}", start.elapsed());
     for seq in 21..=60 {
-        agent.sends(false, &[batch(seq, seq)]);
-        receiver.program.says_json("the batch", |message| message["batches"][0]["seq"] == seq);
+        agent.send(false, &[batch(seq, seq)]);
+        receiver.program.wait_for_json("the batch", |message| message["batches"][0]["seq"] == seq);
     }
     let acks = 1 + std::iter::from_fn(|| agent.ack()).take_while(|ack| *ack != (1, 60)).count();
     assert!(acks < 20, "{acks} acks");
@@ -89,14 +89,14 @@ fn acks_are_separate_for_each_agent_and_boot() {
     let agents = [("shed", "b1"), ("barn", "b1"), ("shed", "b2")]
         .map(|(name, boot)| FakeAgent::new(zmq::DEALER, &receiver.link, name, boot));
     for (agent, last) in agents.iter().zip([5, 7, 9]) {
-        agent.sends(true, &[batch(1, last)]);
+        agent.send(true, &[batch(1, last)]);
     }
     for (agent, last) in agents.iter().zip([5, 7, 9]) {
         agent.expect_ack(1, last);
     }
     // A connection may also send readings of an earlier boot.
     let again = FakeAgent { boot: "b1", ..FakeAgent::new(zmq::DEALER, &receiver.link, "shed", "b2") };
-    again.sends(true, &[batch(4, 6)]);
+    again.send(true, &[batch(4, 6)]);
     again.expect_ack(1, 6);
     assert!(receiver.program.terminate().0.success());
     for (name, boot, last) in [("shed", "b1", 6), ("barn", "b1", 7), ("shed", "b2", 9)] {
@@ -119,7 +119,7 @@ fn readings_are_dated_by_the_synchronised_clock() {
     };
     let now = || jiff::Timestamp::now().as_microsecond();
     let before = now();
-    agent.sends(true, &[dated(1, true, 60_000.into()), dated(2, false, 60_000.into()), dated(3, false, Value::Null)]);
+    agent.send(true, &[dated(1, true, 60_000.into()), dated(2, false, 60_000.into()), dated(3, false, Value::Null)]);
     agent.expect_ack(1, 3);
     let after = now();
     let history = open_history(&bench.history());
@@ -143,7 +143,7 @@ fn unsynchronised_readings_keep_their_spacing() {
         let mut batch = batch(seq, seq);
         batch["synchronised"] = false.into();
         (batch["captured_at_us"], batch["age_ms"]) = (captured_at_us.into(), age_ms.into());
-        agent.sends(true, &[batch]);
+        agent.send(true, &[batch]);
         agent.expect_ack(1, seq);
     }
     let history = open_history(&bench.history());
@@ -166,10 +166,10 @@ fn out_of_range_numbers_are_refused_and_spoil_nothing_else() {
     without_values["values"] = json!([]);
     let mut last = batch(1, 3);
     last["seq"] = (u64::MAX - 1).into();
-    agent.sends(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
+    agent.send(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
     // Valid sequence numbers are acknowledged, so that the agent does not resend them forever.
     agent.expect_ack(1, 5);
-    receiver.program.logs("history: readings refused: ", "(4 so far)");
+    receiver.program.wait_for_log("history: readings refused: ", "(4 so far)");
     assert_eq!(numbers(&bench.history(), "shed", "b1"), [1, 2, 4, 5]);
 }
 
@@ -183,17 +183,17 @@ fn series_and_ranges_over_the_limits_are_acked_but_dropped() {
         batch["values"][0]["quantity"] = quantity.into();
         batch
     };
-    let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.sends(true, part));
+    let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.send(true, part));
     let known = |seq: u64| quantity(seq, "q7".to_owned());
     in_parts((1..=10_004).map(|seq| quantity(seq, format!("q{seq}"))).collect());
-    receiver.program.logs("history: readings refused: ", "");
-    agent.sends_until_acked(&known(10_001), (1, 10_004));
+    receiver.program.wait_for_log("history: readings refused: ", "");
+    agent.send_until_acked(&known(10_001), (1, 10_004));
     // Every third number makes a range of its own: one range over the limit.
     in_parts((4_000..14_000).map(|third| known(third * 3)).collect());
-    agent.sends_until_acked(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
-    agent.sends_until_acked(&known(50_000), (50_000, 50_000));
+    agent.send_until_acked(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
+    agent.send_until_acked(&known(50_000), (50_000, 50_000));
     // Numbers that extend a range are still stored.
-    agent.sends_until_acked(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
+    agent.send_until_acked(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
     let stored = sequence_numbers(&bench.history());
     assert!(stored.contains(&(3 * 13_998)) && !stored.contains(&(3 * 13_999)) && !stored.contains(&50_000));
 }
@@ -213,7 +213,7 @@ fn acknowledged_readings_survive_a_kill_without_duplicates() {
     for _ in 0..6 {
         let mut receiver = bench.pair_receiver();
         let agent = FakeAgent::on(&receiver);
-        agent.sends(true, &[batch(1, 1)]);
+        agent.send(true, &[batch(1, 1)]);
         unsent.record(agent.ack().expect("an ack"));
         agent.socket.set_rcvtimeo(0).expect("a timeout");
         let end = Instant::now() + Duration::from_millis(fastrand::u64(20..400));
@@ -247,8 +247,8 @@ fn shutdown_writes_everything_received() {
         let mut seq = 0;
         eventually("a batch", || {
             seq += 1;
-            agent.sends(false, &[batch(seq, seq)]);
-            receiver.program.said_json(|message| message["boot"] == agent.boot && message["type"] == "readings")
+            agent.send(false, &[batch(seq, seq)]);
+            receiver.program.find_json(|message| message["boot"] == agent.boot && message["type"] == "readings")
         });
         let (status, took) = receiver.program.terminate();
         assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
@@ -281,7 +281,10 @@ fn unusable_history_is_fatal_only_if_configured() {
     let configured = |path: &Path| second(&bench, &format!("[history]\npath = \"{}\"\n", path.display()));
     let mut refused = configured(&bench.history());
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logs("history.sqlite cannot be used (", "in use by another program); set [history] path to another file");
+    refused.wait_for_log(
+        "history.sqlite cannot be used (",
+        "in use by another program); set [history] path to another file",
+    );
 
     let newer = bench.path("newer.sqlite");
     let created = Connection::open(&newer).and_then(|file| {
@@ -290,16 +293,16 @@ fn unusable_history_is_fatal_only_if_configured() {
     created.expect("a file");
     let mut refused = configured(&newer);
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logs("newer.sqlite cannot be used (", "written by a newer watchpost)");
+    refused.wait_for_log("newer.sqlite cannot be used (", "written by a newer watchpost)");
 
     let without = second(&bench, "");
-    without.logs("readings are not stored: ", "in use by another program)");
+    without.wait_for_log("readings are not stored: ", "in use by another program)");
     let off = second(&bench, "[history]\noff = true\n");
     for program in [without, off] {
-        let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
-        program.logs("the page is at", "");
+        let link = format!("tcp://{}", program.wait_for_log("link tcp://", ": open"));
+        program.wait_for_log("the page is at", "");
         let agent = FakeAgent::new(zmq::PAIR, &link, "shed", "b9");
-        agent.sends(true, &[batch(1, 1)]);
+        agent.send(true, &[batch(1, 1)]);
         assert!(!agent.hello_promises_acks() && !agent.hello_promises_acks());
     }
     assert_eq!(numbers(&bench.history(), "shed", "b9"), [0_u64; 0]);

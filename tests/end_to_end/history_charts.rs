@@ -43,10 +43,10 @@ fn send(agent: &FakeAgent, mut messages: Vec<Vec<Value>>, random: &mut fastrand:
     messages.extend(again);
     random.shuffle(&mut messages);
     for message in &messages {
-        agent.sends(true, message);
+        agent.send(true, message);
     }
     let all = last["seq"].as_u64().expect("a number");
-    agent.sends_until_acked(&last, (1, all));
+    agent.send_until_acked(&last, (1, all));
 }
 
 /// The series, by port.
@@ -135,7 +135,7 @@ fn invalid_chart_and_export_requests_are_explained() {
     ancient["captured_at_us"] = i64::MIN.into();
     let mut future = crate::harness::batch(6, 6);
     future["captured_at_us"] = i64::MAX.into();
-    agent.sends(true, &[extreme, ancient, future]);
+    agent.send(true, &[extreme, ancient, future]);
     agent.expect_ack(1, 6);
     for (status, path) in [
         (400, "/api/chart"),

@@ -37,9 +37,9 @@ fn old_readings_expire_before_minutes_and_hours() {
     undated["age_ms"] = Value::Null;
     // More than the receiver deletes at once.
     let many: Vec<Value> = (0..50).map(|n| dated(n * 100 + 1, n * 100 + 100, old + n as i64)).collect();
-    agent.sends(true, &many);
-    agent.sends(true, &[dated(5_001, 5_020, now_us()), undated]);
-    agent.sends_until_acked(&dated(5_000, 5_000, old), (1, 5_022));
+    agent.send(true, &many);
+    agent.send(true, &[dated(5_001, 5_020, now_us()), undated]);
+    agent.send_until_acked(&dated(5_000, 5_000, old), (1, 5_022));
     // While the clock is not synchronised, nothing expires: wait for three hellos, one per second.
     agent.socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
     let is_hello = || agent.socket.recv_bytes(0).expect("a hello").starts_with(b"{\"type\":\"hello\"");
@@ -50,9 +50,9 @@ fn old_readings_expire_before_minutes_and_hours() {
     assert_eq!(rows(&bench.history(), "readings"), 5_022);
     clock.set(0, true, "first");
     eventually("the old readings expire", || (rows(&bench.history(), "readings") == 22).then_some(()));
-    receiver.program.logs("history: deleted ", " readings older than 10min");
+    receiver.program.wait_for_log("history: deleted ", " readings older than 10min");
     // Expired readings that arrive again are known and not stored again.
-    agent.sends_until_acked(&dated(1, 100, now_us()), (1, 5_022));
+    agent.send_until_acked(&dated(1, 100, now_us()), (1, 5_022));
     assert_eq!(rows(&bench.history(), "readings"), 22);
     let chart = |from_us: i64, to_us: i64| {
         let path = format!("/api/chart?series=1&from_us={from_us}&to_us={to_us}");
@@ -64,7 +64,7 @@ fn old_readings_expire_before_minutes_and_hours() {
     assert_eq!((&shown["step_us"], &shown["points"][0][1]), (&json!(MINUTE), &json!(1.0)), "{shown}");
     assert_eq!(shown["points"][0][2], 5_000.0);
     // A late backlog adds to the sums of its time, then expires.
-    agent.sends_until_acked(&dated(6_000, 6_000, old), (6_000, 6_000));
+    agent.send_until_acked(&dated(6_000, 6_000, old), (6_000, 6_000));
     eventually("the backlog expires", || (rows(&bench.history(), "readings") == 22).then_some(()));
     assert_eq!(chart(old - 5 * MINUTE, old + 5 * MINUTE)["points"][0][2], 6_000.0);
     clock.set(3 * YEAR, true, "first");
@@ -105,7 +105,7 @@ fn version_1_file_is_migrated() {
     for _ in 0..2 {
         let receiver = bench.pair_receiver();
         let agent = FakeAgent::on(&receiver);
-        agent.sends(true, &[batch(1, 100)]);
+        agent.send(true, &[batch(1, 100)]);
         agent.expect_ack(1, 40_000);
         assert_eq!(rows(&path, "readings"), 40_000);
         assert_sums_match(&path);

@@ -28,8 +28,8 @@ fn send(agent: &FakeAgent) -> Vec<Sent> {
             })
         })
         .collect();
-    batches.chunks(200).for_each(|message| agent.sends(true, message));
-    agent.sends_until_acked(&batches[3_999], (1, 4_000));
+    batches.chunks(200).for_each(|message| agent.send(true, message));
+    agent.send_until_acked(&batches[3_999], (1, 4_000));
     sent
 }
 
@@ -111,11 +111,11 @@ fn slow_export_client_blocks_nothing() {
     let mut write = |rounds| {
         for _ in 0..rounds {
             for message in batches(round).chunks(20) {
-                agent.sends(true, message);
+                agent.send(true, message);
             }
             round += 1;
             let last = crate::harness::batch(round * 10_000, round * 10_000);
-            agent.sends_until_acked(&last, (1, round * 10_000));
+            agent.send_until_acked(&last, (1, round * 10_000));
         }
     };
     write(20);

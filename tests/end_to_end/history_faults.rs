@@ -7,20 +7,20 @@ use rusqlite::Connection;
 use crate::harness::{Bench, FakeAgent, Fault, Unacknowledged, batch};
 use crate::history::{all, numbers};
 
-/// Readings that are not written at that time have no ack, so nothing is lost.
+/// Readings that are not written yet are not acknowledged, so nothing is lost.
 #[test]
 fn shutdown_does_not_wait_for_a_slow_disk() {
     let bench = Bench::new();
     let mut receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    agent.sends(true, &[batch(1, 1)]);
+    agent.send(true, &[batch(1, 1)]);
     agent.expect_ack(1, 1);
     let fault = Fault::new(&receiver.program, "fdatasync,fsync:delay_enter=30000000");
-    agent.sends(true, &[batch(2, 2)]);
-    receiver.program.says_json("the batch", |message| message["batches"][0]["seq"] == 2);
+    agent.send(true, &[batch(2, 2)]);
+    receiver.program.wait_for_json("the batch", |message| message["batches"][0]["seq"] == 2);
     let start = Instant::now();
     receiver.program.signal(Signal::SIGTERM);
-    receiver.program.logs("history: the disk takes too long", "");
+    receiver.program.wait_for_log("history: the disk takes too long", "");
     // The limit is 2 s, plus time for a busy machine. The process itself cannot exit while strace delays it.
     assert!(start.elapsed() < Duration::from_secs(3), "after {:?}", start.elapsed());
     fault.repair();
@@ -33,23 +33,23 @@ fn failing_disk_delays_acks_until_readings_are_written() {
         let bench = Bench::new();
         let receiver = bench.pair_receiver();
         let agent = FakeAgent::on(&receiver);
-        agent.sends(true, &[batch(1, 10)]);
+        agent.send(true, &[batch(1, 10)]);
         agent.expect_ack(1, 10);
         let fault = Fault::new(&receiver.program, inject);
-        agent.sends(true, &[batch(11, 20)]);
-        agent.sends(false, &[batch(21, 30)]);
-        receiver.program.logs("history: readings cannot be stored in ", "; retrying every second");
-        receiver.program.says_json("messages during the fault", |message| message["batches"][0]["seq"] == 21);
+        agent.send(true, &[batch(11, 20)]);
+        agent.send(false, &[batch(21, 30)]);
+        receiver.program.wait_for_log("history: readings cannot be stored in ", "; retrying every second");
+        receiver.program.wait_for_json("messages during the fault", |message| message["batches"][0]["seq"] == 21);
         // Three seconds of hellos without an ack, although readings are resent.
         for _ in 0..3 {
             assert!(agent.hello_promises_acks(), "{inject}");
-            agent.sends(true, &[batch(5, 15)]);
+            agent.send(true, &[batch(5, 15)]);
         }
         fault.repair();
         let repaired = Instant::now();
         agent.expect_ack(1, 30);
         assert!(repaired.elapsed() < Duration::from_secs(5), "{inject}: {:?}", repaired.elapsed());
-        receiver.program.logs("history: storing readings in ", " again, after ");
+        receiver.program.wait_for_log("history: storing readings in ", " again, after ");
         assert_eq!(numbers(&bench.history(), "shed", "b1"), all(30));
     }
 }
@@ -59,7 +59,7 @@ fn failing_disk_does_not_fill_memory_or_lose_readings() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    agent.sends(true, &[batch(1, 1)]);
+    agent.send(true, &[batch(1, 1)]);
     agent.expect_ack(1, 1);
     let fault = Fault::new(&receiver.program, "fdatasync,fsync:error=EIO");
     let mut unsent = Unacknowledged::new(200_000);
@@ -67,8 +67,8 @@ fn failing_disk_does_not_fill_memory_or_lose_readings() {
     while let Some(following) = unsent.send(&agent, next, 500) {
         next = following;
     }
-    receiver.program.logs("readings not stored: they arrive faster than the disk takes them", "");
-    receiver.program.says_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
+    receiver.program.wait_for_log("readings not stored: they arrive faster than the disk can store them", "");
+    receiver.program.wait_for_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
     assert!(receiver.program.memory() < 48 << 20, "{} bytes of memory", receiver.program.memory());
     fault.repair();
     unsent.send_until_acked(&agent);
@@ -85,25 +85,25 @@ fn damaged_or_removed_history_is_replaced() {
     let receiver = bench.pair_receiver();
     assert_eq!(fs::read(aside(1)).expect("the unusable file"), b"no history");
     let agent = FakeAgent::on(&receiver);
-    agent.sends(true, &[batch(1, 10)]);
+    agent.send(true, &[batch(1, 10)]);
     agent.expect_ack(1, 10);
     // Damage found while the receiver runs.
     Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE readings")).expect("a history");
-    agent.sends(true, &[batch(11, 20)]);
+    agent.send(true, &[batch(11, 20)]);
     agent.expect_ack(11, 20);
     assert_eq!(numbers(&path, "shed", "b1"), (11..=20).collect::<Vec<_>>());
-    receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-2");
+    receiver.program.wait_for_log("history.sqlite could not be used (", "history.sqlite.damaged-2");
     assert!(aside(2).exists());
     fs::remove_file(&path).expect("a history");
-    agent.sends(false, &[batch(21, 30)]);
+    agent.send(false, &[batch(21, 30)]);
     agent.expect_ack(21, 30);
     assert_eq!(numbers(&path, "shed", "b1"), (21..=30).collect::<Vec<_>>());
     // Damage found only at start, when this table is read.
     drop(receiver);
     Connection::open(&path).and_then(|history| history.execute_batch("DROP TABLE series")).expect("a history");
     let receiver = bench.pair_receiver();
-    receiver.program.logs("history.sqlite could not be used (", "history.sqlite.damaged-3");
+    receiver.program.wait_for_log("history.sqlite could not be used (", "history.sqlite.damaged-3");
     let agent = FakeAgent::on(&receiver);
-    agent.sends(true, &[batch(31, 40)]);
+    agent.send(true, &[batch(31, 40)]);
     agent.expect_ack(31, 40);
 }

@@ -55,7 +55,7 @@ impl Year {
         let mut receiver = start(bench);
         let agent = FakeAgent::on(&receiver);
         let value = |quantity: &&str| json!({ "quantity": quantity, "value": 0.5, "unit": "" });
-        agent.sends(
+        agent.send(
             true,
             &[json!({
                 "seq": 1, "port": "climate", "captured_at_us": from_us - SECOND, "age_ms": 5, "stale_after_ms": 10_000,
@@ -66,7 +66,7 @@ impl Year {
         receiver.program.terminate();
         fill(bench, days, from_us);
         let receiver = start(bench);
-        receiver.program.logs("history: storing readings in ", "");
+        receiver.program.wait_for_log("history: storing readings in ", "");
         let (status, body) = get_json(&receiver.page, "/api/series");
         assert_eq!(status, 200, "{body}");
         let all = body["series"].as_array().expect("a list").iter();

@@ -17,7 +17,7 @@ fn agent(bench: &Bench, link: &str) -> Program {
 /// Waits for a status whose data about the host matches.
 #[track_caller]
 fn reports(peer: &Peer, what: &str, matches: impl Fn(&Value) -> bool) {
-    peer.hears(what, |header| header["type"] == "status" && matches(&header["machine"]));
+    peer.wait_for(what, |header| header["type"] == "status" && matches(&header["machine"]));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn hanging_disk_blocks_nothing_not_even_shutdown() {
     reports(&peer, "the temperature without the disk", |machine| {
         machine["temperature_c"] == 48.312 && machine["disk"].is_null()
     });
-    peer.hears("a frame", |header| header["type"] == "frame");
+    peer.wait_for("a frame", |header| header["type"] == "frame");
     let (status, took) = agent.terminate();
     assert!(status.success() && took.as_secs_f64() < 2.0, "{status} after {took:?}");
 }

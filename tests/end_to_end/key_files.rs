@@ -12,16 +12,16 @@ fn secret_readable_by_others_is_not_used() {
     let receiver = receiver_of(&bench, "pair");
     let link = format!("pattern = \"pair\", connect = \"{}\", {}", receiver.link, bench.client("pi", "hub"));
     let secret = bench.key("pi", "key_secret");
-    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a file of the test");
+    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("a test file");
     let agent = agent(&bench, &link);
-    let said = agent.logs("the secret key in ", "");
+    let text = agent.wait_for_log("the secret key in ", "");
     assert!(
-        said.ends_with(&format!(" is readable by other users (mode 0640); run `chmod 600 {}`", secret.display())),
-        "{said}"
+        text.ends_with(&format!(" is readable by other users (mode 0640); run `chmod 600 {}`", secret.display())),
+        "{text}"
     );
-    assert_check(&bench, "agent.toml", 1, &[&format!("  error: the secret key in {said}")]);
-    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a file of the test");
-    receiver.program.says_json("a frame", is_frame);
+    assert_check(&bench, "agent.toml", 1, &[&format!("  error: the secret key in {text}")]);
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("a test file");
+    receiver.program.wait_for_json("a frame", is_frame);
 }
 
 /// Runs `watchpost check` on a file of the bench; asserts its exit code and parts of its output.
@@ -49,8 +49,8 @@ fn check_lists_every_problem_with_a_links_keys() {
     assert_check(&bench, "receiver.toml", 0, &["permits the 0 keys in ", "so no peer can connect yet"]);
     bench.allow("pi");
     assert_check(&bench, "receiver.toml", 0, &["permits the 1 key in ", "allowed; not connected here"]);
-    fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
-    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
+    fs::remove_dir_all(bench.path("allowed")).expect("a test directory");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a test file");
     let secret = "\n  error: cannot read the key in ";
     assert_check(&bench, "receiver.toml", 1, &[secret, "\n  error: cannot read the allowed keys in ", "\n  page "]);
 }
@@ -74,7 +74,7 @@ fn public_key_file_given_as_secret_is_reported() {
     let (public, secret) = (bench.key("hub", "key"), bench.key("hub", "key_secret"));
     let problem = format!("hub.key has no secret key: this is the public half; write {}\n", secret.display());
     for mode in [0o644, 0o600] {
-        fs::set_permissions(&public, Permissions::from_mode(mode)).expect("a file of the test");
+        fs::set_permissions(&public, Permissions::from_mode(mode)).expect("a test file");
         assert_check(&bench, "receiver.toml", 1, &[&problem]);
     }
 }
@@ -84,7 +84,7 @@ fn own_key_as_server_key_is_reported() {
     let bench = bench();
     let own = bench.client("hub", "hub");
     let agent = agent(&bench, &format!("pattern = \"pair\", connect = \"tcp://127.0.0.1:1\", {own}"));
-    agent.logs("this is this end's own key", "");
+    agent.wait_for_log("this is this end's own key", "");
     assert_check(
         &bench,
         "agent.toml",
@@ -93,7 +93,7 @@ fn own_key_as_server_key_is_reported() {
     );
 }
 
-/// Runs watchpost as a user who owns the files of this one, but is bound by file modes, unlike root.
+/// Runs watchpost without root's right to ignore file modes. The files still belong to its user.
 fn run_unprivileged(arguments: &[&str]) -> std::process::Output {
     let mut command = if nix::unistd::geteuid().is_root() {
         let mut command = Command::new("setpriv");
@@ -112,10 +112,10 @@ fn unreadable_secret_error_names_the_remedy() {
     write_receiver(&bench, &bench.server("hub"));
     let config = bench.path("receiver.toml").display().to_string();
     for closed in [secret.as_path(), secret.parent().expect("a directory")] {
-        let before = fs::metadata(closed).expect("a file of the test").permissions();
-        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("a file of the test");
+        let before = fs::metadata(closed).expect("a test file").permissions();
+        fs::set_permissions(closed, Permissions::from_mode(0o000)).expect("a test file");
         let check = run_unprivileged(&["check", "--config", &config]);
-        fs::set_permissions(closed, before).expect("a file of the test");
+        fs::set_permissions(closed, before).expect("a test file");
         let stdout = String::from_utf8_lossy(&check.stdout).into_owned();
         assert_eq!(check.status.code(), Some(1), "{check:?}");
         let start = format!(" may not read the secret key in {}; run `sudo chown ", secret.display());
@@ -128,7 +128,7 @@ fn unreadable_secret_error_names_the_remedy() {
 fn keygen_explains_how_to_get_a_writable_directory() {
     let bench = Bench::new();
     fs::create_dir(bench.path("etc")).expect("a temporary directory");
-    fs::set_permissions(bench.path("etc"), Permissions::from_mode(0o555)).expect("a directory of the test");
+    fs::set_permissions(bench.path("etc"), Permissions::from_mode(0o555)).expect("a test directory");
     for dir in ["etc", "etc/keys"].map(|dir| bench.path(dir).display().to_string()) {
         let keygen = run_unprivileged(&["keygen", "pi", "--dir", &dir]);
         let stderr = String::from_utf8_lossy(&keygen.stderr).into_owned();
@@ -143,16 +143,16 @@ fn receiver_without_its_secret_does_not_start() {
     let bench = bench();
     let config = bench.path("receiver.toml");
     write_receiver(&bench, &bench.server("hub"));
-    fs::remove_file(bench.key("hub", "key_secret")).expect("a file of the test");
+    fs::remove_file(bench.key("hub", "key_secret")).expect("a test file");
     let mut command = bench.watchpost("receive");
     let receiver = command.args(["--config"]).arg(config).output().expect("it starts");
-    let said = String::from_utf8_lossy(&receiver.stderr).into_owned();
-    assert_eq!(receiver.status.code(), Some(1), "{said}");
+    let text = String::from_utf8_lossy(&receiver.stderr).into_owned();
+    assert_eq!(receiver.status.code(), Some(1), "{text}");
     assert!(
-        said.contains("cannot read the key in ") && said.contains("hub.key_secret: No such file or directory; "),
-        "{said}"
+        text.contains("cannot read the key in ") && text.contains("hub.key_secret: No such file or directory; "),
+        "{text}"
     );
-    assert!(said.contains("`watchpost keygen` creates a key pair") && !said.contains("os error"), "{said}");
+    assert!(text.contains("`watchpost keygen` creates a key pair") && !text.contains("os error"), "{text}");
 }
 
 #[test]
@@ -167,22 +167,22 @@ fn invalid_key_files_are_reported_by_name() {
         (&cut[..cut.len() - 1], "hub.key: the public-key is not the 40 characters of a key"),
         ("public-key = \"#####################################☃\"", "hub.key: the public-key is not the 40"),
     ] {
-        fs::write(&public, text).expect("a file of the test");
-        agent(&bench, &link).logs(problem, "");
+        fs::write(&public, text).expect("a test file");
+        agent(&bench, &link).wait_for_log(problem, "");
     }
-    fs::remove_file(&public).expect("a file of the test");
+    fs::remove_file(&public).expect("a test file");
     nix::unistd::mkfifo(&public, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-    agent(&bench, &link).logs("hub.key is not a file with a key", "");
-    fs::remove_file(&public).expect("a pipe of the test");
-    agent(&bench, &link).logs(
+    agent(&bench, &link).wait_for_log("hub.key is not a file with a key", "");
+    fs::remove_file(&public).expect("a test pipe");
+    agent(&bench, &link).wait_for_log(
         "cannot read the key in ",
         "hub.key: No such file or directory; copy the .key file of the other end there",
     );
-    fs::remove_dir_all(bench.path("allowed")).expect("a directory of the test");
+    fs::remove_dir_all(bench.path("allowed")).expect("a test directory");
     let link = format!("pattern = \"pair\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub"));
-    fs::remove_dir(bench.path("allowed")).expect("a directory of the test");
+    fs::remove_dir(bench.path("allowed")).expect("a test directory");
     agent(&bench, &link)
-        .logs("cannot read the allowed keys in ", "allowed: No such file or directory; create that directory");
+        .wait_for_log("cannot read the allowed keys in ", "allowed: No such file or directory; create that directory");
 }
 
 #[test]
@@ -222,8 +222,8 @@ fn pyzmq_and_watchpost_accept_each_others_key_files() {
     let bench = bench();
     fs::create_dir_all(bench.path("python")).expect("a temporary directory");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/curve_receiver.py");
-    let made = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
-    assert!(made.success());
+    let status = peers_python().arg(program).arg(bench.path("python")).status().expect("it starts");
+    assert!(status.success());
     let path = |name: &str| bench.path(name).display().to_string();
     // First the receiver uses watchpost's files and the agent pyzmq's, then the other way round.
     fs::copy(bench.path("python/agent.key"), bench.path("allowed/agent.key")).expect("a key");
@@ -231,11 +231,11 @@ fn pyzmq_and_watchpost_accept_each_others_key_files() {
         (path("keys/hub.key_secret"), bench.key("hub", "key").display().to_string(), path("python/agent.key_secret")),
         (path("python/python.key_secret"), path("python/python.key"), path("keys/pi.key_secret")),
     ] {
-        fs::set_permissions(&client, Permissions::from_mode(0o600)).expect("a file of the test");
+        fs::set_permissions(&client, Permissions::from_mode(0o600)).expect("a test file");
         let receiver = peer("curve_receiver.py", &[&secret, &path("allowed")]);
-        let address = receiver.says("its address", |line| line.starts_with("tcp://").then(|| line.to_owned()));
+        let address = receiver.wait_for_line("its address", |line| line.starts_with("tcp://").then(|| line.to_owned()));
         let keys = format!("curve = {{ secret_key_file = \"{client}\", server_key = \"{server}\" }}");
         let _agent = agent(&bench, &format!("pattern = \"pair\", connect = \"{address}\", {keys}"));
-        receiver.says("a frame", |line| line.parse::<usize>().ok().filter(|size| *size > 1000));
+        receiver.wait_for_line("a frame", |line| line.parse::<usize>().ok().filter(|size| *size > 1000));
     }
 }

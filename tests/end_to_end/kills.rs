@@ -102,8 +102,8 @@ impl Ends<'_> {
             let counts = &status["spool"]["counts"];
             counts["readings_in_memory"] == 0 && counts["readings_on_disk"] == 0
         };
-        receiver.program.forget();
-        receiver.program.says_json("an ack for every reading", is_done);
+        receiver.program.clear_output();
+        receiver.program.wait_for_json("an ack for every reading", is_done);
         lives
     }
 
@@ -113,7 +113,7 @@ impl Ends<'_> {
             "serial = [{{ name = \"b\", port = \"{board}\" }}]\n\
              link = [{{ pattern = \"pair\", connect = \"{address}\" }}]"
         ));
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         agent
     }
 

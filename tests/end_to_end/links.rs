@@ -21,8 +21,8 @@ fn link_without_a_peer_blocks_nothing() {
         free_port(),
         receiver.link
     ));
-    receiver.program.says_json("many frames", |message| message["seq"].as_u64() > Some(50));
-    receiver.program.says_json("a status with the cause of each link", |message| {
+    receiver.program.wait_for_json("many frames", |message| message["seq"].as_u64() > Some(50));
+    receiver.program.wait_for_json("a status with the cause of each link", |message| {
         let cause = |link: usize| message["links"][link]["cause"].as_str().unwrap_or("").to_owned();
         (0..2).all(|link| cause(link).starts_with("no peer")) && cause(2) == "connected"
     });
@@ -37,10 +37,10 @@ fn restarted_receiver_gets_new_frames() {
     let _agent =
         bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"tcp://127.0.0.1:{port}\" }}]"));
     let is_frame = |message: &Value| message["type"] == "frame";
-    let before = receiver.program.says_json("a frame", is_frame);
+    let before = receiver.program.wait_for_json("a frame", is_frame);
     drop(receiver);
     let again = bench.receiver(&link);
-    let after = again.program.says_json("a frame", is_frame);
+    let after = again.program.wait_for_json("a frame", is_frame);
     assert_eq!(after["boot"], before["boot"]);
     assert!(after["seq"].as_u64() > before["seq"].as_u64());
 }
@@ -51,10 +51,10 @@ fn restarted_agent_reconnects_to_a_bound_pair() {
     let receiver = bench.pair_receiver();
     let config = format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link);
     let first = bench.agent(&config);
-    let before = receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    let before = receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
     drop(first);
     let _second = bench.agent(&config);
-    receiver.program.says_json("a frame of the second start", |message| {
+    receiver.program.wait_for_json("a frame of the second start", |message| {
         message["type"] == "frame" && message["boot"] != before["boot"]
     });
 }
@@ -72,9 +72,10 @@ fn every_format_arrives_on_both_patterns() {
                 "{CAMERA}link = [{{ pattern = \"{agent_pattern}\", connect = \"{}\", format = \"{format}\" }}]",
                 receiver.link
             ));
-            let message = receiver.program.says_json(&format!("a frame as {format} on {agent_pattern}"), |message| {
-                message["type"] == "frame" && message["agent"] == "shed" && message["camera"] == "door"
-            });
+            let message =
+                receiver.program.wait_for_json(&format!("a frame as {format} on {agent_pattern}"), |message| {
+                    message["type"] == "frame" && message["agent"] == "shed" && message["camera"] == "door"
+                });
             assert_eq!((message["width"].as_u64(), message["height"].as_u64()), (Some(320), Some(240)));
             assert!(saved(&bench, "shed", "door").starts_with(&[0xff, 0xd8]));
         }
@@ -95,7 +96,7 @@ fn garbage_on_the_port_is_counted_and_harmless() {
         receiver.program.log().contains("malformed message").then_some(())
     });
     let _agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", connect = \"{}\" }}]", receiver.link));
-    receiver.program.says_json("a frame after it", |message| message["type"] == "frame");
+    receiver.program.wait_for_json("a frame after it", |message| message["type"] == "frame");
 }
 
 #[test]
@@ -104,8 +105,8 @@ fn imagezmq_hub_reads_the_frames() {
     let agent = bench.agent(&format!(
         "{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", format = \"imagezmq\" }}]"
     ));
-    let hub = peer("image_hub.py", &[&agent.logs("bound at ", "")]);
-    let frame = hub.says_json("a frame", |_| true);
+    let hub = peer("image_hub.py", &[&agent.wait_for_log("bound to ", "")]);
+    let frame = hub.wait_for_json("a frame", |_| true);
     assert_eq!(frame["msg"], "shed door");
     assert_eq!(frame["size"], serde_json::json!([320, 240]));
 }
@@ -115,7 +116,7 @@ fn imagezmq_hub_reads_the_frames() {
 async fn independent_subscribers_read_header_and_jpeg() {
     let bench = Bench::new();
     let agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}]"));
-    let address = agent.logs("bound at ", "");
+    let address = agent.wait_for_log("bound to ", "");
 
     let python = peer("subscriber.py", &[&address, "frame/shed/door"]);
     let mut rust = SubSocket::new();
@@ -128,7 +129,7 @@ async fn independent_subscribers_read_header_and_jpeg() {
     assert_eq!((&header["v"], &header["camera"]), (&1.into(), &"door".into()));
     assert!(jpeg.starts_with(&[0xff, 0xd8]) && jpeg.ends_with(&[0xff, 0xd9]));
 
-    let seen = python.says_json("a frame", |_| true);
+    let seen = python.wait_for_json("a frame", |_| true);
     assert_eq!(seen["size"], serde_json::json!([320, 240]));
     assert_eq!(seen["header"]["boot"], header["boot"]);
 }
@@ -143,7 +144,7 @@ fn page_port_in_use_error_names_the_config_key() {
     std::fs::write(&config, text).expect("a temporary file");
     let mut second = Program::start(bench.watchpost("receive").arg("--config").arg(&config));
     assert_eq!(second.wait().code(), Some(1));
-    second.logs("stop the other receiver, or set [web] listen", "");
+    second.wait_for_log("stop the other receiver, or set [web] listen", "");
 }
 
 /// The page shows the cameras of an agent's two links together, under its name.
@@ -160,7 +161,7 @@ fn links_of_one_agent_share_the_wall() {
     .expect("a temporary file");
     let receiver =
         Program::start(bench.watchpost("receive").arg("--config").arg(&config).arg("--save").arg(bench.path("saved")));
-    let native = format!("tcp://{}", receiver.logs("link tcp://", ": open, format watchpost"));
+    let native = format!("tcp://{}", receiver.wait_for_log("link tcp://", ": open, format watchpost"));
     eventually("the second link", || receiver.log().contains("format base64").then_some(()));
     let log = receiver.log();
     let base64 = log.lines().find(|line| line.contains("format base64")).expect("the line of the second link");
@@ -171,7 +172,7 @@ fn links_of_one_agent_share_the_wall() {
     ));
     saved(&bench, "shed", "door");
     saved(&bench, "shed", "too");
-    let page = receiver.logs("the page is at http://", "/");
+    let page = receiver.wait_for_log("the page is at http://", "/");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         use futures_util::StreamExt as _;
@@ -200,11 +201,11 @@ fn slow_peer_gets_the_last_readings_before_shutdown() {
         "serial = [{{ name = \"climate\", port = \"{}\" }}]\nlink = [{{ pattern = \"pair\", connect = \"{address}\" }}]",
         board.path.display()
     ));
-    agent.logs("connected", "");
-    agent.logs("open at", "");
+    agent.wait_for_log("connected", "");
+    agent.wait_for_log("open at", "");
     let lines = 300;
     for line in 0..lines {
-        board.say(&format!("n-{line}"));
+        board.write_line(&format!("n-{line}"));
     }
     let mut numbers = Vec::new();
     let mut end = None;
@@ -228,7 +229,7 @@ fn passing_second_peer_on_a_pair_is_harmless() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = bench.agent(&format!("{CAMERA}link = [{{ pattern = \"pair\", connect = \"{}\" }}]", receiver.link));
-    receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
     // Statuses arrive once a second and set the pace: each stranger stays for two of them.
     for _ in 0..3 {
         let context = zmq::Context::new();
@@ -239,14 +240,14 @@ fn passing_second_peer_on_a_pair_is_harmless() {
             for _ in 0..100 {
                 let _ = stranger.send(vec![b'x'; 8192], zmq::DONTWAIT);
             }
-            receiver.program.forget();
-            receiver.program.says_json("a status", |message| message["type"] == "status");
+            receiver.program.clear_output();
+            receiver.program.wait_for_json("a status", |message| message["type"] == "status");
         }
         drop(stranger);
     }
     for _ in 0..3 {
-        receiver.program.forget();
-        receiver.program.says_json("a status", |message| message["type"] == "status");
-        receiver.program.says_json("a frame", |message| message["type"] == "frame");
+        receiver.program.clear_output();
+        receiver.program.wait_for_json("a status", |message| message["type"] == "status");
+        receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
     }
 }

@@ -31,7 +31,7 @@ impl NetworkCamera {
         // GStreamer's bindings exist for Debian's Python, but not for the one of tests/peers.
         let mut command = Command::new("/usr/bin/python3");
         let program = Program::start(command.args([server, &port.to_string(), width, height, &fps.to_string()]));
-        let address = program.says("its address", |line| line.starts_with("rtsp://").then(|| line.to_owned()));
+        let address = program.wait_for_line("its address", |line| line.starts_with("rtsp://").then(|| line.to_owned()));
         NetworkCamera { program, address }
     }
 

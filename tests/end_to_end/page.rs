@@ -41,11 +41,11 @@ async fn browser_shows_live_frames_and_readings() {
     let drawn = browser.attribute(tile, "data-frames").await;
     browser.sees(&format!("{tile}:not([data-frames='{drawn}'])")).await;
 
-    agent.logs("climate", "open at");
-    board.say("t-23.5-h-61");
+    agent.wait_for_log("climate", "open at");
+    board.write_line("t-23.5-h-61");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='23.5'][data-stale=false]").await;
     browser.sees("[data-reading='shed/climate/humidity'][data-value='61']").await;
-    board.say("t-24-h-61");
+    board.write_line("t-24-h-61");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='24']").await;
     browser.close().await;
 }
@@ -112,7 +112,7 @@ async fn eight_ports_each_show_their_own_state() {
     browser.sees("[data-port='shed/baud'][data-tone=bad][data-refused=lately]").await;
     row_contains(&browser, "baud", &["down for", "is 115200 the board's baud rate?", "refused"]).await;
     browser.sees("[data-port='shed/foreign'][data-tone=bad][data-refused=lately]").await;
-    row_contains(&browser, "foreign", &["down for", "no line gives a reading", "refused"]).await;
+    row_contains(&browser, "foreign", &["down for", "no line contains a reading", "refused"]).await;
     browser.sees("[data-port='shed/flood'][data-tone=warn]").await;
     row_contains(&browser, "flood", &[",", "00 lines/s", "flooding"]).await;
     browser.sees("[data-port='shed/noisy'][data-tone=good][data-refused=lately]").await;
@@ -121,7 +121,7 @@ async fn eight_ports_each_show_their_own_state() {
     browser.sees("[data-port='shed/good'][data-tone=good][data-refused=none]").await;
     row_contains(&browser, "good", &["lines/s"]).await;
     browser.sees("[data-port='shed/seldom'][data-tone=good][data-refused=none]").await;
-    row_contains(&browser, "seldom", &["1 line in "]).await;
+    row_contains(&browser, "seldom", &["1 line every "]).await;
     // The status line shows the most serious problem; the list behind it includes the flood.
     browser.sees("#health[data-tone=bad] #health-more").await;
     browser.click("#health-more").await;

@@ -44,7 +44,7 @@ async fn chart_shows_value_under_cursor_and_leaves_gaps_open() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    agent.sends(false, &hour_of_readings());
+    agent.send(false, &hour_of_readings());
     let browser = Browser::open(&bench, &receiver.page).await;
     // The card links to its chart once the history knows the series.
     browser.click("a[data-reading='shed/climate/minute'][href]").await;
@@ -102,7 +102,7 @@ async fn chart_shows_value_under_cursor_and_leaves_gaps_open() {
 async fn open_chart(bench: &Bench) -> (Receiver, Browser) {
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    agent.sends(false, &hour_of_readings());
+    agent.send(false, &hour_of_readings());
     let browser = Browser::open(bench, &receiver.page).await;
     browser.click("a[data-reading='shed/climate/minute'][href]").await;
     browser.click("#chart-ranges [data-width='3600000000']").await;

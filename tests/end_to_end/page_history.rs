@@ -15,7 +15,7 @@ fn record_numbered(bench: &Bench) -> (Receiver, Sender, Vec<i64>) {
     let first = now_us() - 20_000_000;
     let times: Vec<i64> = (0..i64::from(FRAMES)).map(|number| first + number * FRAME_INTERVAL_US).collect();
     for (number, at) in (0..FRAMES).zip(&times) {
-        sender.sends(&numbered(number), *at);
+        sender.send(&numbered(number), *at);
     }
     (receiver, sender, times)
 }
@@ -96,7 +96,7 @@ async fn url_with_a_camera_shows_only_that_camera() {
     let (receiver, mut sender, times) = record_numbered(&bench);
     (sender.camera, sender.seq) = ("yard", 0);
     for at in &times {
-        sender.sends(&numbered(7), *at);
+        sender.send(&numbered(7), *at);
     }
     let page = format!("{}/#history?at={}&width=14&camera=shed%2Fyard", receiver.page, times[20]);
     let browser = Browser::open(&bench, &page).await;
@@ -148,7 +148,7 @@ async fn page_finds_footage_recorded_while_it_is_open() {
     browser.run("location.hash = arguments[0]", &[to(newest + 4 * FRAME_INTERVAL_US)]).await;
     shows(&browser, 39).await;
     // The step button reaches a frame that is recorded later.
-    sender.sends(&numbered(40), newest + FRAME_INTERVAL_US);
+    sender.send(&numbered(40), newest + FRAME_INTERVAL_US);
     let step = format!("document.getElementById('step-forward').click(); {SHOWN_NUMBER}");
     browser.becomes("the next frame", &step, &[], |shown| *shown == 40).await;
 
@@ -156,8 +156,8 @@ async fn page_finds_footage_recorded_while_it_is_open() {
     let later = newest + 5_000_000;
     browser.run("location.hash = arguments[0]", &[to(later)]).await;
     browser.reads(".moment[data-state=none]", &["Nothing recorded"]).await;
-    sender.sends(&numbered(41), later - FRAME_INTERVAL_US / 2);
-    sender.sends(&numbered(42), later + FRAME_INTERVAL_US / 2);
+    sender.send(&numbered(41), later - FRAME_INTERVAL_US / 2);
+    sender.send(&numbered(42), later + FRAME_INTERVAL_US / 2);
     shows(&browser, 41).await;
     browser.close().await;
 }

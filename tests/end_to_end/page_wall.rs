@@ -64,11 +64,11 @@ async fn old_reading_is_shown_as_stale() {
     let serial = format!("serial = [{{ name = \"climate\", port = \"{port}\", stale_after = \"2s\" }}]");
     let agent = agent(&bench, "shed", &receiver, &serial);
     let browser = Browser::open(&bench, &receiver.page).await;
-    agent.logs("climate", "open at");
-    board.say("t-23.5");
+    agent.wait_for_log("climate", "open at");
+    board.write_line("t-23.5");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='23.5'][data-stale=false]").await;
     browser.reads("[data-reading='shed/climate/temperature'][data-stale=true]", &["STALE", "was 23.5"]).await;
-    board.say("t-24");
+    board.write_line("t-24");
     browser.sees("[data-reading='shed/climate/temperature'][data-value='24'][data-stale=false]").await;
     browser.close().await;
 }

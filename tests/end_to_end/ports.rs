@@ -7,26 +7,26 @@ use crate::boards::agent_on;
 use crate::harness::{Bench, Board, eventually, readings};
 
 #[test]
-fn missing_port_joins_and_unplugged_port_reconnects() {
+fn port_opens_when_plugged_in_or_replugged() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let _agent = agent_on(&bench, &bench.path("by-id"), &receiver);
-    let says = |up: bool, cause: &str| {
-        receiver.program.forget();
-        receiver.program.says_json(cause, |message| {
+    let wait_for_cause = |up: bool, cause: &str| {
+        receiver.program.clear_output();
+        receiver.program.wait_for_json(cause, |message| {
             message["ports"][0]["up"] == up && message["ports"][0]["cause"].as_str().is_some_and(|c| c.contains(cause))
         });
     };
-    says(false, "no such port");
+    wait_for_cause(false, "no such port");
     for temperature in [21.0, 22.0] {
         let mut board = bench.plug_board("by-id");
-        says(true, "open at 115200 baud");
-        board.say(&format!("t-{temperature}"));
+        wait_for_cause(true, "open at 115200 baud");
+        board.write_line(&format!("t-{temperature}"));
         receiver
             .program
-            .says_json("its reading", |message| readings(message).any(|reading| reading["value"] == temperature));
+            .wait_for_json("its reading", |message| readings(message).any(|reading| reading["value"] == temperature));
         drop(board);
-        says(false, "");
+        wait_for_cause(false, "");
     }
 }
 
@@ -36,12 +36,12 @@ fn idle_agent_uses_little_cpu() {
     let board = Board::new();
     let receiver = bench.pair_receiver();
     let agent = agent_on(&bench, &board.path, &receiver);
-    agent.logs("connected", "");
+    agent.wait_for_log("connected", "");
     let statuses = |count| {
-        receiver.program.forget();
+        receiver.program.clear_output();
         for _ in 0..count {
-            receiver.program.says_json("a status", |message| message["type"] == "status");
-            receiver.program.forget();
+            receiver.program.wait_for_json("a status", |message| message["type"] == "status");
+            receiver.program.clear_output();
         }
     };
     statuses(1);
@@ -84,7 +84,7 @@ fn wrong_baud_rate_is_reported_once_until_corrected() {
     let tables: String = tables.collect();
     let agent = bench.agent(&format!("{tables}[[link]]\npattern = \"pair\"\nconnect = \"{}\"", receiver.link));
     for board in &boards {
-        agent.logs(&format!("({}): open at", board.path.display()), "");
+        agent.wait_for_log(&format!("({}): open at", board.path.display()), "");
     }
     let (start, mut written) = (Instant::now(), 0);
     eventually("all causes", || {
@@ -99,7 +99,7 @@ fn wrong_baud_rate_is_reported_once_until_corrected() {
                 ));
             }
         }
-        receiver.program.said_json(|message| {
+        receiver.program.find_json(|message| {
             rates.iter().enumerate().all(|(port, (_, baud))| {
                 let cause = format!("undecodable bytes: is {baud} the board's baud rate?");
                 message["ports"][port]["up"] == false && message["ports"][port]["cause"] == cause
@@ -116,11 +116,11 @@ fn wrong_baud_rate_is_reported_once_until_corrected() {
     let log = agent.log();
     assert_eq!(log.matches("undecodable bytes: is ").count(), rates.len(), "{log}");
     for board in &mut boards {
-        board.say("t-25-h-60");
+        board.write_line("t-25-h-60");
     }
     receiver
         .program
-        .says_json("all ports up", |message| (0..rates.len()).all(|port| message["ports"][port]["up"] == true));
+        .wait_for_json("all ports up", |message| (0..rates.len()).all(|port| message["ports"][port]["up"] == true));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn noise_without_newlines_is_reported_as_wrong_baud_rate() {
     eventually("the cause", || {
         board.write(&[0x86, 0xf8, 0x00, 0xe6]);
         let words = "undecodable bytes: is 115200 the board's baud rate?";
-        receiver.program.said_json(|message| message["ports"][0]["cause"] == words)
+        receiver.program.find_json(|message| message["ports"][0]["cause"] == words)
     });
 }
 
@@ -150,23 +150,23 @@ fn port_is_up_only_if_some_lines_parse() {
         receiver.link
     ));
     let writes = |board: &mut Board, line: &str, up: bool, cause: &str| {
-        receiver.program.forget();
+        receiver.program.clear_output();
         eventually(cause, || {
-            board.say(line);
+            board.write_line(line);
             receiver
                 .program
-                .said_json(|message| message["ports"][0]["up"] == up && message["ports"][0]["cause"] == cause)
+                .find_json(|message| message["ports"][0]["up"] == up && message["ports"][0]["cause"] == cause)
         });
     };
-    writes(&mut board, "hello", false, "no line gives a reading: garbled line");
+    writes(&mut board, "hello", false, "no line contains a reading: garbled line");
     writes(&mut board, "t-25-h-nan", true, "open at 115200 baud");
     // A degree sign in Latin-1 is one byte of fourteen: too few to suspect the baud rate.
     board.write(b"\n");
-    receiver.program.forget();
+    receiver.program.clear_output();
     eventually("text in another encoding", || {
         board.write(b"t-25.5\xb0C-h-60\n");
-        let cause = "no line gives a reading: undecodable bytes";
-        receiver.program.said_json(|message| message["ports"][0]["cause"] == cause)
+        let cause = "no line contains a reading: undecodable bytes";
+        receiver.program.find_json(|message| message["ports"][0]["cause"] == cause)
     });
 }
 
@@ -184,16 +184,16 @@ fn silent_port_is_reported_and_reopened_without_loss() {
         receiver.link
     ));
     for temperature in [21.0, 22.0, 23.0] {
-        receiver.program.forget();
-        receiver.program.says_json("a silent port", |message| {
+        receiver.program.clear_output();
+        receiver.program.wait_for_json("a silent port", |message| {
             message["ports"][0]["up"] == false
                 && message["ports"][0]["cause"] == "silent: no data within stale_after"
                 && message["ports"][0]["counts"]["opened"].as_u64() > Some(1)
         });
-        receiver.program.forget();
+        receiver.program.clear_output();
         // Repeated, because nothing reads the port between closing and reopening it.
         eventually("the port up and its reading", || {
-            board.say(&format!("t-{temperature}"));
+            board.write_line(&format!("t-{temperature}"));
             let out = receiver.program.out();
             (out.contains("open at 115200 baud") && out.contains(&format!("\"value\":{temperature:?}"))).then_some(())
         });
@@ -207,15 +207,15 @@ fn port_in_use_by_another_program_is_left_alone() {
     let mut board = Board::new();
     let (receiver, other_receiver) = (bench.pair_receiver(), bench.pair_receiver());
     let agent = agent_on(&bench, &board.path, &receiver);
-    agent.logs("climate", "open at");
+    agent.wait_for_log("climate", "open at");
     let other = agent_on(&bench, &board.path, &other_receiver);
     other_receiver
         .program
-        .says_json("the cause", |message| message["ports"][0]["cause"] == "in use by another program");
-    board.say("t-25");
-    receiver.program.says_json("the reading", |message| readings(message).any(|reading| reading["value"] == 25.0));
+        .wait_for_json("the cause", |message| message["ports"][0]["cause"] == "in use by another program");
+    board.write_line("t-25");
+    receiver.program.wait_for_json("the reading", |message| readings(message).any(|reading| reading["value"] == 25.0));
     drop(agent);
-    other.logs("climate", "open at");
+    other.wait_for_log("climate", "open at");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn closing_and_opening_a_port_does_not_reset_its_board() {
             board.path.display(),
             receiver.link
         ));
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         // HUPCL drops DTR when the last program closes the port, and raising DTR again resets the board.
         assert!(!board.settings().control_flags.contains(ControlFlags::HUPCL), "{dtr}");
     }
@@ -250,16 +250,16 @@ fn board_with_a_new_device_node_is_found_by_its_link() {
     let mut descriptors = Vec::new();
     for turn in 0..25 {
         let mut board = bench.plug_board("by-id");
-        receiver.program.forget();
+        receiver.program.clear_output();
         eventually("its reading", || {
-            board.say(&format!("t-{turn}"));
+            board.write_line(&format!("t-{turn}"));
             receiver.program.out().contains(&format!("\"value\":{turn}.0,")).then_some(())
         });
         descriptors.push(agent.descriptors());
     }
     let log = agent.log();
-    assert_eq!(log.matches("unplugged").count(), 1, "not logged once for 25 times within a minute: {log}");
-    // Opening a port may briefly take one or two more.
+    assert_eq!(log.matches("unplugged").count(), 1, "25 unplugs within a minute are logged once: {log}");
+    // Opening a port may briefly need one or two more.
     assert!(descriptors[24] <= descriptors[0] + 2, "{descriptors:?}");
 }
 
@@ -277,17 +277,17 @@ fn flooding_port_is_reported_and_others_lose_nothing() {
         calm.path.display(),
         receiver.link
     ));
-    agent.logs("flooding", "open at");
-    agent.logs("calm", "open at");
+    agent.wait_for_log("flooding", "open at");
+    agent.wait_for_log("calm", "open at");
     let block = "t-25-h-60\n".repeat(500);
     let mut turn = 0;
     eventually("the cause", || {
         turn += 1;
         flooding.write(block.as_bytes());
-        calm.say(&format!("x-{turn}"));
+        calm.write_line(&format!("x-{turn}"));
         receiver.program.out().contains("flooding: more than 1000 lines a second").then_some(())
     });
-    receiver.program.says_json("every line of both ports", |message| {
+    receiver.program.wait_for_json("every line of both ports", |message| {
         let counts = |port: usize| message["ports"][port]["counts"]["lines"].as_u64();
         counts(0) >= Some(turn * 500 - 1) && counts(1) == Some(turn)
     });
@@ -305,19 +305,19 @@ fn flooding_port_is_reported_and_others_lose_nothing() {
 }
 
 #[test]
-fn changed_link_is_followed_while_the_old_board_stays() {
+fn port_follows_its_link_to_another_board() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let first = bench.plug_board("by-id");
     let agent = agent_on(&bench, &bench.path("by-id"), &receiver);
-    agent.logs("climate", "open at");
+    agent.wait_for_log("climate", "open at");
     let mut second = Board::new();
     std::os::unix::fs::symlink(&second.path, bench.path("new")).expect("a symbolic link");
     std::fs::rename(bench.path("new"), bench.path("by-id")).expect("a replaced link");
     eventually("its reading", || {
-        second.say("t-22");
-        receiver.program.said_json(|message| readings(message).any(|reading| reading["value"] == 22.0))
+        second.write_line("t-22");
+        receiver.program.find_json(|message| readings(message).any(|reading| reading["value"] == 22.0))
     });
-    assert!(agent.log().contains("another device has its name"), "{}", agent.log());
+    assert!(agent.log().contains("its name now leads to another device"), "{}", agent.log());
     drop(first);
 }

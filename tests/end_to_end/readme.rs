@@ -37,10 +37,10 @@ fn ten_line_python_receiver_gets_frames_and_readings() {
         "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\" }]\n\
          link = [{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }]",
     );
-    let address = agent.logs("bound at ", "");
+    let address = agent.wait_for_log("bound to ", "");
     let code = code.replace("tcp://127.0.0.1:5560", &address);
     let receiver = Program::start(peers_python().current_dir(bench.dir.path()).args(["-u", "-c", &code]));
-    receiver.says("a line a frame", |line| line.contains("door").then_some(()));
+    receiver.wait_for_line("a line a frame", |line| line.contains("door").then_some(()));
     // The script rewrites the file for each frame, and it is empty in between.
     let read = || std::fs::read(bench.path("door.jpg")).ok();
     eventually("the picture", || read().filter(|jpeg| jpeg.starts_with(&[0xff, 0xd8])));
@@ -61,9 +61,9 @@ fn python_receiver_with_curve_gets_frames_and_readings() {
          link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {} }}]",
         bench.server("greenhouse-1")
     ));
-    let code = code.replace("tcp://192.168.137.20:5560", &agent.logs("bound at ", ""));
+    let code = code.replace("tcp://192.168.137.20:5560", &agent.wait_for_log("bound to ", ""));
     let receiver = Program::start(peers_python().current_dir(bench.path("keys")).args(["-u", "-c", &code]));
-    receiver.says("a line a frame", |line| line.contains("door").then_some(()));
+    receiver.wait_for_line("a line a frame", |line| line.contains("door").then_some(()));
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn python_receiver_that_binds_admits_only_allowed_keys() {
              link = [{{ pattern = \"pair\", connect = \"{address}\", {keys} }}]"
         ))
     };
-    start("stranger").logs("the other end refuses this end's key ", "");
+    start("stranger").wait_for_log("the other end refuses this end's key ", "");
     let _agent = start("greenhouse-1");
-    receiver.says("a line a frame", |line| line.contains("\"camera\":\"door\"").then_some(()));
+    receiver.wait_for_line("a line a frame", |line| line.contains("\"camera\":\"door\"").then_some(()));
     assert!(!receiver.out().contains("stranger"), "{}", receiver.out());
 }
 
@@ -112,8 +112,8 @@ fn readme_setup_runs_from_keygen_to_page() {
     let [agent, receiver] = <[String; 2]>::try_from(blocks(README, "toml")).expect("an agent's and a receiver's file");
     let receiver = bench.receiver_of(&local(&receiver).replace("0.0.0.0:8080", "0.0.0.0:0"));
     let agent = bench.agent(&local(&agent));
-    agent.logs("open at", "");
-    board.say("t-21.5-h-60");
+    agent.wait_for_log("open at", "");
+    board.write_line("t-21.5-h-60");
     let token = std::fs::read_to_string(bench.path("keys/web.token")).expect("a token");
     let bearer = format!("Bearer {}", token.trim());
     eventually("the camera and both readings on the page", || {
@@ -151,7 +151,7 @@ fn detector_recipe_sends_frames_and_counts() {
          link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\" }}, {{ pattern = \"dealer\", connect = \"{}\" }}]",
         receiver.link
     ));
-    let address = agent.logs("bound at ", "");
+    let address = agent.wait_for_log("bound to ", "");
     let mut command = peers_python();
     let detector = command.current_dir(bench.dir.path()).args(["detector.py", &address, "shed/door", &receiver.link]);
     let detector = Program::start(detector);
@@ -168,10 +168,10 @@ fn detector_recipe_sends_frames_and_counts() {
 #[test]
 fn example_receiver_explains_its_arguments() {
     let code = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/receiver.py");
-    let said = peers_python().arg(code).output().expect("it starts");
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("Usage: receiver.py tcp://") && !said.contains("Traceback"), "{said}");
+    let output = peers_python().arg(code).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("Usage: receiver.py tcp://") && !stderr.contains("Traceback"), "{stderr}");
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn example_receiver_gets_frames_and_readings_of_two_agents() {
         ));
         (bench, agent)
     });
-    agents[0].1.logs("open at", "");
-    board.say("t-21.5");
-    receiver.says("the reading", |line| (line == "shed climate temperature 21.5 °C").then_some(()));
+    agents[0].1.wait_for_log("open at", "");
+    board.write_line("t-21.5");
+    receiver.wait_for_line("the reading", |line| (line == "shed climate temperature 21.5 °C").then_some(()));
     for picture in ["shed-door.jpg", "barn-door.jpg"] {
         let read = || std::fs::read(bench.path(picture)).ok();
         let first = eventually(picture, || read().filter(|jpeg| jpeg.ends_with(&[0xff, 0xd9])));

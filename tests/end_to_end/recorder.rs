@@ -13,7 +13,7 @@ fn frames_are_recorded_byte_for_byte_with_their_times() {
     let jpegs = jpegs(&bench, 15);
     let mut receiver = recording(&bench, "");
     let mut sender = Sender::new(&receiver.link, "door");
-    let sent = sender.sends_all(&jpegs, 150);
+    let sent = sender.send_all(&jpegs, 150);
     eventually("all but the last second", || (frames_in(&bench) >= 150 - 25).then_some(()));
     let (status, took) = receiver.program.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} {took:?}");
@@ -48,7 +48,7 @@ fn readings_are_recorded_as_subtitles() {
     ]);
     let text = "humidity 61 %RH\ntemperature 23.5 °C";
     eventually("the readings in the file", || {
-        sender.sends(&jpegs[0], now_us());
+        sender.send(&jpegs[0], now_us());
         let bytes = fs::read(files(&bench, "door").first()?).ok()?;
         bytes.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
     });
@@ -68,7 +68,7 @@ fn agent_restart_or_clock_step_starts_a_new_file() {
     let start = now_us() - 20_000_000;
     let mut send = |number: i64, clock: i64, boot: &str| {
         let at_us = start + number * 100_000;
-        sender.sends_as(&jpegs[0], at_us + clock, now_us() - at_us, boot);
+        sender.send_as(&jpegs[0], at_us + clock, now_us() - at_us, boot);
     };
     (0..20).for_each(|number| send(number, 0, "b1"));
     (20..40).for_each(|number| send(number, 0, "b2"));
@@ -92,9 +92,9 @@ fn only_chosen_cameras_are_recorded_at_the_chosen_rate() {
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "fps = 5\ncameras = [\"shed/door\"]");
     let mut sender = Sender::new(&receiver.link, "yard");
-    sender.sends_all(&jpegs, 10);
+    sender.send_all(&jpegs, 10);
     (sender.camera, sender.seq) = ("door", 0);
-    sender.sends_all(&jpegs, 100);
+    sender.send_all(&jpegs, 100);
     eventually("frames", || (frames_in(&bench) > 15).then_some(()));
     receiver.program.terminate();
     let intervals: Vec<i64> = frame_times(&files(&bench, "door")[0]).windows(2).map(|two| two[1] - two[0]).collect();
@@ -109,7 +109,7 @@ fn low_frame_rate_does_not_split_files() {
     let jpegs = jpegs(&bench, 1);
     let mut receiver = recording(&bench, "fps = 0.25");
     let mut sender = Sender::new(&receiver.link, "door");
-    sender.sends_all(&jpegs, 400);
+    sender.send_all(&jpegs, 400);
     eventually("frames", || (frames_in(&bench) >= 4).then_some(()));
     receiver.program.terminate();
     let files = files(&bench, "door");
@@ -128,7 +128,7 @@ fn slow_camera_gets_few_files() {
     for (camera, interval_us) in cameras {
         (sender.camera, sender.seq) = (camera, 0);
         let first_us = now_us() - 20 * interval_us;
-        (0..20).for_each(|number| sender.sends(&jpegs[0], first_us + number * interval_us));
+        (0..20).for_each(|number| sender.send(&jpegs[0], first_us + number * interval_us));
     }
     for (camera, _) in cameras {
         // The recorder learns the interval from the second frame, which therefore starts another file.

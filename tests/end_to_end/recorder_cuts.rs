@@ -11,7 +11,7 @@ fn truncated_file_keeps_all_but_the_last_second() {
     let jpegs = jpegs(&bench, 15);
     let mut receiver = recording(&bench, "");
     let mut sender = Sender::new(&receiver.link, "door");
-    sender.sends_all(&jpegs, 250);
+    sender.send_all(&jpegs, 250);
     eventually("all but the last second", || (frames_in(&bench) >= 225).then_some(()));
     receiver.program.kill();
     let left = files(&bench, "door").remove(0);
@@ -41,7 +41,7 @@ fn truncated_file_keeps_all_but_the_last_second() {
     }
     let before = frames_in(&bench);
     eventually("more frames recorded", || {
-        sender.sends(&jpegs[0], now_us());
+        sender.send(&jpegs[0], now_us());
         (frames_in(&bench) > before).then_some(())
     });
 }
@@ -51,9 +51,9 @@ fn check_cut(file: &Path, jpegs: &[Vec<u8>], whole: &[u8], length: usize) {
     let mut count = 0;
     let mut from = 0;
     let mut complete = Vec::new();
-    while let Some(place) = memchr::memmem::find(&whole[from..length], &jpegs[count % 15]) {
+    while let Some(offset) = memchr::memmem::find(&whole[from..length], &jpegs[count % 15]) {
         complete.extend_from_slice(&jpegs[count % 15]);
-        (from, count) = (from + place + jpegs[count % 15].len(), count + 1);
+        (from, count) = (from + offset + jpegs[count % 15].len(), count + 1);
     }
     let wanted: usize = (0..count.saturating_sub(25)).map(|number| jpegs[number % 15].len()).sum();
     if wanted == 0 {

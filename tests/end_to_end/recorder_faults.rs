@@ -33,14 +33,14 @@ fn oldest_files_are_deleted_while_recording_continues() {
     let mut sender = Sender::new(&receiver.link, "door");
     // Older than `keep`.
     let long_ago = now_us() - 2 * 3_600_000_000;
-    (0..100).for_each(|number| sender.sends(&jpegs[0], long_ago + number * 40_000));
-    receiver.program.logs("deleting the oldest files (keep;", "");
+    (0..100).for_each(|number| sender.send(&jpegs[0], long_ago + number * 40_000));
+    receiver.program.wait_for_log("deleting the oldest files (keep;", "");
     eventually("expired files deleted", || files(&bench, "door").is_empty().then_some(()));
     let mut sent = Vec::new();
     let size = || files(&bench, "door").iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
     let enough = 5_000_000 / jpegs[0].len();
-    sent.extend(sender.sends_all(&jpegs, enough));
-    receiver.program.logs("deleting the oldest files (max_size;", "");
+    sent.extend(sender.send_all(&jpegs, enough));
+    receiver.program.wait_for_log("deleting the oldest files (max_size;", "");
     eventually("the size below max_size", || (size() <= 1_000_000 && size() > 500_000).then_some(()));
     let newest = sent.last().expect("frames");
     let path = format!("/api/recordings/shed/door/frame.jpg?at_us={}", newest + 1_000);
@@ -56,7 +56,7 @@ fn files_dated_in_the_future_are_deleted_first() {
     let ahead = finished_file(&bench, now_us() + 10_000 * HOUR_US, 600_000);
     let present = [2, 1].map(|hours| finished_file(&bench, now_us() - hours * HOUR_US, 300_000));
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("deleting the oldest files (max_size;", "");
+    receiver.program.wait_for_log("deleting the oldest files (max_size;", "");
     assert!(!ahead.exists() && present.iter().all(|file| file.exists()));
 }
 
@@ -69,10 +69,10 @@ fn unsynchronised_clock_expires_nothing() {
     clock.set(3 * 366 * 86_400, false, "first");
     let receiver = recording_by(clock.watchpost(), &bench, "keep = \"1h\"\nmax_size = \"1 MB\"");
     // The recorder applies `keep` before `max_size`.
-    receiver.program.logs("deleting the oldest files (max_size;", "");
+    receiver.program.wait_for_log("deleting the oldest files (max_size;", "");
     assert!(old.exists() && !large.exists());
     clock.set(0, true, "first");
-    receiver.program.logs("deleting the oldest files (keep;", "");
+    receiver.program.wait_for_log("deleting the oldest files (keep;", "");
     assert!(!old.exists());
 }
 
@@ -82,12 +82,12 @@ fn files_on_a_disk_mounted_late_are_found_and_expired() {
     let dir = bench.path("recordings");
     fs::write(&dir, "not a directory").expect("a temporary file");
     let receiver = recording(&bench, "max_size = \"1 MB\"");
-    receiver.program.logs("cannot record in", "retrying");
+    receiver.program.wait_for_log("cannot record in", "retrying");
     let other = Bench::in_memory();
     let files = [3, 2, 1].map(|hours| finished_file(&other, now_us() - hours * HOUR_US, 400_000));
     fs::remove_file(&dir).expect("the file exists");
     copy(&other.path("recordings"), &dir);
-    receiver.program.logs("deleting the oldest files (max_size;", "");
+    receiver.program.wait_for_log("deleting the oldest files (max_size;", "");
     let names = files.map(|file| dir.join("shed/door").join(file.file_name().expect("a name")));
     assert_eq!(names.map(|file| file.exists()), [false, true, true]);
     let spans = get(&receiver.page, &format!("/api/recordings?from_us=0&to_us={}", now_us())).json();
@@ -117,8 +117,8 @@ fn undeletable_file_does_not_protect_others() {
     fs::remove_file(&stuck).expect("the file exists");
     fs::create_dir(&stuck).expect("a temporary directory");
     let mut sender = Sender::new(&receiver.link, "door");
-    sender.sends_all(&jpegs, 500_000 / jpegs[0].len());
-    receiver.program.logs("deleting the oldest files (max_size;", "");
+    sender.send_all(&jpegs, 500_000 / jpegs[0].len());
+    receiver.program.wait_for_log("deleting the oldest files (max_size;", "");
     assert!(stuck.exists() && !next.exists());
     assert!(receiver.program.log().contains("cannot be removed: "));
 }
@@ -130,11 +130,11 @@ fn second_receiver_leaves_the_directory_alone() {
     let first = recording(&bench, "");
     let mut sender = Sender::new(&first.link, "door");
     eventually("a file", || {
-        sender.sends(&jpegs[0], now_us());
+        sender.send(&jpegs[0], now_us());
         (frames_in(&bench) > 0).then_some(())
     });
     let second = recording(&bench, "");
-    second.program.logs("in use by another program; retrying", "");
+    second.program.wait_for_log("in use by another program; retrying", "");
     assert!(!is_finished(&files(&bench, "door")[0]));
 }
 
@@ -159,11 +159,11 @@ fn recording_resumes_after_a_full_disk() {
     unshare.args(["--mount", "sh", "-c", mount]).arg(&dir).arg(env!("CARGO_BIN_EXE_watchpost"));
     unshare.args(["receive", "--json", "--config"]).arg(config).env("XDG_STATE_HOME", bench.path("state"));
     let program = Program::start(&mut unshare);
-    let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
+    let link = format!("tcp://{}", program.wait_for_log("link tcp://", ": open"));
     let mut sender = Sender::new(&link, "door");
     let inside =
         PathBuf::from(format!("/proc/{}/root", program.id())).join(dir.strip_prefix("/").expect("an absolute path"));
-    let mut send = || sender.sends(&jpegs[0], now_us());
+    let mut send = || sender.send(&jpegs[0], now_us());
     let written = || {
         let files = fs::read_dir(inside.join("shed/door")).into_iter().flatten().flatten();
         files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>()
@@ -180,9 +180,9 @@ fn recording_resumes_after_a_full_disk() {
     });
     assert!(full.contains("the disk is full; retrying"), "{full}");
     // Live frames still arrive.
-    program.forget();
+    program.clear_output();
     send();
-    program.says_json("a frame", |message| message["type"] == "frame");
+    program.wait_for_json("a frame", |message| message["type"] == "frame");
     drop(filler);
     fs::remove_file(inside.join("filler")).expect("the file exists");
     let (freed, before) = (Instant::now(), written());
@@ -191,7 +191,7 @@ fn recording_resumes_after_a_full_disk() {
         (written() > before + 100_000).then_some(())
     });
     assert!(freed.elapsed() < Duration::from_secs(5), "after {:?}", freed.elapsed());
-    program.logs("recording again in", "");
+    program.wait_for_log("recording again in", "");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn unrecordable_camera_is_reported_until_it_recovers() {
     let mut send = || {
         for camera in ["door", "yard"] {
             sender.camera = camera;
-            sender.sends(&jpegs[0], now_us());
+            sender.send(&jpegs[0], now_us());
         }
     };
     let log = || receiver.program.log();

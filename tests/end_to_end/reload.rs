@@ -30,9 +30,9 @@ fn names(parts: &Value) -> Vec<&str> {
 /// start of the agent.
 #[track_caller]
 fn assert_unbroken(peer: &Peer, camera: &'static str, what: &str, mut is_end: impl FnMut(&Value) -> bool) {
-    let first = peer.hears("a first frame", is_frame_of(camera));
+    let first = peer.wait_for("a first frame", is_frame_of(camera));
     let mut seq = first["seq"].as_u64().expect("a number");
-    peer.hears(what, |message| {
+    peer.wait_for(what, |message| {
         if is_frame_of(camera)(message) {
             seq += 1;
             assert_eq!(message["seq"], seq, "the frame after {}", seq - 1);
@@ -46,10 +46,10 @@ fn assert_unbroken(peer: &Peer, camera: &'static str, what: &str, mut is_end: im
 fn adding_and_removing_a_camera_costs_others_no_frame() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
-    peer.hears("a frame", is_frame_of("door"));
+    peer.wait_for("a frame", is_frame_of("door"));
     bench.reload(&agent, &config(&[YARD, DOOR], &[&pair(&peer)]));
     assert_unbroken(&peer, "door", "a frame of the new camera", is_frame_of("yard"));
-    let status = peer.hears("both cameras up", |message| {
+    let status = peer.wait_for("both cameras up", |message| {
         message["cameras"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|camera| camera["up"] == true))
     });
     assert_eq!(status["cameras"][1]["counts"]["opened"], 1, "{status}");
@@ -57,19 +57,22 @@ fn adding_and_removing_a_camera_costs_others_no_frame() {
     bench.reload(&agent, &config(&[DOOR], &[&pair(&peer)]));
     assert_unbroken(&peer, "door", "a status without it", |message| names(&message["cameras"]) == ["door"]);
     for _ in 0..10 {
-        let frame = peer.hears("frames", |message| message["type"] == "frame");
+        let frame = peer.wait_for("frames", |message| message["type"] == "frame");
         assert_eq!(frame["camera"], "door", "a removed camera still sends frames");
     }
-    agent.logs("configuration reloaded; stopped: camera yard (pattern); started: nothing; the rest unchanged", "");
+    agent.wait_for_log(
+        "configuration reloaded; stopped: camera yard (pattern); started: nothing; the rest unchanged",
+        "",
+    );
 }
 
 #[test]
 fn changed_camera_reopens_and_continues_its_count() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
-    let before = peer.hears("some frames", |message| is_frame_of("door")(message) && message["seq"] == 3);
+    let before = peer.wait_for("some frames", |message| is_frame_of("door")(message) && message["seq"] == 3);
     bench.reload(&agent, &config(&[&DOOR.replace("320x240", "160x120")], &[&pair(&peer)]));
-    let after = peer.hears("a frame of the new size", |message| message["width"] == 160);
+    let after = peer.wait_for("a frame of the new size", |message| message["width"] == 160);
     assert_eq!(after["boot"], before["boot"]);
     assert!(after["seq"].as_u64() > Some(3), "a sequence number was reused: {after}");
 }
@@ -78,21 +81,21 @@ fn changed_camera_reopens_and_continues_its_count() {
 fn reload_keeps_remote_off_state_unless_file_says_on() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
-    peer.hears("a frame", is_frame_of("door"));
-    peer.says(&json!({ "type": "set", "v": 1, "camera": "door", "on": false }));
-    peer.hears("the camera off", |message| message["cameras"][0]["settings"]["on"] == false);
+    peer.wait_for("a frame", is_frame_of("door"));
+    peer.send(&json!({ "type": "set", "v": 1, "camera": "door", "on": false }));
+    peer.wait_for("the camera off", |message| message["cameras"][0]["settings"]["on"] == false);
     let smaller = DOOR.replace("320x240", "160x120");
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
-    agent.logs("stopped: camera door (pattern); started: camera door (pattern)", "");
-    let status = peer.hears("a status of the reopened camera", |message| {
+    agent.wait_for_log("stopped: camera door (pattern); started: camera door (pattern)", "");
+    let status = peer.wait_for("a status of the reopened camera", |message| {
         message["type"] == "status" && message["cameras"][0]["for_ms"].as_u64() < Some(900)
     });
     assert_eq!(status["cameras"][0]["settings"]["on"], false, "{status}");
     let off = smaller.replace("fps = 5", "fps = 4, on = false");
     bench.reload(&agent, &config(&[&off], &[&pair(&peer)]));
-    peer.hears("the file's settings", |message| message["cameras"][0]["settings"]["fps"] == 4.0);
+    peer.wait_for("the file's settings", |message| message["cameras"][0]["settings"]["fps"] == 4.0);
     bench.reload(&agent, &config(&[&smaller], &[&pair(&peer)]));
-    peer.hears("a frame, once the file says on", is_frame_of("door"));
+    peer.wait_for("a frame, once the file says on", is_frame_of("door"));
 }
 
 #[test]
@@ -100,9 +103,9 @@ fn invalid_file_changes_nothing_and_names_the_line() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let good = config(&[DOOR], &[&pair(&peer)]);
     let agent = bench.agent(&good);
-    peer.hears("a frame", is_frame_of("door"));
+    peer.wait_for("a frame", is_frame_of("door"));
     bench.reload(&agent, &good.replace("camera =", "camrea ="));
-    let message = agent.logs("configuration not reloaded, keeping the current one: ", "");
+    let message = agent.wait_for_log("configuration not reloaded, keeping the current one: ", "");
     assert!(message.contains("agent.toml, line 2") && message.contains("camrea"), "{message}");
     let mut frames = 0;
     assert_unbroken(&peer, "door", "frames after the reload", |message| {
@@ -110,7 +113,7 @@ fn invalid_file_changes_nothing_and_names_the_line() {
         frames > 10
     });
     bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer)]));
-    peer.hears("a frame, once the file is valid", is_frame_of("yard"));
+    peer.wait_for("a frame, once the file is valid", is_frame_of("yard"));
 }
 
 #[test]
@@ -127,36 +130,36 @@ fn changed_port_reopens_while_the_other_stays_open() {
     };
     let (before, after) = (ports(r#"["soil"]"#), ports(r#"["leaf"]"#));
     let agent = bench.agent(&before);
-    peer.hears("both ports open", |message| {
+    peer.wait_for("both ports open", |message| {
         let opened = |port: usize| message["ports"][port]["counts"]["opened"] == 1;
         opened(0) && opened(1)
     });
-    air.say("a-1");
-    gas.say("mq2-300");
+    air.write_line("a-1");
+    gas.write_line("mq2-300");
     let quantities = |message: &Value| -> Vec<String> {
         let current = message["readings"].as_array().expect("a status has them").iter();
         current.map(|reading| reading["quantity"].as_str().expect("a name").to_owned()).collect()
     };
     let is_status = |message: &Value| message["type"] == "status";
-    peer.hears("both readings", |message| is_status(message) && quantities(message) == ["soil", "mq2"]);
+    peer.wait_for("both readings", |message| is_status(message) && quantities(message) == ["soil", "mq2"]);
     bench.reload(&agent, &after);
-    peer.hears("only the other port's reading", |message| is_status(message) && quantities(message) == ["mq2"]);
-    peer.hears("the port open again", |message| message["ports"][0]["counts"]["opened"] == 1);
-    air.say("a-2");
-    let status = peer.hears("both", |message| is_status(message) && quantities(message) == ["leaf", "mq2"]);
+    peer.wait_for("only the other port's reading", |message| is_status(message) && quantities(message) == ["mq2"]);
+    peer.wait_for("the port open again", |message| message["ports"][0]["counts"]["opened"] == 1);
+    air.write_line("a-2");
+    let status = peer.wait_for("both", |message| is_status(message) && quantities(message) == ["leaf", "mq2"]);
     assert_eq!(status["ports"][1]["counts"]["opened"], 1, "the other port was reopened");
 }
 
 /// Announces that the peer acknowledge readings, waits for this one and acknowledge it; returns the message.
 fn acknowledge(peer: &Peer, value: f64) -> Value {
-    peer.says(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
-    let message = peer.hears("the reading", |message| {
+    peer.send(&json!({ "type": "hello", "v": 1, "window": 1, "acks": true }));
+    let message = peer.wait_for("the reading", |message| {
         message["type"] == "readings" && readings(message).any(|reading| reading["value"] == value)
     });
     for batch in message["batches"].as_array().expect("batches") {
         let first = batch["seq"].as_u64().expect("a number");
         let last = first + batch["values"].as_array().map_or(0, Vec::len) as u64 - 1;
-        peer.says(&json!({ "type": "ack", "boot": message["boot"], "first": first, "seq": last }));
+        peer.send(&json!({ "type": "ack", "boot": message["boot"], "first": first, "seq": last }));
     }
     message
 }
@@ -168,27 +171,27 @@ fn returning_link_gets_all_readings_and_others_stay_up() {
     let first = format!("{}{both}\n", config(&[], &[&pair(&one)]));
     let both = format!("{}{both}\n", config(&[], &[&pair(&two), &pair(&one)]));
     let agent = bench.agent(&first);
-    one.hears("an open port", |message| message["ports"][0]["counts"]["opened"] == 1);
-    let mut say = |value: f64| board.say(&format!("a-{value}"));
-    say(1.0);
+    one.wait_for("an open port", |message| message["ports"][0]["counts"]["opened"] == 1);
+    let mut measure = |value: f64| board.write_line(&format!("a-{value}"));
+    measure(1.0);
     let boot = acknowledge(&one, 1.0)["boot"].clone();
 
     bench.reload(&agent, &both);
-    two.hears("a status", |message| message["links"].as_array().is_some_and(|links| links.len() == 2));
-    say(2.0);
+    two.wait_for("a status", |message| message["links"].as_array().is_some_and(|links| links.len() == 2));
+    measure(2.0);
     acknowledge(&one, 2.0);
     acknowledge(&two, 2.0);
     bench.reload(&agent, &first);
-    agent.logs(&format!("spool still keeps readings for {}, which is no longer configured", two.address), "");
-    say(3.0);
+    agent.wait_for_log(&format!("spool still keeps readings for {}, which is no longer configured", two.address), "");
+    measure(3.0);
     acknowledge(&one, 3.0);
     let two = two.restart();
     bench.reload(&agent, &both);
     // Measured while the link was not configured.
     assert_eq!(acknowledge(&two, 3.0)["boot"], boot);
-    say(4.0);
+    measure(4.0);
     acknowledge(&two, 4.0);
-    let status = one.hears("a status", |message| {
+    let status = one.wait_for("a status", |message| {
         message["type"] == "status" && message["links"][1]["counts"]["readings_sent"] == 4
     });
     assert_eq!(status["boot"], boot);
@@ -199,7 +202,7 @@ fn returning_link_gets_all_readings_and_others_stay_up() {
 fn new_link_gets_frames_and_changed_link_reopens() {
     let (bench, peer, port) = (Bench::new(), Peer::new(), free_port());
     let agent = bench.agent(&config(&[DOOR], &[&pair(&peer)]));
-    peer.hears("a frame", is_frame_of("door"));
+    peer.wait_for("a frame", is_frame_of("door"));
     let bound = format!(r#"{{ pattern = "pub", bind = "tcp://127.0.0.1:{port}" }}"#);
     bench.reload(&agent, &config(&[DOOR, YARD], &[&pair(&peer), &bound]));
     for camera in ["door", "yard"] {
@@ -219,10 +222,10 @@ fn changed_name_restarts_the_agent() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let before = config(&[DOOR], &[&pair(&peer)]);
     let agent = bench.agent(&before);
-    let shed = peer.hears("a frame", is_frame_of("door"));
+    let shed = peer.wait_for("a frame", is_frame_of("door"));
     bench.reload(&agent, &before.replace("shed", "barn"));
-    let barn =
-        peer.hears("a frame of the other name", |message| is_frame_of("door")(message) && message["agent"] == "barn");
+    let barn = peer
+        .wait_for("a frame of the other name", |message| is_frame_of("door")(message) && message["agent"] == "barn");
     assert_ne!(shed["boot"], barn["boot"]);
 }
 
@@ -241,10 +244,10 @@ fn closing_the_terminal_stops_the_agent() {
     command.args(["--ctty", env!("CARGO_BIN_EXE_watchpost"), "run", "--config"]).arg(&file).stdin(screen);
     let mut agent = Program::start_at(&mut command);
     drop(command);
-    peer.hears("a frame", is_frame_of("door"));
+    peer.wait_for("a frame", is_frame_of("door"));
     std::fs::write(&file, config(&[DOOR, YARD], &[&pair(&peer)])).expect("a temporary file");
     agent.signal(Signal::SIGHUP);
-    peer.hears("a frame while the terminal is open", is_frame_of("yard"));
+    peer.wait_for("a frame while the terminal is open", is_frame_of("yard"));
     drop(terminal);
     assert!(agent.wait().success(), "not the exit status of Ctrl-C");
 }

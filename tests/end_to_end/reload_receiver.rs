@@ -40,9 +40,9 @@ fn adding_and_removing_a_link_costs_others_no_frame() {
     let receiver = one.receiver_of(&bound(first, web));
     let _shed = agent(&one, "shed", first);
     let _barn = agent(&two, "barn", second);
-    receiver.program.says_json("a frame", is_frame_of("shed"));
+    receiver.program.wait_for_json("a frame", is_frame_of("shed"));
     one.reload_receiver(&receiver, &format!("{}{}", bound(first, ""), bound(second, web)));
-    receiver.program.says_json("a frame over the new link", is_frame_of("barn"));
+    receiver.program.wait_for_json("a frame over the new link", is_frame_of("barn"));
     let up = |link: u16| format!("watchpost_link_up{{link=\"tcp://127.0.0.1:{link}\"}} 1");
     let metrics = || http::get(&receiver.page, "/metrics").text();
     eventually("both links in the metrics", || {
@@ -50,7 +50,7 @@ fn adding_and_removing_a_link_costs_others_no_frame() {
     });
 
     one.reload_receiver(&receiver, &bound(first, web));
-    receiver.program.logs("configuration reloaded; links stopped: 1, started: 0", "");
+    receiver.program.wait_for_log("configuration reloaded; links stopped: 1, started: 0", "");
     assert!(!metrics().contains(&up(second)) && metrics().contains(&up(first)), "{}", metrics());
     let last = frame_numbers(&receiver, "shed").last().copied();
     eventually("more frames", || {
@@ -66,16 +66,16 @@ fn invalid_or_unusable_file_keeps_the_current_config() {
     let good = bound(port, "[web]\nlisten = \"127.0.0.1:0\"\n");
     let receiver = bench.receiver_of(&good);
     let _agent = agent(&bench, "shed", port);
-    receiver.program.says_json("a frame", is_frame_of("shed"));
+    receiver.program.wait_for_json("a frame", is_frame_of("shed"));
     bench.reload_receiver(&receiver, &good.replace("listen", "lisnet"));
-    let message = receiver.program.logs("configuration not reloaded, keeping the current one: ", "");
+    let message = receiver.program.wait_for_log("configuration not reloaded, keeping the current one: ", "");
     assert!(message.contains("receiver.toml, line 5") && message.contains("lisnet"), "{message}");
 
     let address = taken.local_addr().expect("an address");
     bench.reload_receiver(&receiver, &bound(port, &format!("[web]\nlisten = \"{address}\"\n")));
-    receiver.program.logs(&format!("reverting to the previous one: cannot serve the page on {address}"), "");
-    receiver.program.forget();
-    receiver.program.says_json("a frame after the reload", is_frame_of("shed"));
+    receiver.program.wait_for_log(&format!("reverting to the previous one: cannot serve the page on {address}"), "");
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("a frame after the reload", is_frame_of("shed"));
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn changed_page_address_restarts_the_receiver() {
     let (bench, port, page) = (Bench::new(), free_port(), free_port());
     let receiver = bench.receiver_of(&bound(port, "[web]\nlisten = \"127.0.0.1:0\"\n"));
     let _agent = agent(&bench, "shed", port);
-    receiver.program.says_json("a frame", is_frame_of("shed"));
+    receiver.program.wait_for_json("a frame", is_frame_of("shed"));
     bench.reload_receiver(&receiver, &bound(port, &format!("[web]\nlisten = \"127.0.0.1:{page}\"\n")));
-    receiver.program.logs(&format!("the page is at http://127.0.0.1:{page}/"), "");
-    receiver.program.forget();
-    receiver.program.says_json("a frame after the reload", is_frame_of("shed"));
+    receiver.program.wait_for_log(&format!("the page is at http://127.0.0.1:{page}/"), "");
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("a frame after the reload", is_frame_of("shed"));
     assert_eq!(http::get(&format!("127.0.0.1:{page}"), "/health").text(), "ok\n");
 }
 
@@ -98,22 +98,22 @@ fn systemd_gets_status_reload_and_watchdog_messages() {
     let manager = Manager::of(&bench, &mut command, Some(WATCHDOG));
     let config = bound(port, "[web]\nlisten = \"127.0.0.1:0\"\n");
     let mut receiver = bench.receiver_by(command, &config);
-    manager.hears("READY=1");
-    manager.hears("WATCHDOG=1");
+    manager.wait_for("READY=1");
+    manager.wait_for("WATCHDOG=1");
     let agent = agent(&bench, "shed", port);
-    manager.hears(&format!("STATUS=agents connected: 1; page at http://{}/", receiver.page));
+    manager.wait_for(&format!("STATUS=agents connected: 1; page at http://{}/", receiver.page));
     bench.reload_receiver(&receiver, "nonsense");
-    manager.hears("RELOADING=1");
-    manager.hears("READY=1");
-    manager.hears("the last configuration was rejected, see the log");
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    manager.wait_for("the last configuration was rejected, see the log");
     drop(agent);
-    manager.hears("STATUS=agents connected: 0, silent: 1");
+    manager.wait_for("STATUS=agents connected: 0, silent: 1");
     let held = SuspendedThread::of(&receiver.program, "history");
     let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
     assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");
     drop(held);
-    manager.hears("WATCHDOG=1");
+    manager.wait_for("WATCHDOG=1");
     let (status, _) = receiver.program.terminate();
     assert!(status.success(), "{status}");
-    manager.hears("STOPPING=1");
+    manager.wait_for("STOPPING=1");
 }

@@ -23,8 +23,8 @@ fn sigterm_joins_all_threads_within_two_seconds() {
         board.path.display(),
         receiver.link
     ));
-    receiver.program.says_json("a frame of the USB camera", |message| message["camera"] == "usb");
-    receiver.program.says_json("a frame of the test camera", |message| message["camera"] == "test");
+    receiver.program.wait_for_json("a frame of the USB camera", |message| message["camera"] == "usb");
+    receiver.program.wait_for_json("a frame of the test camera", |message| message["camera"] == "test");
     for (name, program) in [("agent", &mut agent), ("receiver", &mut receiver.program)] {
         let (status, took) = program.terminate();
         assert!(status.success(), "{name}: {status}\n{}", program.log());
@@ -52,7 +52,7 @@ fn agent_stops_in_time_during_a_dns_lookup() {
         link = [{ pattern = "pair", connect = "tcp://watchpost.invalid:5559", plaintext = true }]
         "#,
     );
-    agent.logs("no peer is accepting messages", "");
+    agent.wait_for_log("no peer is accepting messages", "");
     let (status, took) = agent.terminate();
     assert!(status.success(), "{status}\n{}", agent.log());
     assert!(took < Duration::from_secs(5), "{took:?}");

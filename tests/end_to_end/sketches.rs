@@ -51,7 +51,7 @@ fn sketches_compile_and_print_readings() {
         receiver.link
     ));
     for (board, (name, text)) in boards.iter_mut().zip([("climate", climate), ("gas", gas)]) {
-        agent.logs(name, "open at");
+        agent.wait_for_log(name, "open at");
         // The first newline ends the line that the agent may have missed the beginning of.
         board.write(format!("\n{text}").as_bytes());
     }
@@ -62,7 +62,7 @@ fn sketches_compile_and_print_readings() {
         ("gas", "light", 540.0, ""),
         ("gas", "mq9", 120.0, ""),
     ] {
-        receiver.program.says_json(&format!("{quantity} of {port}"), |message| {
+        receiver.program.wait_for_json(&format!("{quantity} of {port}"), |message| {
             message["type"] == "readings"
                 && readings(message).any(|reading| {
                     (&reading["port"], &reading["quantity"]) == (&json!(port), &json!(quantity))
@@ -70,7 +70,7 @@ fn sketches_compile_and_print_readings() {
                 })
         });
     }
-    receiver.program.says_json("the failed measurement in the status", |message| {
+    receiver.program.wait_for_json("the failed measurement in the status", |message| {
         message["ports"].as_array().is_some_and(|ports| {
             ports.iter().any(|port| port["name"] == "climate" && port["counts"]["not_a_number"] == 2)
         })

@@ -19,9 +19,9 @@ use crate::harness::{Bench, Board, eventually, free_port};
 /// Starts an agent and kills it with the readings 1 to 3 in its spool.
 fn leave_three_readings(bench: &Bench, board: &mut Board, hub: &Hub) {
     let mut agent = spooling(bench, board, hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     for number in 1..=3 {
-        board.say(&format!("n-{number}"));
+        board.write_line(&format!("n-{number}"));
         waits_for(bench, number);
     }
     agent.kill();
@@ -33,8 +33,8 @@ fn backlog_is_delivered_and_dropped_once_acknowledged() {
     leave_three_readings(&bench, &mut board, &hub);
 
     let second = spooling(&bench, &board, &hub, "");
-    second.logs("open at", "");
-    board.say("n-4");
+    second.wait_for_log("open at", "");
+    board.write_line("n-4");
     waits_for(&bench, 4);
     let peer = hub.open();
     let received = take(peer, 1..=4);
@@ -61,17 +61,17 @@ fn backlog_is_delivered_and_dropped_once_acknowledged() {
 fn readings_acknowledged_at_once_are_not_written() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     let peer = hub.open();
-    peer.says(&hello());
-    peer.hears("a status", |header| header["type"] == "status");
+    peer.send(&hello());
+    peer.wait_for("a status", |header| header["type"] == "status");
     for number in 1..=30 {
-        board.say(&format!("n-{number}"));
+        board.write_line(&format!("n-{number}"));
         let received = take(peer, [number]);
         acknowledge(peer, &received);
     }
     let counts = |header: &Value| header["spool"]["counts"].clone();
-    let status = peer.hears("a status after the last", |header| {
+    let status = peer.wait_for("a status after the last", |header| {
         header["type"] == "status" && counts(header)["readings_in_memory"] == 0
     });
     // On a busy machine an acknowledgement may occasionally be late.
@@ -82,10 +82,10 @@ fn readings_acknowledged_at_once_are_not_written() {
 fn unacknowledged_readings_are_resent_to_peers_that_ack() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     let peer = hub.open();
-    peer.hears("a status", |header| header["type"] == "status");
-    board.say("n-1");
+    peer.wait_for("a status", |header| header["type"] == "status");
+    board.write_line("n-1");
     assert_eq!(take(peer, [1])[0]["backlog"], Value::Null, "not sent live");
     let again = take(peer, [1]);
     assert_eq!((seq(&again[0]), &again[0]["backlog"]), (1, &json!(true)));
@@ -93,21 +93,21 @@ fn unacknowledged_readings_are_resent_to_peers_that_ack() {
 
     // A peer that does not announce acknowledgements gets live readings and no backlog.
     let peer = hub.open();
-    peer.hears("a status", |header| header["type"] == "status");
-    peer.says(&json!({ "type": "hello", "v": 1, "window": 1 }));
-    peer.hears("a link to a receiver that keeps nothing", |header| {
+    peer.wait_for("a status", |header| header["type"] == "status");
+    peer.send(&json!({ "type": "hello", "v": 1, "window": 1 }));
+    peer.wait_for("a link to a receiver that keeps nothing", |header| {
         header["type"] == "status" && header["links"][0]["cause"] == "connected, but the receiver keeps no readings"
     });
-    board.say("n-2");
+    board.write_line("n-2");
     let silent = json!({ "type": "hello", "v": 1, "window": 1 });
     let next = || {
-        peer.says(&silent);
-        peer.hears("readings", |header| header["type"] == "readings")
+        peer.send(&silent);
+        peer.wait_for("readings", |header| header["type"] == "readings")
     };
     let first = next();
     assert_eq!((&first["backlog"], &first["batches"][0]["values"][0]["value"]), (&Value::Null, &json!(2.0)));
     for number in 3..=5 {
-        board.say(&format!("n-{number}"));
+        board.write_line(&format!("n-{number}"));
         assert_eq!(next()["batches"][0]["values"][0]["value"], json!(f64::from(number)));
     }
 }
@@ -120,9 +120,9 @@ fn each_link_keeps_its_readings_until_forgotten() {
     let link = |hub: &Hub| format!("{{ pattern = \"pair\", connect = \"{}\" }}", hub.address);
     let both = format!("{serial}link = [{}, {}]", link(&other), link(&hub));
     let mut first = bench.agent(&both);
-    first.logs("open at", "");
+    first.wait_for_log("open at", "");
     for number in 1..=3 {
-        board.say(&format!("n-{number}"));
+        board.write_line(&format!("n-{number}"));
         waits_for(&bench, number);
     }
     // Readings acknowledged by one link are kept for the other.
@@ -151,8 +151,8 @@ fn each_link_keeps_its_readings_until_forgotten() {
     // The spool keeps a removed link's readings until `--forget` drops them.
     let one = format!("{serial}link = [{}]", link(&hub));
     let second = bench.agent(&one);
-    second.logs("open at", "");
-    assert!(second.logs("spool still keeps readings for ", ",").starts_with(&removed));
+    second.wait_for_log("open at", "");
+    assert!(second.wait_for_log("spool still keeps readings for ", ",").starts_with(&removed));
     let text = spool_command(&one, &[]);
     assert!(text.contains(&format!("2 readings wait for {removed}, which is no longer configured")), "{text}");
     let text = spool_command(&one, &["--forget", &removed]);
@@ -163,8 +163,8 @@ fn each_link_keeps_its_readings_until_forgotten() {
         "the forgotten link is still known"
     );
     // The agent notices even while its boards are silent.
-    second.logs("spool: dropped readings of a forgotten link", "");
-    board.say("n-4");
+    second.wait_for_log("spool: dropped readings of a forgotten link", "");
+    board.write_line("n-4");
     waits_for(&bench, 1);
 }
 
@@ -172,22 +172,22 @@ fn each_link_keeps_its_readings_until_forgotten() {
 fn full_spool_drops_and_counts_the_oldest_readings() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "spool = { max_size = \"1 MB\" }");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     let line: Vec<String> = (0..20).map(|number| format!("q{number}-{number}.5")).collect();
     let (line, lines) = (line.join("-") + "\n", 6_000);
     board.write(b"\n");
     for _ in 0..lines {
         board.write(line.as_bytes());
     }
-    board.say("n-1");
+    board.write_line("n-1");
     let peer = hub.open();
     let count = |header: &Value, what: &str| header["spool"]["counts"][what].as_u64().unwrap_or(0);
-    let full = peer.hears("all readings counted", |header| {
+    let full = peer.wait_for("all readings counted", |header| {
         count(header, "readings_on_disk") > 0
             && count(header, "readings_on_disk") + count(header, "readings_lost_no_room") == 20 * lines + 1
     });
     assert!(count(&full, "readings_lost_no_room") > 20 * lines / 4, "{full}");
-    agent.logs("full; dropped the ", "");
+    agent.wait_for_log("full; dropped the ", "");
     let size = std::fs::metadata(bench.path("state/watchpost/spool.sqlite")).expect("it is there").len();
     assert!(size < 2_000_000, "{size} bytes");
     let file = Connection::open(bench.path("state/watchpost/spool.sqlite")).expect("a file");
@@ -202,23 +202,23 @@ fn readings_older_than_keep_expire_and_are_counted() {
 
     // Two hours keep all readings, one millisecond keeps none.
     let mut second = spooling(&bench, &board, &hub, "spool = { keep = \"2h\" }");
-    second.logs("open at", "");
-    board.say("n-4");
+    second.wait_for_log("open at", "");
+    board.write_line("n-4");
     waits_for(&bench, 4);
     second.kill();
     let third = spooling(&bench, &board, &hub, "spool = { keep = \"1ms\" }");
-    third.logs("open at", "");
+    third.wait_for_log("open at", "");
     waits_for(&bench, 0);
     let peer = hub.open();
-    peer.says(&hello());
+    peer.send(&hello());
     let is_status = |header: &Value| header["type"] == "status";
-    let status = peer.hears("a count", |header| {
+    let status = peer.wait_for("a count", |header| {
         assert_ne!(header["type"], "readings", "{header}");
         is_status(header) && header["spool"]["counts"]["readings_expired"] == 4
     });
     assert_eq!(status["spool"]["counts"]["readings_on_disk"], 0, "{status}");
     // New readings are sent live.
-    board.say("n-5");
+    board.write_line("n-5");
     assert_eq!(take(peer, [5])[0]["backlog"], Value::Null);
 }
 
@@ -236,7 +236,7 @@ fn no_spool_without_a_link_that_acknowledges() {
     ] {
         let config = format!("{serial}\n{rest}");
         let mut agent = bench.agent(&config);
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         agent.terminate();
         assert!(!bench.path("state").exists());
         let check = bench.watchpost("check").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
@@ -253,7 +253,7 @@ fn no_spool_without_a_link_that_acknowledges() {
 fn listing_a_damaged_spool_explains_the_recovery() {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let mut agent = spooling(&bench, &board, &hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     agent.terminate();
     std::fs::write(bench.path("state/watchpost/spool.sqlite"), "no database at all").expect("a file");
     let output = bench.watchpost("spool").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
@@ -266,10 +266,10 @@ fn listing_a_damaged_spool_explains_the_recovery() {
 fn spool_is_locked_by_one_agent() {
     let (bench, boards, mut hub) = (Bench::new(), [Board::new(), Board::new()], Hub::new());
     let first = spooling(&bench, &boards[0], &Hub::new(), "");
-    first.logs("spool.sqlite: open", "");
+    first.wait_for_log("spool.sqlite: open", "");
     let second = spooling(&bench, &boards[1], &hub, "");
     let peer = hub.open();
-    let status = peer.hears("a status", |header| header["spool"]["cause"] != "starting");
+    let status = peer.wait_for("a status", |header| header["spool"]["cause"] != "starting");
     let cause = status["spool"]["cause"].as_str().expect("a text");
     assert!(cause.contains("in use by another program") && cause.ends_with("readings wait in memory"), "{cause}");
     drop((first, second));
@@ -279,14 +279,14 @@ fn spool_is_locked_by_one_agent() {
 fn removed_spool_file_is_replaced() {
     let (bench, mut board, hub) = (Bench::new(), Board::new(), Hub::new());
     let agent = spooling(&bench, &board, &hub, "");
-    agent.logs("open at", "");
-    board.say("n-1");
+    agent.wait_for_log("open at", "");
+    board.write_line("n-1");
     waits_for(&bench, 1);
     std::fs::remove_file(bench.path("state/watchpost/spool.sqlite")).expect("the file exists");
-    board.say("n-2");
-    agent.logs("was removed", "");
+    board.write_line("n-2");
+    agent.wait_for_log("was removed", "");
     waits_for(&bench, 1);
-    board.say("n-3");
+    board.write_line("n-3");
     waits_for(&bench, 2);
 }
 

@@ -46,7 +46,7 @@ impl Machine {
 
     fn started(mut self) -> Machine {
         let agent = spooling_of(self.clock.watchpost(), &self.bench, &self.board, &self.hub, self.spool);
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         self.agent = Some(agent);
         self
     }
@@ -67,7 +67,7 @@ impl Machine {
     /// Measures the next number and waits until it is on the disk.
     fn measure(&mut self) {
         let (start, number) = (now_us(), self.measured.len() as u64 + 1);
-        self.board.say(&format!("n-{number}"));
+        self.board.write_line(&format!("n-{number}"));
         waits_for(&self.bench, number);
         self.measured.push(start..now_us());
     }

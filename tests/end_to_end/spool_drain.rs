@@ -10,8 +10,8 @@ use crate::harness::{Bench, Board, PATIENCE, Peer};
 fn backlog_is_sent_once_the_spool_becomes_available() {
     let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
     let mut first = spooling(&bench, &board, &hub, "");
-    first.logs("open at", "");
-    board.say("n-1");
+    first.wait_for_log("open at", "");
+    board.write_line("n-1");
     waits_for(&bench, 1);
     first.terminate();
 
@@ -19,10 +19,10 @@ fn backlog_is_sent_once_the_spool_becomes_available() {
     let foreign_lock = File::create(bench.path("state/watchpost/spool.sqlite.lock")).expect("a temporary file");
     foreign_lock.lock().expect("a free lock");
     let second = spooling(&bench, &board, &hub, "");
-    second.logs("open at", "");
-    second.logs("in use by another program", "");
+    second.wait_for_log("open at", "");
+    second.wait_for_log("in use by another program", "");
     let peer = hub.open();
-    board.say("n-2");
+    board.write_line("n-2");
     let batches = take(peer, [2]);
     acknowledge(peer, &batches);
     drop(foreign_lock);
@@ -47,8 +47,8 @@ fn stalled_receiver_gets_every_reading_in_the_end() {
         "serial = [{{ name = \"b\", port = \"{}\" }}]\nlink = [{{ pattern = \"pair\", connect = \"{address}\" }}]",
         board.path.display()
     ));
-    agent.logs("open at", "");
-    board.say("n-0");
+    agent.wait_for_log("open at", "");
+    board.write_line("n-0");
     let batches = take(&peer, [0]);
     acknowledge(&peer, &batches);
     for numbers in (1..=LINES).collect::<Vec<_>>().chunks(500) {
@@ -61,7 +61,7 @@ fn stalled_receiver_gets_every_reading_in_the_end() {
     received[0] = true;
     while left > 0 {
         assert!(Instant::now() < end, "{left} are missing");
-        peer.says(&hello());
+        peer.send(&hello());
         let (header, before) = (peer.next(), left);
         for batch in header["batches"].as_array().into_iter().flatten() {
             let values = batch["values"].as_array().expect("a list");
@@ -71,7 +71,7 @@ fn stalled_receiver_gets_every_reading_in_the_end() {
             }
             let first = batch["seq"].as_u64().expect("a number");
             let last = first + values.len() as u64 - 1;
-            peer.says(&json!({ "type": "ack", "boot": header["boot"], "first": first, "seq": last }));
+            peer.send(&json!({ "type": "ack", "boot": header["boot"], "first": first, "seq": last }));
         }
         if left < before {
             end = Instant::now() + PATIENCE;

@@ -25,15 +25,15 @@ impl Setup {
     fn new(faults: &[&str], endings: &[&str]) -> Setup {
         let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
         let mut first = spooling_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), &bench, &board, &hub, "");
-        first.logs("open at", "");
-        board.say("n-1");
+        first.wait_for_log("open at", "");
+        board.write_line("n-1");
         waits_for(&bench, 1);
         first.terminate();
         let files: Vec<PathBuf> = endings.iter().map(|ending| spool(&bench, ending)).collect();
         let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
         let agent = spooling_of(faulty(faults, &files), &bench, &board, &hub, "");
-        agent.logs("open at", "");
-        hub.open().says(&hello());
+        agent.wait_for_log("open at", "");
+        hub.open().send(&hello());
         Setup { bench, board, hub, agent, last: 1 }
     }
 
@@ -41,7 +41,7 @@ impl Setup {
     #[track_caller]
     fn measure(&mut self) {
         self.last += 1;
-        self.board.say(&format!("n-{}", self.last));
+        self.board.write_line(&format!("n-{}", self.last));
         let received = take(self.hub.peer(), [self.last]);
         let last = received.last().expect("a reading");
         assert!(last["backlog"] != true, "not sent live: {last}");
@@ -49,7 +49,7 @@ impl Setup {
 
     #[track_caller]
     fn reports_spool(&self, is_up: bool, how: &str) {
-        self.hub.peer().hears(how, |header| {
+        self.hub.peer().wait_for(how, |header| {
             let spool = &header["spool"];
             let cause = spool["cause"].as_str().unwrap_or_default();
             header["type"] == "status" && spool["up"] == is_up && cause.contains(how)

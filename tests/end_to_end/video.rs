@@ -22,15 +22,15 @@ fn config(receiver: &Receiver, source: &str) -> String {
 /// Waits for a new frame.
 #[track_caller]
 fn wait_for_frame(receiver: &Receiver) {
-    receiver.program.forget();
-    receiver.program.says_json("a frame", |message| message["type"] == "frame");
+    receiver.program.clear_output();
+    receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
 }
 
 /// Waits for a new status in which the camera is down for this cause.
 #[track_caller]
 fn wait_for_cause(receiver: &Receiver, cause: &str) {
-    receiver.program.forget();
-    receiver.program.says_json(cause, |message| {
+    receiver.program.clear_output();
+    receiver.program.wait_for_json(cause, |message| {
         let door = &message["cameras"][0];
         door["up"] == false && door["cause"].as_str().is_some_and(|text| text.contains(cause))
     });
@@ -95,7 +95,7 @@ fn no_video_process_while_no_link_takes_frames() {
     drop(receiver);
     eventually("the end of the process", || agent.children().is_empty().then_some(()));
     assert!(is_gone(process));
-    agent.logs("at rest: no link takes its frames", "");
+    agent.wait_for_log("idle: no link needs its frames", "");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn crashed_video_process_is_reported_and_replaced() {
         let _ = kill(Pid::from_raw(process as i32), Signal::SIGSEGV);
         is_gone(process).then_some(())
     });
-    wait_for_cause(&receiver, "watchpost-video was ended by signal 11 (SIGSEGV)");
+    wait_for_cause(&receiver, "watchpost-video was killed by signal 11 (SIGSEGV)");
     wait_for_frame(&receiver);
     assert_ne!(player(&agent), process);
 }
@@ -153,10 +153,10 @@ impl Installed {
     /// Installs watchpost-video with some of its bytes changed.
     fn install(&self, from: &str, to: &str) {
         let mut program = fs::read(env!("CARGO_BIN_EXE_watchpost-video")).expect("it is built");
-        let places: Vec<usize> = memchr::memmem::find_iter(&program, from).collect();
-        assert!(!places.is_empty() && from.len() == to.len(), "{from}");
-        for place in places {
-            program[place..place + to.len()].copy_from_slice(to.as_bytes());
+        let offsets: Vec<usize> = memchr::memmem::find_iter(&program, from).collect();
+        assert!(!offsets.is_empty() && from.len() == to.len(), "{from}");
+        for offset in offsets {
+            program[offset..offset + to.len()].copy_from_slice(to.as_bytes());
         }
         // Renamed into place, because a running program cannot be overwritten.
         let whole = self.video.with_extension("new");
@@ -173,9 +173,10 @@ fn missing_or_wrong_video_program_is_reported() {
     let installed = Installed::alone(&bench);
     let receiver = bench.pair_receiver();
     let agent = bench.agent_of(Command::new(&installed.watchpost), &config(&receiver, sample_video()));
-    let place = bench.dir.path().display();
-    let missing =
-        format!("needs watchpost-video, which is not in {place}; install it there, from the same build as watchpost");
+    let directory = bench.dir.path().display();
+    let missing = format!(
+        "needs watchpost-video, which is not in {directory}; install it there, from the same build as watchpost"
+    );
     wait_for_cause(&receiver, &missing);
     let check = || {
         let mut check = Command::new(&installed.watchpost);

@@ -12,9 +12,9 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
     for (camera, port) in
         ["/dev/video0", "/dev/video2", "/dev/video4", "/dev/video6"].iter().zip([5559, 5556, 5557, 5558])
     {
-        let place = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
+        let index = [5559, 5556, 5557, 5558].iter().position(|p| *p == port).expect("one of four");
         text = text.replace(&format!("\"{camera}\""), &format!("\"{}\"", sample_video()));
-        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[place]));
+        text = text.replace(&format!("192.168.137.1:{port}"), &format!("127.0.0.1:{}", ports[index]));
     }
     assert!(!text.contains("192.168") && !text.contains("/dev/video"), "{text}");
     text
@@ -24,15 +24,15 @@ fn example(boards: &[Board; 2], ports: &[u64]) -> String {
 fn four_camera_example_reaches_python_peers() {
     let bench = Bench::new();
     let receiver = peer("four_ports.py", &[]);
-    let ports = receiver.says_json("its ports", |line| line["ports"].is_array());
+    let ports = receiver.wait_for_json("its ports", |line| line["ports"].is_array());
     let ports: Vec<u64> = ports["ports"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
     let mut boards = [Board::new(), Board::new()];
     let agent = bench.agent(&example(&boards, &ports));
-    let subscriber = peer("subscriber.py", &[&agent.logs("bound at ", ""), "frame/greenhouse-1/south"]);
+    let subscriber = peer("subscriber.py", &[&agent.wait_for_log("bound to ", ""), "frame/greenhouse-1/south"]);
     // The ports open in any order.
     eventually("both ports", || (agent.log().matches("open at").count() == 2).then_some(()));
-    boards[0].say("t-25-h-60");
-    boards[1].say("mq2-312-light-540-mq9-120");
+    boards[0].write_line("t-25-h-60");
+    boards[1].write_line("mq2-312-light-540-mq9-120");
 
     for port in ports {
         eventually(&format!("20 frames on port {port}; {}", agent.log()), || {
@@ -43,7 +43,7 @@ fn four_camera_example_reaches_python_peers() {
             (frames.len() >= 20).then_some(())
         });
     }
-    subscriber.says_json("a frame with all five quantities", |frame| {
+    subscriber.wait_for_json("a frame with all five quantities", |frame| {
         let readings = frame["header"]["readings"].as_array().expect("a list");
         let value = |quantity: &str| {
             readings.iter().find(|r| r["quantity"] == quantity).and_then(|reading| reading["value"].as_f64())
@@ -69,7 +69,7 @@ fn video_file_loops() {
         receiver.link
     ));
     let three_rounds = 3 * jpegs.len() as u64;
-    receiver.program.says_json("more frames than the file has", |message| {
+    receiver.program.wait_for_json("more frames than the file has", |message| {
         message["type"] == "frame" && message["seq"].as_u64() > Some(three_rounds)
     });
     assert!(!agent.log().contains("ended"), "{}", agent.log());
@@ -89,7 +89,7 @@ fn video_file_plays_at_its_own_rate() {
     ));
     let captured = |seq: u64| {
         let frame =
-            receiver.program.says_json("a frame", |message| message["type"] == "frame" && message["seq"] == seq);
+            receiver.program.wait_for_json("a frame", |message| message["type"] == "frame" && message["seq"] == seq);
         frame["captured_at_us"].as_i64().expect("a time")
     };
     let seconds = (captured(31) - captured(1)) as f64 / 1e6;

@@ -76,7 +76,7 @@ fn decoded(jpeg: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn picture(jpeg: &[u8]) -> Picture {
-    let is_cut = |place: usize, length: u32, block: usize| place >= length as usize / block * block;
+    let is_cut = |position: usize, length: u32, block: usize| position >= length as usize / block * block;
     let lines = decoded(jpeg).into_iter().enumerate();
     lines
         .map(|(y, line)| {
@@ -89,8 +89,8 @@ fn picture(jpeg: &[u8]) -> Picture {
 /// Writes a picture without symmetry twice: clean, and with a stray byte between its segments. Returns the JPEG.
 fn still(bench: &Bench) -> Vec<u8> {
     let (width, height) = SIZE;
-    let place = |i: u32| (i % width, i / width);
-    let mut data: Vec<u8> = (0..width * height).map(place).map(|(x, y)| (x / 2 + y + x * y / 300) as u8).collect();
+    let point = |i: u32| (i % width, i / width);
+    let mut data: Vec<u8> = (0..width * height).map(point).map(|(x, y)| (x / 2 + y + x * y / 300) as u8).collect();
     data.resize((width * height * 2) as usize, 128);
     let frame = Frame { width, height, layout: Layout::Yuv422, data: &data };
     let jpeg = Encoder::default().encode(frame, Quality::try_from(95).expect("a quality")).expect("a picture");
@@ -147,6 +147,6 @@ fn crop_outside_the_picture_is_reported() {
         "#,
         receiver.link
     ));
-    let cause = "crop 240x320+16+0 is not inside its picture, which is 240x320";
-    receiver.program.says_json("the cause", |message| message["cameras"][0]["cause"] == cause);
+    let cause = "crop 240x320+16+0 is not inside the 240x320 picture";
+    receiver.program.wait_for_json("the cause", |message| message["cameras"][0]["cause"] == cause);
 }

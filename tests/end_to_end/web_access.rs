@@ -84,7 +84,7 @@ async fn every_route_but_login_and_health_needs_a_token() {
     let (receiver, _) = bench.guarded();
     let _agent = bench.with_camera(&receiver);
     let page = &receiver.page;
-    eventually("the camera", || receiver.program.said_json(|header| header["camera"] == "door"));
+    eventually("the camera", || receiver.program.find_json(|header| header["camera"] == "door"));
     let open = ["/login", "/login.css", "/page.css", "/icon.svg", "/health"];
     for path in paths() {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {

@@ -123,7 +123,7 @@ fn hostile_requests_leak_nothing_and_break_nothing() {
     let (receiver, [control, _]) = bench.guarded();
     let _agent = bench.with_camera(&receiver);
     let page = &receiver.page;
-    eventually("the camera", || receiver.program.said_json(|header| header["camera"] == "door"));
+    eventually("the camera", || receiver.program.find_json(|header| header["camera"] == "door"));
     let outside = tempfile::tempdir_in(bench.dir.path()).expect("a directory");
     fs::write(outside.path().join("canary"), "secret outside of the served files").expect("a file");
     let before = files(outside.path());

@@ -70,8 +70,8 @@ fn metrics_cover_agents_cameras_ports_links_and_spool() {
         board.path.display(),
         receiver.link
     ));
-    agent.logs("climate", "open at");
-    board.say("t-21.5-h-nan");
+    agent.wait_for_log("climate", "open at");
+    board.write_line("t-21.5-h-nan");
     let metric = |what: &str, sample: &str, is_so: &dyn Fn(f64) -> bool| {
         eventually(what, || {
             let answer = get(&receiver.page, "/metrics");

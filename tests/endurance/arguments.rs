@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Test;
 
-/// What the command line requests.
+/// The parsed command line.
 pub struct Request {
     /// The value of `--times`.
     pub times: Option<u32>,

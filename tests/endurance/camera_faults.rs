@@ -1,6 +1,6 @@
-//! Repeats each fault of a USB camera many times. Measures how soon the status names the cause, how soon frames return after
-//! the fault, and which frames the three other cameras lose. Compares the agent's memory, descriptors and threads before and
-//! after.
+//! Repeats each fault of a USB camera many times. Measures how soon the status names the cause, how soon frames return
+//! after the fault, and which frames the three other cameras lose. Compares the agent's memory, descriptors and threads
+//! before and after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ const GONE: &[&str] = &["unplugged", "no such device"];
 const FAULTS: [Fault; 6] = [
     Fault {
         name: "stall",
-        causes: &["gives no frames"],
+        causes: &["sends no frames"],
         inject: |lab| lab.set("stall"),
         heal: |lab| lab.clear("stall"),
     },
@@ -39,7 +39,7 @@ const FAULTS: [Fault; 6] = [
         inject: |lab| lab.set("hang"),
         heal: |lab| lab.clear("hang"),
     },
-    Fault { name: "cut", causes: &["gives only broken"], inject: |lab| lab.set("cut"), heal: |lab| lab.clear("cut") },
+    Fault { name: "cut", causes: &["sends only broken"], inject: |lab| lab.set("cut"), heal: |lab| lab.clear("cut") },
     Fault { name: "vanish", causes: GONE, inject: Lab::unplug, heal: Lab::plug },
     Fault {
         name: "renumber",
@@ -151,8 +151,8 @@ impl Lab {
         fs::remove_file(self.bench.camera(self.node, control)).expect("it was there");
     }
 
-    /// Injects the fault and ends it. Returns the time until the status named the cause, and the time from the end of the fault
-    /// to the next frame.
+    /// Injects the fault and ends it. Returns the time until the status named the cause, and the time from the end of
+    /// the fault to the next frame.
     fn detection_and_recovery(&mut self, fault: &Fault) -> [Duration; 2] {
         self.until(&format!("frames before {}", fault.name), |message| message["camera"] == NAMES[0]);
         // A random phase relative to the agent's own intervals.

@@ -81,8 +81,8 @@ impl Lab {
             format!("mount -t tmpfs -o size={FILE_SYSTEM_SIZE},{} spool \"$0\" && exec \"$@\"", fault.mount_option);
         unshare.args(["--mount", "sh", "-c", &mount]).arg(directory).arg(env!("CARGO_BIN_EXE_watchpost"));
         let agent = spooling_of(unshare, &bench, &board, &hub, "");
-        agent.logs("open at", "");
-        hub.open().says(&hello());
+        agent.wait_for_log("open at", "");
+        hub.open().send(&hello());
         Lab { bench, board, hub, agent, last: 0 }
     }
 
@@ -108,7 +108,7 @@ impl Lab {
 
     fn measure(&mut self) {
         self.last += 1;
-        self.board.say(&format!("n-{}", self.last));
+        self.board.write_line(&format!("n-{}", self.last));
         take(self.hub.peer(), [self.last]);
     }
 
@@ -116,13 +116,13 @@ impl Lab {
     fn recovery_time(mut self, fault: &Fault) -> Duration {
         (fault.inject)(&self);
         self.measure();
-        self.hub.peer().hears(fault.cause, |header| {
+        self.hub.peer().wait_for(fault.cause, |header| {
             header["spool"]["cause"].as_str().is_some_and(|cause| cause.contains(fault.cause))
         });
         (0..20).for_each(|_| self.measure());
         (fault.heal)(&self);
         let healed = Instant::now();
-        self.hub.peer().hears("all readings on the disk", |header| {
+        self.hub.peer().wait_for("all readings on the disk", |header| {
             header["spool"]["up"] == true && header["spool"]["counts"]["readings_on_disk"] == self.last
         });
         let took = healed.elapsed();

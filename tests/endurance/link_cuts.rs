@@ -129,8 +129,8 @@ impl Ends {
     /// Waits for the next frame.
     fn wait_for_frame(&self) {
         let receiver = self.receiver.as_ref().expect("the receiver runs");
-        receiver.forget();
-        receiver.says_json("a frame", |message| message["type"] == "frame" || message["msg"] == "a c");
+        receiver.clear_output();
+        receiver.wait_for_json("a frame", |message| message["type"] == "frame" || message["msg"] == "a c");
     }
 
     /// Injects a fault `times` times and prints a line about it.

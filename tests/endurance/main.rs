@@ -1,5 +1,5 @@
-//! Endurance tests: each one injects the same faults many times and prints what it measured. They take minutes to hours, so
-//! they run only on request: `script/endurance` lists them, `script/endurance NAME` builds and runs one.
+//! Endurance tests: each one injects the same faults many times and prints what it measured. They take minutes to
+//! hours, so they run only on request: `script/endurance` lists them, `script/endurance NAME` builds and runs one.
 
 #[allow(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../end_to_end/harness/mod.rs"]
@@ -27,9 +27,9 @@ use nix::unistd::geteuid;
 /// One endurance test.
 struct Test {
     name: &'static str,
-    /// What it does, for the list of tests.
+    /// A description for the list of tests.
     about: &'static str,
-    /// What `--times` counts, and its default.
+    /// The unit of `--times`, and its default.
     times: (&'static str, u32),
     /// Mounts file systems or creates network namespaces.
     needs_root: bool,

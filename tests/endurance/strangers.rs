@@ -35,7 +35,7 @@ pub fn run(turns: u32) {
          link = [{{ pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {} }}]",
         bench.server("hub")
     ));
-    let address = agent.logs("bound at ", "");
+    let address = agent.wait_for_log("bound to ", "");
     let good = bench.raw(zmq::SUB, &address, &Shows::Key("pi", "hub"));
     let disturbers: [Disturber; 4] = [
         ("no other peer", &|_| {}),

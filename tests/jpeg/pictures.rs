@@ -51,7 +51,7 @@ fn compressed(rng: &mut Rng, subsamp: Subsamp, optimize: bool, width: usize, hei
 /// Returns a smooth gradient with a random amount of noise.
 fn content(rng: &mut Rng, bytes: usize) -> Vec<u8> {
     let noise = rng.u8(1..=255);
-    (0..bytes).map(|place| (place / 7) as u8 ^ rng.u8(..noise)).collect()
+    (0..bytes).map(|offset| (offset / 7) as u8 ^ rng.u8(..noise)).collect()
 }
 
 /// Removes the Huffman tables, as most cameras do.
@@ -66,14 +66,14 @@ pub fn without_tables(jpeg: &[u8]) -> Vec<u8> {
 /// Returns the ranges of the segments, up to and including the scan header.
 fn segments(jpeg: &[u8]) -> Vec<Range<usize>> {
     let mut segments = Vec::new();
-    let mut place = 2;
-    while let Some(&[0xff, marker, high, low]) = jpeg.get(place..place + 4) {
-        let end = place + 2 + usize::from(u16::from_be_bytes([high, low]));
+    let mut offset = 2;
+    while let Some(&[0xff, marker, high, low]) = jpeg.get(offset..offset + 4) {
+        let end = offset + 2 + usize::from(u16::from_be_bytes([high, low]));
         if end > jpeg.len() {
             break;
         }
-        segments.push(place..end);
-        place = end;
+        segments.push(offset..end);
+        offset = end;
         if marker == SOS {
             break;
         }
@@ -102,20 +102,20 @@ fn damage(rng: &mut Rng, jpeg: &mut Vec<u8>, other: &[u8]) {
     // Half of the time within a header, with equal chance for short and long ones.
     let whole = 0..jpeg.len();
     let part = if head.is_empty() || rng.bool() { &whole } else { any(rng, &head) };
-    let place = rng.usize(part.clone());
-    let near = rng.usize(place..jpeg.len().min(place + 64));
+    let offset = rng.usize(part.clone());
+    let near = rng.usize(offset..jpeg.len().min(offset + 64));
     match rng.u8(..9) {
-        0 => jpeg[place] ^= rng.u8(1..),
-        1 => jpeg[place] = *any(rng, &[0, 1, 4, 0x11, 0x12, 0x21, 0x31, 0xc4, 0xd0, 0xd8, 0xd9, 0xff]),
-        2 => jpeg.swap(place, near),
-        3 => drop(jpeg.drain(place..=near)),
-        4 => drop(jpeg.splice(place..place, (0..rng.usize(1..9)).map(|_| rng.u8(..)).collect::<Vec<_>>())),
-        5 => jpeg.truncate(place),
-        6 => *jpeg = [&jpeg[..place], &other[rng.usize(..other.len())..]].concat(),
+        0 => jpeg[offset] ^= rng.u8(1..),
+        1 => jpeg[offset] = *any(rng, &[0, 1, 4, 0x11, 0x12, 0x21, 0x31, 0xc4, 0xd0, 0xd8, 0xd9, 0xff]),
+        2 => jpeg.swap(offset, near),
+        3 => drop(jpeg.drain(offset..=near)),
+        4 => drop(jpeg.splice(offset..offset, (0..rng.usize(1..9)).map(|_| rng.u8(..)).collect::<Vec<_>>())),
+        5 => jpeg.truncate(offset),
+        6 => *jpeg = [&jpeg[..offset], &other[rng.usize(..other.len())..]].concat(),
         _ if head.is_empty() => {}
         7 => {
-            let (segment, place) = (any(rng, &head).clone(), any(rng, &head).start);
-            *jpeg = [&jpeg[..place], &jpeg[segment], &jpeg[place..]].concat();
+            let (segment, offset) = (any(rng, &head).clone(), any(rng, &head).start);
+            *jpeg = [&jpeg[..offset], &jpeg[segment], &jpeg[offset..]].concat();
         }
         _ => {
             let (a, b) = (rng.usize(..head.len()), rng.usize(..head.len()));

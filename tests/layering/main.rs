@@ -80,10 +80,10 @@ fn modules_do_not_name_what_they_must_not_know() {
         ("frame.rs", &["zmq::", "turbojpeg", "crate::wire"]),
         ("video", &["tokio", "tracing", "zmq::", "watchpost::wire", "watchpost::link", "watchpost::receiver"]),
     ];
-    for (place, words) in forbidden {
-        let path = source().join(place);
+    for (module, words) in forbidden {
+        let path = source().join(module);
         let files = if path.is_dir() { source_files(&path) } else { vec![path] };
-        assert!(!files.is_empty(), "{place} is gone; change this list with it");
+        assert!(!files.is_empty(), "{module} is gone; update this list");
         for file in files {
             let code = without_comments(&file);
             for word in words {

@@ -25,7 +25,7 @@ pub fn starting_with(head: &str, code: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Adds the paths of a `use` tree to `paths`, each with `prefix` before it; returns what follows the tree.
+/// Adds the paths of a `use` tree to `paths`, each with `prefix` before it; returns the rest after the tree.
 fn expand<'a>(tree: &'a str, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) -> &'a str {
     let tree = tree.trim_start();
     if let Some(mut rest) = tree.strip_prefix('{') {

@@ -34,11 +34,11 @@ pub fn source_files(dir: &Path) -> Vec<PathBuf> {
 /// Reads the library's modules; `lib.rs` has an empty path.
 pub fn modules() -> Vec<Module> {
     let root = source();
-    let of_binaries = ["main.rs", "cli.rs", "video"].map(|place| root.join(place));
-    let files = source_files(&root).into_iter().filter(|file| !of_binaries.iter().any(|place| file.starts_with(place)));
+    let of_binaries = ["main.rs", "cli.rs", "video"].map(|name| root.join(name));
+    let files = source_files(&root).into_iter().filter(|file| !of_binaries.iter().any(|path| file.starts_with(path)));
     let read = |file: PathBuf| {
-        let place = file.strip_prefix(&root).expect("a file below src").with_extension("");
-        let mut path: Vec<String> = place.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let module = file.strip_prefix(&root).expect("a file below src").with_extension("");
+        let mut path: Vec<String> = module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
         path.pop_if(|last| last == "mod" || last == "lib");
         let text = fs::read_to_string(file).expect("a readable file");
         Module { path, code: code(&text), code_with_tests: without_comments(&text) }
@@ -73,7 +73,8 @@ impl Module {
     }
 }
 
-/// For each child of `parent`, the siblings that it uses: by their names, or by names that the parent imports from them.
+/// For each child of `parent`, the siblings that it uses: by their names, or by names that the parent imports from
+/// them.
 pub fn sibling_uses(parent: &Module, modules: &[Module]) -> BTreeMap<String, BTreeSet<String>> {
     let children = children(&parent.code);
     let mut owner: BTreeMap<String, &String> = children.iter().map(|child| (child.clone(), child)).collect();

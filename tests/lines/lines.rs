@@ -42,8 +42,8 @@ fn number(rng: &mut Rng) -> String {
 /// Returns pairs of labels and values, complete or not.
 pub fn line(rng: &mut Rng) -> Vec<u8> {
     let mut line = String::new();
-    for place in 0..rng.usize(..5) {
-        line.push_str(if place == 0 { "" } else { mostly(rng, &["-"], &[" - ", "--", " "]) });
+    for index in 0..rng.usize(..5) {
+        line.push_str(if index == 0 { "" } else { mostly(rng, &["-"], &[" - ", "--", " "]) });
         line.push_str(mostly(rng, &LABELS, &ODD_LABELS));
         line.push_str(mostly(rng, &["-"], &["- ", " -", "--", ""]));
         line.push_str(&if rng.u8(..10) == 0 { pick(rng, &NO_NUMBERS).to_owned() } else { number(rng) });
@@ -60,13 +60,13 @@ pub fn line(rng: &mut Rng) -> Vec<u8> {
 
 /// Damages bytes like a noisy wire or a full buffer.
 fn damage(rng: &mut Rng, line: &mut Vec<u8>) {
-    let place = rng.usize(..line.len());
+    let index = rng.usize(..line.len());
     match rng.u8(..5) {
-        0 => line[place] = rng.u8(..),
-        1 => line[place] ^= 1 << rng.u8(..8),
-        2 => drop(line.remove(place)),
-        3 => line.truncate(place),
-        _ => line.insert(place, b"-e.+0C "[rng.usize(..7)]),
+        0 => line[index] = rng.u8(..),
+        1 => line[index] ^= 1 << rng.u8(..8),
+        2 => drop(line.remove(index)),
+        3 => line.truncate(index),
+        _ => line.insert(index, b"-e.+0C "[rng.usize(..7)]),
     }
 }
 

@@ -33,8 +33,8 @@ impl Reference {
         if fields.len() == 1 || fields.iter().all(|field| is_blank(field)) {
             return refused("garbled_line");
         }
-        while let Some(place) = fields.iter().position(|field| !is_blank(field)) {
-            fields.drain(..place);
+        while let Some(index) = fields.iter().position(|field| !is_blank(field)) {
+            fields.drain(..index);
             let label = fields.remove(0).trim_ascii();
             let value = value(&mut fields);
             if value != Err("empty_value") && !is_label(label) {

@@ -30,7 +30,8 @@ test("counts are exact below a thousand", () => {
 test("rates below one a second become a time between two", () => {
   const cases = [
     [1, "1 line/s"], [0.95, "0.95 lines/s"], [0.997, "1 line/s"], [4, "4 lines/s"], [4200, "4,200 lines/s"],
-    [0.94, "1 line in 1.1 s"], [0.5, "1 line in 2 s"], [1 / 89, "1 line in 89 s"], [1 / 120, "1 line in 2 min"],
+    [0.94, "1 line every 1.1 s"], [0.5, "1 line every 2 s"], [1 / 89, "1 line every 89 s"],
+    [1 / 120, "1 line every 2 min"],
   ];
   for (const [perSecond, text] of cases) assert.equal(rate(perSecond, "line"), text, `${perSecond}/s`);
 });

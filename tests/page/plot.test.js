@@ -23,7 +23,7 @@ test("points are split at gaps", () => {
   assert.deepEqual(runs(points(0, 10, 21, 31), 10).map((run) => run.map(([us]) => us)), [[0, 10], [21, 31]]);
 });
 
-test("a steady value keeps a range", () => {
+test("a constant value has a range, too", () => {
   assert.deepEqual(valueRange([], 1), [0, 1]);
   assert.deepEqual(valueRange([point(0, 20), point(1, 20)], 0.5), [19.75, 20.25]);
   assert.deepEqual(valueRange([point(0, 1000)], 0.5), [990, 1010]);
@@ -31,7 +31,7 @@ test("a steady value keeps a range", () => {
   assert.deepEqual(valueRange([point(0, 0)], 0.5), [-0.25, 0.25]);
 });
 
-test("each run is a line, a band and an area of its own", () => {
+test("each run has its own line, band and area", () => {
   const { line, band, area } = paths([point(0, 1, 1), point(5, 2, 1), point(50, 3, 1)], scale);
   assert.equal(line, "M0.0 99.0L5.0 98.0M50.0 97.0h0.01");
   assert.equal(band, "M0.0 98.0L5.0 97.0L5.0 99.0L0.0 100.0ZM50.0 96.0L50.0 98.0Z");
@@ -42,7 +42,7 @@ test("a bucket is drawn at its middle", () => {
   assert.equal(paths(points(0, 8), { ...scale, stepUs: 4 }).line, "M2.0 100.0L10.0 92.0");
 });
 
-test("no points draw nothing", () => {
+test("no points make empty paths", () => {
   const { line, band, area } = paths([], scale);
   assert.deepEqual([line, band, area(1)], ["", "", ""]);
 });
@@ -57,7 +57,7 @@ test("the nearest point is found unless it is farther than a gap", () => {
   assert.equal(nearest([], 0, 10), null);
 });
 
-test("a value is named and belongs to its bucket's middle", () => {
+test("a value is dated at the middle of its bucket", () => {
   const data = chartData({ points: [point(0, 1, 1), point(60e6, 5, 2)], step_us: 60e6 });
   assert.deepEqual(valueAt(data, 80e6), { us: 90e6, min: 3, max: 7, mean: 5 });
   assert.equal(valueAt(data, 40e6)?.mean, 1, "40 s are in the first minute");
@@ -74,7 +74,7 @@ test("the last value of a span includes a bucket that reaches into it", () => {
   assert.deepEqual(pointsIn(data, { from: 70, to: 100 }).map(([us]) => us), [60]);
 });
 
-test("a line leads out of the picture on both sides", () => {
+test("a line continues beyond both edges", () => {
   const some = points(0, 10, 20, 30, 40);
   const times = (from, to) => withNeighbours(some, { from, to }).map(([us]) => us);
   assert.deepEqual(times(15, 25), [10, 20, 30]);

@@ -32,7 +32,7 @@ impl Board {
         self.stream = Some(eventually("the board's socket", || UnixStream::connect(&self.socket).ok()));
     }
 
-    pub fn says(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         let stream = self.stream.as_mut().expect("a connected board");
         stream.write_all(format!("{line}\n").as_bytes()).expect("a running QEMU");
     }

@@ -37,24 +37,24 @@ impl Hub {
 
     /// Waits for a new message for which `matches` holds.
     #[track_caller]
-    pub fn hears(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        self.receiver.forget();
-        self.receiver.says_json(what, matches)
+    pub fn wait_for(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        self.receiver.clear_output();
+        self.receiver.wait_for_json(what, matches)
     }
 
     #[track_caller]
-    pub fn hears_frame(&self, camera: &str) -> Value {
-        self.hears(&format!("a frame of {camera}"), |m| m["type"] == "frame" && m["camera"] == camera)
+    pub fn wait_for_frame(&self, camera: &str) -> Value {
+        self.wait_for(&format!("a frame of {camera}"), |m| m["type"] == "frame" && m["camera"] == camera)
     }
 
     /// Waits until the agent reports a camera or port as up or down; returns the cause.
     #[track_caller]
-    pub fn hears_state(&self, kind: &str, name: &str, is_up: bool) -> String {
+    pub fn wait_for_state(&self, kind: &str, name: &str, is_up: bool) -> String {
         let part = |message: &Value| {
             let part = message[kind].as_array()?.iter().find(|part| part["name"] == name && part["up"] == is_up)?;
             Some(part["cause"].to_string())
         };
-        let status = self.hears(&format!("{name} is up: {is_up}"), |m| m["type"] == "status" && part(m).is_some());
+        let status = self.wait_for(&format!("{name} is up: {is_up}"), |m| m["type"] == "status" && part(m).is_some());
         part(&status).expect("the awaited part")
     }
 

@@ -6,10 +6,10 @@ const INSTALLED: &str = "./watchpost-lean_*.deb";
 
 pub fn upgraded(scene: &mut Scene) {
     let Scene { pi, hub, .. } = scene;
-    let boot = hub.hears_frame("door")["boot"].clone();
+    let boot = hub.wait_for_frame("door")["boot"].clone();
     pi.copy_to(&readme::package());
     pi.sh(&format!("sudo apt-get install --yes --reinstall {INSTALLED}"));
-    hub.hears("a frame of the next start", |m| m["type"] == "frame" && m["boot"] != boot);
+    hub.wait_for("a frame of the next start", |m| m["type"] == "frame" && m["boot"] != boot);
     assert!(pi.sh("sudo cat /etc/watchpost/watchpost.toml").starts_with("name = \"shed\""));
 }
 

@@ -7,16 +7,16 @@ use crate::{Board, Scene, eventually};
 
 pub fn rebooted(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
-    let boot = hub.hears_frame("door")["boot"].clone();
+    let boot = hub.wait_for_frame("door")["boot"].clone();
     // The connection ends before the command does.
     let _ = pi.ask("sudo systemctl reboot", "");
     pi.hang_up();
-    hub.hears("a frame after the reboot", |m| m["type"] == "frame" && m["boot"] != boot);
+    hub.wait_for("a frame after the reboot", |m| m["type"] == "frame" && m["boot"] != boot);
     pi.wait_until_reachable();
     boards.iter_mut().for_each(Board::connect);
     // The boards' driver may have loaded later than the service.
     eventually("readings of both boards", || {
-        boards.iter_mut().zip(1..).for_each(|(board, n)| board.says(&format!("boot-{n}")));
+        boards.iter_mut().zip(1..).for_each(|(board, n)| board.write_line(&format!("boot-{n}")));
         (hub.kept("boot").0 == 2).then_some(())
     });
 }
@@ -28,7 +28,7 @@ pub fn cut(scene: &mut Scene) {
     eventually("an empty spool", || spool().contains("no readings wait for").then_some(()));
     hub.sleeps();
     for n in 1..=1000 {
-        boards[n % 2].says(&format!("way-{n}"));
+        boards[n % 2].write_line(&format!("way-{n}"));
         // The rate of two boards at 9600 baud with such short lines.
         sleep(Duration::from_millis(4));
     }

@@ -18,7 +18,7 @@ const MAX_GROWTH: u64 = 512 * 1024;
 
 pub fn measured(scene: &mut Scene) {
     let Scene { pi, boards, hub } = scene;
-    let boot = hub.hears_frame("door")["boot"].clone();
+    let boot = hub.wait_for_frame("door")["boot"].clone();
     let seconds = std::env::var("WATCH").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_SECONDS);
     let mut samples = Vec::new();
     for sample in 0..=SAMPLES {
@@ -33,7 +33,7 @@ pub fn measured(scene: &mut Scene) {
         );
         samples.push(memory);
     }
-    assert_eq!(hub.hears_frame("door")["boot"], boot, "the agent was restarted");
+    assert_eq!(hub.wait_for_frame("door")["boot"], boot, "the agent was restarted");
     // The agent may still be starting at the first measurement.
     let (first, last) = (samples[1], samples[samples.len() - 1]);
     assert!(last < first + MAX_GROWTH, "memory grows: {samples:?}");
@@ -43,7 +43,7 @@ pub fn measured(scene: &mut Scene) {
 fn talk(boards: &mut [Board], seconds: u64) {
     for _ in 0..seconds {
         for board in &mut *boards {
-            board.says("t-25-h-60");
+            board.write_line("t-25-h-60");
         }
         sleep(Duration::from_secs(1));
     }

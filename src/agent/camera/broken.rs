@@ -24,7 +24,7 @@ impl BrokenFrames {
         self.since.is_some()
     }
 
-    /// Ends the run: a frame was whole, or no link takes frames.
+    /// Ends the run: a frame was whole, or no link needs frames.
     pub(super) fn reset(&mut self) {
         self.since = None;
     }
@@ -36,7 +36,7 @@ impl BrokenFrames {
     pub(super) fn count(&mut self, fault: &'static str, why: &dyn Display) -> Result<()> {
         self.health.count(fault, 1);
         if self.since.get_or_insert_with(Instant::now).elapsed() > STALL_TIMEOUT {
-            bail!("gives only broken frames: {why}");
+            bail!("sends only broken frames: {why}");
         }
         Ok(())
     }

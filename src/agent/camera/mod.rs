@@ -1,12 +1,12 @@
 //! One camera: starts its thread while links take its frames, supervises it, and restarts it when it fails.
 //!
-//! `capture.rs` is the thread. `source.rs` is where it gets a `picture.rs` from; `finish.rs` makes a JPEG of it, and
+//! `capture.rs` is the thread. It polls a `source.rs` for a `picture.rs`; `finish.rs` turns that into a JPEG, and
 //! `broken.rs` counts pictures that cannot be sent. `usb.rs` chooses formats and picks the newest frame of a V4L2
 //! device; `v4l2.rs` wraps the ioctls, and `videodev2.rs` has the kernel's structs. `video/` reads streams, files and
 //! pipelines, each in its own process. `pattern.rs` draws a test picture.
 //!
 //! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. `offer.rs` lists
-//! what a device offers, with the sizes and rates of `choices.rs`.
+//! the formats of a device, with the sizes and rates of `choices.rs`.
 
 mod broken;
 mod capture;
@@ -60,7 +60,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a stopped thread may take to end before it is abandoned: it hangs in a driver or a stream.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a camera that may rest keeps running after the last link stopped taking frames, in case one starts again.
+/// How long a camera that may idle keeps running after the last link stopped taking frames, in case one starts again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A camera's worker.
@@ -71,11 +71,11 @@ pub struct Camera {
     pub slot: Slot,
     /// Receives status and counts.
     pub health: Part,
-    /// What the links want of the camera now.
+    /// The requests of all links.
     pub demand: watch::Receiver<Demand>,
     /// Number of frames so far.
     pub frames: Arc<AtomicU64>,
-    /// The thread's heartbeat. The watchdog uses it only while the camera gives frames: a restart would not help a
+    /// The thread's heartbeat. The watchdog uses it only while the camera sends frames: a restart would not help a
     /// camera that never did.
     pub heartbeat: Heartbeat,
 }
@@ -86,7 +86,7 @@ enum Outcome {
     Stopped,
     /// The source failed.
     Failed(anyhow::Error),
-    /// The thread did not beat in time.
+    /// The thread missed its heartbeat.
     Hung,
 }
 
@@ -114,8 +114,8 @@ impl Camera {
                 Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
                 Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }
-            // Retry soon after a camera that worked, and for a device that is not plugged in. Do not check the path of
-            // a file whose thread hung: on a dead file server, this task would hang, too.
+            // Retry soon if the camera worked before, or if the device is not plugged in. Do not check the path if the
+            // thread hung: on a dead file server, this task would hang, too.
             if worked.load(Ordering::Relaxed) || !hangs && self.is_missing() {
                 backoff.reset();
             }
@@ -132,8 +132,8 @@ impl Camera {
             return;
         }
         while !self.is_needed() {
-            self.health.rest(if self.demand.borrow().is_on() {
-                "at rest: no link takes its frames"
+            self.health.idle(if self.demand.borrow().is_on() {
+                "idle: no link needs its frames"
             } else {
                 "switched off"
             });
@@ -147,11 +147,11 @@ impl Camera {
 
     fn is_needed(&self) -> bool {
         let demand = self.demand.borrow();
-        demand.is_on() && (demand.is_wanted() || !self.may_rest())
+        demand.is_on() && (demand.is_wanted() || !self.may_idle())
     }
 
-    /// Videos may always rest, because a running video is decoded even if no link takes its frames.
-    fn may_rest(&self) -> bool {
+    /// Videos may always idle, because a running video is decoded even if no link takes its frames.
+    fn may_idle(&self) -> bool {
         self.config.on_demand || matches!(self.config.source, config::Source::Video(_))
     }
 
@@ -243,8 +243,8 @@ fn outcome_of(received: Result<Result<()>, oneshot::error::RecvError>) -> Outcom
     match received {
         Ok(Ok(())) => Outcome::Stopped,
         Ok(Err(error)) => Outcome::Failed(error),
-        // The thread sent nothing, so it panicked; joining it tells.
-        Err(_) => Outcome::Failed(anyhow!("its thread ended")),
+        // The thread sent nothing, so it panicked; joining it reports that.
+        Err(_) => Outcome::Failed(anyhow!("its thread exited")),
     }
 }
 
@@ -256,13 +256,13 @@ async fn wait_until_overdue(heartbeat: &Heartbeat, device: Option<Part>) {
         sleep(CHECK_INTERVAL).await;
         let is_slow = start.elapsed() > FRAME_TIMEOUT && heartbeat.due() == opening;
         if let Some(device) = device.as_ref().filter(|_| is_slow) {
-            device.down("takes long to open");
+            device.down("is slow to open");
         }
     }
     loop {
         let due = heartbeat.due();
         sleep_until(due.into()).await;
-        // If the whole machine was held up, the thread needs a moment to catch up, too.
+        // If the whole machine stalled, the thread needs a moment to catch up, too.
         sleep(CHECK_INTERVAL).await;
         if heartbeat.due() == due {
             return;
@@ -300,7 +300,7 @@ mod tests {
             while health.status().cause != "switched off" {
                 sleep(Duration::from_millis(1)).await;
             }
-            assert!(slot.is_empty(), "the last frame is old");
+            assert!(slot.is_empty(), "the last frame is still there");
             notifications.mark_unchanged();
             assert!(control.set(Some(true), None, None));
         }

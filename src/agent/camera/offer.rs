@@ -8,14 +8,14 @@ pub use super::v4l2::FourCc;
 use super::v4l2::{Device, Identity};
 use crate::config::{Camera, Size};
 
-/// A capture device and what it offers.
+/// A capture device and its formats.
 #[derive(Debug)]
 pub struct Offer {
     /// The camera's name.
     pub card: String,
     /// Where it is plugged in, in the driver's words: `usb-0000:01:00.0-1.2`, `platform:…`.
     pub bus: String,
-    /// Whether it belongs to the computer's own camera pipeline, which gives no pictures unless software sets it up.
+    /// Whether it belongs to the computer's own camera pipeline, which sends no pictures unless software sets it up.
     pub is_pipeline: bool,
     /// The pixel formats, in the driver's order.
     pub formats: Vec<Format>,
@@ -30,7 +30,7 @@ pub struct Format {
     pub choices: Vec<(Sizes, Rates)>,
 }
 
-/// What the driver will choose.
+/// The format, size and rate that the driver will choose.
 #[derive(Clone, Copy, Debug)]
 pub struct Settled {
     /// The format.
@@ -86,8 +86,8 @@ impl Offer {
         FourCc::USABLE.iter().find_map(|usable| self.formats.iter().find(|format| format.fourcc == *usable))
     }
 
-    /// What the driver will choose for a configured camera. `None` if it has no usable format or does not list its
-    /// sizes.
+    /// The format, size and rate that the driver will choose for a configured camera. `None` if it has no usable format
+    /// or does not list its sizes.
     #[must_use]
     pub fn settled(&self, camera: &Camera) -> Option<Settled> {
         let format = self.used()?;

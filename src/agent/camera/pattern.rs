@@ -86,10 +86,10 @@ impl Pattern {
     fn draw_number(&mut self) {
         let dot = (self.size.height as usize / 80).max(1);
         let top = self.size.height as usize - 8 * dot;
-        for (place, digit) in format!("{:06}", self.number % 1_000_000).bytes().enumerate() {
+        for (position, digit) in format!("{:06}", self.number % 1_000_000).bytes().enumerate() {
             let bits = DIGITS[usize::from(digit - b'0')];
             for index in (0..15).filter(|index| bits >> (14 - index) & 1 == 1) {
-                let left = (3 + place * 4 + index % 3) * dot;
+                let left = (3 + position * 4 + index % 3) * dot;
                 for y in 0..dot {
                     self.fill(top + index / 3 * dot + y, left, left + dot, WHITE);
                 }

@@ -8,14 +8,14 @@ use super::{pattern, usb, video};
 use crate::agent::health::Part;
 use crate::config::{self, Fps, Quality};
 
-/// What the links want of a camera's next picture.
+/// The links' requirements for a camera's next picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CaptureRequest {
     /// The highest rate, in frames per second.
     pub(super) fps: Fps,
     /// The JPEG quality of a picture that is encoded here.
     pub(super) quality: Quality,
-    /// Whether any link takes the picture.
+    /// Whether any link needs the picture.
     pub(super) is_wanted: bool,
 }
 
@@ -58,7 +58,7 @@ impl Source {
         }
     }
 
-    /// What the source agreed to, for status and log.
+    /// The source's actual settings, for status and log.
     pub(super) fn describe(&self) -> String {
         match self {
             Source::Pattern(pattern) => pattern.describe(),

@@ -45,20 +45,20 @@ impl Usb {
             io::ErrorKind::PermissionDenied => {
                 anyhow::anyhow!("no permission to open it; is the user in the group \"video\"?")
             }
-            _ => in_words(error),
+            _ => describe(error),
         })?;
         let offered = device.formats();
         let Some(fourcc) = FourCc::USABLE.into_iter().find(|f| offered.contains(f)) else {
             let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            bail!("offers neither MJPG nor YUYV but {offered}");
+            bail!("offers only {offered}; use a camera with MJPG or YUYV");
         };
         let wanted_size = camera.size.unwrap_or_default();
-        let format = device.set_format(fourcc, wanted_size.width, wanted_size.height).map_err(in_words)?;
+        let format = device.set_format(fourcc, wanted_size.width, wanted_size.height).map_err(describe)?;
         if format.fourcc != fourcc || format.width < 2 || format.height < 2 {
-            bail!("offers {fourcc} but gives {}x{} {}", format.width, format.height, format.fourcc);
+            bail!("offers {fourcc} but sends {}x{} {}", format.width, format.height, format.fourcc);
         }
         let rate = device.set_rate(camera.fps.get());
-        let stream = Stream::start(device, BUFFERS).map_err(in_words)?;
+        let stream = Stream::start(device, BUFFERS).map_err(describe)?;
         let (pace, broken, now) = (Pace::of(camera.fps), BrokenFrames::new(health.clone()), Instant::now());
         Ok(Usb {
             stream,
@@ -86,7 +86,7 @@ impl Usb {
             // In the dark, some cameras take several intervals for one picture.
             let patience = self.rate.map_or(STALL_TIMEOUT, |fps| STALL_TIMEOUT.max(Duration::from_secs_f64(4.0 / fps)));
             if self.last_frame.elapsed() > patience {
-                bail!("gives no frames");
+                bail!("sends no frames");
             }
             return Ok(Poll::NotReady);
         };
@@ -97,7 +97,8 @@ impl Usb {
             self.broken.reset();
             return Ok(if is_broken { Poll::NotReady } else { Poll::Skipped });
         }
-        // Check the frame after a broken one even if it is not due: a skipped frame does not prove that the camera works.
+        // Check the frame after a broken one even if it is not due: a skipped frame does not prove that the camera
+        // works.
         if !self.broken.is_failing() && !self.pace.accepts_now() {
             self.give_back(filled)?;
             return Ok(Poll::Skipped);
@@ -123,7 +124,7 @@ impl Usb {
     /// Returns the newest filled buffer; older ones go back to the driver unread.
     fn newest(&mut self) -> Result<Option<Filled>> {
         let mut newest = None;
-        while let Some(filled) = self.stream.dequeue().map_err(in_words)? {
+        while let Some(filled) = self.stream.dequeue().map_err(describe)? {
             self.count_gap(filled.sequence);
             if let Some(older) = newest.replace(filled) {
                 self.health.count("frames_replaced", 1);
@@ -171,7 +172,7 @@ impl Usb {
         let width = width & !1;
         let whole = yuyv_to_planes(self.stream.bytes(&filled), width, height, bytes_per_line, &mut self.planes);
         self.give_back(filled)?;
-        if self.check(whole.ok_or(Fault::Cut))?.is_none() {
+        if self.check(whole.ok_or(Fault::Truncated))?.is_none() {
             return Ok(Poll::NotReady);
         }
         let frame = Frame { width, height, layout: Layout::Yuv420, data: &self.planes };
@@ -190,12 +191,12 @@ impl Usb {
     }
 
     fn give_back(&self, filled: Filled) -> Result<()> {
-        self.stream.give_back(filled).map_err(in_words)
+        self.stream.give_back(filled).map_err(describe)
     }
 }
 
 /// Words a driver's error for a person.
-fn in_words(error: io::Error) -> anyhow::Error {
+fn describe(error: io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(nix::libc::ENODEV) => anyhow::anyhow!("unplugged"),
         Some(nix::libc::EBUSY) => anyhow::anyhow!("another program is using it"),

@@ -47,7 +47,7 @@ pub(super) struct Format {
     pub(super) bytes_per_line: u32,
 }
 
-/// What a node reports about itself.
+/// The description of a device node.
 pub(super) struct Identity {
     pub(super) driver: String,
     pub(super) card: String,
@@ -55,7 +55,7 @@ pub(super) struct Identity {
     pub(super) bus: String,
     /// Whether it captures video and streams, unlike metadata, output and conversion nodes.
     pub(super) streams: bool,
-    /// Whether it gives no frames until its pipeline is set up through the media controller.
+    /// Whether it sends no frames until its pipeline is set up through the media controller.
     pub(super) needs_pipeline: bool,
 }
 
@@ -262,7 +262,8 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     fn new(device: &File, length: u32, offset: u32) -> io::Result<Mapping> {
-        let length = NonZeroUsize::new(length as usize).ok_or(io::Error::other("the driver gave an empty buffer"))?;
+        let length =
+            NonZeroUsize::new(length as usize).ok_or(io::Error::other("the driver returned an empty buffer"))?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // `off_t` has 32 bits on 32-bit systems.
         #[allow(clippy::cast_lossless)]

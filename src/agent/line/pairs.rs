@@ -88,7 +88,7 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
 /// Length of the number at the start of the text, in bytes; 0 without a number.
 fn number_length(text: &[u8]) -> usize {
     let digits = |from: usize| from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is = |place: usize, one_of: &[u8]| text.get(place).is_some_and(|byte| one_of.contains(byte));
+    let is = |offset: usize, one_of: &[u8]| text.get(offset).is_some_and(|byte| one_of.contains(byte));
     let start = usize::from(is(0, b"+-"));
     let mut end = digits(start);
     let mut count = end - start;

@@ -81,7 +81,7 @@ impl Backlog {
         self.last_receiver_acks
     }
 
-    /// Starts over for a peer that has received no unacknowledged message.
+    /// Starts over for a new peer, which has none of the unacknowledged messages.
     pub(super) fn reset(&mut self) {
         self.spool.reset_in_flight();
         *self = Backlog { last_receiver_acks: self.last_receiver_acks, ..Backlog::new(self.spool.clone()) };
@@ -184,7 +184,7 @@ impl Backlog {
         self.in_flight.push_back(sent);
     }
 
-    /// Returns messages whose acknowledgement is overdue to the spool.
+    /// Releases messages whose acknowledgement is overdue, so that the spool delivers them again.
     fn expire(&mut self) {
         while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.at.elapsed() >= ACK_TIMEOUT) {
             self.release(&sent);

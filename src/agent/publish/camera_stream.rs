@@ -19,7 +19,7 @@ pub struct SharedCamera {
     pub name: Name,
     /// Expected width and height of its frames, in pixels.
     pub size: (u32, u32),
-    /// What links ask of it.
+    /// The requests of links.
     pub demand: SharedDemand,
     /// Its newest frame.
     pub slot: Slot,

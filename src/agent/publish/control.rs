@@ -19,7 +19,7 @@ impl Session {
             PeerMessage::Control(control) => self.handle_control(control),
             PeerMessage::Malformed(malformed) => {
                 self.health.count("malformed_control_messages", 1);
-                self.health.remark("malformed", || format!("malformed message from the receiver: {malformed}"));
+                self.health.warn("malformed", || format!("malformed message from the receiver: {malformed}"));
             }
             PeerMessage::Other => {}
         }
@@ -67,7 +67,7 @@ impl Session {
         let stream = self.streams.iter_mut().find(|stream| stream.camera.name == *camera);
         if stream.is_none() {
             self.health.count("unknown_cameras_requested", 1);
-            self.health.remark("unknown camera", || {
+            self.health.warn("unknown camera", || {
                 format!("the receiver named camera {camera}, which this link does not carry")
             });
         }

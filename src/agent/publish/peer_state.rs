@@ -1,4 +1,4 @@
-//! What a link knows of its peer: whether it is present, and which frames it wants.
+//! A link's view of its peer: whether it is present, and which frames it wants.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub(super) struct PeerState {
     has_control: bool,
     /// The topic prefixes that a pub link's subscribers want. The link prepares nothing while this is empty.
     topics: BTreeSet<Bytes>,
-    /// The peer accepted messages lately; unused on pub links.
+    /// The peer accepted messages recently; unused on pub links.
     is_connected: bool,
     /// When the current peer first accepted messages.
     connected_since: Option<Instant>,
@@ -89,7 +89,8 @@ impl PeerState {
         has_left
     }
 
-    /// Interprets a message of the peer: a subscription on a pub link, elsewhere a receiver's control message or a reply.
+    /// Interprets a message of the peer: a subscription on a pub link, elsewhere a receiver's control message or a
+    /// reply.
     pub(super) fn receive(&mut self, parts: &[Bytes]) -> PeerMessage {
         match self.pattern {
             OutPattern::Pub => self.receive_subscription(parts),

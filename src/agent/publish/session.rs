@@ -30,7 +30,7 @@ const MESSAGES_PER_TURN: u32 = 32;
 /// How long a shutdown waits for a slow peer to take the last readings.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What a session sends, and where it comes from.
+/// The data that a session sends, and its sources.
 pub struct Inputs {
     /// The agent's name.
     pub agent: Name,
@@ -71,7 +71,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Sends until the shutdown, then sends the remaining readings if the peer accepts them; returns what was sent.
+    /// Sends until shutdown, then sends the remaining readings if the peer accepts them; returns the totals sent.
     pub async fn run(
         number: usize,
         outlet: Outlet,
@@ -230,13 +230,13 @@ fn open(outlet: &Outlet, health: &Part) -> Result<Link> {
     let health = health.clone();
     let refused = Arc::new(move |refusal: &Refusal| {
         health.count("connections_refused", 1);
-        health.remark(&refusal.who, || refusal.text.clone());
+        health.warn(&refusal.who, || refusal.text.clone());
     });
     let Outlet { pattern, end, curve, .. } = outlet.clone();
     let is_bound = matches!(end, Endpoint::Bind(_));
     let link = LinkOptions { pattern: pattern.into(), end, curve, refused }.open()?;
     if is_bound {
-        info!("bound at {}", link.address());
+        info!("bound to {}", link.address());
     }
     Ok(link)
 }

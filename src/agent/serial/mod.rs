@@ -144,7 +144,7 @@ impl Reader {
             }
             if last_check.elapsed() >= DEVICE_CHECK_INTERVAL {
                 last_check = Instant::now();
-                ensure!(!leads_elsewhere(&self.port.config.port, device), "another device has its name");
+                ensure!(!leads_elsewhere(&self.port.config.port, device), "its name now leads to another device");
             }
         }
     }
@@ -179,7 +179,7 @@ impl Reader {
         let good = self.values.len() > before;
         let first = refusals.first().copied();
         if let Some(refusal) = first.filter(|refusal| *refusal != Refusal::Tail) {
-            self.port.health.remark(refusal.name(), || {
+            self.port.health.warn(refusal.name(), || {
                 format!("{refusal} in {:?}; watchpost -v run shows each such line", String::from_utf8_lossy(line))
             });
         }
@@ -201,7 +201,7 @@ impl Reader {
             Verdict::Good => health.up(&format!("open at {baud} baud")),
             Verdict::Flooding => health.up(&format!("flooding: more than {FLOOD_LINES_PER_SECOND} lines a second")),
             Verdict::WrongBaud => health.down(&format!("undecodable bytes: is {baud} the board's baud rate?")),
-            Verdict::NotUnderstood(why) => health.down(&format!("no line gives a reading: {why}")),
+            Verdict::NotUnderstood(why) => health.down(&format!("no line contains a reading: {why}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes to the spool's file, as parts of one transaction.
+//! Writes to the spool's file within one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -34,7 +34,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Adds starts with random names for rows whose start was lost. A receiver takes their readings for new ones.
+    /// Adds starts with random names for rows whose start was lost. A receiver treats their readings as new.
     pub(super) fn add_missing_starts(&self) -> Result<(), StoreError> {
         let missing = "SELECT DISTINCT start FROM batches WHERE start NOT IN (SELECT id FROM starts)";
         let missing: Vec<i64> = self.0.prepare(missing)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -45,7 +45,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Sets the time when the monotonic clock was zero for all agent starts of a boot of the machine.
+    /// Sets the date of the monotonic clock's zero for all agent starts in this boot of the machine.
     pub(super) fn set_zero(&self, machine_boot: &str, zero_us: i64) -> Result<(), StoreError> {
         let sql = "UPDATE starts SET zero_us = ?2, crc = checksum(id, boot, machine, ?2) WHERE machine = ?1";
         self.0.prepare_cached(sql)?.execute(params![machine_boot, zero_us])?;
@@ -74,8 +74,8 @@ impl Change<'_> {
     /// Deletes the batches of a start that are within `seqs`; returns the number of readings.
     pub(super) fn delete_batches(&self, start: i64, seqs: SeqRange) -> Result<u64, StoreError> {
         let (first, last) = (seqs.first.min(i64::MAX as u64) as i64, seqs.last.min(i64::MAX as u64) as i64);
-        let which = "start = ? AND seq BETWEEN ? AND ? AND seq + count - 1 <= ?";
-        let delete = format!("DELETE FROM batches WHERE {which} RETURNING count");
+        let condition = "start = ? AND seq BETWEEN ? AND ? AND seq + count - 1 <= ?";
+        let delete = format!("DELETE FROM batches WHERE {condition} RETURNING count");
         let mut delete = self.0.prepare_cached(&delete)?;
         let counts = delete.query_map(params![start, first, last, last], |row| number(row, 0))?;
         Ok(counts.sum::<Result<u64, _>>()?)
@@ -130,7 +130,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Keeps readings for a link from now on.
+    /// Adds a link, for which readings are kept from now on.
     pub(super) fn add_link(&self, link: &str) -> Result<(), StoreError> {
         self.0.execute("INSERT INTO links VALUES (?1, checksum(?1))", [link])?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Conversions of columns of the spool's file.
+//! Converts columns of the spool's file.
 
 use std::sync::Arc;
 

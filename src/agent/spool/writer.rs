@@ -227,10 +227,10 @@ impl Writer {
         self.health.count(EXPIRED, *expired);
         if *lost > 0 {
             self.health
-                .remark(LOST, || format!("full; dropped the {lost} oldest readings (later ones are only counted)"));
+                .warn(LOST, || format!("full; dropped the {lost} oldest readings (later ones are only counted)"));
         }
         if *expired > 0 {
-            self.health.remark(EXPIRED, || {
+            self.health.warn(EXPIRED, || {
                 format!("deleted {expired} readings older than `keep` (later ones are only counted)")
             });
         }

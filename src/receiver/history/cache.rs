@@ -18,12 +18,13 @@ use crate::wire::Batch;
 const MAX_SERIES: usize = 10_000;
 const MAX_RANGES: usize = 10_000;
 
-/// Limits of the cache: starts, and ranges of numbers of all starts. A full cache is cleared and filled again from the file.
+/// Limits of the cache: starts, and ranges of numbers of all starts. A full cache is cleared and filled again from the
+/// file.
 const MAX_CACHED_STARTS: usize = 10_000;
 const MAX_CACHED_RANGES: usize = 100_000;
 
-/// The column `dated`, the clock that a reading's time comes from: the agent's, synchronised; this machine's; the agent's,
-/// unsynchronised, with unknown age.
+/// The column `dated`, the clock that a reading's time comes from: the agent's, synchronised; this machine's; the
+/// agent's, unsynchronised, with unknown age.
 const BY_AGENT: i64 = 0;
 const BY_RECEIVER: i64 = 1;
 const UNSYNCHRONISED: i64 = 2;
@@ -141,8 +142,8 @@ impl Cache {
         let mut refused = 0;
         for batch in &message.readings.batches {
             let date = start.date(batch);
-            for (place, value) in batch.values.iter().enumerate() {
-                let seq = batch.seq.checked_add(place as u64).filter(|seq| i64::try_from(*seq).is_ok());
+            for (index, value) in batch.values.iter().enumerate() {
+                let seq = batch.seq.checked_add(index as u64).filter(|seq| i64::try_from(*seq).is_ok());
                 let Some(seq) = seq.filter(|seq| start.has_room(*seq)) else {
                     refused += 1;
                     continue;

@@ -1,8 +1,8 @@
 //! How far this machine's clock is ahead of an unsynchronised agent's clock.
 //!
-//! Each message gives an estimate: its arrival, minus its age, minus its capture by the agent's clock. The estimate includes
-//! the time on the network, so the smallest one is the most accurate. An agent's clock that was set back looks like a slow
-//! message, until all messages look slow for a while.
+//! Each message gives an estimate: its arrival, minus its age, minus its capture by the agent's clock. The estimate
+//! includes the time on the network, so the smallest one is the most accurate. An agent's clock that was set back looks
+//! like a slow message, until all messages look slow for a while.
 
 /// Estimates larger by `STEP_US` for `CONFIRM_US` mean that the agent's clock was set.
 const STEP_US: i64 = 1_000_000;
@@ -46,8 +46,8 @@ impl ClockOffset {
         }
     }
 
-    /// Converts a capture time to this machine's clock; `None` if it overflows. Better estimates never date a later capture
-    /// earlier.
+    /// Converts a capture time to this machine's clock; `None` if it overflows. Better estimates never date a later
+    /// capture earlier.
     pub(super) fn date(&mut self, captured_us: i64) -> Option<i64> {
         let mut at_us = captured_us.checked_add(self.us?)?;
         match self.last {
@@ -88,7 +88,7 @@ mod tests {
     fn delayed_message_is_not_a_clock_step() {
         let mut offset = ClockOffset::default();
         assert_eq!(dates(&mut offset, 0, &[1_000]), [1_000]);
-        let waited: Vec<i64> = (0..100).map(|place| 2 * SECOND - 20_000 * place).collect();
+        let waited: Vec<i64> = (0..100).map(|index| 2 * SECOND - 20_000 * index).collect();
         assert_eq!(dates(&mut offset, SECOND, &waited), [1_000; 100]);
     }
 

@@ -27,10 +27,10 @@ pub(super) struct Database {
 pub(super) struct Written {
     /// How many messages of the group were written.
     pub(super) messages: usize,
-    /// What to acknowledge.
+    /// The acknowledgements to send.
     pub(super) acks: BTreeSet<Ack>,
-    /// Readings that were refused: their numbers are too large, or there are too many series or gaps. They are acknowledged
-    /// where possible, because sending them again would not help and would hold up others.
+    /// Readings that were refused: their numbers are too large, or there are too many series or gaps. They are
+    /// acknowledged where possible, because sending them again would not help and would hold up others.
     pub(super) refused: u64,
 }
 
@@ -58,7 +58,8 @@ impl Database {
         self.store.incomplete.as_deref()
     }
 
-    /// Writes messages in one transaction: all, or the first ones. After an error the cache is wrong, so reopen the file.
+    /// Writes messages in one transaction: all, or the first ones. After an error the cache is wrong, so reopen the
+    /// file.
     pub(super) fn store(&mut self, group: &[ReceivedReadings]) -> Result<Written, StoreError> {
         let written = self.write(group);
         if written.is_err() {
@@ -113,8 +114,8 @@ impl Database {
     }
 }
 
-/// Verifies the file and fills the cache. After a failed sync the kernel may consider pages clean that are not on the disk, so
-/// a checkpoint writes the write-ahead log to the file before anything in it is trusted.
+/// Verifies the file and fills the cache. After a failed sync the kernel may consider pages clean that are not on the
+/// disk, so a checkpoint writes the write-ahead log to the file before anything in it is trusted.
 fn prepare(store: &mut Store) -> Result<Cache, StoreError> {
     let (frames, moved): (i64, i64) =
         store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;

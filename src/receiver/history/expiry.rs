@@ -1,5 +1,5 @@
-//! Deletes expired rows: readings after `keep`, minutes after two years. Hours stay, and so do the numbers of deleted readings,
-//! so that a repeated reading is still recognised.
+//! Deletes expired rows: readings after `keep`, and minute aggregates after two years. Hour aggregates stay. The
+//! sequence numbers of deleted readings stay too, so that a resent reading is recognised.
 
 use std::time::{Duration, Instant};
 
@@ -43,10 +43,10 @@ impl Expiry {
         self.due
     }
 
-    /// Deletes a few rows; returns how many readings.
+    /// Deletes a few rows; returns the number of readings deleted.
     pub(super) fn step(&mut self, database: &mut Database) -> Result<u64, StoreError> {
         self.clock.update();
-        // By a wrong clock, new readings may look old.
+        // If the clock is wrong, new readings may look old.
         if !self.clock.is_synchronised() {
             (self.pass, self.due) = (None, Instant::now() + MIN_INTERVAL);
             return Ok(0);
@@ -70,7 +70,9 @@ impl Expiry {
         let Deleted { readings, minutes } = self.unlogged;
         if readings + minutes > 0 && self.logged.is_none_or(|logged| logged.elapsed() > LOG_INTERVAL) {
             let keep = self.keep;
-            info!("history: deleted {readings} readings older than {keep} and {minutes} minutes older than two years");
+            info!(
+                "history: deleted {readings} readings older than {keep} and {minutes} minute aggregates older than two years"
+            );
             (self.unlogged, self.logged) = (Deleted::default(), Some(Instant::now()));
         }
     }

@@ -64,7 +64,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::series`].
     pub async fn next(&self, mut export: Export) -> Result<Option<(Vec<Row>, Export)>, ReadError> {
-        let read = self.in_turn(move || Ok((export.read()?, export)));
+        let read = self.with_permit(move || Ok((export.read()?, export)));
         Ok(Some(read.await?).filter(|(rows, _)| !rows.is_empty()))
     }
 }

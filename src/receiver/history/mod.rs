@@ -1,10 +1,11 @@
 //! Stores every reading once.
 //!
 //! A link's task hands readings over without waiting ([`Feed`]). A thread, because disks block, writes them in groups
-//! (`writer.rs`) to an `SQLite` file (`database.rs`; `cache.rs` knows which readings are new, `clock_offset.rs` dates them), adds
-//! them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`, `expiry_pass.rs`). Stored readings
-//! are acknowledged over their link, and agents repeat what was not acknowledged, so a failure here loses nothing and blocks
-//! nothing. Readers (`reader.rs`) have connections of their own, for charts (`chart.rs`) and exports (`export.rs`).
+//! (`writer.rs`) to an `SQLite` file (`database.rs`; `cache.rs` knows which readings are new, `clock_offset.rs` dates
+//! them), adds them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`,
+//! `expiry_pass.rs`). Stored readings are acknowledged over their link, and agents repeat what was not acknowledged, so
+//! a failure here loses nothing and blocks nothing. Readers (`reader.rs`) have connections of their own, for charts
+//! (`chart.rs`) and exports (`export.rs`).
 
 mod aggregates;
 mod cache;
@@ -54,12 +55,12 @@ const MAX_PENDING_MESSAGES: usize = 1024;
 /// Acknowledgements waiting for one link's task.
 const ACK_QUEUE: usize = 1024;
 
-/// How long to wait for the file to open. Checking a large file takes longer, and the receiver starts meanwhile; a file that
-/// cannot be used fails sooner.
+/// How long to wait for the file to open. Checking a large file takes longer, and the receiver starts meanwhile; a file
+/// that cannot be used fails sooner.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long shutdown waits for the disk. The receiver stops within two seconds, and its links take one of them. Readings that
-/// are not written by then were not acknowledged.
+/// How long shutdown waits for the disk. The receiver stops within two seconds, and its links take one of them.
+/// Readings that are not written by then were not acknowledged.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The history and its writer thread.
@@ -95,7 +96,7 @@ pub enum NotStored {
 
 /// Received readings.
 struct ReceivedReadings {
-    /// Who gets the acknowledgement.
+    /// The peer to acknowledge them to.
     from: Option<Peer>,
     /// When they arrived, in microseconds since 1970, by this machine's clock.
     at_us: i64,
@@ -112,7 +113,8 @@ struct Peer {
 }
 
 impl History {
-    /// Opens the file; readings older than `keep` are deleted. A full or failing disk is not an error: the writer retries.
+    /// Opens the file; readings older than `keep` are deleted. A full or failing disk is not an error: the writer
+    /// retries.
     ///
     /// # Errors
     /// When another program uses the file, a newer watchpost wrote it, or permissions forbid its use.

@@ -17,9 +17,9 @@ use super::read_error::ReadError;
 use super::writer_state::WriterState;
 use crate::store::StoreError;
 
-/// Concurrent reads, each on a thread; others wait up to `TURN_TIMEOUT`.
+/// Concurrent reads, each on a thread; others wait up to `PERMIT_TIMEOUT`.
 const MAX_READS: usize = 2;
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one read may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,14 +32,14 @@ const MAX_EXPORTS: usize = 8;
 pub struct Reader {
     path: Arc<Path>,
     state: Arc<WriterState>,
-    turns: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     exports: Arc<Semaphore>,
 }
 
 /// A quantity of a port in one unit.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// Its number in this file.
+    /// Its row id in this file.
     pub id: i64,
     /// The agent.
     pub agent: String,
@@ -53,8 +53,8 @@ pub struct Series {
 
 impl Reader {
     pub(super) fn new(path: PathBuf, state: Arc<WriterState>) -> Reader {
-        let (turns, exports) = (Arc::new(Semaphore::new(MAX_READS)), Arc::new(Semaphore::new(MAX_EXPORTS)));
-        Reader { path: path.into(), state, turns, exports }
+        let (reads, exports) = (Arc::new(Semaphore::new(MAX_READS)), Arc::new(Semaphore::new(MAX_EXPORTS)));
+        Reader { path: path.into(), state, reads, exports }
     }
 
     /// Why no readings are stored now; empty if they are.
@@ -69,8 +69,8 @@ impl Reader {
         self.state.expired()
     }
 
-    /// Returns all series with the times of their first and last reading, in microseconds since 1970. For expired readings only
-    /// the minute or the hour is known.
+    /// Returns all series with the times of their first and last reading, in microseconds since 1970. For expired
+    /// readings only the minute or the hour is known.
     ///
     /// # Errors
     /// When the file cannot be read, or too many reads are in progress.
@@ -108,19 +108,19 @@ impl Reader {
         work: impl FnOnce(Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let path = Arc::clone(&self.path);
-        self.in_turn(move || work(open(&path)?)).await
+        self.with_permit(move || work(open(&path)?)).await
     }
 
-    /// Runs `work` on a blocking thread, in its turn.
-    pub(super) async fn in_turn<T: Send + 'static>(
+    /// Runs `work` on a blocking thread, once fewer than [`MAX_READS`] others run.
+    pub(super) async fn with_permit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::Busy)?;
-        let done = timeout(READ_TIMEOUT, spawn_blocking(move || (work(), drop(turn)).0)).await;
-        let hangs = || ReadError::Store(StoreError::Disk("no answer".to_owned()));
-        done.map_err(|_| hangs())?.map_err(|_| hangs())?
+        let permit = timeout(PERMIT_TIMEOUT, Arc::clone(&self.reads).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or(ReadError::Busy)?;
+        let done = timeout(READ_TIMEOUT, spawn_blocking(move || (work(), drop(permit)).0)).await;
+        let hung = || ReadError::Store(StoreError::Disk("it does not respond".to_owned()));
+        done.map_err(|_| hung())?.map_err(|_| hung())?
     }
 
     /// Admits one more export.

@@ -63,7 +63,7 @@ struct Segment {
     cluster: Option<HeldCluster>,
 }
 
-/// What to compare the next frame with.
+/// The last frame, to compare the next one with.
 struct Last {
     at_us: i64,
     boot: Option<Name>,
@@ -138,7 +138,7 @@ impl Camera {
         flushed: &mut Vec<Flushed>,
         caption: &str,
     ) -> Prepared {
-        self.last_received = frame.shown.received;
+        self.last_received = frame.live.received;
         let fit = match &mut self.segment {
             Some(segment) => segment.fit(frame, limits, self.interval_us),
             None => Fit::New,
@@ -156,7 +156,7 @@ impl Camera {
         }
         let (timing, at_us) = Timing::start(frame);
         self.update_interval(frame, at_us);
-        let header = &frame.shown.header;
+        let header = &frame.live.header;
         // Times in files are whole milliseconds; the first frame is at the start of the file.
         let start_us = (at_us + US_PER_MS / 2).div_euclid(US_PER_MS) * US_PER_MS;
         self.segment = Some(Segment {
@@ -165,7 +165,7 @@ impl Camera {
             size: (header.width, header.height),
             start_us,
             last_us: at_us,
-            received: frame.shown.received,
+            received: frame.live.received,
             open: None,
             cluster: None,
         });
@@ -174,7 +174,7 @@ impl Camera {
 
     /// Measures the time since the last frame, also across files. Otherwise a slow camera would get one file per frame.
     fn update_interval(&mut self, frame: &ReceivedFrame, at_us: i64) {
-        let header = &frame.shown.header;
+        let header = &frame.live.header;
         let (boot, size) = (header.boot.clone(), (header.width, header.height));
         let previous = self.last.replace(Last { at_us, boot: boot.clone(), size });
         let previous = previous.filter(|last| (&last.boot, last.size) == (&boot, size));
@@ -231,11 +231,11 @@ impl Camera {
         if at_us > segment.last_us {
             self.interval_us = at_us - segment.last_us;
         }
-        (segment.last_us, segment.received) = (at_us, frame.shown.received);
-        let since = frame.shown.received;
+        (segment.last_us, segment.received) = (at_us, frame.live.received);
+        let since = frame.live.received;
         let held =
             segment.cluster.get_or_insert_with(|| HeldCluster { cluster: Cluster::new(offset_ms), since, size: 0 });
-        held.cluster.add(offset_ms, frame.shown.jpeg.clone());
+        held.cluster.add(offset_ms, frame.live.jpeg.clone());
         held.size += frame.size();
     }
 
@@ -344,11 +344,11 @@ impl Segment {
     }
 
     fn fit(&mut self, frame: &ReceivedFrame, limits: Limits, interval_us: i64) -> Fit {
-        let header = &frame.shown.header;
+        let header = &frame.live.header;
         let is_same = self.size == (header.width, header.height) && self.boot == header.boot;
         // Compare with the last frame received, even if the rate limit dropped it.
         let before_us = self.timing.last_us;
-        self.received = frame.shown.received;
+        self.received = frame.live.received;
         let Some(at_us) = self.timing.time_of(frame).filter(|_| is_same) else { return Fit::New };
         if at_us - before_us > library::GAP_US.max(2 * interval_us) {
             return Fit::New;

@@ -1,4 +1,4 @@
-//! Writes frames and readings as a Matroska file (RFC 9559; section numbers refer to it). Knows only bytes.
+//! Writes frames and readings as a Matroska file (RFC 9559; section numbers refer to it). Does no I/O.
 //!
 //! A file is one segment, of unknown size while it is written: information, two tracks, and clusters that each have a
 //! size and are written as a whole. Space is reserved at the front for the position of the cues, which players need for
@@ -59,7 +59,7 @@ const DATE_EPOCH_US: i64 = 978_307_200_000_000;
 /// Information in a file's header.
 #[derive(Clone, Debug)]
 pub struct FileInfo<'a> {
-    /// Start of its times, in microseconds since 1970.
+    /// Zero of its timestamps, in microseconds since 1970.
     pub start_us: i64,
     /// Width of the pictures.
     pub width: u32,
@@ -155,7 +155,7 @@ fn readings(out: &mut Vec<u8>) {
 pub struct Cluster {
     at_ms: u64,
     last_ms: u64,
-    /// Everything but the pictures.
+    /// The heads of all picture blocks.
     block_heads: Vec<u8>,
     /// For each picture, the end of its head in `block_heads`, and the JPEG.
     frames: Vec<(usize, Bytes)>,
@@ -228,12 +228,12 @@ impl Cluster {
         front
     }
 
-    /// The bytes after the front, in pieces.
+    /// The bytes after the front: each picture's block head, then its JPEG.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let mut begin = 0;
+        let mut start = 0;
         self.frames.iter().flat_map(move |(end, jpeg)| {
-            let head = &self.block_heads[begin..*end];
-            begin = *end;
+            let head = &self.block_heads[start..*end];
+            start = *end;
             [head, jpeg]
         })
     }
@@ -242,9 +242,9 @@ impl Cluster {
 /// Section 10.2: the frame can be decoded alone.
 const KEYFRAME: u8 = 0x80;
 
-/// Sections 10.1 and 10.2. The track number is coded as an EBML size.
-fn put_block_head(out: &mut Vec<u8>, track: u64, after_ms: u64, flags: u8) {
-    let [high, low] = i16::try_from(after_ms).unwrap_or(i16::MAX).to_be_bytes();
+/// Sections 10.1 and 10.2. The track number is encoded like an EBML size.
+fn put_block_head(out: &mut Vec<u8>, track: u64, offset_ms: u64, flags: u8) {
+    let [high, low] = i16::try_from(offset_ms).unwrap_or(i16::MAX).to_be_bytes();
     out.extend_from_slice(&[0x80 | track as u8, high, low, flags]);
 }
 
@@ -257,8 +257,8 @@ pub struct Edit {
     pub bytes: Vec<u8>,
 }
 
-/// Returns what finishes a file whose last cluster ends at `end`: the cues to append there, and the edits to apply to
-/// the front afterwards.
+/// Returns the cues to append to a file whose last cluster ends at `end`, and the edits to apply to the front
+/// afterwards.
 #[must_use]
 pub fn trailer(cue_points: &[CuePoint], end: u64, duration_ms: u64) -> (Vec<u8>, [Edit; 3]) {
     let mut cues = Vec::new();
@@ -266,9 +266,9 @@ pub fn trailer(cue_points: &[CuePoint], end: u64, duration_ms: u64) -> (Vec<u8>,
         for cue_point in cue_points {
             put_master(cues, id::CUE_POINT, |point| {
                 put_uint(point, id::CUE_TIME, cue_point.at_ms);
-                put_master(point, id::CUE_TRACK_POSITIONS, |place| {
-                    put_uint(place, id::CUE_TRACK, PICTURE_TRACK);
-                    put_uint(place, id::CUE_CLUSTER_POSITION, cue_point.position - SEGMENT_BODY);
+                put_master(point, id::CUE_TRACK_POSITIONS, |positions| {
+                    put_uint(positions, id::CUE_TRACK, PICTURE_TRACK);
+                    put_uint(positions, id::CUE_CLUSTER_POSITION, cue_point.position - SEGMENT_BODY);
                 });
             });
         }
@@ -288,9 +288,9 @@ pub fn trailer(cue_points: &[CuePoint], end: u64, duration_ms: u64) -> (Vec<u8>,
 fn seek_head(cues: u64) -> Vec<u8> {
     let mut out = Vec::new();
     put_master(&mut out, id::SEEK_HEAD, |out| {
-        for (what, position) in [(id::INFO, SEGMENT_BODY + SEEK_HEAD_LENGTH as u64), (id::CUES, cues)] {
+        for (id, position) in [(id::INFO, SEGMENT_BODY + SEEK_HEAD_LENGTH as u64), (id::CUES, cues)] {
             put_master(out, id::SEEK, |seek| {
-                put(seek, id::SEEK_ID, &what.to_be_bytes());
+                put(seek, id::SEEK_ID, &id.to_be_bytes());
                 put(seek, id::SEEK_POSITION, &(position - SEGMENT_BODY).to_be_bytes());
             });
         }

@@ -40,7 +40,7 @@ pub use library::{CameraSpans, Library, Picture};
 pub use range::Range;
 pub use stats::{RecorderState, RecorderStats};
 
-use super::wall::Shown;
+use super::wall::LiveFrame;
 use crate::config::Record;
 use crate::service::Heartbeat;
 use queue::Queue;
@@ -134,9 +134,9 @@ impl Recorder {
 
 impl Feed {
     /// Queues a frame, or counts it as lost if the queue is full. Ignores placeholders.
-    pub fn offer(&self, shown: &Arc<Shown>) {
-        if shown.header.no_signal.is_none() {
-            self.0.put(shown);
+    pub fn offer(&self, frame: &Arc<LiveFrame>) {
+        if frame.header.no_signal.is_none() {
+            self.0.put(frame);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Stamp;
 use crate::lock::lock;
-use crate::receiver::wall::Shown;
+use crate::receiver::wall::LiveFrame;
 use crate::service::HEARTBEAT_INTERVAL;
 
 /// Maximum bytes of frames in memory that are not written yet.
@@ -22,7 +22,7 @@ const HEADER_BYTES: usize = 512;
 
 /// A frame and when it arrived.
 pub(super) struct ReceivedFrame {
-    pub(super) shown: Arc<Shown>,
+    pub(super) live: Arc<LiveFrame>,
     /// Arrival, in microseconds since 1970 by this machine's clock.
     pub(super) at_us: i64,
 }
@@ -30,7 +30,7 @@ pub(super) struct ReceivedFrame {
 impl ReceivedFrame {
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
-        HEADER_BYTES + self.shown.jpeg.len()
+        HEADER_BYTES + self.live.jpeg.len()
     }
 }
 
@@ -64,8 +64,8 @@ impl Default for Queue {
 
 impl Queue {
     /// Queues a frame, or counts it as refused if the queue is full.
-    pub(super) fn put(&self, shown: &Arc<Shown>) {
-        let frame = ReceivedFrame { shown: Arc::clone(shown), at_us: Stamp::now().unix_us() };
+    pub(super) fn put(&self, live: &Arc<LiveFrame>) {
+        let frame = ReceivedFrame { live: Arc::clone(live), at_us: Stamp::now().unix_us() };
         let size = frame.size();
         if self.free_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(size)).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);

@@ -220,8 +220,8 @@ fn cues_position(front: &[u8]) -> Option<u64> {
 fn cue_point(point: &[u8]) -> Option<CuePoint> {
     let find = |of, wanted| Elements(of).find(|(kind, _)| *kind == wanted).map(|(_, body)| body);
     let at_ms = uint(find(point, id::CUE_TIME)?)?;
-    let place = find(point, id::CUE_TRACK_POSITIONS)?;
-    let position = uint(find(place, id::CUE_CLUSTER_POSITION)?)?.checked_add(SEGMENT_BODY)?;
+    let positions = find(point, id::CUE_TRACK_POSITIONS)?;
+    let position = uint(find(positions, id::CUE_CLUSTER_POSITION)?)?.checked_add(SEGMENT_BODY)?;
     Some(CuePoint { at_ms, position })
 }
 
@@ -341,10 +341,10 @@ mod tests {
     #[test]
     fn damage_causes_no_panic_and_no_large_allocation() {
         let file = finished();
-        for place in 0..file.len() {
-            for value in [0, 1, 0x7f, 0x80, 0xff, file[place] ^ 0x40] {
+        for offset in 0..file.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff, file[offset] ^ 0x40] {
                 let mut file = file.clone();
-                file[place] = value;
+                file[offset] = value;
                 let cue_points = cues(&*file).expect("bytes").unwrap_or_default();
                 let scanned = scan(&*file).expect("bytes").map(|clusters| clusters.cue_points).unwrap_or_default();
                 for cue_point in cue_points.iter().chain(&scanned) {

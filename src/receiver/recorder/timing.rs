@@ -28,7 +28,7 @@ pub(super) struct Timing {
 
 /// When the frame was captured, as far as the receiver knows.
 fn seen_us(frame: &ReceivedFrame) -> i64 {
-    let age_us = i64::try_from(frame.shown.header.age_us).map_or(MAX_AGE_US, |age| age.min(MAX_AGE_US));
+    let age_us = i64::try_from(frame.live.header.age_us).map_or(MAX_AGE_US, |age| age.min(MAX_AGE_US));
     frame.at_us - age_us
 }
 
@@ -36,7 +36,7 @@ impl Timing {
     /// Starts the time base of a file with its first frame; also returns the frame's time.
     pub(super) fn start(frame: &ReceivedFrame) -> (Timing, i64) {
         let seen_us = seen_us(frame);
-        let captured_at_us = frame.shown.header.captured_at_us;
+        let captured_at_us = frame.live.header.captured_at_us;
         let clocks_agree = seen_us.abs_diff(captured_at_us) <= MAX_SKEW_US as u64;
         let offset_us = if clocks_agree { 0 } else { seen_us.saturating_sub(captured_at_us) };
         let at_us = captured_at_us.saturating_add(offset_us);
@@ -45,14 +45,14 @@ impl Timing {
 
     /// The time of a frame; `None` if a clock was set and a new file must start.
     pub(super) fn time_of(&mut self, frame: &ReceivedFrame) -> Option<i64> {
-        let header = &frame.shown.header;
+        let header = &frame.live.header;
         let seen_us = seen_us(frame);
         // Formats without a boot have no capture time either.
         let at_us = if header.boot.is_none() { seen_us } else { header.captured_at_us.saturating_add(self.offset_us) };
         let late_us = seen_us.saturating_sub(at_us);
         let is_late = late_us > MAX_SKEW_US;
-        self.late_since = is_late.then(|| self.late_since.unwrap_or(frame.shown.received));
-        let was_set = self.late_since.is_some_and(|since| frame.shown.received.duration_since(since) > MAX_LATE);
+        self.late_since = is_late.then(|| self.late_since.unwrap_or(frame.live.received));
+        let was_set = self.late_since.is_some_and(|since| frame.live.received.duration_since(since) > MAX_LATE);
         if at_us < self.last_us || late_us < -MAX_SKEW_US || was_set {
             return None;
         }

@@ -139,7 +139,7 @@ impl Writer {
     }
 
     fn record(&mut self, frame: &ReceivedFrame) {
-        let header = &frame.shown.header;
+        let header = &frame.live.header;
         let name = (header.agent.clone(), header.camera.clone());
         if !self.config.wants(&name.0, &name.1) {
             return self.queue.release(frame.size());

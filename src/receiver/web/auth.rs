@@ -56,7 +56,7 @@ pub struct Access {
     wrong_tokens: Mutex<WrongTokens>,
 }
 
-/// What proves a role.
+/// A token that grants a role.
 struct Credential {
     role: Role,
     token: [u8; 32],

@@ -70,18 +70,18 @@ async fn send(site: &Site, agent: &Name, control: Control) -> Result<Response, H
 
 async fn frame(State(site): State<Site>, Path(which): Path<(String, String)>, uri: Uri) -> Result<Response, HttpError> {
     let (agent, camera) = find(&site, which)?;
-    let shown = {
+    let frame = {
         let wall = site.wall.borrow();
         let camera = wall.agents.get(&agent).and_then(|agent| agent.cameras.get(&camera));
-        camera.map(|camera| camera.shown.clone()).filter(|shown| shown.header.no_signal.is_none())
+        camera.map(|camera| camera.newest.clone()).filter(|frame| frame.header.no_signal.is_none())
     };
-    let shown =
-        shown.ok_or_else(|| HttpError(StatusCode::NOT_FOUND, "no frame received from this camera yet".into()))?;
-    let mut response = ([(CONTENT_TYPE, "image/jpeg")], shown.jpeg.clone()).into_response();
-    response.headers_mut().insert(CAPTURED_AT, shown.captured_at_us.into());
+    let frame =
+        frame.ok_or_else(|| HttpError(StatusCode::NOT_FOUND, "no frame received from this camera yet".into()))?;
+    let mut response = ([(CONTENT_TYPE, "image/jpeg")], frame.jpeg.clone()).into_response();
+    response.headers_mut().insert(CAPTURED_AT, frame.captured_at_us.into());
     let is_download = |word: &str| word == "download" || word.starts_with("download=");
     if uri.query().is_some_and(|query| query.split('&').any(is_download)) {
-        let file = attachment(&agent, &camera, shown.captured_at_us, "jpg");
+        let file = attachment(&agent, &camera, frame.captured_at_us, "jpg");
         response.headers_mut().insert(CONTENT_DISPOSITION, file);
     }
     Ok(response)

@@ -22,7 +22,7 @@ async fn health(State(site): State<Site>) -> Response {
     HttpError(StatusCode::SERVICE_UNAVAILABLE, causes.join("; ")).into_response()
 }
 
-/// What keeps the receiver from working, without names or addresses.
+/// The problems that keep the receiver from working, without names or addresses.
 pub(in crate::receiver) fn causes(site: &Site) -> Vec<String> {
     let links = site.links.borrow().clone();
     let closed = links.iter().filter(|link| link.now().closed).count();

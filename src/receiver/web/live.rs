@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::auth::Role;
 use super::{Site, wall_json};
 use crate::name::Name;
-use crate::receiver::wall::Shown;
+use crate::receiver::wall::LiveFrame;
 
 /// Shortest and longest time between two updates of readings and states.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
@@ -136,25 +136,25 @@ impl Viewer {
         let wall = self.site.wall.borrow();
         let view = wall.agents.get(&camera.0)?.cameras.get(&camera.1)?;
         self.sent.insert(camera.clone(), Sent { number: view.number, is_pending: true });
-        Some(frame_message(view.number, &view.shown))
+        Some(frame_message(view.number, &view.newest))
     }
 }
 
 /// A frame message: length of the header (four bytes, big-endian), header, JPEG.
-fn frame_message(number: u64, shown: &Shown) -> Bytes {
+fn frame_message(number: u64, frame: &LiveFrame) -> Bytes {
     let header = json!({
-        "agent": shown.header.agent,
-        "camera": shown.header.camera,
+        "agent": frame.header.agent,
+        "camera": frame.header.camera,
         "seq": number,
-        "captured_at_us": shown.captured_at_us,
-        "age_ms": shown.age().as_millis() as u64,
-        "width": shown.header.width,
-        "height": shown.header.height,
+        "captured_at_us": frame.captured_at_us,
+        "age_ms": frame.age().as_millis() as u64,
+        "width": frame.header.width,
+        "height": frame.header.height,
     })
     .to_string();
-    let mut message = BytesMut::with_capacity(4 + header.len() + shown.jpeg.len());
+    let mut message = BytesMut::with_capacity(4 + header.len() + frame.jpeg.len());
     message.put_u32(header.len() as u32);
     message.put_slice(header.as_bytes());
-    message.put_slice(&shown.jpeg);
+    message.put_slice(&frame.jpeg);
     message.freeze()
 }

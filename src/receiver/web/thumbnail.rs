@@ -72,7 +72,7 @@ fn averaged(image: &Image<Vec<u8>>, width: usize) -> Image<Vec<u8>> {
                 let of_row = |row: usize| {
                     columns.clone().map(move |column| row * image.pitch + column * BYTES_PER_PIXEL + color)
                 };
-                let sum: u32 = rows.clone().flat_map(of_row).map(|place| u32::from(image.pixels[place])).sum();
+                let sum: u32 = rows.clone().flat_map(of_row).map(|index| u32::from(image.pixels[index])).sum();
                 pixels.push((sum / count) as u8);
             }
         }
@@ -86,7 +86,7 @@ mod tests {
 
     fn picture(width: usize, height: usize) -> Bytes {
         let pixels: Vec<u8> = (0..width * height * BYTES_PER_PIXEL)
-            .map(|place| (place / BYTES_PER_PIXEL % width * 255 / width) as u8)
+            .map(|index| (index / BYTES_PER_PIXEL % width * 255 / width) as u8)
             .collect();
         let image = Image { pixels, width, pitch: width * BYTES_PER_PIXEL, height, format: PixelFormat::RGB };
         let mut encoder = Compressor::new().expect("an encoder");

@@ -105,7 +105,7 @@ export interface Reading {
   stale_after_ms: number;
 }
 
-/** What precedes the JPEG in a binary message of /live. */
+/** The header before the JPEG in a binary message of /live. */
 export interface FrameHeader {
   agent: string;
   camera: string;

@@ -48,7 +48,7 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
         .map(|name| {
             let part = reported(name);
             let camera = agent.cameras.get(name);
-            let header = camera.map(|camera| &camera.shown.header);
+            let header = camera.map(|camera| &camera.newest.header);
             json!({
                 "name": name, "up": part.is_none_or(|part| part.up), "for_ms": part.map(for_ms),
                 "source": part.map_or("", |part| &part.source), "cause": part.map_or("", |part| &part.cause),
@@ -77,7 +77,7 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
         status.iter().flat_map(|status| &status.links).map(|part| part_json(part, for_ms(part))).collect();
     let spool = status.and_then(|status| status.spool.as_ref()).map(|part| part_json(part, for_ms(part)));
     json!({
-        "name": name, "boot": agent.boot, "heard_ms": agent.heard.elapsed().as_millis() as u64,
+        "name": name, "boot": agent.boot, "heard_ms": agent.last_heard.elapsed().as_millis() as u64,
         "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
         "machine": status.and_then(|status| status.machine.as_ref()), "readings": readings,
     })

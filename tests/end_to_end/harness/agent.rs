@@ -31,7 +31,7 @@ impl FakeAgent {
         FakeAgent::new(zmq::PAIR, &receiver.link, "shed", "b1")
     }
 
-    pub fn sends(&self, backlog: bool, batches: &[Value]) {
+    pub fn send(&self, backlog: bool, batches: &[Value]) {
         let (name, boot) = (self.name, self.boot);
         let header = json!({
             "type": "readings", "v": 1, "agent": name, "boot": boot, "backlog": backlog, "batches": batches
@@ -56,10 +56,10 @@ impl FakeAgent {
 
     /// Resends `batch` until the receiver sends the ack `expected`. A receiver may skip some of many acks at once.
     #[track_caller]
-    pub fn sends_until_acked(&self, batch: &Value, expected: (u64, u64)) {
+    pub fn send_until_acked(&self, batch: &Value, expected: (u64, u64)) {
         self.socket.set_rcvtimeo(300).expect("a timeout");
         eventually("an ack", || {
-            self.sends(true, std::slice::from_ref(batch));
+            self.send(true, std::slice::from_ref(batch));
             std::iter::from_fn(|| self.ack()).find(|ack| *ack == expected)
         });
     }
@@ -112,7 +112,7 @@ impl Unacknowledged {
     pub fn send(&self, agent: &FakeAgent, from: u64, max: u64) -> Option<u64> {
         let first = *self.waiting.range(from..).next()?;
         let last = (first..first + max).take_while(|seq| self.waiting.contains(seq)).last()?;
-        agent.sends(first % 3 > 0, &[batch(first, last)]);
+        agent.send(first % 3 > 0, &[batch(first, last)]);
         Some(last + 1)
     }
 

@@ -121,8 +121,8 @@ impl Bench {
             .arg("--save")
             .arg(self.path("saved"));
         let program = Program::start(&mut command);
-        let link = format!("tcp://{}", program.logs("link tcp://", ": open"));
-        let page = program.logs("the page is at http://", "/").replace("0.0.0.0", "127.0.0.1");
+        let link = format!("tcp://{}", program.wait_for_log("link tcp://", ": open"));
+        let page = program.wait_for_log("the page is at http://", "/").replace("0.0.0.0", "127.0.0.1");
         Receiver { program, link, page }
     }
 

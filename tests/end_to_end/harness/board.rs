@@ -64,7 +64,7 @@ impl Board {
     }
 
     /// Writes a line. The newline before it ends the first line, which the agent discards as cut by opening the port.
-    pub fn say(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         self.write(format!("\n{line}\n").as_bytes());
     }
 }

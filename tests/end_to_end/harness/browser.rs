@@ -25,7 +25,7 @@ impl Browser {
         let port = free_port();
         // A fixed time zone makes the times on the page predictable.
         let driver = Program::start(Command::new("chromedriver").arg(format!("--port={port}")).env("TZ", "UTC"));
-        driver.says("chromedriver is ready", |line| line.contains("started successfully").then_some(()));
+        driver.wait_for_line("chromedriver is ready", |line| line.contains("started successfully").then_some(()));
         let profile = format!("--user-data-dir={}", bench.path("profile").display());
         let downloads = bench.path("downloads");
         let arguments = [

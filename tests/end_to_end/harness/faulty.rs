@@ -50,7 +50,7 @@ impl Fault {
         let (trace, inject) = (format!("trace={calls}"), format!("inject={inject}"));
         command.args(["-f", "-e", &trace, "-e", &inject, "-p", &program.id().to_string()]);
         let strace = Program::start(&mut command);
-        strace.logs("attached", "");
+        strace.wait_for_log("attached", "");
         Fault(strace)
     }
 

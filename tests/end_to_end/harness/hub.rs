@@ -79,7 +79,7 @@ pub fn take(peer: &Peer, wanted: impl IntoIterator<Item = u64>) -> Vec<Value> {
     let end = Instant::now() + PATIENCE;
     while !missing.is_empty() {
         assert!(Instant::now() < end, "timed out after {PATIENCE:?}: values {missing:?}");
-        peer.says(&hello());
+        peer.send(&hello());
         let header = peer.next();
         if header["type"] != "readings" {
             continue;
@@ -108,7 +108,7 @@ pub fn seq(reading: &Value) -> u64 {
 /// Acknowledges each of these readings.
 pub fn acknowledge(peer: &Peer, readings: &[Value]) {
     for reading in readings {
-        peer.says(&ack(&reading["boot"], seq(reading), seq(reading)));
+        peer.send(&ack(&reading["boot"], seq(reading), seq(reading)));
     }
 }
 

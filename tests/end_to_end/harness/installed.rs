@@ -27,7 +27,7 @@ pub fn peers_python_path() -> PathBuf {
     target_dir().join("peers/bin/python")
 }
 
-/// Fails unless `promtool check metrics` accepts the text without a remark.
+/// Fails unless `promtool check metrics` accepts the text without a warning.
 #[track_caller]
 pub fn check_metrics(text: &str) {
     let promtool = target_dir().join("promtool");
@@ -36,9 +36,9 @@ pub fn check_metrics(text: &str) {
     let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = promtool.stderr(Stdio::piped()).spawn().expect("promtool starts");
     process.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("promtool reads the text");
-    let output = process.wait_with_output().expect("promtool ends");
-    let remarks = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && remarks.is_empty(), "{remarks}\n{text}");
+    let output = process.wait_with_output().expect("promtool exits");
+    let warnings = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && warnings.is_empty(), "{warnings}\n{text}");
 }
 
 /// Starts a Python program of `tests/peers`.

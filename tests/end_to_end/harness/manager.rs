@@ -42,7 +42,7 @@ impl Manager {
 
     /// Waits for a notification with a line that contains `what`; returns the notifications up to it.
     #[track_caller]
-    pub fn hears(&self, what: &str) -> Vec<String> {
+    pub fn wait_for(&self, what: &str) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
         let mut heard = Vec::new();
         while let Some(text) = self.next(end) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::eventually;
 
-/// What to do when a test needs something that is not installed.
+/// Instructions for a test that needs something that is not installed.
 pub const SETUP: &str = "run script/setup test";
 
 /// A running program whose output is collected; killed when dropped.
@@ -48,29 +48,29 @@ impl Program {
 
     /// Waits for a line of standard output that `matches` and returns the newest one.
     #[track_caller]
-    pub fn says<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
-        eventually(what, || self.said(&matches))
+    pub fn wait_for_line<T>(&self, what: &str, matches: impl Fn(&str) -> Option<T>) -> T {
+        eventually(what, || self.find_line(&matches))
     }
 
     /// Waits for a JSON line of standard output that `matches` and returns the newest one.
     #[track_caller]
-    pub fn says_json(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, || self.said_json(&matches))
+    pub fn wait_for_json(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, || self.find_json(&matches))
     }
 
-    /// Like [`Program::says_json`], but does not wait.
-    pub fn said_json(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
-        self.said(|line| serde_json::from_str(line).ok().filter(|value| matches(value)))
+    /// Like [`Program::wait_for_json`], but does not wait.
+    pub fn find_json(&self, matches: impl Fn(&Value) -> bool) -> Option<Value> {
+        self.find_line(|line| serde_json::from_str(line).ok().filter(|value| matches(value)))
     }
 
-    fn said<T>(&self, matches: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn find_line<T>(&self, matches: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.out.lock().unwrap().iter().rev().find_map(|line| matches(line))
     }
 
-    /// Waits for a log line that contains `before`, and returns the text between `before` and `after`. An empty `after` stands
-    /// for the end of the line.
+    /// Waits for a log line that contains `before`, and returns the text between `before` and `after`. An empty `after`
+    /// stands for the end of the line.
     #[track_caller]
-    pub fn logs(&self, before: &str, after: &str) -> String {
+    pub fn wait_for_log(&self, before: &str, after: &str) -> String {
         eventually(&format!("{before:?} in the log"), || {
             self.log.lock().unwrap().iter().find_map(|line| {
                 let rest = line.split_once(before)?.1;
@@ -127,7 +127,7 @@ impl Program {
     }
 
     /// Discards the standard output collected so far.
-    pub fn forget(&self) {
+    pub fn clear_output(&self) {
         self.out.lock().unwrap().clear();
     }
 

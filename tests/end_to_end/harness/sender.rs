@@ -22,12 +22,12 @@ impl Sender {
     }
 
     /// Sends a frame captured at this time.
-    pub fn sends(&mut self, jpeg: &[u8], at_us: i64) {
-        self.sends_as(jpeg, at_us, (now_us() - at_us).max(0), "b1");
+    pub fn send(&mut self, jpeg: &[u8], at_us: i64) {
+        self.send_as(jpeg, at_us, (now_us() - at_us).max(0), "b1");
     }
 
     /// Sends a frame with this capture time, age and boot.
-    pub fn sends_as(&mut self, jpeg: &[u8], captured_at_us: i64, age_us: i64, boot: &str) {
+    pub fn send_as(&mut self, jpeg: &[u8], captured_at_us: i64, age_us: i64, boot: &str) {
         self.seq += 1;
         let (width, height) = watchpost::jpeg::size(jpeg).expect("a JPEG");
         let header = json!({
@@ -41,11 +41,11 @@ impl Sender {
     }
 
     /// Sends `count` frames captured 40 ms apart, the last one about now; returns their times.
-    pub fn sends_all(&mut self, jpegs: &[Vec<u8>], count: usize) -> Vec<i64> {
+    pub fn send_all(&mut self, jpegs: &[Vec<u8>], count: usize) -> Vec<i64> {
         let first_us = now_us() - count as i64 * 40_000;
         let times: Vec<i64> = (0..count).map(|number| first_us + number as i64 * 40_000 + 321).collect();
         for (number, at_us) in times.iter().enumerate() {
-            self.sends(&jpegs[number % jpegs.len()], *at_us);
+            self.send(&jpegs[number % jpegs.len()], *at_us);
         }
         times
     }

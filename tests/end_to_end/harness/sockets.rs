@@ -55,7 +55,7 @@ impl Peer {
 
     /// The next message that matches.
     #[track_caller]
-    pub fn hears(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
+    pub fn wait_for(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let header = self.next();
@@ -67,7 +67,7 @@ impl Peer {
     }
 
     /// Sends a control message to the agent.
-    pub fn says(&self, control: &Value) {
+    pub fn send(&self, control: &Value) {
         self.socket.send(control.to_string().as_bytes(), 0).expect("the message is sent");
     }
 }

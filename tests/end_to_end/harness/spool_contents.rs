@@ -16,7 +16,7 @@ use watchpost::wire::{Batch, PartStatus};
 /// Long enough for the spool to retry once.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a spool file contains.
+/// The contents of a spool file.
 #[derive(Debug)]
 pub struct SpoolContents {
     /// Each batch with the boot of its agent, in order. Fields that depend on the time of sending are cleared.

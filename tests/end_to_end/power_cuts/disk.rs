@@ -21,7 +21,7 @@ pub struct Call {
     effect: Effect,
 }
 
-/// What a call changes. Files are named relative to the directory.
+/// The effect of a call. Files are named relative to the directory.
 #[derive(Debug)]
 enum Effect {
     Create(String),
@@ -48,9 +48,9 @@ fn call(line: &str, directory: &Path) -> Option<Call> {
     let took = result.rsplit_once('<')?.1.strip_suffix('>')?;
     let start: f64 = start.parse().ok()?;
     let strings = strings(arguments);
-    let path = |place: usize| -> Option<&Path> { Some(Path::new(std::str::from_utf8(strings.get(place)?).ok()?)) };
-    let file = |place: usize| -> Option<String> {
-        let name = path(place)?.strip_prefix(directory).ok()?.to_str()?;
+    let path = |index: usize| -> Option<&Path> { Some(Path::new(std::str::from_utf8(strings.get(index)?).ok()?)) };
+    let file = |index: usize| -> Option<String> {
+        let name = path(index)?.strip_prefix(directory).ok()?.to_str()?;
         // Shared memory, which is not read after a power cut.
         (!name.is_empty() && !name.ends_with("-shm")).then(|| name.to_owned())
     };

@@ -73,7 +73,7 @@ pub fn record(length: Duration, write_limit: f64) -> Run {
     let config = spooling_config(&board, &hub, &spool);
     let start = || {
         let agent = bench.agent_of(traced(&bench.path("calls")), &config);
-        agent.logs("open at", "");
+        agent.wait_for_log("open at", "");
         agent
     };
     let mut agent = start();
@@ -82,7 +82,7 @@ pub fn record(length: Duration, write_limit: f64) -> Run {
     scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                board.say(&format!("n-{}", next_value.fetch_add(1, Ordering::Relaxed)));
+                board.write_line(&format!("n-{}", next_value.fetch_add(1, Ordering::Relaxed)));
                 sleep(Duration::from_secs(1) / RATE);
             }
         });
@@ -169,7 +169,7 @@ fn listen(
     while Instant::now() < end && !done(readings) {
         if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
             greeted = Some(Instant::now());
-            peer.says(&hello());
+            peer.send(&hello());
         }
         let Ok(parts) = peer.socket.recv_multipart(0) else { continue };
         let header: Value = serde_json::from_slice(&parts[1]).expect("JSON");
@@ -189,7 +189,7 @@ fn listen(
             range = Some((range.map_or(first, |(first, _)| first), first + values.len() as u64 - 1));
         }
         if let Some((first, last)) = range.filter(|_| acked.is_some()) {
-            peer.says(&ack(&header["boot"], first, last));
+            peer.send(&ack(&header["boot"], first, last));
         }
     }
 }

@@ -20,9 +20,10 @@ fn step() -> usize {
     std::env::var("WATCHPOST_EVERY").map_or(193, |every| every.parse().expect("WATCHPOST_EVERY is a number"))
 }
 
-/// Opens the damaged files twice, and returns what is wrong. All delivered rows must have been measured. At least
-/// `sound` rows must be delivered, and `wanted` if no file was set aside. The second time, the file must be undamaged.
-fn check(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, sound: usize) -> Result<(), String> {
+/// Opens the damaged files twice; fails with a description of the first problem. All delivered rows must have been
+/// measured. At least `intact` rows must be delivered, and `wanted` if no file was set aside. The second time, the file
+/// must be undamaged.
+fn check(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, intact: usize) -> Result<(), String> {
     let path = damaged.write(directory);
     let first = read_spool(&path, &sample.link);
     if !first.status.up {
@@ -40,8 +41,8 @@ fn check(sample: &Sample, damaged: &Files, directory: &Path, wanted: usize, soun
     if delivered < wanted && !is_aside {
         return Err(format!("{delivered} of {wanted} rows, and no file set aside"));
     }
-    if delivered < sound {
-        return Err(format!("{delivered} of {wanted} rows, although {sound} are sound"));
+    if delivered < intact {
+        return Err(format!("{delivered} of {wanted} rows, although {intact} are intact"));
     }
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     if is_aside != names.into_iter().any(|name| name.to_string_lossy().contains(".damaged-")) {
@@ -80,19 +81,19 @@ fn flip_every_byte(sample: &Sample) {
     let all = sample.files.file.len() + sample.files.wal.len();
     let start = fastrand::usize(..step());
     for_each((all - start).div_ceil(step()), |number, directory| {
-        let place = start + number * step();
+        let offset = start + number * step();
         let mut files = sample.files.clone();
         let (database, rows) = (files.file.len(), sample.batches.len());
-        let sound = match place.checked_sub(database) {
-            None => rows - files.rows_at(place, rows).min(rows),
+        let intact = match offset.checked_sub(database) {
+            None => rows - files.rows_at(offset, rows).min(rows),
             Some(wal) => sample.committed(wal, directory),
         };
-        let byte = if place < database { &mut files.file[place] } else { &mut files.wal[place - database] };
+        let byte = if offset < database { &mut files.file[offset] } else { &mut files.wal[offset - database] };
         // Alternately all bits and a single one.
         let changed = *byte ^ if number % 2 == 0 { 0xff } else { 1 << (number / 2 % 8) };
         let before = std::mem::replace(byte, changed);
-        check(sample, &files, directory, rows, sound).map_err(|error| {
-            format!("byte {place} (database of {database} bytes) changed from {before} to {changed}: {error}")
+        check(sample, &files, directory, rows, intact).map_err(|error| {
+            format!("byte {offset} (database of {database} bytes) changed from {before} to {changed}: {error}")
         })
     });
 }
@@ -101,19 +102,19 @@ fn cut_at_every_length(sample: &Sample) {
     let (database, wal) = (sample.files.file.len(), sample.files.wal.len());
     let start = fastrand::usize(..step());
     for_each((database + wal - start).div_ceil(step()), |number, directory| {
-        let place = start + number * step();
+        let offset = start + number * step();
         let mut files = sample.files.clone();
-        let (wanted, sound) = if place < database {
-            files.file.truncate(place);
+        let (wanted, intact) = if offset < database {
+            files.file.truncate(offset);
             // An empty file counts as new. A file shorter than its header says is not read.
-            (if place == 0 && wal == 0 { 0 } else { sample.batches.len() }, 0)
+            (if offset == 0 && wal == 0 { 0 } else { sample.batches.len() }, 0)
         } else {
-            files.wal.truncate(place - database);
-            let committed = sample.committed(place - database, directory);
+            files.wal.truncate(offset - database);
+            let committed = sample.committed(offset - database, directory);
             (committed, committed)
         };
-        check(sample, &files, directory, wanted, sound)
-            .map_err(|error| format!("{place} bytes of {database} and {wal} in the WAL: {error}"))
+        check(sample, &files, directory, wanted, intact)
+            .map_err(|error| format!("{offset} bytes of {database} and {wal} in the WAL: {error}"))
     });
 }
 
@@ -180,10 +181,10 @@ fn agent_with_damaged_spool_sends_sound_and_new_readings() {
         fs::create_dir_all(bench.path("state/watchpost")).expect("a temporary directory");
         files.write(&bench.path("state/watchpost"));
         let agent = spooling(&bench, &board, &hub, "");
-        agent.logs(".damaged-1, recovered ", " readings");
-        agent.logs("open at", "");
+        agent.wait_for_log(".damaged-1, recovered ", " readings");
+        agent.wait_for_log("open at", "");
         assert!(bench.path("state/watchpost/spool.sqlite.damaged-1").exists());
-        board.say("n-1000");
+        board.write_line("n-1000");
         let peer = hub.open();
         let received = take(peer, [1000]);
         for reading in received.iter().filter(|reading| value(reading) != 1000) {
@@ -193,7 +194,7 @@ fn agent_with_damaged_spool_sends_sound_and_new_readings() {
     }
 }
 
-/// Prepares an agent with these spool files; returns what it needs and the spool's directory.
+/// Prepares an agent with these spool files; returns it with its board and hub, and the spool's directory.
 fn bench_with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
     let (bench, board, hub) = (Bench::new(), Board::new(), Hub::new());
     let directory = bench.path("state/watchpost");
@@ -202,34 +203,34 @@ fn bench_with(files: &Files) -> (Bench, Board, Hub, PathBuf) {
     (bench, board, hub, directory)
 }
 
-/// Damages a page of rows; returns the files and the number of sound rows.
+/// Damages a page of rows; returns the files and the number of intact rows.
 fn damage_a_page(sample: &Sample) -> (Files, usize) {
     let mut files = sample.files.clone();
     let page = (0..files.file.len()).step_by(PAGE).rfind(|page| files.rows_at(*page, 0) > 20).expect("a page of rows");
-    let sound = sample.batches.len() - files.rows_at(page, 0);
+    let intact = sample.batches.len() - files.rows_at(page, 0);
     files.file[page..page + 8].fill(0x55);
-    (files, sound)
+    (files, intact)
 }
 
 #[test]
 fn recovery_interrupted_by_a_full_disk_is_completed() {
     let sample = closed_sample();
-    let (files, sound) = damage_a_page(&sample);
+    let (files, intact) = damage_a_page(&sample);
     let (bench, board, hub, directory) = bench_with(&files);
     let new = [NAME, WAL].map(|name| directory.join(name));
     let full = faulty(&["pwrite64:error=ENOSPC"], &new.each_ref().map(PathBuf::as_path));
     let mut agent = spooling_of(full, &bench, &board, &hub, "");
-    agent.logs("the disk is full; readings wait in memory", "");
+    agent.wait_for_log("the disk is full; readings wait in memory", "");
     agent.kill();
     let kept = read_spool(&directory.join(NAME), &sample.link);
-    assert!(kept.status.up && kept.batches.len() >= sound, "{} of {sound}: {:?}", kept.batches.len(), kept.status);
+    assert!(kept.status.up && kept.batches.len() >= intact, "{} of {intact}: {:?}", kept.batches.len(), kept.status);
     assert_eq!(kept.set_aside(), 1);
 }
 
 #[test]
 fn read_errors_count_as_damage() {
     let sample = closed_sample();
-    // Errors while the file is checked, and while its sound rows are recovered.
+    // Errors while the file is checked, and while its intact rows are recovered.
     for (damaged, endings, when) in [(false, [""; 2], "when=6"), (true, [".old", ".damaged-1"], "when=7+")] {
         let files = if damaged { damage_a_page(&sample).0 } else { sample.files.clone() };
         let (bench, mut board, hub, directory) = bench_with(&files);
@@ -237,11 +238,11 @@ fn read_errors_count_as_damage() {
         let fault = format!("pread64:error=EIO:{when}");
         let bad = faulty(&[&fault], &bad.each_ref().map(PathBuf::as_path));
         let agent = spooling_of(bad, &bench, &board, &hub, "");
-        agent.logs(".damaged-1, recovered ", " readings");
-        agent.logs("open at", "");
+        agent.wait_for_log(".damaged-1, recovered ", " readings");
+        agent.wait_for_log("open at", "");
         let recovered = readings_in(&directory.join(NAME));
         assert!(recovered == 320 || damaged && (1..320).contains(&recovered), "{recovered} readings");
-        board.say("n-1000");
+        board.write_line("n-1000");
         waits_for(&bench, recovered + 1);
     }
 }

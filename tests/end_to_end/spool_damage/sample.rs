@@ -66,8 +66,8 @@ impl Files {
 
     /// Returns how many rows may be lost with the page that contains this byte: all for the first and for interior
     /// pages, and one for a page that may hold the end of a long row.
-    pub(super) fn rows_at(&self, place: usize, all: usize) -> usize {
-        let page = place / PAGE * PAGE;
+    pub(super) fn rows_at(&self, offset: usize, all: usize) -> usize {
+        let page = offset / PAGE * PAGE;
         match self.file[page] {
             _ if page == 0 => all,
             INTERIOR => all,
@@ -110,9 +110,9 @@ impl Sample {
 fn measure(bench: &Bench, hub: &Hub, numbers: std::ops::RangeInclusive<u64>) -> Program {
     let mut board = Board::new();
     let agent = spooling(bench, &board, hub, "");
-    agent.logs("open at", "");
+    agent.wait_for_log("open at", "");
     for number in numbers {
-        board.say(&format!("n-{number}-soil-{}", number * 7));
+        board.write_line(&format!("n-{number}-soil-{}", number * 7));
         // Lines that arrive together share a row.
         sleep(Duration::from_millis(3));
         if number % 32 == 0 {

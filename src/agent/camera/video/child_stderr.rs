@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::config::without_passwords;
 
-/// Longer lines are truncated, in bytes.
+/// Longer lines are truncated to this many bytes.
 const MAX_LINE_BYTES: usize = 300;
 
 /// FFmpeg writes several lines per frame of a damaged stream.
@@ -21,14 +21,21 @@ pub(super) struct ChildStderrLog<R> {
     camera: String,
     line: Vec<u8>,
     last: String,
-    second: Instant,
-    in_second: u32,
+    second_start: Instant,
+    lines_in_second: u32,
 }
 
 impl<R: Read> ChildStderrLog<R> {
     pub(super) fn new(pipe: R, camera: &str) -> ChildStderrLog<R> {
-        let (camera, second) = (camera.to_owned(), Instant::now());
-        ChildStderrLog { pipe: Some(pipe), camera, line: Vec::new(), last: String::new(), second, in_second: 0 }
+        let (camera, second_start) = (camera.to_owned(), Instant::now());
+        ChildStderrLog {
+            pipe: Some(pipe),
+            camera,
+            line: Vec::new(),
+            last: String::new(),
+            second_start,
+            lines_in_second: 0,
+        }
     }
 
     /// Reads what is available, without waiting.
@@ -44,7 +51,7 @@ impl<R: Read> ChildStderrLog<R> {
 
     /// Reads the rest of a program that has exited; returns the last line, if it wrote any.
     pub(super) fn last(&mut self) -> Option<&str> {
-        // A pipe holds half of this.
+        // Twice what a pipe can hold: 64 KiB (pipe(7)).
         for _ in 0..32 {
             self.read();
         }
@@ -79,15 +86,15 @@ impl<R: Read> ChildStderrLog<R> {
     }
 
     fn may_log(&mut self) -> bool {
-        if self.second.elapsed() > Duration::from_secs(1) {
-            let omitted = self.in_second.saturating_sub(MAX_LINES_PER_SECOND);
+        if self.second_start.elapsed() > Duration::from_secs(1) {
+            let omitted = self.lines_in_second.saturating_sub(MAX_LINES_PER_SECOND);
             if omitted > 0 {
                 debug!("camera {}: {omitted} more lines", self.camera);
             }
-            (self.second, self.in_second) = (Instant::now(), 0);
+            (self.second_start, self.lines_in_second) = (Instant::now(), 0);
         }
-        self.in_second = self.in_second.saturating_add(1);
-        self.in_second <= MAX_LINES_PER_SECOND
+        self.lines_in_second = self.lines_in_second.saturating_add(1);
+        self.lines_in_second <= MAX_LINES_PER_SECOND
     }
 }
 
@@ -111,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn flood_of_lines_is_not_logged() {
+    fn flood_of_lines_is_truncated_in_the_log() {
         let mut stderr = ChildStderrLog::new(&b""[..], "door");
         let logged = (0..1000).filter(|_| stderr.may_log()).count();
         assert!((10..=20).contains(&logged), "{logged}");

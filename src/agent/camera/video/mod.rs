@@ -31,7 +31,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Video {
     program: Program,
     health: Part,
-    /// What the source agreed to, once it is open.
+    /// The source's actual settings, once it is open.
     description: String,
     /// Whether an answer is outstanding.
     is_waiting: bool,

@@ -1,8 +1,8 @@
 //! The protocol between the agent and `watchpost-video`, over that program's standard input and output.
 //!
-//! The program first sends a greeting with its version. The agent sends a source, and the program answers that it is
-//! open or why it failed. Then it answers each request for a picture once: unrequested pictures would grow old in the
-//! pipe.
+//! The program first sends a greeting with its version. The agent sends a source, and the program answers that the
+//! source is open, or why opening it failed. Then it answers each request for a picture once: unrequested pictures
+//! would become stale in the pipe.
 //!
 //! Each message starts with a head of [`HEAD_BYTES`] bytes: six little-endian numbers. The first is the message's kind,
 //! the second the number of bytes that follow.
@@ -26,7 +26,7 @@ const MAX_SIDE: u64 = 65_535;
 #[error("the data from watchpost-video is damaged")]
 pub struct Malformed;
 
-/// The greeting is a line of text in every version, so that all versions understand each other's.
+/// The greeting is a line of text in every version, so that each version can read that of any other.
 #[must_use]
 pub fn greeting() -> [u8; HEAD_BYTES] {
     let mut line = [b' '; HEAD_BYTES];
@@ -211,16 +211,16 @@ pub fn truncated(text: &str) -> &str {
 
 fn bytes(numbers: [u64; 6]) -> [u8; HEAD_BYTES] {
     let mut bytes = [0; HEAD_BYTES];
-    for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-        *place = number.to_le_bytes();
+    for (chunk, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+        *chunk = number.to_le_bytes();
     }
     bytes
 }
 
 fn numbers(bytes: &[u8; HEAD_BYTES]) -> [u64; 6] {
     let mut numbers = [0; 6];
-    for (number, place) in numbers.iter_mut().zip(bytes.as_chunks().0) {
-        *number = u64::from_le_bytes(*place);
+    for (number, chunk) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+        *number = u64::from_le_bytes(*chunk);
     }
     numbers
 }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_heads_are_refused_or_bounded() {
+    fn damaged_heads_are_rejected_or_bounded() {
         let heads = answers().into_iter().map(Answer::to_head).chain(requests().into_iter().map(Request::to_head));
         for head in heads.chain([greeting()]) {
             for bit in 0..HEAD_BYTES * 8 {
@@ -272,7 +272,7 @@ mod tests {
                 damaged[bit / 8] ^= 1 << (bit % 8);
                 if let Ok(answer) = Answer::from_head(&damaged) {
                     assert!(answer.length() <= MAX_JPEG_BYTES, "{answer:?}");
-                    // Decoding ignored nothing.
+                    // The decoder ignored no bits.
                     assert_eq!(answer.to_head(), damaged);
                 }
                 if let Ok(request) = Request::from_head(&damaged) {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_heads_are_refused() {
+    fn impossible_heads_are_rejected() {
         for numbers in [
             [0; 6],
             [PICTURE + 1, 0, 0, 0, 0, 0],

@@ -33,8 +33,8 @@ const FFMPEG_OPTIONS: (&str, &str) = ("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_fla
 pub(super) fn find() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find the directory of watchpost")?.with_file_name(PROGRAM);
     if !program.is_file() {
-        let place = program.parent().unwrap_or(&program).display();
-        bail!("needs {PROGRAM}, which is not in {place}; install it there, from the same build as watchpost");
+        let directory = program.parent().unwrap_or(&program).display();
+        bail!("needs {PROGRAM}, which is not in {directory}; install it there, from the same build as watchpost");
     }
     Ok(program)
 }
@@ -116,14 +116,14 @@ impl Program {
         // It exits, or closed a pipe that it needs. A program that is exiting already keeps its own exit status.
         let _ = self.child.kill();
         match self.child.wait() {
-            Err(error) => anyhow::Error::new(error).context(format!("{PROGRAM} is gone")),
+            Err(error) => anyhow::Error::new(error).context(format!("cannot wait for {PROGRAM} to exit")),
             Ok(status) => match (status.signal(), self.stderr.last()) {
                 (Some(signal), _) => {
                     let name = Signal::try_from(signal).map_or("unknown", Signal::as_str);
-                    anyhow!("{PROGRAM} was ended by signal {signal} ({name})")
+                    anyhow!("{PROGRAM} was killed by signal {signal} ({name})")
                 }
-                (None, Some(line)) => anyhow!("{PROGRAM} ended: {line}"),
-                (None, None) => anyhow!("{PROGRAM} ended with {status}"),
+                (None, Some(line)) => anyhow!("{PROGRAM} exited: {line}"),
+                (None, None) => anyhow!("{PROGRAM} exited with {status}"),
             },
         }
     }

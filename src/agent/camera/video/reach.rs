@@ -1,5 +1,5 @@
-//! Checks whether a source responds. FFmpeg does not report why it could not open one. Starting a process every few
-//! seconds for a camera that is switched off would cost more than a working camera.
+//! Checks whether a source responds before a process is started for it. FFmpeg does not report why it cannot open a
+//! source. And starting a process every few seconds for an absent camera would use more CPU than a working one.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -20,11 +20,12 @@ pub(super) fn check(source: &VideoSource) -> Result<()> {
     match source {
         VideoSource::File(path) if !path.exists() => bail!("no such file"),
         VideoSource::File(_) => Ok(()),
-        VideoSource::Stream(address) => answers(address, ANSWER_TIMEOUT),
-        // An address such as `location=ADDRESS`: if it refuses, OpenCV 4.6 can wait for the pipeline forever.
+        VideoSource::Stream(address) => check_address(address, ANSWER_TIMEOUT),
+        // A property can be an address, as in `location=ADDRESS`. If that host refuses the connection, OpenCV 4.6 can
+        // wait for the pipeline forever.
         VideoSource::Pipeline(pipeline) => {
             let values = pipeline.split_whitespace().filter_map(|word| word.split_once('='));
-            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| answers(value, ANSWER_TIMEOUT))
+            values.map(|(_, value)| value.trim_matches('"')).try_for_each(|value| check_address(value, ANSWER_TIMEOUT))
         }
     }
 }
@@ -32,14 +33,14 @@ pub(super) fn check(source: &VideoSource) -> Result<()> {
 /// Connects to the address within `limit`; an RTSP server must also answer. Addresses that do not use TCP always pass.
 ///
 /// # Errors
-/// When it cannot connect, or gets no answer; the error has the reason.
-fn answers(address: &str, limit: Duration) -> Result<()> {
+/// When it cannot connect or gets no answer.
+fn check_address(address: &str, limit: Duration) -> Result<()> {
     let Some((host, port)) = host_and_port(address) else { return Ok(()) };
     let deadline = Instant::now() + limit;
-    let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let time_left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let mut stream = Err(anyhow!("its host name has no address"));
     for address_of_host in (host, port).to_socket_addrs().context("cannot resolve its host name")? {
-        stream = TcpStream::connect_timeout(&address_of_host, left()).map_err(|error| in_words(error, limit));
+        stream = TcpStream::connect_timeout(&address_of_host, time_left()).map_err(|error| describe(error, limit));
         if stream.is_ok() {
             break;
         }
@@ -48,25 +49,25 @@ fn answers(address: &str, limit: Duration) -> Result<()> {
     let Some((user_and_host, path)) = address.strip_prefix("rtsp://").map(split_path) else { return Ok(()) };
     let host = user_and_host.rsplit_once('@').map_or(user_and_host, |(_, host)| host);
     // FFmpeg's first request (RFC 2326, 10.1), which needs no password. Any answer will do, even a closed connection.
-    let question = format!("OPTIONS rtsp://{host}{path} RTSP/1.0\r\nCSeq: 1\r\n\r\n");
-    stream.set_read_timeout(Some(left())).context("cannot be reached")?;
-    match stream.write_all(question.as_bytes()).and_then(|()| stream.read(&mut [0; 16])) {
-        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => Err(silent(limit)),
+    let request = format!("OPTIONS rtsp://{host}{path} RTSP/1.0\r\nCSeq: 1\r\n\r\n");
+    stream.set_read_timeout(Some(time_left())).context("cannot be reached")?;
+    match stream.write_all(request.as_bytes()).and_then(|()| stream.read(&mut [0; 16])) {
+        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => Err(no_answer(limit)),
         _ => Ok(()),
     }
 }
 
-fn in_words(error: std::io::Error, limit: Duration) -> anyhow::Error {
+fn describe(error: std::io::Error, limit: Duration) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::TimedOut => silent(limit),
-        ErrorKind::ConnectionRefused => anyhow!("refuses the connection"),
+        ErrorKind::TimedOut => no_answer(limit),
+        ErrorKind::ConnectionRefused => anyhow!("connection refused"),
         _ => anyhow::Error::new(error).context("cannot be reached"),
     }
 }
 
 /// The error of an address that did not answer within `limit`.
-fn silent(limit: Duration) -> anyhow::Error {
-    anyhow!("gave no answer for {} s", limit.as_secs())
+fn no_answer(limit: Duration) -> anyhow::Error {
+    anyhow!("no answer within {} s", limit.as_secs())
 }
 
 fn host_and_port(address: &str) -> Option<(&str, u16)> {

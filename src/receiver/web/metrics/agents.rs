@@ -16,9 +16,9 @@ pub(super) fn write(wall: &Wall, text: &mut Text) {
 
 fn agents(wall: &Wall, text: &mut Text) {
     let each = |of: fn(&Agent) -> f64| wall.agents.iter().map(move |(name, agent)| ([("agent", &**name)], of(agent)));
-    let up = each(|agent| f64::from(agent.heard.elapsed() < SILENT_AFTER));
+    let up = each(|agent| f64::from(agent.last_heard.elapsed() < SILENT_AFTER));
     text.family("agent_up", Kind::Gauge, "Whether a message from the agent arrived within the last 5 seconds.", up);
-    let heard = each(|agent| agent.heard.elapsed().as_secs_f64());
+    let heard = each(|agent| agent.last_heard.elapsed().as_secs_f64());
     text.family("agent_last_message_age_seconds", Kind::Gauge, "Age of the newest message from the agent.", heard);
 }
 
@@ -38,9 +38,9 @@ fn cameras(wall: &Wall, text: &mut Text) {
         "Frames received from the camera within the last second.",
         each(Camera::fps),
     );
-    let age = each(|camera| camera.shown.age().as_secs_f64());
+    let age = each(|camera| camera.newest.age().as_secs_f64());
     text.family("frame_age_seconds", Kind::Gauge, "Age of the newest frame of the camera, from its capture.", age);
-    let size = each(|camera| camera.shown.jpeg.len() as f64);
+    let size = each(|camera| camera.newest.jpeg.len() as f64);
     text.family("frame_size_bytes", Kind::Gauge, "Size of the newest frame of the camera.", size);
 }
 

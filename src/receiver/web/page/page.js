@@ -36,7 +36,7 @@ function onText(text) {
   syncCards();
   syncAgents();
   enlargedTile.updateEnlarged();
-  // Timers are slow in a hidden tab, so a wall renders itself when the timer is late.
+  // Browsers slow down timers in hidden tabs, so a new wall is rendered here if the timer is late.
   if (performance.now() - renderedAt >= RENDER_INTERVAL_MS) render();
 }
 
@@ -66,10 +66,10 @@ function tick() {
 
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
-const parts = [
+const modules = [
   cameraActions, chart, selection, history, jumpForm, shortcuts, enlargedTile, seriesCharts, moments, playback,
 ];
-for (const part of parts) part.listen();
+for (const module of modules) module.listen();
 addView("now", { enter: layOut, leave: () => enlargedTile.enlarge(null) });
 startViews();
 refreshSeries();

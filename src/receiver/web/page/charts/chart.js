@@ -223,10 +223,10 @@ function renderCursor() {
   const found = cursor === null ? null : valueAt(data, cursor);
   const us = cursor === null ? null : found?.us ?? cursor;
   renderValue(cursor === null ? lastValueIn(data, span) : found, us, unit);
-  const area = node("area"), place = us === null ? null : percentAt(span, us);
-  setData(area, "cursor", place !== null);
+  const area = node("area"), percent = us === null ? null : percentAt(span, us);
+  setData(area, "cursor", percent !== null);
   setData(area, "found", found !== null);
-  if (place !== null) area.style.setProperty("--x", place);
+  if (percent !== null) area.style.setProperty("--x", percent);
   if (found) area.style.setProperty("--y", `${(partOf(found.mean) * 100).toFixed(2)}%`);
   renderFootageLink();
   for (const [name, us] of Object.entries({ min: span.from, max: span.to, now: cursor ?? middleOf(span) })) {

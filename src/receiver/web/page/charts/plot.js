@@ -54,9 +54,9 @@ export function valueRange(points, minRange) {
  */
 export function paths(points, { stepUs, gapUs, x, y }) {
   /** @param {number} us */
-  const place = (us) => x(us + stepUs / 2).toFixed(1);
+  const middle = (us) => x(us + stepUs / 2).toFixed(1);
   /** @param {number} us @param {number} value */
-  const at = (us, value) => `${place(us)} ${y(value).toFixed(1)}`;
+  const at = (us, value) => `${middle(us)} ${y(value).toFixed(1)}`;
   const all = runs(points, gapUs);
   // A single point is a dot: a line without length that has round ends.
   /** @param {Point[]} run */
@@ -67,7 +67,7 @@ export function paths(points, { stepUs, gapUs, x, y }) {
     return `M${[...above, ...below].join("L")}Z`;
   };
   /** @param {Point[]} run @param {number} floor */
-  const area = (run, floor) => `${line(run)}V${floor}H${place(run[0][0])}Z`;
+  const area = (run, floor) => `${line(run)}V${floor}H${middle(run[0][0])}Z`;
   return {
     line: all.map(line).join(""),
     band: all.map(band).join(""),

@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { RecordedCamera, TimeSpan } from "../../types.js" */
 
-// The recorded spans of every camera, for the time that the timeline shows.
+// The recorded spans of every camera within the visible time.
 
 import { fetchRecordings } from "../shared/api.js";
 import { latestRequest } from "../shared/latest_request.js";
@@ -15,18 +15,18 @@ const PADDING = 0.5; // of the width, requested on either side
 const SETTLED_US = 1e6; // newer footage may still be missing from an answer
 
 /**
- * By AGENT/CAMERA.
+ * Keyed by AGENT/CAMERA.
  * @type {Map<string, RecordedCamera>}
  */
 export const cameras = new Map();
 
 /** @type {TimeSpan | null} */
-let known = null; // what the last answer covers
+let loaded = null; // the span of the last answer
 let settledTo = 0;
 let listener = () => {};
 
-/** @param {() => void} wanted is called after each answer */
-export const onFootage = (wanted) => (listener = wanted);
+/** @param {() => void} callback is called after each answer */
+export const onFootage = (callback) => (listener = callback);
 
 const request = latestRequest(
   /** @param {TimeSpan & { settledTo: number }} wanted */
@@ -35,7 +35,7 @@ const request = latestRequest(
     addWallCameras();
     for (const camera of cameras.values()) camera.spans = [];
     for (const { agent, camera, spans } of answer.cameras) cameraNamed(agent, camera).spans = spans;
-    known = { from: wanted.from, to: wanted.to };
+    loaded = { from: wanted.from, to: wanted.to };
     settledTo = wanted.settledTo;
     listener();
     timelineChanged();
@@ -44,12 +44,12 @@ const request = latestRequest(
 );
 
 /**
- * Requests the shown span, unless it is known.
+ * Requests the visible span, unless it is loaded.
  * @param {boolean} isForced whether to request it anyway, because it may have grown
  */
 export function refreshFootage(isForced) {
   const { span } = timeline;
-  if (!isForced && known && contains(known, span.from) && contains(known, span.to)) return;
+  if (!isForced && loaded && contains(loaded, span.from) && contains(loaded, span.to)) return;
   request({ ...padded(span, PADDING), settledTo: nowUs() - SETTLED_US });
 }
 
@@ -75,11 +75,11 @@ export function camerasInOrder() {
 }
 
 /** Whether an answer has arrived. */
-export const isLoaded = () => known !== null;
+export const isLoaded = () => loaded !== null;
 
 /**
  * Whether it is certain that there is no picture at a time.
  * @param {RecordedCamera} camera @param {number} us
  */
 export const isGap = (camera, us) =>
-  known !== null && contains(known, us) && us < settledTo && !isCovered(camera, us);
+  loaded !== null && contains(loaded, us) && us < settledTo && !isCovered(camera, us);

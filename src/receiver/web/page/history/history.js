@@ -182,9 +182,9 @@ function render() {
 
 function renderCursor() {
   const { span, at } = timeline, area = byId("history-area");
-  const place = percentAt(span, at);
-  setData(area, "cursor", place !== null);
-  if (place !== null) area.style.setProperty("--x", place);
+  const percent = percentAt(span, at);
+  setData(area, "cursor", percent !== null);
+  if (percent !== null) area.style.setProperty("--x", percent);
   for (const [name, us] of Object.entries({ min: span.from, max: span.to, now: at })) {
     area.setAttribute(`aria-value${name}`, (us / SECOND).toFixed(3));
   }

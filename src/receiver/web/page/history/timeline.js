@@ -1,7 +1,7 @@
 // @ts-check
 /** @import { TimeSpan } from "../../types.js" */
 
-// What the history shows: a span of time and the cursor's time. All parts of the view share them.
+// The visible span of the history and the cursor's time, shared by all parts of the view.
 
 import { nowUs } from "../shared/receiver_clock.js";
 import { HOUR, around, contains, limited, moved, upToNow, widthOf } from "../shared/time_span.js";

@@ -44,7 +44,7 @@ function makeTile(key, agent, camera) {
   return tile;
 }
 
-// ---- what arrives ----
+// ---- received data ----
 
 /** Matches the tiles to a new wall. */
 export function syncTiles() {
@@ -88,7 +88,7 @@ export function noteBrokenFrame(tile, at) {
   tile.brokenAt = at;
 }
 
-// ---- what is shown ----
+// ---- rendering ----
 
 /** @param {Tile} tile @param {PageTime} at */
 export const frameAge = ({ frame }, at) => (frame ? frame.age + at - frame.at : 0);
@@ -142,7 +142,7 @@ function sinceText(tile, at) {
   const ms = tile.status && stateMs(tile.status, at);
   if (ms === null) return "";
   const since = Date.now() - ms;
-  // Walls arrive a little earlier or later; the shown second must not flicker because of that.
+  // Walls arrive with jitter, which must not make the displayed second flicker.
   if (Math.abs(since - tile.since) > SINCE_TOLERANCE_MS) tile.since = since;
   return `for ${duration(ms)}, since ${clock(tile.since)}`;
 }

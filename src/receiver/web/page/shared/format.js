@@ -21,7 +21,7 @@ export function duration(ms) {
 }
 
 /**
- * Returns a duration in its largest unit alone: 10 min, 1 h, 1 d.
+ * Returns a duration in its largest unit only: 10 min, 1 h, 1 d.
  * @param {number} ms
  */
 export function roundDuration(ms) {
@@ -41,7 +41,7 @@ export function clock(ms) {
 }
 
 /**
- * Rounds to two digits: more would change constantly.
+ * Rounds to two digits, because further digits would flicker.
  * @param {number} number
  */
 const rounded = (number) => Number(number.toPrecision(2)).toLocaleString("en");
@@ -56,13 +56,13 @@ export const count = (number) => (number < 1000 ? String(number) : rounded(numbe
 export const exactCount = (number) => number.toLocaleString("en");
 
 /**
- * Returns a rate; below one a second, as the time between two.
- * @param {number} perSecond @param {string} thing
+ * Returns a rate, or the interval if the rate is below one per second.
+ * @param {number} perSecond @param {string} noun
  */
-export function rate(perSecond, thing) {
-  const often = rounded(perSecond), seconds = 1 / perSecond;
-  if (perSecond >= 0.95) return `${often} ${often === "1" ? thing : `${thing}s`}/s`;
-  return `1 ${thing} in ${seconds < 90 ? `${rounded(seconds)} s` : `${rounded(seconds / 60)} min`}`;
+export function rate(perSecond, noun) {
+  const count = rounded(perSecond), seconds = 1 / perSecond;
+  if (perSecond >= 0.95) return `${count} ${count === "1" ? noun : `${noun}s`}/s`;
+  return `1 ${noun} every ${seconds < 90 ? `${rounded(seconds)} s` : `${rounded(seconds / 60)} min`}`;
 }
 
 /**
@@ -93,7 +93,7 @@ export function quantityName(quantity) {
 }
 
 /**
- * Returns the day and the time of day to the second, unless the options want it finer.
+ * Returns the day and the time of day to the second, or finer if the options say so.
  * @param {number} us since 1970, by the receiver's clock
  * @param {Intl.DateTimeFormatOptions} options
  */

@@ -2,7 +2,7 @@
 // Sends one request at a time. While it is in progress, only the latest of the others waits; the rest are skipped.
 
 /**
- * Returns a function that takes what to request.
+ * Returns a function that makes a request.
  * @template Wanted, Answer
  * @param {(wanted: Wanted) => Promise<Answer>} send
  * @param {(answer: Answer, wanted: Wanted) => void} onAnswer

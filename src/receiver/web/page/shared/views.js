@@ -7,7 +7,7 @@
 import { asKind, byId } from "./dom.js";
 
 /**
- * What a view does when it is shown or gets other parameters, and when it is left.
+ * The callbacks of a view: `enter` when it is shown or its parameters change, and `leave` when it is hidden.
  * @typedef {{ enter: (parameters: Record<string, string>) => void, leave: () => void }} View
  */
 
