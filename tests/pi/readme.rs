@@ -73,7 +73,7 @@ pub fn receiver_is_installed(scene: &mut Scene) {
     pi.sh("sudo systemctl enable --now watchpost-receiver");
     eventually("the page's address", || {
         let output = pi.sh("systemctl status watchpost-receiver");
-        (output.contains("active (running)") && output.contains("the page is at http://")).then_some(())
+        (output.contains("active (running)") && output.contains("page at http://")).then_some(())
     });
     pi.sh(&format!("sudo watchpost doctor --config {config}"));
     pi.sh("sudo systemctl disable --now watchpost-receiver");
