@@ -26,11 +26,11 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     if let Err(error) = table {
         let place = Place::of(text, &error);
         let what =
-            if error.message() == "duplicate key" { place.duplicate() } else { toml_syntax::in_words(error.message()) };
+            if error.message() == "duplicate key" { place.duplicate() } else { toml_syntax::describe(error.message()) };
         return Err(Fault { span: error.span(), key: "", what });
     }
     toml::from_str(text).map_err(|error| {
-        let what = Place::of(text, &error).in_words(error.message());
+        let what = Place::of(text, &error).describe(error.message());
         Fault { span: error.span(), key: "", what }
     })
 }
@@ -64,7 +64,7 @@ impl<'a> Place<'a> {
         name.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next().unwrap_or(name)
     }
 
-    fn in_words(&self, message: &str) -> String {
+    fn describe(&self, message: &str) -> String {
         if let Some(rest) = message.strip_prefix("unknown field ") {
             unknown_key(&quoted(rest))
         } else if let Some(rest) = message.strip_prefix("unknown variant ") {

@@ -30,7 +30,7 @@ const SYNTAX: [(&str, &str); 22] = [
 ];
 
 /// Words a syntax error of the TOML parser.
-pub(super) fn in_words(message: &str) -> String {
+pub(super) fn describe(message: &str) -> String {
     let words = SYNTAX.iter().find(|(part, _)| message.contains(part)).map(|(_, words)| *words);
     let number = ["`_`", "fraction", "mantissa", "exponent", "zero", "digit"].iter().any(|part| message.contains(part));
     let other = if number {

@@ -61,14 +61,14 @@ impl From<io::Error> for StoreError {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-            _ if error.raw_os_error() == Some(EIO) => StoreError::Disk(in_words(&error)),
-            _ => StoreError::Other(in_words(&error)),
+            _ if error.raw_os_error() == Some(EIO) => StoreError::Disk(describe_error(&error)),
+            _ => StoreError::Other(describe_error(&error)),
         }
     }
 }
 
 /// Returns the system's words, without the number of the error.
-fn in_words(error: &io::Error) -> String {
+fn describe_error(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 

@@ -253,7 +253,7 @@ impl Meaning {
 
 fn end(end: &Endpoint) -> String {
     match end {
-        Endpoint::Bind(address) => format!("bound at {address}"),
+        Endpoint::Bind(address) => format!("bound to {address}"),
         Endpoint::Connect(address) => format!("to {address}"),
     }
 }

@@ -51,7 +51,7 @@ fn probe(roots: &Roots, node: &str) -> Option<Camera> {
         Ok(offer) => Ok(offer?),
         // List an inaccessible camera once, without its metadata node.
         Err(_) if index.as_ref().is_some_and(|index| index != "0") => return None,
-        Err(error) => Err(in_words(&error)),
+        Err(error) => Err(describe_error(&error)),
     };
     let usb = usb::device(&roots.sys, "video4linux", node).and_then(|device| usb::parent(&device));
     // A camera may have several nodes for pictures. Their by-id names contain the index.
@@ -63,7 +63,7 @@ fn probe(roots: &Roots, node: &str) -> Option<Camera> {
     Some(Camera { name, names: Names::of(roots, "v4l", node, identity), offer, usb })
 }
 
-fn in_words(error: &io::Error) -> String {
+fn describe_error(error: &io::Error) -> String {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::PermissionDenied, _) => no_permission("video"),
         (io::ErrorKind::NotFound, _) | (_, Some(nix::libc::ENODEV)) => "just unplugged".to_owned(),

@@ -26,9 +26,9 @@ use super::{Site, thumbnail};
 use crate::name::Name;
 use crate::receiver::recorder::{Library, Picture, Range};
 
-/// Limits concurrent reads from disks, and how long a request waits for its turn.
-static DISK_TURNS: Semaphore = Semaphore::const_new(4);
-const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Limits concurrent reads from disks, and how long a request waits for its permit.
+static DISK_PERMITS: Semaphore = Semaphore::const_new(4);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Limits concurrent range downloads; each holds about a second of video in memory.
 static EXPORTS: Semaphore = Semaphore::const_new(8);
@@ -64,7 +64,7 @@ async fn recordings(
     let Query(SpansParams { from_us, to_us, agent, camera }) = params?;
     let library = library(&site)?;
     check_order(from_us, to_us)?;
-    let response = in_turn(move || {
+    let response = with_permit(move || {
         let spans = library.spans(from_us, to_us, agent.as_ref(), camera.as_ref());
         let cameras =
             spans.iter().map(|spans| json!({ "agent": spans.agent, "camera": spans.camera, "spans": spans.spans }));
@@ -85,7 +85,7 @@ async fn frame(
             format!("`width` must be from {} to {} pixels", thumbnail::WIDTHS.start(), thumbnail::WIDTHS.end());
         return Err(HttpError(StatusCode::BAD_REQUEST, message));
     }
-    let found = in_turn(move || {
+    let found = with_permit(move || {
         let Some(picture) = library.picture(&agent, &camera, at_us)? else { return Ok(None) };
         let shown = width.map_or(Some(picture.jpeg.clone()), |width| thumbnail::scaled(&picture.jpeg, width));
         Ok(Some((picture, shown)))
@@ -127,7 +127,7 @@ async fn range(
     let Some(first) = first else {
         return Err(HttpError(StatusCode::NOT_FOUND, "no recording at this time; /api/recordings lists all".into()));
     };
-    // A slow client keeps its slot, but not its turn at the disk.
+    // A slow client keeps its slot, but not its permit for the disk.
     let rest = unfold((Some(first), Some(range), slot, site.shutdown), async |(first, range, slot, shutdown)| {
         if let Some(first) = first {
             return Some((Ok(first), (None, range, slot, shutdown)));
@@ -148,19 +148,19 @@ async fn range(
 }
 
 async fn piece(mut range: Range) -> Result<(Range, Option<Bytes>), HttpError> {
-    in_turn(move || {
+    with_permit(move || {
         let piece = range.next_piece()?;
         Ok((range, piece))
     })
     .await
 }
 
-/// Runs disk work on a blocking thread when it is its turn.
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, HttpError> {
-    let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, DISK_TURNS.acquire()).await else { return Err(busy()) };
+/// Runs disk work on a blocking thread once it has a permit.
+async fn with_permit<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, HttpError> {
+    let Ok(Ok(permit)) = timeout(PERMIT_TIMEOUT, DISK_PERMITS.acquire()).await else { return Err(busy()) };
     let task = spawn_blocking(move || {
         let result = work();
-        drop(turn);
+        drop(permit);
         result
     });
     let failed = |error: &dyn std::fmt::Display| {
