@@ -25,7 +25,7 @@ pub(super) struct Frame<'a> {
     components: &'a [[u8; 3]],
 }
 
-/// Width and height, which must not be zero: libjpeg ignores a number of lines that follows the scan (B.2.5).
+/// Width and height. Zero is refused: libjpeg does not read a height that is only given after the scan (B.2.5).
 pub(super) fn size(body: &[u8]) -> Option<(u32, u32)> {
     let &[_, h1, h0, w1, w0, ..] = body else { return None };
     let size = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
@@ -82,7 +82,7 @@ impl<'a> Frame<'a> {
 
     /// Checks that a scan (B.2.3) has all components in the frame's order, with defined tables. Ignores the coefficient
     /// range: sequential decoders do not need it, and some cameras write nonsense. Returns whether all Huffman tables
-    /// were defined; the first two of each class have standard ones.
+    /// were defined; the first two of each class may be missing, because standard tables replace them.
     pub(super) fn check_scan(&self, header: &[u8], tables: &Tables) -> Result<bool, Fault> {
         let Some((&count, parts)) = header.split_first() else { return Err(BAD_LENGTH) };
         let Some((parts, _coefficients)) = parts.split_last_chunk::<3>() else { return Err(BAD_LENGTH) };

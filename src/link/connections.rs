@@ -29,7 +29,7 @@ impl Connections {
         self.failed += 1;
     }
 
-    /// Removes a connection. Returns true if its handshake failed and libzmq reports that by nothing but this event.
+    /// Removes a connection. Returns true if its handshake failed and this event is libzmq's only report of that.
     pub(super) fn closed(&mut self, connection: u32) -> bool {
         let was_pending = self.pending.remove(&connection);
         let is_only_event = was_pending && self.failed == 0;

@@ -1,4 +1,4 @@
-//! The write-log log of an `SQLite` file (<https://sqlite.org/fileformat2.html#walformat>).
+//! The write-ahead log of an `SQLite` file (<https://sqlite.org/fileformat2.html#walformat>).
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{aside, asides};
 
-/// Sizes of the log's header, and of the header of each page.
+/// Sizes of the log's header, and of the header of each frame (a page in the log).
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 
@@ -17,7 +17,7 @@ pub(super) fn keep_incomplete(log: &Path) -> Option<PathBuf> {
     if !is_damaged(BufReader::new(file)).ok()? {
         return None;
     }
-    // Opening is retried while a disk fails, so the copy may exist.
+    // Opening is retried while a disk fails, so the copy may already exist.
     if let Some(copy) = asides(log).find(|copy| is_same(log, copy).unwrap_or(false)) {
         return Some(copy);
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use watchpost::config;
 
-/// README introduces the project; details belong into docs/.
+/// README introduces the project; details belong in docs/.
 const MAX_README_LINES: usize = 160;
 
 /// Tables that complete a fragment: an agent needs a link and a device, a receiver a link.

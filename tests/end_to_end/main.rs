@@ -33,7 +33,7 @@ mod history_charts;
 mod history_exports;
 /// Expiry of the history, and migration of older files.
 mod history_expiry;
-/// A large history: days of five readings a second.
+/// A large history, of five readings a second: its charts and exports, for days or for a year.
 mod history_year;
 /// The history when its file is damaged or removed, or its disk fails.
 mod history_faults;
@@ -90,11 +90,11 @@ mod shutdown;
 mod sketches;
 /// The spool: readings are stored until every receiver has acknowledged them.
 mod spool;
-/// Dates of spooled readings when the clock changes meanwhile.
+/// Dates of spooled readings when the clock changes before they are sent.
 mod spool_clock;
 /// Spool files with any byte changed, and of any length.
 mod spool_damage;
-/// The spool is sent even if the receiver or disk fails meanwhile.
+/// The spool is sent completely, even if the receiver or disk fails while it is sent.
 mod spool_drain;
 /// Readings while the spool's disk fails.
 mod spool_faults;

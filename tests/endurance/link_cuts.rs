@@ -10,7 +10,7 @@ use crate::harness::{Bench, Program};
 use crate::network::{AGENT, Network, RECEIVER};
 use crate::percentile;
 
-/// How long the cable stays cut: longer than the kernel probes a silent peer.
+/// How long the cable stays cut: long enough that the kernel gives the peer up.
 const CUT_DURATION: Duration = Duration::from_secs(6);
 
 /// How long both ends settle after a fault before their resources are counted.

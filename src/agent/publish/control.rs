@@ -35,7 +35,7 @@ impl Session {
                     stream.in_flight.acknowledge(seq);
                 }
             }
-            // Acknowledges frames of another start of this agent.
+            // Acknowledges a frame that was sent before the agent restarted.
             Control::Seen { .. } => {}
             Control::Set { camera, on, fps, quality } => {
                 if self.stream(&camera).is_some_and(|stream| stream.camera.demand.set(on, fps, quality)) {

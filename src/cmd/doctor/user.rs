@@ -7,14 +7,14 @@ use std::path::Path;
 
 use nix::unistd::{self, AccessFlags, Gid, Group, Uid, access, geteuid, getgrouplist};
 
-/// The service's user in our packages, and the directories of units that give it more groups.
+/// The service's user in our packages, and the directories that may hold its unit, which can give it more groups.
 const SERVICE: &str = "watchpost";
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// A user who needs access to files and devices.
 pub(super) struct User {
     pub(super) name: String,
-    /// User and groups of the service; `None` for the current user, whose permissions the system checks.
+    /// IDs of the service's user and its groups; `None` for the current user, whose permissions the kernel checks.
     service: Option<(Uid, Vec<Gid>)>,
 }
 
@@ -71,7 +71,7 @@ impl User {
         })
     }
 
-    /// Returns the command that lets the user use a device, usually by adding the device's group.
+    /// Returns the command that lets the user use a device, usually by adding the user to the device's group.
     pub(super) fn remedy(&self, device: &Path) -> String {
         let group = device.metadata().ok().filter(|file| file.mode() & 0o060 == 0o060 && file.gid() != 0);
         let group = group.and_then(|file| Group::from_gid(Gid::from_raw(file.gid())).ok().flatten());
@@ -83,7 +83,7 @@ impl User {
     }
 }
 
-/// Returns the groups that the service has only by its unit.
+/// Returns the groups that the service has from its unit alone.
 fn groups_of_unit() -> Vec<Gid> {
     let unit = UNITS.iter().find_map(|dir| fs::read_to_string(Path::new(dir).join("watchpost.service")).ok());
     let unit = unit.unwrap_or_default();

@@ -36,7 +36,7 @@ pub(super) struct Writer {
     group: Vec<ReceivedReadings>,
     /// When to write the group.
     due: Option<Instant>,
-    /// Since when writing fails.
+    /// When writing began to fail; `None` while it works.
     failing: Option<Instant>,
     failures: LogThrottle,
     refusals: LogThrottle,

@@ -1,4 +1,4 @@
-//! The files of a camera: their names, writing one and finishing it.
+//! The files of a camera's recordings: how they are named, written and finished.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Write as _};
@@ -60,7 +60,7 @@ pub(super) struct OpenFile {
     clusters: Mutex<Clusters>,
 }
 
-/// How many milliseconds earlier a file may start if its name is taken, because the clock was set back.
+/// How many earlier milliseconds are tried for a file's start while its name is taken, because the clock was set back.
 const MAX_COLLISIONS: i64 = 100;
 
 impl OpenFile {
@@ -117,7 +117,7 @@ impl OpenFile {
         self.start_us.saturating_add(last_us)
     }
 
-    /// Finishes the file with this duration and renames it; returns its bytes.
+    /// Finishes the file with this duration and renames it; returns its size in bytes.
     pub(super) fn finish(&self, duration_ms: u64, sync: bool) -> io::Result<u64> {
         let (cues, edits, end) = {
             let clusters = self.clusters();
