@@ -79,7 +79,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = AGENT_FILE)]
         config: PathBuf,
     },
-    /// Report to the services whether the clock is synchronised, because they may not ask. Run by watchpost-clock.service.
+    /// Report to the services whether the clock is synchronised, because they may not query it. Run by watchpost-clock.service.
     #[command(hide = true)]
     Clock,
     /// List cameras and serial ports by the names to use in a configuration, and the modes of each camera.

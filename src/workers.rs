@@ -98,13 +98,13 @@ impl<Config: PartialEq, Handle, Output: Send + 'static> WorkerSet<Config, Handle
     pub(crate) async fn ended(&mut self) -> (Option<Output>, Error) {
         match self.tasks.join_next().await {
             Some(Ok(output)) => (Some(output), self.unexpected_end()),
-            Some(Err(error)) => (None, anyhow!("a {}'s task failed: {error}", self.kind)),
+            Some(Err(error)) => (None, anyhow!("a {} task failed: {error}", self.kind)),
             None => std::future::pending().await,
         }
     }
 
     fn unexpected_end(&self) -> Error {
-        anyhow!("a {}'s task stopped unexpectedly", self.kind)
+        anyhow!("a {} task stopped unexpectedly", self.kind)
     }
 }
 

@@ -60,24 +60,24 @@ impl<'a> Frame<'a> {
         let max = self.max_factors();
         // libjpeg scales a component only by whole numbers.
         let is_whole = |(h, v)| matches!((h, v), (1..=4, 1..=4)) && max.0.is_multiple_of(h) && max.1.is_multiple_of(v);
-        self.factors().all(is_whole) && self.mcu() <= MAX_BLOCKS_PER_MCU
+        self.factors().all(is_whole) && self.blocks_per_mcu() <= MAX_BLOCKS_PER_MCU
     }
 
     /// Blocks per MCU. A single component always has one, whatever its factors (A.2.2).
-    fn mcu(&self) -> usize {
+    fn blocks_per_mcu(&self) -> usize {
         if self.components.len() == 1 { 1 } else { self.factors().map(|(h, v)| h * v).sum() }
     }
 
     /// Width and height of an MCU, in pixels.
-    pub(super) fn block(&self) -> (u32, u32) {
+    pub(super) fn mcu_size(&self) -> (u32, u32) {
         let (h, v) = if self.components.len() == 1 { (1, 1) } else { self.max_factors() };
         (8 * h as u32, 8 * v as u32)
     }
 
     /// Blocks in the picture (A.2).
     pub(super) fn blocks(&self) -> usize {
-        let (width, height) = self.block();
-        self.width.div_ceil(width) as usize * self.height.div_ceil(height) as usize * self.mcu()
+        let (width, height) = self.mcu_size();
+        self.width.div_ceil(width) as usize * self.height.div_ceil(height) as usize * self.blocks_per_mcu()
     }
 
     /// Checks that a scan (B.2.3) has all components in the frame's order, with defined tables. Ignores the coefficient
@@ -94,10 +94,10 @@ impl<'a> Frame<'a> {
         if !ids.eq(parts.iter().map(|[id, _]| id)) {
             return Err(WRONG_COMPONENTS);
         }
-        let quantised = self.components.iter().all(|[.., id]| tables.has_quantisation(*id));
+        let has_quantisation_tables = self.components.iter().all(|[.., id]| tables.has_quantisation(*id));
         let codes = || parts.iter().flat_map(|[_, ids]| [(Class::Dc, ids >> 4), (Class::Ac, ids & 15)]);
         let decodable = codes().all(|(class, id)| tables.huffman(class, id).unwrap_or(id < 2));
-        if !(quantised && decodable) {
+        if !(has_quantisation_tables && decodable) {
             return Err(BAD_TABLE);
         }
         Ok(codes().all(|(class, id)| tables.huffman(class, id).is_some()))

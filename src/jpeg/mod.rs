@@ -87,7 +87,7 @@ pub fn check(bytes: &[u8]) -> Result<ValidJpeg<'_>, Fault> {
             marker::EOI => {
                 let Frame { width, height, .. } = frame;
                 let bytes = &bytes[..segments.offset()];
-                return Ok(ValidJpeg { bytes, width, height, block: frame.block(), insert_tables_at });
+                return Ok(ValidJpeg { bytes, width, height, block: frame.mcu_size(), insert_tables_at });
             }
             marker::APP0..=marker::APP15 | marker::COM => {}
             _ => return Err(MARKER_INSIDE),

@@ -30,20 +30,20 @@ pub fn is_hollow(path: &Path) -> bool {
 /// # Errors
 /// If the disk fails.
 pub fn set_aside(file: &Path, place: &Path) -> io::Result<PathBuf> {
-    let aside = aside(place);
+    let aside = aside_name(place);
     rename(file, &aside)?;
     Ok(aside)
 }
 
-pub(super) fn aside(place: &Path) -> PathBuf {
+pub(super) fn aside_name(place: &Path) -> PathBuf {
     let is_free = |aside: &PathBuf| !aside.exists() && !beside(aside, "-wal").exists();
-    asides(place)
+    aside_names(place)
         .take(MAX_DAMAGED as usize - 1)
         .find(is_free)
         .unwrap_or_else(|| beside(place, &format!(".damaged-{MAX_DAMAGED}")))
 }
 
-pub(super) fn asides(place: &Path) -> impl Iterator<Item = PathBuf> {
+pub(super) fn aside_names(place: &Path) -> impl Iterator<Item = PathBuf> {
     (1..=MAX_DAMAGED).map(|number| beside(place, &format!(".damaged-{number}")))
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::files::{aside, asides};
+use super::files::{aside_name, aside_names};
 
 /// Sizes of the log's header, and of the header of each frame (a page in the log).
 const HEADER_BYTES: usize = 32;
@@ -18,10 +18,10 @@ pub(super) fn keep_incomplete(log: &Path) -> Option<PathBuf> {
         return None;
     }
     // Opening is retried while a disk fails, so the copy may already exist.
-    if let Some(copy) = asides(log).find(|copy| is_same(log, copy).unwrap_or(false)) {
+    if let Some(copy) = aside_names(log).find(|copy| is_same(log, copy).unwrap_or(false)) {
         return Some(copy);
     }
-    let copy = aside(log);
+    let copy = aside_name(log);
     if fs::copy(log, &copy).is_err() {
         let _ = fs::remove_file(&copy);
         return None;
@@ -43,13 +43,13 @@ fn is_damaged(mut log: impl Read) -> io::Result<bool> {
     let Some((mut checksum, page)) = Checksum::of(&header) else { return Ok(true) };
     let salts = &header[16..24];
     let mut frame = vec![0; FRAME_HEADER_BYTES + page];
-    let mut is_after_last = false;
+    let mut is_past_last_valid = false;
     while fill(&mut log, &mut frame)? == frame.len() {
         checksum.add(&frame[..8]);
         checksum.add(&frame[FRAME_HEADER_BYTES..]);
         match (frame[8..16] == *salts, checksum.is(&frame[16..FRAME_HEADER_BYTES])) {
-            (true, true) if !is_after_last => {}
-            (false, false) => is_after_last = true,
+            (true, true) if !is_past_last_valid => {}
+            (false, false) => is_past_last_valid = true,
             _ => return Ok(true),
         }
     }
@@ -68,8 +68,8 @@ impl Checksum {
         let mut checksum = Checksum { big_endian: magic & 1 == 1, sums: [0; 2] };
         checksum.add(&header[..24]);
         let page = word(&header[8..12], true) as usize;
-        let is_right = magic & !1 == 0x377f_0682 && checksum.is(&header[24..]);
-        (is_right && (512..=65536).contains(&page)).then_some((checksum, page))
+        let is_valid = magic & !1 == 0x377f_0682 && checksum.is(&header[24..]);
+        (is_valid && (512..=65536).contains(&page)).then_some((checksum, page))
     }
 
     fn add(&mut self, bytes: &[u8]) {

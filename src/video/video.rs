@@ -42,7 +42,7 @@ impl Video {
         if !capture.is_opened()? {
             match source {
                 VideoSource::Stream(_) if start.elapsed() >= OPEN_TIMEOUT => {
-                    bail!("no answer within {} s", OPEN_TIMEOUT.as_secs())
+                    bail!("no reply within {} s", OPEN_TIMEOUT.as_secs())
                 }
                 VideoSource::Pipeline(_) => {
                     bail!("cannot be opened as a pipeline; run it with gst-launch-1.0 to see why")

@@ -63,7 +63,7 @@ fn check_warns_if_own_keys_are_the_allowed_keys() {
         &bench,
         "receiver.toml",
         0,
-        &["  warning: `allowed_keys_dir` ", "keys is where this end's own secret is"],
+        &["  warning: `allowed_keys_dir` ", "keys also contains this end's own secret key"],
     );
 }
 

@@ -79,7 +79,7 @@ fn unresponsive_addresses_are_reported() {
     let tables = [table("silent", &format!("rtsp://{rtsp}/camera")), table("full", &format!("http://{http}/camera"))];
     let mut agent = agent(&bench, &viewer, &tables);
     for camera in 0..2 {
-        viewer.status("the cause", |cameras| cameras[camera]["cause"] == "no answer within 5 s");
+        viewer.status("the cause", |cameras| cameras[camera]["cause"] == "no reply within 5 s");
     }
     let (status, took) = agent.terminate();
     assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");

@@ -68,7 +68,7 @@ impl Session {
         if stream.is_none() {
             self.health.count("unknown_cameras_requested", 1);
             self.health.warn("unknown camera", || {
-                format!("the receiver named camera {camera}, which this link does not carry")
+                format!("the receiver requested camera {camera}, which this link does not carry")
             });
         }
         stream

@@ -108,7 +108,7 @@ impl Writer {
     fn warn_about_lost(&self) {
         let left = self.shared.pending_readings();
         if left > 0 {
-            warn!("spool {}: could not write {left} readings in memory; they are lost", self.config.path.display());
+            warn!("spool {}: {left} readings in memory could not be written and are lost", self.config.path.display());
         }
     }
 

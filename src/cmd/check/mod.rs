@@ -240,7 +240,7 @@ impl Meaning {
         if let Some(Curve::Server { secret_key_file, allowed_keys_dir }) = curve
             && is_in(secret_key_file, allowed_keys_dir)
         {
-            let what = "is where this end's own secret is, so every key there is permitted; use a separate directory \
+            let what = "also contains this end's own secret key, so every key there is permitted; use a separate directory \
                         with only the .key files of permitted peers";
             self.remark("warning", &format!("`allowed_keys_dir` {} {what}", allowed_keys_dir.display()));
         }

@@ -6,7 +6,7 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Too many reads are in progress.
-    #[error("too many requests read the history; try again in a moment")]
+    #[error("too many requests are reading the history; try again in a moment")]
     Busy,
     /// The series does not exist.
     #[error("series {0} does not exist; /api/series lists the existing ones")]

@@ -37,7 +37,7 @@ pub(super) struct Writer {
     /// When to write the group.
     due: Option<Instant>,
     /// When writing began to fail; `None` while it works.
-    failing: Option<Instant>,
+    failing_since: Option<Instant>,
     failures: LogThrottle,
     refusals: LogThrottle,
     expiry: Expiry,
@@ -63,9 +63,22 @@ impl Writer {
         heartbeat: Heartbeat,
     ) -> Writer {
         let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());
-        let (database, group, due, failing) = (None, Vec::new(), None, None);
+        let (database, group, due, failing_since) = (None, Vec::new(), None, None);
         let expiry = Expiry::new(keep);
-        Writer { path, incoming, room, database, group, due, failing, failures, refusals, expiry, state, heartbeat }
+        Writer {
+            path,
+            incoming,
+            room,
+            database,
+            group,
+            due,
+            failing_since,
+            failures,
+            refusals,
+            expiry,
+            state,
+            heartbeat,
+        }
     }
 
     /// Writes readings until all feeds are gone; first reports whether the file can be used.
@@ -94,17 +107,17 @@ impl Writer {
         }
         // If the first attempt finds damage, the second one writes to a new file.
         if !self.write() && !self.write() {
-            warn!("history: {} readings messages could not be stored", self.group.len());
+            warn!("history: {} messages with readings could not be stored", self.group.len());
         }
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
         let database = Database::open(&self.path)?;
-        self.begin(database);
+        self.adopt(database);
         Ok(())
     }
 
-    fn begin(&mut self, database: Database) {
+    fn adopt(&mut self, database: Database) {
         if let Some((aside, what)) = database.set_aside() {
             warn!("history: {} could not be used ({what}); moved to {}", self.path.display(), aside.display());
         }
@@ -143,7 +156,7 @@ impl Writer {
 
     fn add(&mut self, message: ReceivedReadings) {
         let now = Instant::now();
-        if self.failing.is_none() {
+        if self.failing_since.is_none() {
             let due = if message.readings.backlog { now } else { now + GROUP_DELAY };
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
         }
@@ -156,7 +169,7 @@ impl Writer {
             Ok(()) => {
                 self.due = None;
                 self.state.clear_cause();
-                if let Some(since) = self.failing.take() {
+                if let Some(since) = self.failing_since.take() {
                     info!("history: storing readings in {} again, after {:.0?}", self.path.display(), since.elapsed());
                 }
                 true
@@ -193,11 +206,11 @@ impl Writer {
 
     /// Schedules a retry. The group stays, and is written to a reopened file, because nothing in the old handle is trusted.
     fn retry_later(&mut self, mut error: StoreError) {
-        self.failing.get_or_insert_with(Instant::now);
+        self.failing_since.get_or_insert_with(Instant::now);
         self.due = Some(Instant::now() + RETRY_DELAY);
         if let (Some(database), StoreError::Damaged(what)) = (self.database.take(), &error) {
             match database.renew(what) {
-                Ok(database) => return self.begin(database),
+                Ok(database) => return self.adopt(database),
                 Err(other) => error = other,
             }
         }

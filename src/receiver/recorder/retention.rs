@@ -204,7 +204,7 @@ impl Retention {
         match scan(&file)? {
             Some(clusters) if !clusters.cue_points.is_empty() => {
                 let duration_ms = clusters.last_ms.saturating_add(LAST_FRAME_MS);
-                let open = Arc::new(OpenFile::found(file, path.to_owned(), start_us, clusters));
+                let open = Arc::new(OpenFile::existing(file, path.to_owned(), start_us, clusters));
                 self.library.catalogue().insert(camera, start_us, Entry::Open(Arc::clone(&open)));
                 self.closed.push(Closed { camera: camera.clone(), open, duration_ms });
             }
@@ -331,7 +331,7 @@ pub(super) fn files(dir: &Path) -> impl Iterator<Item = FoundFile> + use<'_> {
     cameras.flat_map(|camera| {
         let files = entries(&dir_of(dir, &camera)).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
         files.filter_map(move |entry| {
-            let times = Times::of_file_name(entry.file_name().to_str()?)?;
+            let times = Times::from_file_name(entry.file_name().to_str()?)?;
             Some((camera.clone(), entry.path(), times))
         })
     })

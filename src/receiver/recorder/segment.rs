@@ -37,7 +37,7 @@ impl Times {
     }
 
     /// Parses a file name; `None` if it is not a recording's.
-    pub(super) fn of_file_name(name: &str) -> Option<Times> {
+    pub(super) fn from_file_name(name: &str) -> Option<Times> {
         let stem = name.strip_suffix(EXTENSION)?;
         let (start, duration_ms) = match stem.split_once('_') {
             Some((start, duration)) => (start, Some(duration.strip_suffix("ms")?.parse().ok()?)),
@@ -83,7 +83,7 @@ impl OpenFile {
     }
 
     /// Wraps an existing unfinished file.
-    pub(super) fn found(file: File, path: PathBuf, start_us: i64, clusters: Clusters) -> OpenFile {
+    pub(super) fn existing(file: File, path: PathBuf, start_us: i64, clusters: Clusters) -> OpenFile {
         OpenFile { file: Arc::new(file), path, start_us, clusters: Mutex::new(clusters) }
     }
 
@@ -169,11 +169,11 @@ mod tests {
         for duration_ms in [None, Some(0), Some(u64::MAX)] {
             for start_us in [0, 1_000, 1_795_309_689_120_000, 1_795_309_689_000_000] {
                 let times = Times { start_us, duration_ms };
-                assert_eq!(Times::of_file_name(&times.file_name()), Some(times));
+                assert_eq!(Times::from_file_name(&times.file_name()), Some(times));
             }
         }
         for other in ["", ".mkv", "holiday.mkv", "2026-11-22T01-08-09.123Z.avi", "2026-11-22T01-08-09Z.mkv", "T.mkv"] {
-            assert_eq!(Times::of_file_name(other), None, "{other}");
+            assert_eq!(Times::from_file_name(other), None, "{other}");
         }
     }
 }

@@ -67,7 +67,7 @@ fn describe(error: std::io::Error, limit: Duration) -> anyhow::Error {
 
 /// The error of an address that did not answer within `limit`.
 fn no_answer(limit: Duration) -> anyhow::Error {
-    anyhow!("no answer within {} s", limit.as_secs())
+    anyhow!("no reply within {} s", limit.as_secs())
 }
 
 fn host_and_port(address: &str) -> Option<(&str, u16)> {
