@@ -55,7 +55,7 @@ impl Refusal {
             (_, Some(Keys { own, server })) => format!(
                 "the other end aborts the handshake: this end's key {own:.8}… is not in its allowed_keys_dir, \
                  `server_key` {server:.8}… is not its key, it has no curve table, or it does not speak ZeroMQ; \
-                 its log or `watchpost doctor` says which"
+                 the log of the other end says which"
             ),
             (_, None) => {
                 "the other end aborted the ZeroMQ handshake; if it is encrypted, this link needs a curve table, \
