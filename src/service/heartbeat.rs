@@ -29,11 +29,18 @@ struct Inner {
 const UNWATCHED: u64 = 0;
 
 impl Heartbeat {
-    /// Creates the heartbeat of a thread that has not started yet; `name` is for the log.
+    /// Creates the heartbeat of a thread that has not started yet; `name` is for the log. Nothing watches it before
+    /// [`Heartbeat::starts`] or the first beat.
     #[must_use]
     pub fn of(name: String) -> Heartbeat {
         let (thread, last, due) = (AtomicI32::new(0), AtomicU64::new(UNWATCHED), AtomicU64::new(0));
         Heartbeat(Arc::new(Inner { name, thread, start: Instant::now(), last, due }))
+    }
+
+    /// Makes the watchdog expect the first beat of a thread that is about to start. Otherwise a thread that stalls before
+    /// its first beat goes unnoticed.
+    pub fn starts(&self) {
+        self.0.last.store(self.now(), Ordering::Relaxed);
     }
 
     /// Shows that the calling thread is alive. From the first beat on, the watchdog expects more of them.
@@ -101,8 +108,17 @@ fn is_busy(thread: i32) -> bool {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn assert_gets_stuck(heartbeat: &Heartbeat) {
+        let start = Instant::now();
+        while !heartbeat.is_stuck(Duration::ZERO) {
+            assert!(start.elapsed() < Duration::from_secs(10), "it never counts as stuck");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
-    fn watchdog_starts_with_the_first_beat() {
+    fn dead_thread_that_did_not_end_its_heartbeat_is_stuck() {
         let heartbeat = Heartbeat::of("a thread".to_owned());
         heartbeat.expect_within(Duration::ZERO);
         assert!(heartbeat.due() <= Instant::now());
@@ -110,12 +126,15 @@ mod tests {
 
         let beating = heartbeat.clone();
         std::thread::spawn(move || beating.beat()).join().expect("no panic");
-        let start = Instant::now();
-        while !heartbeat.is_stuck(Duration::ZERO) {
-            assert!(start.elapsed() < Duration::from_secs(10), "a dead thread that did not call `end` counts as stuck");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        assert_gets_stuck(&heartbeat);
         heartbeat.end();
         assert!(!heartbeat.is_stuck(Duration::ZERO));
+    }
+
+    #[test]
+    fn thread_that_stalls_before_its_first_beat_is_stuck() {
+        let heartbeat = Heartbeat::of("a thread".to_owned());
+        heartbeat.starts();
+        assert_gets_stuck(&heartbeat);
     }
 }

@@ -97,6 +97,7 @@ impl Spool {
         let (health, heartbeat) = (self.health.clone(), self.heartbeat.clone());
         let writer = Writer::new(&self.shared, &self.state, health, heartbeat.clone(), config.clone());
         let (stop, stopped) = oneshot::channel();
+        self.heartbeat.starts();
         let run = move || {
             writer.run();
             heartbeat.end();

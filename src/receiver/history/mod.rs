@@ -127,6 +127,7 @@ impl History {
         let writer =
             Writer::new(path.clone(), keep, received, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();
+        heartbeat.starts();
         let run = move || {
             writer.run(told);
             ending.end();

@@ -81,6 +81,7 @@ impl Recorder {
         let heartbeats =
             ["recorder writer thread", "recorder retention thread"].map(|what| Heartbeat::of(what.to_owned()));
         let [writer_heartbeat, retention_heartbeat] = heartbeats.clone();
+        heartbeats.iter().for_each(Heartbeat::starts);
         let retention = Retention::new(
             config.clone(),
             dir.clone(),
