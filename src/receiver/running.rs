@@ -14,7 +14,9 @@ use tracing::{error, info};
 use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
+use super::quotas::Quotas;
 use super::recorder::Recorder;
+use super::refused_agents::RefusedAgents;
 use super::summary::summary;
 use super::wall::Wall;
 use super::web::{self, Site};
@@ -97,6 +99,8 @@ impl Running {
             commands: Commands::default(),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
+            quotas: Quotas::default(),
+            refused: RefusedAgents::default(),
             links: stats,
             viewers: TaskTracker::new(),
             shutdown: CancellationToken::new(),

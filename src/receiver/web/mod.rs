@@ -37,7 +37,9 @@ use tokio_util::task::TaskTracker;
 use super::commands::Commands;
 use super::history::Reader;
 use super::link_stats::LinkStats;
+use super::quotas::Quotas;
 use super::recorder::Library;
+use super::refused_agents::RefusedAgents;
 use super::wall::Wall;
 pub use auth::Access;
 use error::HttpError;
@@ -56,6 +58,10 @@ pub struct Site {
     pub history: Result<Reader, String>,
     /// The recordings; `None` if recording is off.
     pub library: Option<Arc<Library>>,
+    /// Limits, and how much of each is in use.
+    pub quotas: Quotas,
+    /// Agents that are refused because of their name.
+    pub refused: RefusedAgents,
     /// Counters of each link.
     pub links: watch::Receiver<Vec<LinkStats>>,
     /// Tasks of viewers, joined at shutdown.

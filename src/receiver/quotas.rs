@@ -1,0 +1,96 @@
+//! Limits on what peers may use of this machine, and how much of each is in use.
+//!
+//! Whoever enforces a limit reports it here; the page, `/health` and the metrics show it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::lock::lock;
+
+/// A refusal counts as current for this long.
+const CURRENT_FOR: Duration = Duration::from_mins(1);
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quota {
+    /// Agents that the receiver knows.
+    Agents,
+    /// Cameras, ports and quantities of one agent on the wall.
+    AgentParts,
+    /// Series in the history.
+    Series,
+    /// Cameras that are recorded at the same time.
+    RecordedCameras,
+    /// Bytes of pictures and queues in memory.
+    MemoryBytes,
+    /// Connections to the links.
+    Connections,
+}
+
+impl Quota {
+    /// Returns an identifier for metrics and JSON.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Quota::Agents => "agents",
+            Quota::AgentParts => "agent_parts",
+            Quota::Series => "series",
+            Quota::RecordedCameras => "recorded_cameras",
+            Quota::MemoryBytes => "memory_bytes",
+            Quota::Connections => "connections",
+        }
+    }
+}
+
+/// The state of one quota.
+#[derive(Clone, Debug, Default)]
+pub struct QuotaState {
+    /// How much is in use.
+    pub used: u64,
+    /// How much may be in use.
+    pub limit: u64,
+    /// How often something was refused or removed because of the limit.
+    pub refused: u64,
+    /// Who was refused last, for example an agent, and when.
+    pub last: Option<(Arc<str>, Instant)>,
+}
+
+impl QuotaState {
+    /// Whether something was refused within the last minute.
+    #[must_use]
+    pub fn is_refusing(&self) -> bool {
+        self.last.as_ref().is_some_and(|(_, at)| at.elapsed() < CURRENT_FOR)
+    }
+}
+
+/// The state of all quotas. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Quotas(Arc<Mutex<BTreeMap<Quota, QuotaState>>>);
+
+impl Quotas {
+    /// Reports how much of a quota is in use.
+    pub fn set(&self, quota: Quota, used: u64, limit: u64) {
+        let mut all = self.lock();
+        let state = all.entry(quota).or_default();
+        (state.used, state.limit) = (used, limit);
+    }
+
+    /// Counts refusals; `who` was refused.
+    pub fn refuse(&self, quota: Quota, times: u64, who: &str) {
+        let mut all = self.lock();
+        let state = all.entry(quota).or_default();
+        state.refused += times;
+        state.last = Some((who.into(), Instant::now()));
+    }
+
+    /// Returns the state of every quota that was reported.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<Quota, QuotaState> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Quota, QuotaState>> {
+        lock(&self.0)
+    }
+}
