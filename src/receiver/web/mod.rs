@@ -2,7 +2,7 @@
 //!
 //! `connections.rs` accepts connections, `middleware.rs` and `auth.rs` process every request before it reaches a
 //! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the WebSocket with the state
-//! from `wall_json.rs`. `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
+//! from `wall_json.rs` and `notices_json.rs`. `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
 //! `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
 
 mod assets;
@@ -19,6 +19,7 @@ mod live;
 mod login;
 mod metrics;
 mod middleware;
+mod notices_json;
 mod readings;
 mod thumbnail;
 mod wall_json;

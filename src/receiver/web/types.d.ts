@@ -18,6 +18,8 @@ export interface WallMessage {
   agents: Agent[];
   history: StoreState;
   recorder: StoreState;
+  refused: RefusedAgent[];
+  quotas: ReachedQuota[];
 }
 
 /** The last wall; its other fields are missing until the first one arrives at `at` > 0. */
@@ -30,6 +32,30 @@ export interface Wall extends Partial<WallMessage> {
 export interface StoreState {
   on: boolean;
   cause: string;
+}
+
+/** A peer that used a name it may not use. */
+export interface RefusedAgent {
+  agent: string;
+  peer: string;
+  /** Who has the name, or the names that the peer may use. */
+  other: string;
+  cause: string;
+  /** The reason and the remedy. */
+  text: string;
+  count: number;
+  since_ms: number;
+}
+
+/** A limit that refused something within the last minute. */
+export interface ReachedQuota {
+  quota: string;
+  used: number;
+  limit: number;
+  refused: number;
+  /** Who was refused last. */
+  last: string;
+  text: string;
 }
 
 export interface Agent {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::auth::Role;
 use super::error::json_response;
-use super::{Site, readings};
+use super::{Site, notices_json, readings};
 use crate::name::Name;
 use crate::receiver::commands::Commands;
 use crate::receiver::port::{Port, refusals};
@@ -30,6 +30,7 @@ pub(super) fn wall(site: &Site, role: Role) -> Value {
     json!({
         "type": "wall", "role": role, "login": site.access.requires_token(), "agents": agents,
         "history": readings::history_json(&site.history), "recorder": { "on": recorder.on, "cause": recorder.cause },
+        "refused": notices_json::refused(site), "quotas": notices_json::quotas(site),
     })
 }
 

@@ -75,6 +75,7 @@ function problems(at) {
   const isExplained = ({ agent, reading }) => silentNames.has(agent) || downPorts.has(`${agent}/${reading.port}`);
   const found = [
     ...storeProblems(),
+    ...noticeProblems(at),
     ...silent.map((agent) => problem("bad", `${agent.name}: silent`, heardMs(agent, at))),
     ...[...tiles.values()].filter((tile) => !silentNames.has(tile.agent)).map((tile) => tileProblem(tile, at)),
     ...heard.flatMap((agent) => linkProblems(agent, at)),
@@ -104,6 +105,18 @@ function storeProblems() {
     { cause: wall.history?.cause, text: "Cannot store readings" },
   ];
   return stores.flatMap(({ cause, text }) => (cause ? [problem("bad", `${text}: ${identifierWords(cause)}`)] : []));
+}
+
+/**
+ * Returns the agents that are refused because of their name, and the limits that are reached.
+ * @param {PageTime} at
+ */
+function noticeProblems(at) {
+  const { refused = [], quotas = [] } = wall;
+  return [
+    ...refused.map(({ text, since_ms }) => problem("bad", text, since_ms + at - wall.at)),
+    ...quotas.map(({ text }) => problem("bad", text)),
+  ];
 }
 
 /**
