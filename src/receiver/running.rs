@@ -14,7 +14,6 @@ use tracing::{error, info};
 use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
-use super::quotas::Quotas;
 use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
@@ -70,7 +69,7 @@ pub(super) enum Outcome {
 
 /// A receiver whose tasks run.
 pub(super) struct Running {
-    config: config::Receiver,
+    pub(super) config: config::Receiver,
     pub(super) site: Site,
     /// The page's address.
     page: String,
@@ -88,18 +87,19 @@ pub(super) struct Running {
 impl Running {
     /// Starts the tasks of an open receiver.
     pub(super) fn start(receiver: Receiver, options: &Options, shutdown: &CancellationToken) -> Running {
-        let Receiver { config, links, page: listener, access, history, recorder } = receiver;
+        let Receiver { config, links, page: listener, access, history, recorder, quotas, budget } = receiver;
         let page = listener.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
         info!("the page is at http://{page}/, {access}");
-        let wall = watch::Sender::new(Wall::default());
+        let wall = watch::Sender::new(Wall::new(config.limits.agents, quotas.clone()));
         let (link_stats, stats) = watch::channel(Vec::new());
         let site = Site {
             wall: wall.subscribe(),
             access: Arc::new(access),
-            commands: Commands::default(),
+            commands: Commands::new(config.limits.agents),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
-            quotas: Quotas::default(),
+            quotas,
+            budget,
             refused: RefusedAgents::default(),
             links: stats,
             viewers: TaskTracker::new(),
