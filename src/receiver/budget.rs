@@ -1,4 +1,4 @@
-//! One bound in bytes for the pictures in memory: those on the wall, in the recorder and on their way to viewers.
+//! One bound in bytes for what agents put into memory: on the wall, in the recorder, and in queues.
 //!
 //! Each picture is accounted to its agent while anything holds it, because its account is part of its [`Bytes`]. When the
 //! bound is reached, the agent with the largest share loses its oldest pictures on the wall. The recorder and viewers
@@ -27,8 +27,9 @@ const UNKNOWN_MACHINE_BYTES: u64 = 512_000_000;
 const RECORDER_DIVISOR: u64 = 4;
 const MAX_RECORDER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The part of the limit (1/8) for pictures that are being sent to viewers.
-const VIEWERS_DIVISOR: u64 = 8;
+/// The parts of the limit (1/8 each) for what is being sent to viewers, and for readings and statuses.
+const OUTGOING_DIVISOR: u64 = 8;
+const TEXTS_DIVISOR: u64 = 8;
 
 /// Assumed memory for a picture's header and its places in lists.
 const PICTURE_OVERHEAD: usize = 1024;
@@ -41,8 +42,10 @@ pub struct Budget {
     pub pictures: Pool,
     /// Those of the pictures that the recorder holds until they are written.
     pub recorder: Pool,
-    /// Copies for viewers.
-    pub viewers: Pool,
+    /// Copies of pictures for viewers, and lines for standard output.
+    pub outgoing: Pool,
+    /// Readings and statuses on the wall.
+    pub texts: Pool,
     quotas: Quotas,
 }
 
@@ -53,12 +56,13 @@ impl Budget {
         let machine = machine_memory::available(&Roots::default()).unwrap_or(UNKNOWN_MACHINE_BYTES);
         let limit = configured.map_or(machine / 2, |bytes| bytes.0);
         info!("memory: at most {} for pictures and queues", config::Bytes(limit));
-        let viewers = limit / VIEWERS_DIVISOR;
+        let (outgoing, texts) = (limit / OUTGOING_DIVISOR, limit / TEXTS_DIVISOR);
         let budget = Budget {
             limit,
-            pictures: Pool::new(limit.saturating_sub(viewers + MAX_PENDING_BYTES as u64)),
+            pictures: Pool::new(limit.saturating_sub(outgoing + texts + MAX_PENDING_BYTES as u64)),
             recorder: Pool::new((limit / RECORDER_DIVISOR).min(MAX_RECORDER_BYTES)),
-            viewers: Pool::new(viewers),
+            outgoing: Pool::new(outgoing),
+            texts: Pool::new(texts),
             quotas,
         };
         budget.report();
@@ -67,7 +71,8 @@ impl Budget {
 
     /// Reports how much is in use. The history's queue counts as full.
     pub fn report(&self) {
-        let used = self.pictures.used() + self.viewers.used() + MAX_PENDING_BYTES as u64;
+        let pools = [&self.pictures, &self.outgoing, &self.texts];
+        let used = pools.map(Pool::used).iter().sum::<u64>() + MAX_PENDING_BYTES as u64;
         self.quotas.set(Quota::MemoryBytes, used, self.limit);
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::budget::Budget;
+use super::budget::{Budget, Share};
 use super::commands::Inbox;
 use super::history::{Ack, Feed, NotStored};
 use super::link_stats::LinkStats;
@@ -49,7 +49,7 @@ pub struct Intake {
     /// Where the newest state goes.
     pub wall: watch::Sender<Wall>,
     /// Takes each message's header as a JSON line.
-    pub lines: Option<mpsc::Sender<String>>,
+    pub lines: Option<mpsc::Sender<(String, Share)>>,
     /// Where readings are stored.
     pub history: Option<Feed>,
     /// Where frames are recorded.
@@ -58,7 +58,7 @@ pub struct Intake {
     pub inbox: Inbox,
     /// Counts messages.
     pub stats: LinkStats,
-    /// The bound of pictures in memory.
+    /// The bound of what agents put into memory.
     pub budget: Budget,
     /// Limit on the agents that get replies.
     pub max_agents: usize,
@@ -209,7 +209,10 @@ impl Intake {
                 }
                 if let Some(lines) = &self.lines {
                     // A slow reader of standard output loses lines, but never delays the wall.
-                    if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
+                    let line = message.to_json();
+                    let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
+                    let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
+                    if memory.is_none_or(is_full) {
                         session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
                     }
                 }

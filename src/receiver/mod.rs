@@ -2,7 +2,7 @@
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
 //! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for the
-//! recent past of cameras and serial ports). `budget.rs` bounds the pictures in memory, by default to half of it
+//! recent past of cameras and serial ports). `budget.rs` bounds what agents put into memory, by default to half of it
 //! (`machine_memory.rs`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
@@ -189,9 +189,9 @@ fn open_recorder(config: &config::Record, budget: &Budget, quotas: &Quotas) -> R
 }
 
 /// Prints lines until the channel or standard output is closed.
-fn print(mut lines: mpsc::Receiver<String>) -> Result<()> {
+fn print(mut lines: mpsc::Receiver<running::Line>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    while let Some(line) = lines.blocking_recv() {
+    while let Some((line, _memory)) = lines.blocking_recv() {
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
             result => result.context("cannot print")?,

@@ -1,5 +1,7 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
+mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tracing::{info, warn};
 
+use super::budget::{Pool, Share};
 use super::frame_rate::FrameRate;
 use super::live_frame::LiveFrame;
 use super::log_throttle::LogThrottle;
@@ -43,6 +46,8 @@ pub struct Wall {
     /// While all agents are connected: when the first of them can have been silent for long enough to make room.
     full_until: Option<Instant>,
     quotas: Quotas,
+    /// The memory of readings and statuses.
+    texts: Pool,
     refusals: LogThrottle,
 }
 
@@ -65,6 +70,8 @@ pub struct Agent {
     pub ports: BTreeMap<Name, Port>,
     /// A limit that its last message exceeded, and its parts that the limit is for.
     refused: Option<(usize, &'static str)>,
+    /// The memory of its readings and its status.
+    memory: Option<Share>,
 }
 
 /// One camera's newest frame.
@@ -136,12 +143,12 @@ impl Camera {
 }
 
 impl Wall {
-    /// A wall for this many agents.
+    /// A wall for this many agents, with memory for their readings and statuses.
     #[must_use]
-    pub fn new(max_agents: usize, quotas: Quotas) -> Wall {
+    pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
         quotas.set(Quota::Agents, 0, max_agents as u64);
         let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
-        Wall { agents, edition, max_agents, full_until, quotas, refusals }
+        Wall { agents, edition, max_agents, full_until, quotas, texts, refusals }
     }
 
     /// Removes agents that have been silent for long; returns whether there were any.
@@ -152,16 +159,6 @@ impl Wall {
         self.edition += u64::from(is_fewer);
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
         is_fewer
-    }
-
-    /// Removes an agent's oldest frame; returns whether there was one.
-    pub fn remove_oldest_frame(&mut self, agent: &Name) -> bool {
-        let cameras = self.agents.get_mut(agent).into_iter().flat_map(|agent| agent.cameras.values_mut());
-        let shown = cameras.filter(|camera| camera.newest.is_some());
-        let Some(oldest) = shown.min_by_key(|camera| camera.changed) else { return false };
-        (oldest.newest, oldest.changed) = (None, Instant::now());
-        self.edition += 1;
-        true
     }
 
     /// Makes room for another agent if there is none: forgets the agent that has been silent for longest, but none that is
@@ -205,6 +202,7 @@ impl Wall {
             return None;
         }
         agent.last_heard = Instant::now();
+        let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
@@ -241,6 +239,9 @@ impl Wall {
             let message = format_args!("more than {limit} {parts}; the others are not shown");
             self.refusals.log(&format_args!("agent {name}"), &message);
         }
+        if is_status || agent.readings.len() != readings {
+            self.account_texts(&name);
+        }
         self.edition += u64::from(changed || !known);
         taken
     }
@@ -258,6 +259,7 @@ impl Agent {
             status: None,
             ports: BTreeMap::new(),
             refused: None,
+            memory: None,
         }
     }
 

@@ -55,6 +55,15 @@ impl Peer {
         self.socket.send_multipart(parts, 0).expect("the message is sent");
     }
 
+    fn send_status(&self, agent: &str, ports: &[Value], readings: &Value) {
+        let header = json!({
+            "type": "status", "v": 1, "agent": agent, "boot": "b1", "cameras": [], "ports": ports, "links": [],
+            "readings": readings,
+        });
+        let parts = [format!("status/{agent}").into_bytes(), header.to_string().into_bytes()];
+        self.socket.send_multipart(parts, 0).expect("the message is sent");
+    }
+
     /// Waits until the receiver has confirmed the last frame.
     #[track_caller]
     fn wait_until_seen(&self) {
@@ -68,6 +77,11 @@ impl Peer {
     fn discard_replies(&self) {
         while self.socket.recv_bytes(zmq::DONTWAIT).is_ok() {}
     }
+}
+
+/// A part of a status that is down for this reason.
+fn part(name: &str, cause: &str) -> Value {
+    json!({ "name": name, "source": "", "up": false, "cause": cause, "for_ms": 1, "counts": {} })
 }
 
 /// Starts a receiver with a router link, and these tables.
@@ -263,10 +277,11 @@ fn silent_agent_makes_room_and_a_connected_one_does_not() {
     let bench = Bench::new();
     let receiver = receiver(&bench, "[limits]\nagents = 3\n");
     let mut peers: Vec<_> = (0..4).map(|number| Peer::new(&receiver.link, &format!("agent{number}"))).collect();
-    for peer in &mut peers {
+    for peer in &mut peers[..3] {
         peer.send("door", JPEG);
         peer.wait_until_seen();
     }
+    peers[3].send("door", JPEG);
     receiver.program.wait_for_log("agent agent3: ignored: the limit of 3 agents is reached", "");
     assert_eq!(cameras(&receiver, "agent3").len(), 0);
     // From now on one agent is silent.
@@ -275,6 +290,40 @@ fn silent_agent_makes_room_and_a_connected_one_does_not() {
         (cameras(&receiver, "agent3").len() == 1).then_some(())
     });
     assert_eq!(["agent0", "agent1", "agent2"].map(|agent| cameras(&receiver, agent).len()), [0, 1, 1]);
+}
+
+#[test]
+fn texts_of_many_agents_stay_within_the_memory_limit() {
+    let bench = Bench::new();
+    let receiver = receiver(&bench, "[limits]\nmemory = \"128 MB\"\n");
+    let before = receiver.program.memory();
+    let mut good = Peer::new(&receiver.link, "good");
+    let reading = json!({
+        "seq": 1, "port": "board", "quantity": "temperature", "value": 1.0, "unit": "", "captured_at_us": 0, "age_ms": 0,
+        "stale_after_ms": 60_000, "stale": false,
+    });
+    let cause = "x".repeat(60_000);
+    let parts: Vec<_> = (0..3).map(|number| part(&format!("port{number}"), &cause)).collect();
+    let hostile: Vec<_> = (0..120)
+        .map(|number| {
+            let agent = format!("flood{number}");
+            let peer = Peer::new(&receiver.link, &agent);
+            peer.send_status(&agent, &parts, &json!([]));
+            peer
+        })
+        .collect();
+    receiver.program.wait_for_log(": no memory for its readings and status", "");
+    let more = receiver.program.memory().saturating_sub(before);
+    assert!(more < 100_000_000, "{} MB more", more / 1_000_000);
+    good.send_status("good", &[], &json!([reading]));
+    good.send("door", JPEG);
+    eventually("the good agent's reading", || {
+        let wall = get(&receiver.page, "/api/wall").json();
+        let agents = wall["agents"].as_array().expect("a list");
+        let good = agents.iter().find(|agent| agent["name"] == "good")?;
+        (good["readings"].as_array().map(Vec::len) == Some(1)).then_some(())
+    });
+    drop(hostile);
 }
 
 #[test]

@@ -81,7 +81,7 @@ async fn frame(State(site): State<Site>, Path(which): Path<(String, String)>, ur
     let frame =
         frame.ok_or_else(|| HttpError(StatusCode::NOT_FOUND, "no frame received from this camera yet".into()))?;
     // A client that reads slowly keeps the frame in memory.
-    let share = site.budget.viewers.take_fairly(&agent, frame.jpeg.len());
+    let share = site.budget.outgoing.take_fairly(&agent, frame.jpeg.len());
     let share = share.ok_or_else(|| HttpError(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY.into()))?;
     let jpeg = share.attached_to(frame.jpeg.clone());
     let mut response = ([(CONTENT_TYPE, "image/jpeg")], jpeg).into_response();

@@ -142,7 +142,7 @@ impl Viewer {
         let wall = self.site.wall.borrow();
         let view = wall.agents.get(&camera.0)?.cameras.get(&camera.1)?;
         let newest = view.newest.as_ref()?;
-        let memory = self.site.budget.viewers.take_fairly(&camera.0, COPIES * newest.jpeg.len())?;
+        let memory = self.site.budget.outgoing.take_fairly(&camera.0, COPIES * newest.jpeg.len())?;
         self.sent.insert(camera.clone(), Sent { number: view.number, is_pending: true });
         Some((frame_message(view.number, newest), memory))
     }

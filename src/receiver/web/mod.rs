@@ -59,7 +59,7 @@ pub struct Site {
     pub history: Result<Reader, String>,
     /// The recordings; `None` if recording is off.
     pub library: Option<Arc<Library>>,
-    /// The bound of pictures in memory.
+    /// The bound of what agents put into memory.
     pub budget: Budget,
     /// Limits, and how much of each is in use.
     pub quotas: Quotas,
