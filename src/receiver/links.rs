@@ -57,6 +57,8 @@ impl Running {
             recorder: self.recorder.as_ref().map(Recorder::feed),
             inbox: self.site.commands.inbox(),
             stats: stats.clone(),
+            budget: self.site.budget.clone(),
+            max_agents: self.config.limits.agents,
         }
     }
 
