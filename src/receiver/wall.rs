@@ -1,6 +1,7 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
 mod memory;
+mod presence;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::port::Port;
 use super::quotas::{Quota, Quotas};
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
+use presence::Presence;
 
 /// Limits on what one agent can put into memory; its cameras, ports and quantities beyond these are refused.
 const MAX_CAMERAS: usize = 64;
@@ -25,9 +27,6 @@ const MAX_QUANTITIES: usize = 1024;
 
 /// An agent silent for this long has ended; another one may use its name.
 const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// An agent silent for this long was renamed or removed, and is forgotten.
-const FORGET_AFTER: Duration = Duration::from_hours(24);
 
 /// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -60,6 +59,7 @@ pub struct Agent {
     contested: Option<Instant>,
     /// When its last message arrived.
     pub last_heard: Instant,
+    presence: Presence,
     /// Cameras that sent frames.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
@@ -146,19 +146,14 @@ impl Wall {
     /// A wall for this many agents, with memory for their readings and statuses.
     #[must_use]
     pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
-        quotas.set(Quota::Agents, 0, max_agents as u64);
         let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
-        Wall { agents, edition, max_agents, full_until, quotas, texts, refusals }
+        let wall = Wall { agents, edition, max_agents, full_until, quotas, texts, refusals };
+        wall.report_agents();
+        wall
     }
 
-    /// Removes agents that have been silent for long; returns whether there were any.
-    pub fn forget_silent(&mut self) -> bool {
-        let before = self.agents.len();
-        self.agents.retain(|_, agent| agent.last_heard.elapsed() < FORGET_AFTER);
-        let is_fewer = self.agents.len() < before;
-        self.edition += u64::from(is_fewer);
+    fn report_agents(&self) {
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
-        is_fewer
     }
 
     /// Makes room for another agent if there is none: forgets the agent that has been silent for longest, but none that is
@@ -201,7 +196,7 @@ impl Wall {
         if !agent.accepts(&name, message.boot()) {
             return None;
         }
-        agent.last_heard = Instant::now();
+        agent.hear(&name);
         let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
         let changed = match message {
@@ -254,6 +249,7 @@ impl Agent {
             boot_before: None,
             contested: None,
             last_heard: Instant::now(),
+            presence: Presence::new(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
@@ -282,8 +278,8 @@ impl Agent {
             return false;
         }
         info!("agent {name} restarted");
-        let boot_before = std::mem::replace(self, Agent::new()).boot;
-        (self.boot, self.boot_before) = (boot.cloned(), boot_before);
+        let before = std::mem::replace(self, Agent::new());
+        (self.boot, self.boot_before, self.presence) = (boot.cloned(), before.boot, before.presence);
         true
     }
 

@@ -34,7 +34,16 @@ pub(in crate::receiver) fn causes(site: &Site) -> Vec<String> {
     let recorder_fails = site.library.as_ref().is_some_and(|library| !library.state().cause.is_empty());
     let cause = |fails: bool, text: &str| fails.then(|| text.to_owned());
     let storage = [cause(history_fails, "readings are not stored"), cause(recorder_fails, "frames are not recorded")];
-    links.into_iter().chain(storage.into_iter().flatten()).chain(refusals(site)).collect()
+    links.into_iter().chain(storage.into_iter().flatten()).chain(away(site)).chain(refusals(site)).collect()
+}
+
+/// Agents that are away, until somebody forgets them.
+fn away(site: &Site) -> Option<String> {
+    match site.wall.borrow().away() {
+        0 => None,
+        1 => Some("1 agent is away".to_owned()),
+        count => Some(format!("{count} agents are away")),
+    }
 }
 
 /// Agents that are refused, and limits that are reached.

@@ -62,6 +62,8 @@ export interface Agent {
   name: string;
   boot: string | null;
   heard_ms: number;
+  /** Since when it is away, in microseconds since 1970; null while it is connected. */
+  away_since_us: number | null;
   /** Whether commands reach it. */
   control: boolean;
   cameras: Camera[];
@@ -152,6 +154,19 @@ export interface Series {
   unit: string;
   first_us: number;
   last_us: number;
+}
+
+export interface AgentsAnswer {
+  agents: KnownAgent[];
+}
+
+/** `forgotten`: only its data is left. */
+export interface KnownAgent {
+  name: string;
+  state: "connected" | "away" | "forgotten";
+  last_heard_us: number | null;
+  series: boolean;
+  recordings: boolean;
 }
 
 export interface SeriesAnswer {

@@ -85,7 +85,7 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     let spool = status.and_then(|status| status.spool.as_ref()).map(|part| part_json(part, for_ms(part)));
     json!({
         "name": name, "boot": agent.boot, "heard_ms": agent.last_heard.elapsed().as_millis() as u64,
-        "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
+        "away_since_us": agent.away_since_us(), "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
         "machine": status.and_then(|status| status.machine.as_ref()), "readings": readings,
     })
 }
