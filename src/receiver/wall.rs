@@ -237,6 +237,9 @@ impl Wall {
         if is_status || agent.readings.len() != readings {
             self.account_texts(&name);
         }
+        if !known {
+            self.report_agents();
+        }
         self.edition += u64::from(changed || !known);
         taken
     }

@@ -15,6 +15,7 @@ const ROUTER: &str = "pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"";
 struct Peer {
     socket: zmq::Socket,
     agent: &'static str,
+    boot: String,
     seq: u64,
 }
 
@@ -24,12 +25,12 @@ impl Peer {
         socket.set_sndtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
         socket.set_linger(0).expect("an option");
         socket.connect(&receiver.link).expect("an address");
-        Peer { socket, agent, seq: 0 }
+        Peer { socket, agent, boot: format!("boot-of-{agent}"), seq: 0 }
     }
 
     /// Sends a message of this type with these keys, and a JPEG if it is a frame.
     fn send(&self, kind: &str, rest: Value, jpeg: Option<&[u8]>) {
-        let mut header = json!({ "type": kind, "v": 1, "agent": self.agent, "boot": format!("boot-of-{}", self.agent) });
+        let mut header = json!({ "type": kind, "v": 1, "agent": self.agent, "boot": self.boot });
         let Value::Object(rest) = rest else { panic!("an object") };
         header.as_object_mut().expect("an object").extend(rest);
         let topic = format!("{kind}/{}", self.agent).into_bytes();
@@ -139,7 +140,8 @@ fn restarted_receiver_knows_the_agents_that_are_away() {
     let expected = (now_us() - away_us) as f64 / 1e6;
     assert!((age - expected).abs() < 2.0, "{age} s instead of {expected} s");
 
-    Peer::new(&receiver, "shed").send_status();
+    let shed = Peer::new(&receiver, "shed");
+    shed.send_status();
     receiver.program.wait_for_log("agent shed: back; it was away since ", " UTC");
     assert_eq!(get(&receiver.page, "/health").json()["error"], "1 agent is away");
     assert_eq!(on_wall(&receiver, "shed")["away_since_us"], Value::Null);
@@ -180,8 +182,7 @@ fn silent_agent_is_logged_once_and_so_is_its_return() {
     peer.send_status();
     wait_for_state(&receiver, "greenhouse", "connected");
     assert_eq!(get(&receiver.page, "/health").text(), "ok\n");
-    let line = "agent greenhouse: silent for 5 s; last heard at ";
-    receiver.program.wait_for_log(line, " UTC; check its power, network and log");
+    receiver.program.wait_for_log("agent greenhouse: silent for ", " UTC; check its power, network and log");
     assert_eq!(get(&receiver.page, "/health").json()["error"], "1 agent is away");
     assert_eq!(metric(&receiver, "agent_up{agent=\"greenhouse\"}"), Some(0.0));
     peer.send_status();
@@ -199,7 +200,7 @@ fn names_that_only_pass_by_are_not_remembered() {
     wait_for_state(&receiver, "passing", "connected");
     introduce(&receiver, &["shed"]);
     wait_for_state(&receiver, "passing", "away");
-    receiver.program.wait_for_log("agent shed: silent for 5 s", "");
+    receiver.program.wait_for_log("agent shed: silent for ", "");
     assert!(!receiver.program.log().contains("agent passing: silent"), "{}", receiver.program.log());
     receiver.program.terminate();
     let receiver = bench.receiver(ROUTER);
@@ -232,7 +233,11 @@ fn recording(bench: &Bench) -> Receiver {
 
 /// Sends readings and frames of an agent, beginning at this time, until they are stored; then the agent leaves.
 fn leave_data(receiver: &Receiver, agent: &'static str, jpeg: &[u8], from_us: i64) {
-    let mut peer = Peer::new(receiver, agent);
+    send_data(receiver, Peer::new(receiver, agent), jpeg, from_us);
+}
+
+fn send_data(receiver: &Receiver, mut peer: Peer, jpeg: &[u8], from_us: i64) {
+    let agent = peer.agent;
     peer.send_status();
     for second in 0..3 {
         peer.send_reading(from_us + second * 1_000_000, second as f64);
@@ -262,9 +267,13 @@ fn agent_is_forgotten_without_and_with_its_data() {
     let receiver = recording(&bench);
     leave_data(&receiver, "shed", &jpeg, now_us() - 3_000_000);
     leave_data(&receiver, "barn", &jpeg, now_us() - 3_000_000);
-    let (status, body) = forget(&receiver, "/api/agents/barn");
-    assert_eq!(status, 409, "{body}");
-    assert!(body["error"].as_str().is_some_and(|text| text.starts_with("agent barn is connected; stop it")), "{body}");
+    let barn = Peer::new(&receiver, "barn");
+    eventually("a refusal", || {
+        barn.send_status();
+        let (status, body) = forget(&receiver, "/api/agents/barn");
+        let is_explained = body["error"].as_str().is_some_and(|text| text.starts_with("agent barn is connected; stop"));
+        (status == 409 && is_explained).then_some(())
+    });
     assert_eq!(forget(&receiver, "/api/agents/nobody").0, 404);
     assert_eq!(forget(&receiver, "/api/agents/barn?data=some").0, 400);
     wait_for_state(&receiver, "barn", "away");
@@ -273,7 +282,10 @@ fn agent_is_forgotten_without_and_with_its_data() {
     assert_eq!(forget(&receiver, "/api/agents/shed").0, 200);
     assert_eq!(on_wall(&receiver, "shed"), Value::Null);
     let shed = known(&receiver, "shed");
-    assert_eq!((&shed["state"], &shed["series"], &shed["recordings"]), (&json!("forgotten"), &json!(true), &json!(true)));
+    assert_eq!(
+        (&shed["state"], &shed["series"], &shed["recordings"]),
+        (&json!("forgotten"), &json!(true), &json!(true))
+    );
     for agent in ["shed", "barn"] {
         let path = format!("/api/agents/{agent}?data=delete");
         let (status, body) = once_finished(|| forget(&receiver, &path));
@@ -289,7 +301,9 @@ fn agent_is_forgotten_without_and_with_its_data() {
     assert_eq!(get_json(&receiver.page, "/api/recordings?from_us=0&to_us=9999999999999999").1["cameras"], json!([]));
 
     // The name is free for another agent.
-    leave_data(&receiver, "barn", &jpeg, now_us() - 3_000_000);
+    let mut another = Peer::new(&receiver, "barn");
+    "another-boot".clone_into(&mut another.boot);
+    send_data(&receiver, another, &jpeg, now_us() - 3_000_000);
 }
 
 #[test]
@@ -355,7 +369,7 @@ fn merged_minutes_are_sums_and_repeated_readings_are_known() {
         let (_, series) = get_json(&receiver.page, "/api/series?agent=new");
         let id = &series["series"][0]["id"];
         let day = 86_400_000_000_i64;
-        let path = format!("/api/chart?series={id}&from_us={}&to_us={}&points=1000", at_us - day / 2, at_us + day / 2);
+        let path = format!("/api/chart?series={id}&from_us={}&to_us={}&points=2", at_us - day / 2, at_us + day / 2);
         get_json(&receiver.page, &path).1["points"].clone()
     };
     let points = minutes();
@@ -400,15 +414,24 @@ fn command_line_lists_forgets_and_merges_agents() {
         agents.into_iter().find(|known| known["name"] == agent).map(|known| known["state"].clone())
     };
     for agent in ["old", "new", "gone"] {
-        Peer::new(&receiver, agent).send_status();
+        let peer = Peer::new(&receiver, agent);
+        peer.send_status();
         eventually(agent, || state(agent));
     }
+    let gone = Peer::new(&receiver, "gone");
+    gone.send_status();
+    eventually("a connected agent", || (state("gone") == Some(json!("connected"))).then_some(()));
     let connected = agents(&bench, &["--forget", "gone"]);
     assert!(!connected.status.success());
     assert!(printed(&connected).contains("refused: agent gone is connected; stop it"), "{}", printed(&connected));
-    eventually("all away", || ["old", "new", "gone"].iter().all(|agent| state(agent) == Some(json!("away"))).then_some(()));
+    eventually("all away", || {
+        ["old", "new", "gone"].iter().all(|agent| state(agent) == Some(json!("away"))).then_some(())
+    });
     let list = printed(&agents(&bench, &[]));
-    assert!(list.lines().count() == 3 && list.contains("away       last heard 20") && list.contains("no data"), "{list}");
+    assert!(
+        list.lines().count() == 3 && list.contains("away       last heard 20") && list.contains("no data"),
+        "{list}"
+    );
     let list = printed(&agents(&bench, &["--forget", "gone", "--delete-data"]));
     assert!(list.contains("old") && !list.contains("gone"), "{list}");
     let list = printed(&agents(&bench, &["--merge", "old", "--into", "new"]));
