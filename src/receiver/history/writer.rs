@@ -265,18 +265,20 @@ impl Writer {
             self.open()?;
         }
         while let Some(database) = self.database.as_mut().filter(|_| !self.group.is_empty()) {
-            let mut written = database.store(&self.group)?;
+            let written = database.store(&self.group)?;
+            self.report_refused(&written);
+            self.report();
             let peers = self.group[..written.messages].iter().filter_map(|message| message.from.as_ref());
             let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.answers)).collect();
-            for answer in std::mem::take(&mut written.answers) {
+            for answer in written.answers {
                 // An answer that does not fit is sent when the agent repeats the readings.
                 let _ = links.get(&answer.link).map(|link| link.try_send(answer));
             }
             let size = self.group.drain(..written.messages).map(|message| message.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);
+        }
+        if let Some(database) = &self.database {
             database.tidy()?;
-            self.report_refused(&written);
-            self.report();
         }
         Ok(())
     }
