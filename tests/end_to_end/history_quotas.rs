@@ -211,7 +211,7 @@ fn readings_beyond_a_limit_are_refused_with_its_name() {
     assert_eq!(count(&bench.history(), "readings"), 3 * 2 + 2 + 2 + 2);
 }
 
-/// Half of the agents are connected at a time, so that the test needs fewer descriptors.
+/// An eighth of the agents is connected at a time, so that the test needs fewer descriptors.
 #[test]
 fn thousand_agents_with_twenty_quantities_get_all_their_series() {
     const AGENTS: u64 = 1_000;
