@@ -187,19 +187,20 @@ impl Writer {
 
     /// Stores a viewer's job, unless the disk fails.
     fn accept(&mut self, (job, reply): Request) {
-        let accepted = match &mut self.database {
+        let mut accepted = match &mut self.database {
             Some(database) if self.failing_since.is_none() => database.accept(&job),
             _ => Err(JobError::Failing(self.state.cause())),
         };
-        if accepted.is_ok() {
+        if let Err(JobError::Store(error)) = accepted {
+            accepted = Err(JobError::Failing(error.to_string()));
+            self.retry_later(error);
+        } else if accepted.is_ok() {
             info!("history: accepted the job: {job}");
             self.work_due = Some(Instant::now());
             self.report();
         }
-        // Whoever asked may have left.
-        if let Err(Err(JobError::Store(error))) = reply.send(accepted) {
-            self.retry_later(error);
-        }
+        // The viewer may have left.
+        let _ = reply.send(accepted);
     }
 
     /// Makes the next step of the oldest job, if it is due.
@@ -265,18 +266,20 @@ impl Writer {
             self.open()?;
         }
         while let Some(database) = self.database.as_mut().filter(|_| !self.group.is_empty()) {
-            let mut written = database.store(&self.group)?;
+            let written = database.store(&self.group)?;
+            self.report_refused(&written);
+            self.report();
             let peers = self.group[..written.messages].iter().filter_map(|message| message.from.as_ref());
             let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.answers)).collect();
-            for answer in std::mem::take(&mut written.answers) {
+            for answer in written.answers {
                 // An answer that does not fit is sent when the agent repeats the readings.
                 let _ = links.get(&answer.link).map(|link| link.try_send(answer));
             }
             let size = self.group.drain(..written.messages).map(|message| message.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);
+        }
+        if let Some(database) = &self.database {
             database.tidy()?;
-            self.report_refused(&written);
-            self.report();
         }
         Ok(())
     }
