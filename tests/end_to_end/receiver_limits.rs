@@ -121,7 +121,9 @@ fn p99(peer: &mut Peer) -> Duration {
 #[test]
 fn large_frames_stay_within_the_memory_limit() {
     let bench = Bench::in_memory();
-    let record = format!("[record]\ndir = \"{}\"\nmax_size = \"50 MB\"\nfps = 1\n", bench.path("recordings").display());
+    let dir = bench.path("recordings").display().to_string();
+    let recorded = "[\"door\", \"camera0\", \"camera1\", \"camera2\", \"camera3\"]";
+    let record = format!("[record]\ndir = \"{dir}\"\nmax_size = \"50 MB\"\nfps = 1\ncameras = {recorded}\n");
     let receiver = receiver(&bench, &format!("[limits]\nmemory = \"{} MB\"\n{record}", LIMIT / 1_000_000));
     let mut good = Peer::new(&receiver.link, "good");
     let alone = p99(&mut good);
@@ -238,7 +240,8 @@ fn recordings_are_for_their_owner_only() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "umask 022; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_watchpost")]);
     let mut receiver = recording_by(shell, &bench, "");
-    Sender::new(&receiver.link, "door").send_all(&jpegs(&bench, 1), 50);
+    let mut sender = Sender::new(&receiver.link, "door");
+    sender.send_all(&jpegs(&bench, 1), 50);
     eventually("a recording", || (frames_of(&bench, "door") > 0).then_some(()));
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(&files(&bench, "door")[0]), 0o600);
