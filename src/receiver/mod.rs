@@ -12,6 +12,7 @@ pub mod link_stats;
 pub mod history;
 pub mod intake;
 mod links;
+pub mod owners;
 pub mod port;
 pub mod quotas;
 pub mod recorder;
@@ -145,7 +146,7 @@ impl Receiver {
 fn link_options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
+    LinkOptions { pattern: inlet.pattern.into(), end, curve, identify: true, refused }
 }
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration
