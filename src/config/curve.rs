@@ -1,5 +1,6 @@
 //! `[link.curve]` tables: the keys of an encrypted link.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,12 @@ impl Curve {
     pub fn secret_key_file(&self) -> &Path {
         let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = self;
         secret_key_file
+    }
+
+    /// Returns the name of this end's key: its file's name without the extension.
+    #[must_use]
+    pub fn own_name(&self) -> Cow<'_, str> {
+        self.secret_key_file().file_stem().unwrap_or_default().to_string_lossy()
     }
 
     /// Returns the name of the bound end's key, for an end that connects: its file's name without `.key`, or the key itself.

@@ -106,7 +106,8 @@ impl Origins {
         descriptor: Option<u32>,
         part: &mut zmq::Message,
     ) -> Arc<Origin> {
-        let address = part.gets("Peer-Address").and_then(|address| address.parse::<IpAddr>().ok());
+        // An address of one network interface has its name after a percent sign.
+        let address = part.gets("Peer-Address").and_then(|address| address.split('%').next()?.parse::<IpAddr>().ok());
         let address = address.map(|address| address.to_canonical());
         let ended_at = descriptor.and_then(|descriptor| self.ended_at.get(&descriptor));
         let has_ended = ended_at.is_some_and(|newest| connection <= *newest);

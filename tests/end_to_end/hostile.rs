@@ -129,7 +129,8 @@ fn intruder_cannot_use_up_the_numbers_of_another_agent() {
     for scene in Scene::both() {
         for link in [0, 1] {
             let mut board = Board::new();
-            let _victim = scene.bench.agent(&scene.config("shed", "shed", &board));
+            let victim = scene.bench.agent(&scene.config("shed", "shed", &board));
+            victim.wait_for_log("open at ", "");
             let boot = boot_of(&scene.wait_for("a status", "shed", is_status));
             let intruder = scene.intruder(link);
             for backlog in [false, true] {
@@ -215,6 +216,7 @@ impl Named {
     fn start_in(bench: Bench, scene: &Scene, name: &str) -> Named {
         let board = Board::new();
         let program = bench.agent(&scene.config(name, "shed", &board));
+        program.wait_for_log("open at ", "");
         Named { bench, board, program }
     }
 }
@@ -265,8 +267,11 @@ fn agents_with_one_name_are_kept_apart() {
 fn copied_spool_under_another_name_loses_nothing() {
     let scene = Scene::new(false);
     let mut board = Board::new();
-    let hub = Hub::new();
+    // Nothing listens at its address.
+    let mut hub = Hub::new();
+    hub.address = "tcp://127.0.0.1:1".into();
     let mut agent = spooling(&scene.bench, &board, &hub, "");
+    agent.wait_for_log("open at ", "");
     write(&mut board, 0..40);
     waits_for(&scene.bench, 40);
     assert!(agent.terminate().0.success());
@@ -275,12 +280,9 @@ fn copied_spool_under_another_name_loses_nothing() {
     let spool = "state/watchpost/spool.sqlite";
     fs::copy(scene.bench.path(spool), copy.path(spool)).expect("a spool");
     // Both now send to the receiver what waited for the hub.
-    let to_hub = |bench: &Bench, name: &str, board: &Board| {
-        let text = scene.config(name, "shed", board);
-        bench.agent(&text)
-    };
     let boards = [Board::new(), Board::new()];
-    let _agents = [to_hub(&scene.bench, "shed", &boards[0]), to_hub(&copy, "barn", &boards[1])];
+    let start = |bench: &Bench, name: &str, board: &Board| bench.agent(&scene.config(name, "shed", board));
+    let _agents = [start(&scene.bench, "shed", &boards[0]), start(&copy, "barn", &boards[1])];
     scene.wait_until_stored("shed", 0..40);
     scene.wait_until_stored("barn", 0..40);
 }
@@ -312,6 +314,7 @@ fn agent_believes_no_ack_of_what_it_has_not_sent() {
     hub.open();
     let boot = hub.peer().next()["boot"].clone();
     hub.close();
+    agent.wait_for_log("open at ", "");
     write(&mut board, 0..50);
     waits_for(&bench, 50);
     assert!(agent.terminate().0.success());
