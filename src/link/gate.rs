@@ -1,7 +1,7 @@
 //! Authentication of peers: the handler of libzmq's ZAP requests (ZeroMQ RFC 27).
 //!
-//! It runs for a CURVE server, and for a link without CURVE whose connections are told apart. It gives each connection that
-//! it accepts a user id (`origins.rs`).
+//! It runs for a CURVE server, and for a link without CURVE that numbers its connections. It gives each connection that it
+//! accepts a user id (`origins.rs`).
 
 use std::path::Path;
 use std::sync::Arc;

@@ -43,9 +43,12 @@ impl Display for Origin {
 }
 
 /// The connections of a link that messages came from. Connections that never send are not remembered.
+#[derive(Default)]
 pub(super) struct Origins {
-    /// The key's name of the only peer of an end that connects; `None` for an end that binds.
-    peer: Option<Option<Arc<str>>>,
+    /// Whether the end connects, and so has one peer.
+    connects: bool,
+    /// The name of that peer's key.
+    peer_key: Option<Arc<str>>,
     live: HashMap<u64, Live>,
     /// By file descriptor: the newest connection when one with this descriptor ended. Older ones of it have ended.
     ended_at: HashMap<u32, u64>,
@@ -61,12 +64,12 @@ struct Live {
 impl Origins {
     /// The origins of an end that binds.
     pub(super) fn bound() -> Origins {
-        Origins { peer: None, live: HashMap::new(), ended_at: HashMap::new(), ended: VecDeque::new() }
+        Origins::default()
     }
 
     /// The origin of an end that connects to a peer with this key.
     pub(super) fn connecting(key: Option<Arc<str>>) -> Origins {
-        Origins { peer: Some(key), ..Origins::bound() }
+        Origins { connects: true, peer_key: key, ..Origins::default() }
     }
 
     /// Returns the user id of a new connection: its number and the name of its key. Handle all earlier events first,
@@ -76,14 +79,13 @@ impl Origins {
         key.map_or_else(|| number.to_string(), |key| format!("{number} {key}"))
     }
 
-    /// Returns the origin of a received message, of which `part` is the last part.
+    /// Returns the origin of a received message. `part` is its last part.
     pub(super) fn of(&mut self, part: &mut zmq::Message) -> Arc<Origin> {
-        if let Some(key) = &self.peer {
+        if self.connects {
             if let Some(live) = self.live.values().next() {
                 return Arc::clone(&live.origin);
             }
-            let key = key.clone();
-            return self.add(next_number(), key, None, part);
+            return self.add(next_number(), self.peer_key.clone(), None, part);
         }
         let id = part.gets("User-Id").and_then(|id| {
             let (number, key) = id.split_once(' ').map_or((id, None), |(number, key)| (number, Some(key)));

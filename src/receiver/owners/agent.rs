@@ -104,9 +104,8 @@ impl Agent {
         match self.cameras.get(camera) {
             Some(known) if is_same(&known.origin, origin) => return Ok(()),
             Some(known) if !outranks(origin, &known.origin) => return Err(InUse::by(&known.origin)),
-            Some(_) => {}
             None if self.cameras.len() == MAX_CAMERAS => return Ok(()),
-            None => {}
+            Some(_) | None => {}
         }
         if !origin.has_ended {
             self.cameras.insert(camera.clone(), CameraOwner { origin: Arc::clone(origin), is_assigned });

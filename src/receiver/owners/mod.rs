@@ -150,7 +150,9 @@ impl LinkOwners {
         let mut state = self.owners.lock();
         let connections = state.connections.iter().filter(|(_, connection)| connection.link == self.link);
         let connections: Vec<u64> = connections.map(|(number, _)| *number).collect();
-        connections.into_iter().for_each(|connection| state.ended(connection));
+        for connection in connections {
+            state.ended(connection);
+        }
     }
 }
 
@@ -214,12 +216,11 @@ impl Named {
     /// Counts a message of another peer that uses the name; returns what to report now.
     fn contend(&mut self, refused: RefusedAgent, now: Instant) -> Vec<Report> {
         let since = *self.contested_since.get_or_insert(now);
-        match self.contenders.iter_mut().find(|(known, _)| *known == refused) {
-            Some((_, times)) => *times += 1,
-            None => {
-                self.contenders.truncate(MAX_CONTENDERS - 1);
-                self.contenders.push((refused, 1));
-            }
+        if let Some((_, times)) = self.contenders.iter_mut().find(|(known, _)| *known == refused) {
+            *times += 1;
+        } else {
+            self.contenders.truncate(MAX_CONTENDERS - 1);
+            self.contenders.push((refused, 1));
         }
         if now.duration_since(since) < GRACE { Vec::new() } else { self.take_contenders() }
     }
