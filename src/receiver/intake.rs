@@ -18,7 +18,7 @@ use super::commands::Inbox;
 use super::history::{Ack, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
-use super::owners::{Claim, LinkOwners, Report};
+use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
 use super::recorder;
 use super::refused_agents::RefusedAgents;
 use super::replies::Replies;
@@ -181,8 +181,7 @@ impl Intake {
                 self.report(verdict.reports, session);
                 match verdict.refused {
                     None => self.apply(link, &peer, origin, message, session)?,
-                    // The connection's first name is still good.
-                    Some("second_name") => {}
+                    Some(SECOND_NAME) => {}
                     Some(cause) => session.replies.refuse(link, &peer, cause)?,
                 }
             }

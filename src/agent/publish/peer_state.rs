@@ -227,7 +227,9 @@ impl PeerState {
 /// Explains why a receiver refuses an agent, and what to do.
 fn explain(cause: &str) -> &str {
     match cause {
-        "name_in_use" => "another agent with its name is connected; give one of them another `name`",
+        "name_in_use" => {
+            "another agent with its name is connected, or this one over another link; the receiver's log names both"
+        }
         "name_not_permitted" => "its key does not permit its name; the log of the receiver says which names it permits",
         other => other,
     }

@@ -25,6 +25,12 @@ use agent::{Agent, InUse};
 /// name counts as used twice once its owner sends again, or after this time.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The causes of refusals, as identifiers.
+const NAME_IN_USE: &str = "name_in_use";
+const NAME_NOT_PERMITTED: &str = "name_not_permitted";
+/// The connection's first name is still good.
+pub const SECOND_NAME: &str = "second_name";
+
 /// Limit on the refused peers of one name that wait to be reported.
 const MAX_CONTENDERS: usize = 8;
 
@@ -187,14 +193,14 @@ impl State {
         if origin.has_ended {
             let named = self.agents.get_mut(name);
             let in_use = named.is_some_and(|named| named.agent.claim(origin, claim.proof).is_err());
-            return Verdict { refused: in_use.then_some("name_in_use"), reports: Vec::new() };
+            return Verdict { refused: in_use.then_some(NAME_IN_USE), reports: Vec::new() };
         }
         let named = self.agents.entry(name.clone()).or_default();
         match named.agent.claim(origin, claim.proof) {
             Ok(()) => Verdict { refused: None, reports: named.take_contenders() },
             Err(in_use) => {
                 let reports = named.contend(name_in_use(name, origin, &in_use), now);
-                Verdict { refused: Some("name_in_use"), reports }
+                Verdict { refused: Some(NAME_IN_USE), reports }
             }
         }
     }
@@ -245,7 +251,7 @@ fn not_permitted(inlet: &Inlet, origin: &Origin, key: &str, agent: &Name) -> Ref
         agent: agent.clone(),
         peer: origin.to_string(),
         other: format!("its key permits {permitted}"),
-        cause: "name_not_permitted",
+        cause: NAME_NOT_PERMITTED,
         text: format!(
             "refused {origin} as agent {agent}: its key permits the name {permitted}; set the agent's `name` to {key}, \
              or add `agents = {{ \"{key}\" = [\"{agent}\"] }}` to the receiver's curve table"
@@ -258,7 +264,7 @@ fn second_name(origin: &Origin, first: &Name, agent: &Name) -> RefusedAgent {
         agent: agent.clone(),
         peer: origin.to_string(),
         other: format!("its connection belongs to agent {first}"),
-        cause: "second_name",
+        cause: SECOND_NAME,
         text: format!(
             "refused {origin} as agent {agent}: its connection belongs to agent {first}; \
              use a connection of its own for each agent"
@@ -284,5 +290,5 @@ fn name_in_use(agent: &Name, origin: &Origin, InUse { by, is_same_start }: &InUs
         )
     };
     let (peer, other) = (origin.to_string(), by.to_string());
-    RefusedAgent { agent: agent.clone(), peer, other, cause: "name_in_use", text }
+    RefusedAgent { agent: agent.clone(), peer, other, cause: NAME_IN_USE, text }
 }
