@@ -1,7 +1,8 @@
 //! The receiver: takes messages from links and serves the page.
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
-//! messages to the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports).
+//! messages to the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports), unless
+//! another agent owns the name that they use (`owners/`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
 //! commands return to the agents (`commands.rs`).
@@ -12,6 +13,7 @@ pub mod link_stats;
 pub mod history;
 pub mod intake;
 mod links;
+pub mod owners;
 pub mod port;
 pub mod quotas;
 pub mod recorder;
@@ -145,7 +147,7 @@ impl Receiver {
 fn link_options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
+    LinkOptions { pattern: inlet.pattern.into(), end, curve, identify: true, refused }
 }
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration

@@ -19,13 +19,10 @@ const MAX_CAMERAS: usize = 64;
 const MAX_PORTS: usize = 64;
 const MAX_QUANTITIES: usize = 1024;
 
-/// An agent silent for this long has ended; another one may use its name.
-const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// An agent silent for this long was renamed or removed, and is forgotten.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 
-/// Rate limit of the log lines about duplicate names and too many agents.
+/// Rate limit of the log line about too many agents.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The current state of all agents.
@@ -44,8 +41,6 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
-    boot_before: Option<Name>,
-    contested: Option<Instant>,
     /// When its last message arrived.
     pub last_heard: Instant,
     /// Cameras that sent frames.
@@ -154,9 +149,7 @@ impl Wall {
             return None;
         }
         let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);
-        if !agent.accepts(message.agent(), message.boot()) {
-            return None;
-        }
+        agent.note_start(message.agent(), message.boot());
         agent.last_heard = Instant::now();
         let mut taken = None;
         let changed = match message {
@@ -197,8 +190,6 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
-            boot_before: None,
-            contested: None,
             last_heard: Instant::now(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
@@ -207,28 +198,19 @@ impl Agent {
         }
     }
 
-    /// Whether to accept a message of this boot. A new boot resets the agent: its numbers start over, and parts that it no
-    /// longer has must not stay. If the previous boot returns while the new one still sends, two agents share the name.
-    fn accepts(&mut self, name: &Name, boot: Option<&Name>) -> bool {
+    /// Notes the boot of a message. A new boot resets the agent: its numbers start over, and parts that it no longer has
+    /// must not stay.
+    fn note_start(&mut self, name: &Name, boot: Option<&Name>) {
         if boot.is_none() || self.boot.as_ref() == boot {
-            return true;
+            return;
         }
         if self.boot.is_none() {
-            self.boot = boot.cloned();
             info!("agent {name} connected");
-            return true;
+        } else {
+            info!("agent {name} restarted");
+            *self = Agent::new();
         }
-        if self.boot_before.as_ref() == boot && self.last_heard.elapsed() < CONTEST_TIMEOUT {
-            if self.contested.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-                self.contested = Some(Instant::now());
-                warn!("two agents are named {name}; ignoring the one that started first");
-            }
-            return false;
-        }
-        info!("agent {name} restarted");
-        let boot_before = std::mem::replace(self, Agent::new()).boot;
-        (self.boot, self.boot_before) = (boot.cloned(), boot_before);
-        true
+        self.boot = boot.cloned();
     }
 
     /// Stores the frame; returns it if it is new.

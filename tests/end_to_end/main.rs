@@ -23,6 +23,8 @@ mod doctor;
 mod faults;
 /// Flow control and control messages, on the patterns that let a receiver reply.
 mod flow;
+/// Hostile peers with a valid key, and agents that share a name.
+mod hostile;
 /// Key files: permissions, invalid contents, and `watchpost keygen`.
 mod key_files;
 /// The history: every reading is stored once and acknowledged.

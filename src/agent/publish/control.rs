@@ -49,7 +49,13 @@ impl Session {
                     stream.start_snapshot(number);
                 }
             }
+            Control::Rejected { cause } => self.peer.was_rejected(&cause),
             Control::Hello { acks, .. } => {
+                if self.peer.end_rejection() {
+                    // The receiver kept nothing of what was sent so far.
+                    self.has_new_status = true;
+                    self.discard_in_flight();
+                }
                 if let Some(backlog) = &mut self.inputs.backlog {
                     backlog.hello(acks);
                 }

@@ -37,6 +37,8 @@ pub(super) struct PeerState {
     /// How many peers had left at the last check.
     departures: u64,
     flow: FlowControl,
+    /// Why the receiver refuses this agent, and when it said so last.
+    rejection: Option<(String, Instant)>,
 }
 
 /// A message of the peer.
@@ -66,6 +68,7 @@ impl PeerState {
             replier_has_left: false,
             departures: 0,
             flow: FlowControl::default(),
+            rejection: None,
         }
     }
 
@@ -74,7 +77,7 @@ impl PeerState {
         self.topics.clear();
         (self.is_connected, self.connected_since) = (false, None);
         (self.reply_due_since, self.replier_has_left) = (None, false);
-        self.departures = 0;
+        (self.departures, self.rejection) = (0, None);
         self.flow.reset();
     }
 
@@ -83,7 +86,7 @@ impl PeerState {
         let has_left = std::mem::replace(&mut self.departures, departures) != departures;
         if has_left {
             self.flow.reset();
-            self.connected_since = None;
+            (self.connected_since, self.rejection) = (None, None);
             self.replier_has_left = self.reply_due_since.is_some();
         }
         has_left
@@ -134,6 +137,16 @@ impl PeerState {
         self.flow.keep_alive();
     }
 
+    /// Notes that the receiver refuses this agent.
+    pub(super) fn was_rejected(&mut self, cause: &str) {
+        self.rejection = Some((format!("the receiver refuses this agent: {}", explain(cause)), Instant::now()));
+    }
+
+    /// Returns true if the receiver refused this agent before its hello.
+    pub(super) fn end_rejection(&mut self) -> bool {
+        self.rejection.take().is_some()
+    }
+
     /// Notes that a message was sent.
     pub(super) fn message_was_sent(&mut self) {
         if self.pattern == OutPattern::Req {
@@ -182,6 +195,9 @@ impl PeerState {
                 Some(reason) => health.down(reason),
                 None => health.up(if self.topics.is_empty() { "open, no subscribers" } else { "publishing" }),
             }
+        } else if let Some((reason, _)) = self.rejection.as_ref().filter(|(_, at)| at.elapsed() < RESPONSE_TIMEOUT) {
+            self.is_connected = false;
+            health.down(reason);
         } else if self.flow.is_silent() {
             self.is_connected = false;
             health.down("connected, but the receiver is silent");
@@ -205,5 +221,16 @@ impl PeerState {
         } else {
             "connected"
         }
+    }
+}
+
+/// Explains why a receiver refuses an agent, and what to do.
+fn explain(cause: &str) -> &str {
+    match cause {
+        "name_in_use" => {
+            "another agent with its name is connected, or this one over another link; the receiver's log names both"
+        }
+        "name_not_permitted" => "its key does not permit its name; the log of the receiver says which names it permits",
+        other => other,
     }
 }

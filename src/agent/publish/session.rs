@@ -219,7 +219,7 @@ impl Session {
     }
 
     /// Forgets messages that were sent and not acknowledged: the next peer has not seen them.
-    fn discard_in_flight(&mut self) {
+    pub(super) fn discard_in_flight(&mut self) {
         self.streams.iter_mut().for_each(|stream| stream.in_flight.clear());
         self.reset_backlog();
     }
@@ -234,7 +234,7 @@ fn open(outlet: &Outlet, health: &Part) -> Result<Link> {
     });
     let Outlet { pattern, end, curve, .. } = outlet.clone();
     let is_bound = matches!(end, Endpoint::Bind(_));
-    let link = LinkOptions { pattern: pattern.into(), end, curve, refused }.open()?;
+    let link = LinkOptions { pattern: pattern.into(), end, curve, identify: false, refused }.open()?;
     if is_bound {
         info!("bound to {}", link.address());
     }
