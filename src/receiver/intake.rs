@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Inbox;
-use super::history::{Ack, Feed, NotStored};
+use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
 use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
@@ -91,7 +91,7 @@ impl Intake {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
                 }
-                ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
+                answer = next_answer(&mut self.history) => Replies::send_answer(&mut link, &answer)?,
                 Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
                 incoming = link.receive() => match incoming? {
                     Incoming::Message(parts, origin) => self.handle(&mut link, &parts, &origin, &mut session)?,
@@ -133,12 +133,12 @@ impl Intake {
                     },
                     Err(_) => break,
                 },
-                ack = next_ack(&mut self.history) => Replies::acknowledge(link, ack)?,
+                answer = next_answer(&mut self.history) => Replies::send_answer(link, &answer)?,
             }
         }
-        let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
-        while let Ok(Some(ack)) = timeout_at(end, acks.recv()).await {
-            Replies::acknowledge(link, ack)?;
+        let Some(mut answers) = self.history.take().map(Feed::finish) else { return Ok(()) };
+        while let Ok(Some(answer)) = timeout_at(end, answers.recv()).await {
+            Replies::send_answer(link, &answer)?;
         }
         Ok(())
     }
@@ -294,12 +294,12 @@ impl Display for Named<'_> {
     }
 }
 
-/// Waits for the next acknowledgement from the history.
-async fn next_ack(history: &mut Option<Feed>) -> Ack {
+/// Waits for the next answer from the history.
+async fn next_answer(history: &mut Option<Feed>) -> Answer {
     match history {
         // The feed holds a sender, too, so the channel never closes.
-        Some(history) => match history.acks.recv().await {
-            Some(ack) => ack,
+        Some(history) => match history.answers.recv().await {
+            Some(answer) => answer,
             None => pending().await,
         },
         None => pending().await,

@@ -40,6 +40,7 @@ use crate::link::{Link, LinkOptions};
 use crate::service::Manager;
 use crate::wire::Totals;
 use history::History;
+use quotas::Quotas;
 use recorder::Recorder;
 use running::{Outcome, Running, Runtime};
 use web::Access;
@@ -65,6 +66,7 @@ pub struct Receiver {
     /// The history, or why it is missing; an empty text if it is switched off.
     history: Result<History, String>,
     recorder: Option<Recorder>,
+    quotas: Quotas,
 }
 
 impl Receiver {
@@ -84,12 +86,13 @@ impl Receiver {
         let page = TcpListener::bind(listen).await.with_context(|| {
             format!("cannot serve the page on {listen}; stop the other receiver, or set [web] listen to another port")
         })?;
+        let quotas = Quotas::default();
         let history = match &config.history {
-            Some(history) => open_history(history).await?,
+            Some(history) => open_history(history, &quotas).await?,
             None => Err(String::new()),
         };
         let recorder = config.record.as_ref().map_or(Ok(None), open_recorder)?;
-        Ok(Receiver { config, links, page, access, history, recorder })
+        Ok(Receiver { config, links, page, access, history, recorder, quotas })
     }
 
     /// The page's address.
@@ -152,13 +155,13 @@ fn link_options(inlet: &Inlet) -> LinkOptions {
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration
 /// names the file.
-async fn open_history(config: &config::History) -> Result<Result<History, String>> {
+async fn open_history(config: &config::History, quotas: &Quotas) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home directory; set [history] path";
         warn!("history: readings are not stored: {cause}");
         return Ok(Err(cause.to_owned()));
     };
-    let error = match History::open(file.clone(), config.keep).await {
+    let error = match History::open(file.clone(), config, quotas.clone()).await {
         Ok(history) => return Ok(Ok(history)),
         Err(error) => format!("{} cannot be used ({error})", file.display()),
     };

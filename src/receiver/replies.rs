@@ -1,4 +1,4 @@
-//! Control messages to the agents of a link: hello, frames seen, readings stored, and viewers' commands.
+//! Control messages to the agents of a link: hello, frames seen, readings stored or refused, and viewers' commands.
 //!
 //! An agent without replies sends as much as the socket takes. Lost replies are repeated within a second.
 
@@ -9,7 +9,7 @@ use anyhow::Result;
 use bytes::Bytes;
 
 use super::commands::Order;
-use super::history::Ack;
+use super::history::Answer;
 use crate::config::{Format, InPattern, Inlet};
 use crate::link::Link;
 use crate::name::Name;
@@ -61,12 +61,12 @@ impl Replies {
         self.acks = false;
     }
 
-    /// Acknowledges readings that are on the disk.
+    /// Tells an agent whether its readings are on the disk.
     ///
     /// # Errors
     /// As [`Link::try_send`].
-    pub(super) fn acknowledge(link: &mut Link, Ack { peer, boot, first, last, .. }: Ack) -> Result<()> {
-        send(link, &peer, &Control::Ack { boot, first, seq: last })
+    pub(super) fn send_answer(link: &mut Link, answer: &Answer) -> Result<()> {
+        send(link, &answer.peer, &answer.control())
     }
 
     /// Passes a viewer's command on, unless its agent's connection has ended: another peer may have the routing id now.

@@ -15,7 +15,6 @@ use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
 use super::owners::Owners;
-use super::quotas::Quotas;
 use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
@@ -90,7 +89,7 @@ pub(super) struct Running {
 impl Running {
     /// Starts the tasks of an open receiver.
     pub(super) fn start(receiver: Receiver, options: &Options, shutdown: &CancellationToken) -> Running {
-        let Receiver { config, links, page: listener, access, history, recorder } = receiver;
+        let Receiver { config, links, page: listener, access, history, recorder, quotas } = receiver;
         let page = listener.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
         info!("the page is at http://{page}/, {access}");
         let wall = watch::Sender::new(Wall::default());
@@ -101,7 +100,7 @@ impl Running {
             commands: Commands::default(),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
-            quotas: Quotas::default(),
+            quotas,
             refused: RefusedAgents::default(),
             links: stats,
             viewers: TaskTracker::new(),

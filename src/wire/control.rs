@@ -40,6 +40,17 @@ pub enum Control {
         /// The number of the last.
         seq: u64,
     },
+    /// Readings are not stored, because they exceed a limit. The agent keeps them and sends them again later.
+    Refused {
+        /// The agent start that they belong to.
+        boot: Name,
+        /// The number of the first.
+        first: u64,
+        /// The number of the last.
+        seq: u64,
+        /// The limit.
+        cause: Limit,
+    },
     /// A frame was received, and another may follow.
     Seen {
         /// The frame's camera.
@@ -68,6 +79,21 @@ pub enum Control {
         /// The camera.
         camera: Name,
     },
+}
+
+/// A limit of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The series of one agent.
+    SeriesLimit,
+    /// The series of all agents.
+    TotalSeriesLimit,
+    /// The gaps in the numbers of one agent start.
+    GapLimit,
+    /// A limit that this version does not know.
+    #[serde(other)]
+    Other,
 }
 
 fn first() -> u64 {
@@ -111,9 +137,10 @@ impl Control {
             Control::Hello { v, .. } if v != VERSION => Err(Malformed::Version(v)),
             Control::Hello { window: 0, .. } => Err(Malformed::Header("a window of 0".into())),
             Control::Ack { first, seq, .. } if seq < first => Err(Malformed::Header("an ack of nothing".into())),
+            Control::Refused { first, seq, .. } if seq < first => Err(Malformed::Header("a refusal of nothing".into())),
             // SQLite stores signed numbers, so no reading has a larger one.
-            Control::Ack { seq, .. } if i64::try_from(seq).is_err() => {
-                Err(Malformed::Header("an ack of numbers that no reading has".into()))
+            Control::Ack { seq, .. } | Control::Refused { seq, .. } if i64::try_from(seq).is_err() => {
+                Err(Malformed::Header("an answer to numbers that no reading has".into()))
             }
             control => Ok(control),
         }
@@ -137,6 +164,7 @@ mod tests {
             Control::hello(true),
             Control::rejected("name_in_use"),
             Control::Ack { boot: boot.clone(), first: 7, seq: i64::MAX as u64 },
+            Control::Refused { boot: boot.clone(), first: 7, seq: 9, cause: Limit::SeriesLimit },
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },
             Control::Snapshot { camera: camera.clone() },
             Control::Set { camera, on: Some(false), fps: Some(fps), quality: None },
@@ -149,7 +177,15 @@ mod tests {
     fn missing_keys_have_defaults() {
         let boot = Name::nearest("b");
         assert_eq!(decoded(r#"{"type":"hello","v":1,"window":1}"#), Ok(Control::hello(false)));
-        assert_eq!(decoded(r#"{"type":"ack","boot":"b","seq":8}"#), Ok(Control::Ack { boot, first: 1, seq: 8 }));
+        assert_eq!(
+            decoded(r#"{"type":"ack","boot":"b","seq":8}"#),
+            Ok(Control::Ack { boot: boot.clone(), first: 1, seq: 8 })
+        );
+        let cause = Limit::Other;
+        assert_eq!(
+            decoded(r#"{"type":"refused","boot":"b","first":2,"seq":8,"cause":"moon_phase"}"#),
+            Ok(Control::Refused { boot, first: 2, seq: 8, cause })
+        );
     }
 
     #[test]
@@ -160,6 +196,8 @@ mod tests {
         assert!(
             decoded(r#"{"type":"ack","boot":"b","seq":9223372036854775808}"#).unwrap_err().contains("no reading has")
         );
+        let refused = decoded(r#"{"type":"refused","boot":"b","first":9,"seq":8,"cause":"gap_limit"}"#);
+        assert!(refused.unwrap_err().contains("refusal of nothing"));
         assert!(decoded(r#"{"type":"set","camera":"a","fps":0}"#).unwrap_err().contains("not a frame rate"));
         assert!(decoded(r#"{"type":"dance"}"#).is_err());
         assert!(decoded(&"[".repeat(4_000)).is_err());

@@ -1,5 +1,6 @@
 //! A link's view of its peer: whether it is present, and which frames it wants.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -188,8 +189,8 @@ impl PeerState {
         self.has_control && !self.flow.has_hello() && is_late()
     }
 
-    /// Reports the link's health. `discards`: the receiver does not store readings that the spool keeps for it.
-    pub(super) fn report(&mut self, writable: bool, discards: bool, link: &Link, health: &Part) {
+    /// Reports the link's health. `trouble`: why the receiver does not store all readings.
+    pub(super) fn report(&mut self, writable: bool, trouble: Option<String>, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
             match link.refusal_reason() {
                 Some(reason) => health.down(reason),
@@ -204,22 +205,20 @@ impl PeerState {
         } else if writable {
             (self.is_connected, self.blocked_since) = (true, None);
             self.connected_since.get_or_insert_with(Instant::now);
-            health.up(self.connected_cause(discards, link));
+            health.up(&self.connected_cause(trouble, link));
         } else if self.blocked_since.get_or_insert_with(Instant::now).elapsed() > RESPONSE_TIMEOUT {
             self.is_connected = false;
             health.down(link.refusal_reason().unwrap_or("no peer is accepting messages"));
         }
     }
 
-    fn connected_cause(&self, discards: bool, link: &Link) -> &'static str {
+    fn connected_cause(&self, trouble: Option<String>, link: &Link) -> Cow<'static, str> {
         if link.has_waiting_peer() {
-            "connected; another peer is waiting (a pair link serves one)"
+            "connected; another peer is waiting (a pair link serves one)".into()
         } else if self.lacks_hello() {
-            "connected, no hello received: a script, or a receiver busy with another agent"
-        } else if discards {
-            "connected, but the receiver keeps no readings"
+            "connected, no hello received: a script, or a receiver busy with another agent".into()
         } else {
-            "connected"
+            trouble.map_or("connected".into(), Cow::Owned)
         }
     }
 }

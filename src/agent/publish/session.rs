@@ -210,8 +210,13 @@ impl Session {
     }
 
     fn report(&mut self, may_send: bool) {
-        let discards = self.inputs.backlog.as_ref().is_some_and(Backlog::receiver_discards);
-        self.peer.report(may_send, discards, &self.link, &self.health);
+        let backlog = self.inputs.backlog.as_ref();
+        let trouble = if backlog.is_some_and(Backlog::receiver_discards) {
+            Some("connected, but the receiver keeps no readings".into())
+        } else {
+            backlog.and_then(Backlog::refusal_text)
+        };
+        self.peer.report(may_send, trouble, &self.link, &self.health);
     }
 
     fn may_send(&self, events: Events) -> bool {

@@ -9,9 +9,9 @@ use crate::name::Name;
 use crate::ranges::{Ranges, SeqRange};
 use crate::reading::Batch;
 
-/// The most acknowledged ranges of one agent start that a link may have. The agent does not cause that many gaps; a
-/// receiver that has more gets the readings beyond them again.
-const MAX_ACK_RANGES: usize = 4096;
+/// The most acknowledged ranges of one agent start that a link may have: as many as a receiver has that refuses readings
+/// in between. A receiver that has more gets the readings beyond them again.
+const MAX_ACK_RANGES: usize = 10_000;
 
 /// The approximate size of a page on the wire, in bytes. On a slow link, a live reading may have to wait for one page.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -102,13 +102,17 @@ impl LinkProgress {
         seq < self.live_from
     }
 
-    /// The last number of the acknowledged range, or of the range in flight, that contains `seqs`, if one does.
+    /// If all of `seqs` are acknowledged or in flight, the last number of the range that contains their end. A receiver
+    /// may have acknowledged some of a batch and refused others, which then stay in flight.
     fn end_of_handled(&self, boot: &Name, seqs: SeqRange) -> Option<u64> {
-        let end = |ranges: &BTreeMap<Name, Ranges>| {
-            let around = ranges.get(boot)?.around(seqs.first)?;
-            (seqs.last <= around.last).then_some(around.last)
-        };
-        end(&self.acked).or_else(|| end(&self.in_flight))
+        let handled = [self.acked.get(boot), self.in_flight.get(boot)];
+        let end =
+            |number| handled.iter().flatten().filter_map(|ranges| ranges.around(number)).map(|range| range.last).max();
+        let mut last = end(seqs.first)?;
+        while last < seqs.last {
+            last = end(last + 1)?;
+        }
+        Some(last)
     }
 
     /// Makes the readings in flight available again, because they may be lost.

@@ -24,7 +24,7 @@ mod spool_contents;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use agent::{FakeAgent, Unacknowledged, batch};
+pub use agent::{FakeAgent, Unacknowledged, batch, reading};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
 pub use browser::Browser;
