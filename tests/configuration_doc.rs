@@ -40,6 +40,7 @@ const RECEIVER: &[Section] = &[
     ("[web]", &[]),
     ("[history]", &[]),
     ("[record]", &[]),
+    ("[limits]", &[]),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,7 @@ impl File {
                         ("[web]", format!("{:?}", receiver.web)),
                         ("[history]", format!("{:?}", receiver.history)),
                         ("[record]", format!("{:?}", receiver.record)),
+                        ("[limits]", format!("{:?}", receiver.limits)),
                     ])
                 })
             }

@@ -9,6 +9,7 @@ mod agent;
 mod camera;
 mod curve;
 mod error;
+mod limits;
 mod link;
 mod period;
 mod quantity;
@@ -30,6 +31,7 @@ pub use agent::{Agent, Serial, host_name};
 pub use camera::{Camera, Fps, Quality, Size, Source, VideoSource, without_passwords};
 pub use curve::{Agents, Curve, ServerKey};
 pub use error::Error;
+pub use limits::Limits;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
 pub use period::Period;
 pub use quantity::Quantity;
@@ -88,7 +90,7 @@ pub fn either(path: &Path) -> Result<Either, Error> {
 fn is_receivers(table: &toml::Table, path: &Path) -> bool {
     let mut keys = table.keys().map(String::as_str).filter(|key| *key != "link").peekable();
     if keys.peek().is_some() {
-        return keys.all(|key| matches!(key, "web" | "history" | "record"));
+        return keys.all(|key| matches!(key, "web" | "history" | "record" | "limits"));
     }
     let links = table.get("link").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
     let is_named_so = path.file_name().is_some_and(|name| name.to_string_lossy().contains("receiver"));

@@ -11,6 +11,7 @@ use toml::Spanned;
 use super::address::{Address, Endpoint};
 use super::curve::Agents;
 use super::error::Fault;
+use super::limits::Limits;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
 use super::period::Period;
 use super::record::{self, Record};
@@ -29,13 +30,16 @@ pub struct Receiver {
     pub history: Option<History>,
     /// Which frames are recorded; `None` without recordings.
     pub record: Option<Record>,
+    /// What agents may use of the machine.
+    pub limits: Limits,
 }
 
 impl Receiver {
     /// Whether the two differ at most in their links.
     #[must_use]
     pub fn is_but_for_links(&self, other: &Receiver) -> bool {
-        (&self.web, &self.history, &self.record) == (&other.web, &other.history, &other.record)
+        let others = |one: &Receiver| Receiver { links: Vec::new(), ..one.clone() };
+        others(self) == others(other)
     }
 }
 
@@ -88,6 +92,7 @@ struct File {
     web: Option<Spanned<Web>>,
     history: Option<Spanned<HistoryTable>>,
     record: Option<Spanned<record::Table>>,
+    limits: Option<Spanned<Limits>>,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +119,7 @@ impl Default for Receiver {
         let (format, agents) = (Format::default(), Agents::new());
         let link = Inlet { pattern: InPattern::Pair, end, format, shown_as, curve: None, agents };
         let (web, history, record) = (Web::default(), Some(History::default()), Some(Record::unasked()));
-        Receiver { links: vec![link], web, history, record }
+        Receiver { links: vec![link], web, history, record, limits: Limits::default() }
     }
 }
 
@@ -143,7 +148,8 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
     let web = file.web.map_or(Ok(Web::default()), Web::check)?;
     let history = file.history.map_or(Ok(Some(History::default())), checked_history)?;
     let record = file.record.map_or(Ok(None), Record::check)?;
-    Ok(Receiver { links, web, history, record })
+    let limits = file.limits.map_or(Ok(Limits::default()), Limits::check)?;
+    Ok(Receiver { links, web, history, record, limits })
 }
 
 fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {

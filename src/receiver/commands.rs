@@ -17,9 +17,6 @@ use crate::wire::Control;
 /// Orders waiting for one link's task; it takes them as fast as messages.
 const ORDER_QUEUE: usize = 64;
 
-/// Limit on the agents in memory: the network must not fill it.
-const MAX_AGENTS: usize = 1024;
-
 /// An agent silent for this long is unreachable; it sends a status every second.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -27,8 +24,10 @@ const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Routes to all reachable agents. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Commands {
+    /// Limit on the routes: the network must not fill memory.
+    max_agents: usize,
     routes: Arc<Mutex<HashMap<Name, Route>>>,
 }
 
@@ -64,6 +63,12 @@ pub enum SendError {
 }
 
 impl Commands {
+    /// Routes to at most this many agents.
+    #[must_use]
+    pub fn new(max_agents: usize) -> Commands {
+        Commands { max_agents, routes: Arc::default() }
+    }
+
     /// A new link's inbox.
     #[must_use]
     pub fn inbox(&self) -> Inbox {
@@ -127,10 +132,10 @@ impl Inbox {
             }
             return;
         }
-        if routes.len() == MAX_AGENTS {
+        if routes.len() >= self.commands.max_agents {
             routes.retain(|_, route| route.is_open());
         }
-        if routes.len() < MAX_AGENTS {
+        if routes.len() < self.commands.max_agents {
             let (orders, peer, last_heard) = (self.sender.clone(), peer.clone(), Instant::now());
             let route = Route { orders, peer, connection, last_heard };
             routes.insert(agent.clone(), route);

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Budget, Share};
 use super::commands::Inbox;
 use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
@@ -26,6 +27,7 @@ use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
 use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal};
 use crate::lock::lock;
+use crate::name::Name;
 use crate::wire::{Message, Totals, decode};
 
 /// After the shutdown, a link still receives until nothing arrived for `QUIET_TIMEOUT`, but at most for
@@ -49,7 +51,7 @@ pub struct Intake {
     /// Where the newest state goes.
     pub wall: watch::Sender<Wall>,
     /// Takes each message's header as a JSON line.
-    pub lines: Option<mpsc::Sender<String>>,
+    pub lines: Option<mpsc::Sender<(String, Share)>>,
     /// Where readings are stored.
     pub history: Option<Feed>,
     /// Where frames are recorded.
@@ -62,6 +64,10 @@ pub struct Intake {
     pub refused: RefusedAgents,
     /// Counts messages.
     pub stats: LinkStats,
+    /// The bound of what agents put into memory.
+    pub budget: Budget,
+    /// Limit on the agents that get replies.
+    pub max_agents: usize,
 }
 
 impl Intake {
@@ -72,12 +78,13 @@ impl Intake {
     pub async fn run(mut self, mut link: Link, shutdown: CancellationToken) -> Result<Totals> {
         let mut session = Session {
             totals: Totals::default(),
-            replies: Replies::new(&self.inlet, self.history.is_some()),
+            replies: Replies::new(&self.inlet, self.history.is_some(), self.max_agents),
             malformed: LogThrottle::default(),
             dropped: LogThrottle::default(),
             others: LogThrottle::default(),
             not_stored: LogThrottle::default(),
             refused: on_refusal(link.address().to_owned()),
+            removed: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
         let mut hellos = interval(HELLO_INTERVAL);
@@ -87,6 +94,7 @@ impl Intake {
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
                     self.wall.send_if_modified(Wall::forget_silent);
+                    self.budget.report();
                     if link.has_waiting_peer() {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
@@ -168,6 +176,44 @@ impl Intake {
         session.replies.connection_ended();
     }
 
+    /// Accounts a frame's picture to its agent; returns false if there is no memory for it. To make room, the agents with
+    /// the largest shares lose their oldest frames on the wall.
+    fn account(&self, message: &mut Message, session: &mut Session) -> bool {
+        let Message::Frame(header, jpeg) = message else { return true };
+        loop {
+            if let Some(share) = self.budget.pictures.take(&header.agent, jpeg.len()) {
+                *jpeg = share.attached_to(std::mem::take(jpeg));
+                return true;
+            }
+            let loser = self.make_room(&header.agent, jpeg.len());
+            let agent = loser.as_ref().unwrap_or(&header.agent);
+            self.budget.refuse(agent);
+            let what = "no memory for all of its frames, the oldest are removed; set a higher [limits] memory";
+            session.removed.log(&format_args!("agent {agent}"), &what);
+            if loser.is_none() {
+                return false;
+            }
+        }
+    }
+
+    /// Removes the oldest frame of the agent with the largest share that has one; returns the agent. Removes none for an
+    /// agent whose own share would be the largest.
+    fn make_room(&self, newcomer: &Name, length: usize) -> Option<Name> {
+        let mut loser = None;
+        self.wall.send_if_modified(|wall| {
+            for agent in self.budget.pictures.largest_first(newcomer, length) {
+                if wall.remove_oldest_frame(&agent) {
+                    loser = Some(agent);
+                } else if agent != *newcomer {
+                    continue;
+                }
+                break;
+            }
+            loser.is_some()
+        });
+        loser
+    }
+
     fn handle(&mut self, link: &mut Link, parts: &[Bytes], origin: &Arc<Origin>, session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
@@ -205,7 +251,7 @@ impl Intake {
         link: &mut Link,
         peer: &Bytes,
         origin: &Origin,
-        message: Message,
+        mut message: Message,
         session: &mut Session,
     ) -> Result<()> {
         session.totals.add(&message);
@@ -214,12 +260,18 @@ impl Intake {
         }
         if let Some(lines) = &self.lines {
             // A slow reader of standard output loses lines, but never delays the wall.
-            if let Err(TrySendError::Full(_)) = lines.try_send(message.to_json()) {
+            let line = message.to_json();
+            let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
+            let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
+            if memory.is_none_or(is_full) {
                 session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
             }
         }
         self.keep(link, peer, &message, session);
         session.replies.answer(link, peer, &message)?;
+        if !self.account(&mut message, session) {
+            return Ok(());
+        }
         let mut taken = None;
         self.wall.send_modify(|wall| taken = wall.apply(message));
         if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
@@ -283,6 +335,8 @@ struct Session {
     not_stored: LogThrottle,
     /// Logs refused agents.
     refused: OnRefusal,
+    /// Frames that were removed or refused because memory ran short.
+    removed: LogThrottle,
 }
 
 /// The link, as log lines name it.

@@ -59,6 +59,8 @@ impl Running {
             owners: self.owners.for_link(),
             refused: self.site.refused.clone(),
             stats: stats.clone(),
+            budget: self.site.budget.clone(),
+            max_agents: self.config.limits.agents,
         }
     }
 

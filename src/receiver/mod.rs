@@ -1,18 +1,23 @@
 //! The receiver: takes messages from links and serves the page.
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
-//! messages to the wall, the newest state of all agents (`wall.rs`; `port.rs` for the recent past of serial ports), unless
-//! another agent owns the name that they use (`owners/`).
+//! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for the
+//! recent past of cameras and serial ports), unless another agent owns the name that they use (`owners/`). `budget.rs`
+//! bounds what agents put into memory, by default to half of it (`machine_memory.rs`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
 //! commands return to the agents (`commands.rs`).
 
+pub mod budget;
 pub mod commands;
+mod frame_rate;
+mod machine_memory;
 mod log_throttle;
 pub mod link_stats;
 pub mod history;
 pub mod intake;
 mod links;
+pub mod live_frame;
 pub mod owners;
 pub mod port;
 pub mod quotas;
@@ -39,6 +44,7 @@ use crate::config::{self, Inlet};
 use crate::link::{Link, LinkOptions};
 use crate::service::Manager;
 use crate::wire::Totals;
+use budget::Budget;
 use history::History;
 use quotas::Quotas;
 use recorder::Recorder;
@@ -67,6 +73,7 @@ pub struct Receiver {
     history: Result<History, String>,
     recorder: Option<Recorder>,
     quotas: Quotas,
+    budget: Budget,
 }
 
 impl Receiver {
@@ -75,6 +82,8 @@ impl Receiver {
     /// # Errors
     /// When an address, a key, the configured history file or the recorder's threads are not available.
     pub async fn open(config: config::Receiver) -> Result<Receiver> {
+        let quotas = Quotas::default();
+        let budget = Budget::new(config.limits.memory, quotas.clone());
         let mut links = Vec::new();
         for inlet in config.links.clone() {
             let link = link_options(&inlet).open()?;
@@ -86,13 +95,12 @@ impl Receiver {
         let page = TcpListener::bind(listen).await.with_context(|| {
             format!("cannot serve the page on {listen}; stop the other receiver, or set [web] listen to another port")
         })?;
-        let quotas = Quotas::default();
         let history = match &config.history {
             Some(history) => open_history(history, &quotas).await?,
             None => Err(String::new()),
         };
-        let recorder = config.record.as_ref().map_or(Ok(None), open_recorder)?;
-        Ok(Receiver { config, links, page, access, history, recorder, quotas })
+        let recorder = config.record.as_ref().map_or(Ok(None), |record| open_recorder(record, &budget, &quotas))?;
+        Ok(Receiver { config, links, page, access, history, recorder, quotas, budget })
     }
 
     /// The page's address.
@@ -173,18 +181,18 @@ async fn open_history(config: &config::History, quotas: &Quotas) -> Result<Resul
 }
 
 /// Opens the recorder; without a directory for recordings, the receiver works without it.
-fn open_recorder(config: &config::Record) -> Result<Option<Recorder>> {
+fn open_recorder(config: &config::Record, budget: &Budget, quotas: &Quotas) -> Result<Option<Recorder>> {
     let Some(dir) = config.place() else {
         warn!("recorder: nothing is recorded: this user has no home directory; set [record] dir");
         return Ok(None);
     };
-    Ok(Some(Recorder::open(config, dir).context("cannot record")?))
+    Ok(Some(Recorder::open(config, dir, budget.recorder.clone(), quotas.clone()).context("cannot record")?))
 }
 
 /// Prints lines until the channel or standard output is closed.
-fn print(mut lines: mpsc::Receiver<String>) -> Result<()> {
+fn print(mut lines: mpsc::Receiver<running::Line>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    while let Some(line) = lines.blocking_recv() {
+    while let Some((line, _memory)) = lines.blocking_recv() {
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
             result => result.context("cannot print")?,

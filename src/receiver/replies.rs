@@ -15,8 +15,7 @@ use crate::link::Link;
 use crate::name::Name;
 use crate::wire::{Control, Message};
 
-/// Limits on the agents of one link that get replies, and on the cameras of each.
-const MAX_PEERS: usize = 1024;
+/// Limit on the cameras of one agent that get replies.
 const MAX_CAMERAS: usize = 64;
 
 /// An agent silent for this long gets no more replies; it sends a status every second.
@@ -35,6 +34,8 @@ pub(super) struct Replies {
     refused: HashMap<Bytes, (&'static str, Instant)>,
     /// Whether readings are stored here, and acknowledged.
     acks: bool,
+    /// Limit on the agents that get replies.
+    max_peers: usize,
 }
 
 struct Peer {
@@ -44,11 +45,11 @@ struct Peer {
 }
 
 impl Replies {
-    /// The replies of a link; `acks`: whether readings are stored here.
-    pub(super) fn new(inlet: &Inlet, acks: bool) -> Replies {
+    /// The replies of a link, to at most `max_peers`; `acks`: whether readings are stored here.
+    pub(super) fn new(inlet: &Inlet, acks: bool, max_peers: usize) -> Replies {
         let is_two_way = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
         let is_router = inlet.pattern == InPattern::Router;
-        Replies { is_two_way, is_router, peers: HashMap::new(), refused: HashMap::new(), acks }
+        Replies { is_two_way, is_router, peers: HashMap::new(), refused: HashMap::new(), acks, max_peers }
     }
 
     /// Whether agents on this link get replies.
@@ -98,7 +99,7 @@ impl Replies {
         }
         self.peers.remove(peer);
         if !self.refused.contains_key(peer) {
-            if self.refused.len() == MAX_PEERS {
+            if self.refused.len() >= self.max_peers {
                 return Ok(());
             }
             send(link, peer, &Control::rejected(cause))?;
@@ -117,7 +118,7 @@ impl Replies {
         }
         self.refused.remove(peer);
         if !self.peers.contains_key(peer) {
-            if self.peers.len() == MAX_PEERS {
+            if self.peers.len() >= self.max_peers {
                 return Ok(());
             }
             send(link, peer, &Control::hello(self.acks))?;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
+use super::budget::Share;
 use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
@@ -37,6 +38,9 @@ const FOLLOWERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a restart waits for the disk to close the history.
 const RESTART_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A JSON line, and its memory.
+pub(super) type Line = (String, Share);
 
 /// The state that survives a restart with another configuration.
 pub(super) struct Runtime {
@@ -70,7 +74,7 @@ pub(super) enum Outcome {
 
 /// A receiver whose tasks run.
 pub(super) struct Running {
-    config: config::Receiver,
+    pub(super) config: config::Receiver,
     pub(super) site: Site,
     pub(super) owners: Owners,
     /// The page's address.
@@ -79,7 +83,7 @@ pub(super) struct Running {
     pub(super) link_stats: watch::Sender<Vec<LinkStats>>,
     pub(super) wall: watch::Sender<Wall>,
     /// Takes each message's header as a JSON line.
-    pub(super) headers: Option<mpsc::Sender<String>>,
+    pub(super) headers: Option<mpsc::Sender<Line>>,
     pub(super) history: Option<History>,
     pub(super) recorder: Option<Recorder>,
     /// Tasks that follow the wall, or print.
@@ -89,18 +93,19 @@ pub(super) struct Running {
 impl Running {
     /// Starts the tasks of an open receiver.
     pub(super) fn start(receiver: Receiver, options: &Options, shutdown: &CancellationToken) -> Running {
-        let Receiver { config, links, page: listener, access, history, recorder, quotas } = receiver;
+        let Receiver { config, links, page: listener, access, history, recorder, quotas, budget } = receiver;
         let page = listener.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
         info!("the page is at http://{page}/, {access}");
-        let wall = watch::Sender::new(Wall::default());
+        let wall = watch::Sender::new(Wall::new(config.limits.agents, budget.texts.clone(), quotas.clone()));
         let (link_stats, stats) = watch::channel(Vec::new());
         let site = Site {
             wall: wall.subscribe(),
             access: Arc::new(access),
-            commands: Commands::default(),
+            commands: Commands::new(config.limits.agents),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
             quotas,
+            budget,
             refused: RefusedAgents::default(),
             links: stats,
             viewers: TaskTracker::new(),
@@ -226,7 +231,7 @@ fn spawn_followers(
     site: &Site,
     options: &Options,
     recorder: Option<&Recorder>,
-) -> Option<mpsc::Sender<String>> {
+) -> Option<mpsc::Sender<Line>> {
     if let Some(recorder) = recorder {
         followers.spawn(recorder.captions().follow(site.wall.clone(), site.shutdown.clone()));
     }

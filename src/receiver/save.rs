@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::wall::{LiveFrame, Wall};
+use super::live_frame::LiveFrame;
+use super::wall::Wall;
 use crate::name::Name;
 
 /// When the last saved frame of each camera arrived.
@@ -31,7 +32,9 @@ pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: Cancel
     let mut logged: Option<Instant> = None;
     loop {
         let newer = newer(&wall.borrow_and_update(), &mut saved);
-        for (agent, camera, frame) in newer {
+        for (agent, camera) in newer {
+            // One frame at a time, so that a slow disk does not keep all of them in memory.
+            let Some(frame) = newest(&wall.borrow(), &agent, &camera) else { continue };
             let Err(error) = save(&dir, &agent, &camera, &frame).await else { continue };
             if logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
                 logged = Some(Instant::now());
@@ -45,19 +48,25 @@ pub async fn run(dir: PathBuf, mut wall: watch::Receiver<Wall>, shutdown: Cancel
     }
 }
 
-fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name, Arc<LiveFrame>)> {
+/// The cameras with a frame that is not saved yet.
+fn newer(wall: &Wall, saved: &mut Saved) -> Vec<(Name, Name)> {
     let before = std::mem::take(saved);
     let mut newer = Vec::new();
     for (agent, view) in &wall.agents {
         for (name, camera) in &view.cameras {
+            let Some(frame) = &camera.newest else { continue };
             let key = (agent.clone(), name.clone());
-            if before.get(&key) != Some(&camera.newest.received) {
-                newer.push((agent.clone(), name.clone(), Arc::clone(&camera.newest)));
+            if before.get(&key) != Some(&frame.received) {
+                newer.push(key.clone());
             }
-            saved.insert(key, camera.newest.received);
+            saved.insert(key, frame.received);
         }
     }
     newer
+}
+
+fn newest(wall: &Wall, agent: &Name, camera: &Name) -> Option<Arc<LiveFrame>> {
+    wall.agents.get(agent)?.cameras.get(camera)?.newest.clone()
 }
 
 async fn save(dir: &Path, agent: &Name, camera: &Name, frame: &LiveFrame) -> Result<()> {

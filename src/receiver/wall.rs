@@ -1,20 +1,24 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
+mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::info;
 
+use super::budget::{Pool, Share};
+use super::frame_rate::FrameRate;
+use super::live_frame::LiveFrame;
+use super::log_throttle::LogThrottle;
 use super::port::Port;
-use crate::clock::Stamp;
+use super::quotas::{Quota, Quotas};
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
 
-/// Limits on what the network can put into memory; agents, and an agent's cameras, ports and quantities, beyond these are
-/// ignored.
-const MAX_AGENTS: usize = 64;
+/// Limits on what one agent can put into memory; its cameras, ports and quantities beyond these are refused.
 const MAX_CAMERAS: usize = 64;
 const MAX_PORTS: usize = 64;
 const MAX_QUANTITIES: usize = 1024;
@@ -22,18 +26,23 @@ const MAX_QUANTITIES: usize = 1024;
 /// An agent silent for this long was renamed or removed, and is forgotten.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 
-/// Rate limit of the log line about too many agents.
-const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// The current state of all agents.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Wall {
     /// By name.
     pub agents: BTreeMap<Name, Agent>,
     /// Grows with each change, except when only frames changed.
     pub edition: u64,
-    /// When the limit of agents was last logged.
-    limit_logged: Option<Instant>,
+    max_agents: usize,
+    /// While all agents are connected: when the first of them can have been silent for long enough to make room.
+    full_until: Option<Instant>,
+    quotas: Quotas,
+    /// The memory of readings and statuses.
+    texts: Pool,
+    refusals: LogThrottle,
 }
 
 /// One agent.
@@ -51,6 +60,10 @@ pub struct Agent {
     pub status: Option<(Status, Instant)>,
     /// The recent past of each serial port, from its statuses.
     pub ports: BTreeMap<Name, Port>,
+    /// A limit that its last message exceeded, and its parts that the limit is for.
+    refused: Option<(usize, &'static str)>,
+    /// The memory of its readings and its status.
+    memory: Option<Share>,
 }
 
 /// One camera's newest frame.
@@ -60,36 +73,13 @@ pub struct Camera {
     pub number: u64,
     /// Their total size.
     pub bytes: u64,
-    /// The newest frame.
-    pub newest: Arc<LiveFrame>,
-    rate: Rate,
-}
-
-/// A received frame.
-#[derive(Debug)]
-pub struct LiveFrame {
-    /// Its header.
-    pub header: FrameHeader,
-    /// A JPEG file.
-    pub jpeg: Bytes,
-    /// When it arrived.
-    pub received: Instant,
-    /// When it was captured, microseconds since 1970 by this machine's clock, with the accuracy of [`LiveFrame::age`].
-    pub captured_at_us: i64,
-}
-
-impl LiveFrame {
-    fn now(header: FrameHeader, jpeg: Bytes) -> LiveFrame {
-        let captured_at_us = Stamp::now().unix_us().saturating_sub_unsigned(header.age_us);
-        LiveFrame { header, jpeg, received: Instant::now(), captured_at_us }
-    }
-
-    /// Time since its capture: its age when sent, by the agent's clock, and the time since it arrived here. The time on the
-    /// network is not included, because the two clocks need not agree.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        Duration::from_micros(self.header.age_us) + self.received.elapsed()
-    }
+    /// The newest frame; `None` if it was removed because memory ran short.
+    pub newest: Option<Arc<LiveFrame>>,
+    /// When the newest frame arrived or was removed.
+    pub changed: Instant,
+    /// Boot and number of the newest frame.
+    last: (Option<Name>, u64),
+    rate: FrameRate,
 }
 
 /// The newest reading of one quantity of one port.
@@ -116,6 +106,27 @@ impl Current {
 }
 
 impl Camera {
+    fn new() -> Camera {
+        let (number, bytes, newest, changed) = (0, 0, None, Instant::now());
+        Camera { number, bytes, newest, changed, last: (None, 0), rate: FrameRate::default() }
+    }
+
+    /// Puts a frame in place of the newest one; returns whether it is newer.
+    fn show(&mut self, frame: &Arc<LiveFrame>) -> bool {
+        let header = &frame.header;
+        // The frame already arrived over another link, or after a newer one.
+        let is_numbered = header.boot.is_some() && header.no_signal.is_none();
+        if is_numbered && self.last.0 == header.boot && header.seq <= self.last.1 {
+            return false;
+        }
+        self.number += 1;
+        self.bytes += frame.jpeg.len() as u64;
+        self.rate.count();
+        self.last = (header.boot.clone(), header.seq);
+        (self.newest, self.changed) = (Some(Arc::clone(frame)), frame.received);
+        true
+    }
+
     /// Frames received in the last full second.
     #[must_use]
     pub fn fps(&self) -> f64 {
@@ -124,33 +135,64 @@ impl Camera {
 }
 
 impl Wall {
+    /// A wall for this many agents, with memory for their readings and statuses.
+    #[must_use]
+    pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
+        quotas.set(Quota::Agents, 0, max_agents as u64);
+        let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
+        Wall { agents, edition, max_agents, full_until, quotas, texts, refusals }
+    }
+
     /// Removes agents that have been silent for long; returns whether there were any.
     pub fn forget_silent(&mut self) -> bool {
         let before = self.agents.len();
         self.agents.retain(|_, agent| agent.last_heard.elapsed() < FORGET_AFTER);
         let is_fewer = self.agents.len() < before;
         self.edition += u64::from(is_fewer);
+        self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
         is_fewer
+    }
+
+    /// Makes room for another agent if there is none: forgets the agent that has been silent for longest, but none that is
+    /// connected.
+    fn make_room(&mut self) -> bool {
+        if self.agents.len() < self.max_agents {
+            return true;
+        }
+        let now = Instant::now();
+        if self.full_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let longest = self.agents.iter().min_by_key(|(_, agent)| agent.last_heard);
+        let Some((name, since)) = longest.map(|(name, agent)| (name.clone(), agent.last_heard)) else { return false };
+        self.full_until = Some(since + SILENT_AFTER).filter(|until| now < *until);
+        if self.full_until.is_none() {
+            self.refusals
+                .log(&format_args!("agent {name}"), &"forgotten: it is silent, and another agent needs its place");
+            self.agents.remove(&name);
+        }
+        self.full_until.is_none()
     }
 
     /// Applies a message; returns its frame if it is new.
     pub fn apply(&mut self, message: Message) -> Option<Arc<LiveFrame>> {
-        let known = self.agents.contains_key(message.agent());
+        let name = message.agent().clone();
+        let known = self.agents.contains_key(&name);
         // Backlog is not current and may be from an earlier boot.
         let is_backlog = matches!(&message, Message::Readings(readings) if readings.backlog);
         if is_backlog {
             return None;
         }
-        if !known && self.agents.len() == MAX_AGENTS {
-            if self.limit_logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-                self.limit_logged = Some(Instant::now());
-                warn!("agent {} ignored: limit of {MAX_AGENTS} agents reached", message.agent());
-            }
+        if !known && !self.make_room() {
+            self.quotas.refuse(Quota::Agents, 1, &name);
+            let message = format_args!("ignored: the limit of {} agents is reached", self.max_agents);
+            self.refusals.log(&format_args!("agent {name}"), &message);
             return None;
         }
-        let agent = self.agents.entry(message.agent().clone()).or_insert_with(Agent::new);
-        agent.note_start(message.agent(), message.boot());
+        let agent = self.agents.entry(name.clone()).or_insert_with(Agent::new);
+        agent.note_start(&name, message.boot());
         agent.last_heard = Instant::now();
+        let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
         let changed = match message {
             Message::Frame(mut header, jpeg) => {
@@ -175,12 +217,21 @@ impl Wall {
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
-                    camera.newest.header.boot.is_none() || status.cameras.iter().any(|part| part.name == *name)
+                    camera.last.0.is_none() || status.cameras.iter().any(|part| part.name == *name)
                 });
                 agent.update_status(status);
                 true
             }
         };
+        if let Some((limit, parts)) = agent.refused.take() {
+            self.quotas.set(Quota::AgentParts, limit as u64, limit as u64);
+            self.quotas.refuse(Quota::AgentParts, 1, &format!("{name}: {parts}"));
+            let message = format_args!("more than {limit} {parts}; the others are not shown");
+            self.refusals.log(&format_args!("agent {name}"), &message);
+        }
+        if is_status || agent.readings.len() != readings {
+            self.account_texts(&name);
+        }
         self.edition += u64::from(changed || !known);
         taken
     }
@@ -195,6 +246,8 @@ impl Agent {
             readings: BTreeMap::new(),
             status: None,
             ports: BTreeMap::new(),
+            refused: None,
+            memory: None,
         }
     }
 
@@ -215,27 +268,14 @@ impl Agent {
 
     /// Stores the frame; returns it if it is new.
     fn show(&mut self, header: FrameHeader, jpeg: Bytes) -> Option<Arc<LiveFrame>> {
-        let name = header.camera.clone();
-        let frame = Arc::new(LiveFrame::now(header, jpeg));
-        let bytes = frame.jpeg.len() as u64;
-        if let Some(camera) = self.cameras.get_mut(&name) {
-            let known = &camera.newest.header;
-            // The frame already arrived over another link, or after a newer one.
-            let numbered = frame.header.boot.is_some() && frame.header.no_signal.is_none();
-            if numbered && frame.header.boot == known.boot && frame.header.seq <= known.seq {
-                return None;
-            }
-            camera.number += 1;
-            camera.bytes += bytes;
-            camera.rate.count();
-            camera.newest = Arc::clone(&frame);
-            return Some(frame);
-        }
-        if self.cameras.len() == MAX_CAMERAS {
+        let is_known = self.cameras.contains_key(&header.camera);
+        if !is_known && self.cameras.len() == MAX_CAMERAS {
+            self.refused = Some((MAX_CAMERAS, "cameras"));
             return None;
         }
-        self.cameras.insert(name, Camera { number: 1, bytes, newest: Arc::clone(&frame), rate: Rate::default() });
-        Some(frame)
+        let camera = self.cameras.entry(header.camera.clone()).or_insert_with(Camera::new);
+        let frame = Arc::new(LiveFrame::now(header, jpeg));
+        camera.show(&frame).then_some(frame)
     }
 
     fn update_status(&mut self, status: Status) {
@@ -244,6 +284,8 @@ impl Agent {
         for part in &status.ports {
             if self.ports.len() < MAX_PORTS || self.ports.contains_key(&part.name) {
                 self.ports.entry(part.name.clone()).or_default().update(part, now);
+            } else {
+                self.refused = Some((MAX_PORTS, "ports"));
             }
         }
         self.status = Some((status, now));
@@ -256,7 +298,11 @@ impl Agent {
             let key = (reading.port.clone(), reading.quantity.clone());
             let newer = match self.readings.get(&key) {
                 Some(current) => reading.seq > current.reading.seq,
-                None => self.readings.len() < MAX_QUANTITIES,
+                None if self.readings.len() == MAX_QUANTITIES => {
+                    self.refused = Some((MAX_QUANTITIES, "quantities"));
+                    false
+                }
+                None => true,
             };
             if newer {
                 self.readings.insert(key, Current { reading, received: Instant::now() });
@@ -264,33 +310,5 @@ impl Agent {
             }
         }
         changed
-    }
-}
-
-/// Frames per second, counted over full seconds.
-#[derive(Debug)]
-struct Rate {
-    since: Instant,
-    count: u32,
-    last: f64,
-}
-
-impl Default for Rate {
-    fn default() -> Rate {
-        Rate { since: Instant::now(), count: 0, last: 0.0 }
-    }
-}
-
-impl Rate {
-    fn count(&mut self) {
-        self.count += 1;
-        let elapsed = self.since.elapsed().as_secs_f64();
-        if elapsed >= 1.0 {
-            *self = Rate { since: Instant::now(), count: 0, last: f64::from(self.count) / elapsed };
-        }
-    }
-
-    fn per_second(&self) -> f64 {
-        if self.since.elapsed() < Duration::from_secs(3) { self.last } else { 0.0 }
     }
 }

@@ -72,6 +72,8 @@ mod page_history;
 mod page_wall;
 /// Runs the code of README and docs/.
 mod readme;
+/// Limits on what agents may use of the receiver: memory, files, and names.
+mod receiver_limits;
 /// Reload of a running agent's configuration.
 mod reload;
 /// Reload of a running receiver's configuration, and its notifications to systemd.

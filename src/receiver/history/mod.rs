@@ -60,7 +60,7 @@ use writer::Writer;
 use writer_state::WriterState;
 
 /// Limits on readings waiting to be written: estimated bytes, and messages not yet in a group.
-const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
 const MAX_PENDING_MESSAGES: usize = 1024;
 
 /// Answers waiting for one link's task.

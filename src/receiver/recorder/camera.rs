@@ -13,6 +13,7 @@ use super::segment::{OpenFile, US_PER_MS};
 use super::timing::Timing;
 use crate::config::Fps;
 use crate::name::Name;
+use crate::receiver::budget::Share;
 
 /// Limits of a cluster: the time it spans, how long it is held in memory, and the bytes of its pictures.
 const MAX_CLUSTER_MS: u64 = 1_000;
@@ -74,8 +75,8 @@ struct Last {
 struct HeldCluster {
     cluster: Cluster,
     since: Instant,
-    /// Bytes in memory.
-    size: usize,
+    /// The memory of its frames.
+    memory: Vec<Share>,
 }
 
 /// Duration and size at which the next file starts.
@@ -88,8 +89,6 @@ pub(super) struct Limits {
 /// The outcome of writing a cluster.
 pub(super) struct Flushed {
     pub(super) frames: u64,
-    /// Bytes of memory to release.
-    pub(super) size: usize,
     /// Bytes written, and the file if it is new.
     pub(super) written: io::Result<(u64, Option<Arc<OpenFile>>)>,
 }
@@ -123,6 +122,11 @@ impl Camera {
 
     pub(super) fn is_open(&self) -> bool {
         self.segment.is_some()
+    }
+
+    /// When the last frame arrived.
+    pub(super) fn last_received(&self) -> Instant {
+        self.last_received
     }
 
     /// Whether the camera can be dropped from memory.
@@ -217,7 +221,7 @@ impl Camera {
     }
 
     /// Adds a frame to the file; first flushes the cluster if it is full.
-    pub(super) fn add(&mut self, frame: &ReceivedFrame, at_us: i64, flushed: &mut Vec<Flushed>, caption: &str) {
+    pub(super) fn add(&mut self, frame: ReceivedFrame, at_us: i64, flushed: &mut Vec<Flushed>, caption: &str) {
         let Some(segment) = &mut self.segment else { return };
         let offset_ms = segment.offset_ms(at_us);
         if let Some(held) = &segment.cluster
@@ -233,10 +237,13 @@ impl Camera {
         }
         (segment.last_us, segment.received) = (at_us, frame.live.received);
         let since = frame.live.received;
-        let held =
-            segment.cluster.get_or_insert_with(|| HeldCluster { cluster: Cluster::new(offset_ms), since, size: 0 });
+        let held = segment.cluster.get_or_insert_with(|| HeldCluster {
+            cluster: Cluster::new(offset_ms),
+            since,
+            memory: Vec::new(),
+        });
         held.cluster.add(offset_ms, frame.live.jpeg.clone());
-        held.size += frame.size();
+        held.memory.push(frame.memory);
     }
 
     /// When to flush the cluster or close the file.
@@ -264,15 +271,15 @@ impl Camera {
         let caption_ms = self.caption_ms();
         let segment = self.segment.as_mut()?;
         let held = segment.cluster.take()?;
-        let (frames, size) = (held.cluster.frames() as u64, held.size);
+        let frames = held.cluster.frames() as u64;
         let written = segment.write(&self.dir, &self.title, held.cluster, caption, caption_ms);
-        Some(Flushed { frames, size, written })
+        Some(Flushed { frames, written })
     }
 
-    /// Drops the held cluster; returns its frames and bytes.
-    pub(super) fn discard_held(&mut self) -> Option<(u64, usize)> {
-        let held = self.segment.as_mut()?.cluster.take()?;
-        Some((held.cluster.frames() as u64, held.size))
+    /// Drops the held cluster; returns the number of its frames.
+    pub(super) fn discard_held(&mut self) -> u64 {
+        let held = self.segment.as_mut().and_then(|segment| segment.cluster.take());
+        held.map_or(0, |held| held.cluster.frames() as u64)
     }
 
     /// How long to show a caption: until the next one is likely.

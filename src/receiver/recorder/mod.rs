@@ -3,7 +3,7 @@
 //!
 //! A link's task queues frames without blocking (`queue.rs`). The writer thread (`writer.rs`) takes them in groups and
 //! writes about one second per camera at a time (`camera.rs`, with `timing.rs` for the frames' times) to its files
-//! (`segment.rs`; `matroska.rs` and `ebml.rs` define their format). The retention thread (`retention.rs`) finishes
+//! (`segment.rs`, `slots.rs` for who may have one; `matroska.rs` and `ebml.rs` define their format). The retention thread (`retention.rs`) finishes
 //! complete files and those that an earlier receiver left unfinished, and deletes old ones. `library.rs` has the
 //! catalogue of all files and looks into them with `reader.rs`.
 //!
@@ -22,6 +22,7 @@ mod queue;
 mod range;
 pub mod reader;
 mod segment;
+mod slots;
 mod timing;
 
 use std::io;
@@ -40,7 +41,9 @@ pub use library::{CameraSpans, Library, Picture};
 pub use range::Range;
 pub use stats::{RecorderState, RecorderStats};
 
-use super::wall::LiveFrame;
+use super::budget::Pool;
+use super::live_frame::LiveFrame;
+use super::quotas::Quotas;
 use crate::config::Record;
 use crate::service::Heartbeat;
 use queue::Queue;
@@ -65,15 +68,16 @@ pub struct Recorder {
 pub struct Feed(Arc<Queue>);
 
 impl Recorder {
-    /// Creates the directory and starts recording. A full or failing disk is not an error: the writer retries.
+    /// Creates the directory and starts recording. Frames that are not written yet are in `memory`. A full or failing disk
+    /// is not an error: the writer retries.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn open(config: &Record, dir: PathBuf) -> io::Result<Recorder> {
+    pub fn open(config: &Record, dir: PathBuf, memory: Pool, quotas: Quotas) -> io::Result<Recorder> {
         let rate = config.fps.map_or("every frame".to_owned(), |fps| format!("at most {} fps", fps.get()));
         let (keep, max_size) = (config.keep, config.max_size);
         info!("recorder: {rate} per camera into {}; keep = {keep}, max_size = {max_size}", dir.display());
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(memory));
         let library = Arc::new(Library::new(dir.clone()));
         library.set_state("");
         let captions = Captions::default();
@@ -92,7 +96,7 @@ impl Recorder {
         );
         let retention = Builder::new().name("retention".to_owned()).spawn(move || retention.run())?;
         let writer =
-            Writer::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks);
+            Writer::new(config.clone(), dir, Arc::clone(&queue), Arc::clone(&library), captions.clone(), tasks, quotas);
         let writer = Builder::new().name("recorder".to_owned()).spawn(move || writer.run(&writer_heartbeat))?;
         Ok(Recorder { queue, library, captions, writer, retention, heartbeats })
     }
@@ -134,7 +138,7 @@ impl Recorder {
 }
 
 impl Feed {
-    /// Queues a frame, or counts it as lost if the queue is full. Ignores placeholders.
+    /// Queues a frame, or counts it as lost if there is no memory for it. Ignores placeholders.
     pub fn offer(&self, frame: &Arc<LiveFrame>) {
         if frame.header.no_signal.is_none() {
             self.0.put(frame);

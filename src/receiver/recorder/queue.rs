@@ -1,44 +1,36 @@
 //! The queue of frames for the writer thread. It is bounded in bytes and emptied in groups, so that not every frame
 //! wakes the thread.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::Stamp;
 use crate::lock::lock;
-use crate::receiver::wall::LiveFrame;
+use crate::receiver::budget::{Pool, Share};
+use crate::receiver::live_frame::LiveFrame;
 use crate::service::HEARTBEAT_INTERVAL;
-
-/// Maximum bytes of frames in memory that are not written yet.
-const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// How long frames wait for more, unless there are this many bytes.
 const GATHER_TIME: Duration = Duration::from_millis(250);
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Assumed memory for a frame's header.
-const HEADER_BYTES: usize = 512;
+/// One agent can use half of the memory. If more than this part (1/4) is used, it fills.
+const FILLING_DIVISOR: u64 = 4;
 
 /// A frame and when it arrived.
 pub(super) struct ReceivedFrame {
     pub(super) live: Arc<LiveFrame>,
     /// Arrival, in microseconds since 1970 by this machine's clock.
     pub(super) at_us: i64,
-}
-
-impl ReceivedFrame {
-    /// Bytes in memory.
-    pub(super) fn size(&self) -> usize {
-        HEADER_BYTES + self.live.jpeg.len()
-    }
+    /// Its part of the memory for frames that are not written yet.
+    pub(super) memory: Share,
 }
 
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     wakeup: Condvar,
-    /// Bytes left of [`MAX_BYTES`].
-    free_bytes: AtomicUsize,
+    memory: Pool,
     refused: AtomicU64,
 }
 
@@ -51,26 +43,20 @@ struct Waiting {
     ended: bool,
 }
 
-impl Default for Queue {
-    fn default() -> Queue {
-        Queue {
-            waiting: Mutex::default(),
-            wakeup: Condvar::new(),
-            free_bytes: AtomicUsize::new(MAX_BYTES),
-            refused: AtomicU64::new(0),
-        }
-    }
-}
-
 impl Queue {
-    /// Queues a frame, or counts it as refused if the queue is full.
+    /// A queue for frames in this memory.
+    pub(super) fn new(memory: Pool) -> Queue {
+        Queue { waiting: Mutex::default(), wakeup: Condvar::new(), memory, refused: AtomicU64::new(0) }
+    }
+
+    /// Queues a frame, or counts it as refused if its agent already uses too much memory.
     pub(super) fn put(&self, live: &Arc<LiveFrame>) {
-        let frame = ReceivedFrame { live: Arc::clone(live), at_us: Stamp::now().unix_us() };
-        let size = frame.size();
-        if self.free_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(size)).is_err() {
+        let Some(memory) = self.memory.take_fairly(&live.header.agent, live.jpeg.len()) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return;
-        }
+        };
+        let size = live.jpeg.len();
+        let frame = ReceivedFrame { live: Arc::clone(live), at_us: Stamp::now().unix_us(), memory };
         let mut waiting = self.waiting();
         let was_large = waiting.bytes >= GROUP_BYTES;
         waiting.bytes += size;
@@ -108,14 +94,9 @@ impl Queue {
         }
     }
 
-    /// Frees memory of frames that were written or dropped.
-    pub(super) fn release(&self, bytes: usize) {
-        self.free_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Whether more than half of the memory is used.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.free_bytes.load(Ordering::Relaxed) < MAX_BYTES / 2
+    /// Whether the memory fills, and held frames should be written.
+    pub(super) fn is_filling(&self) -> bool {
+        self.memory.is_filled_to(FILLING_DIVISOR)
     }
 
     /// Returns how many frames were refused since the last call.

@@ -1,8 +1,8 @@
 //! The files of a camera's recordings: how they are named, written and finished.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -66,11 +66,11 @@ const MAX_COLLISIONS: i64 = 100;
 impl OpenFile {
     /// Creates a camera's file, and its directory if needed.
     pub(super) fn create(dir: &Path, start_us: i64) -> io::Result<OpenFile> {
-        fs::create_dir_all(dir)?;
+        create_dir(dir)?;
         for earlier in 0..MAX_COLLISIONS {
             let start_us = start_us - earlier * US_PER_MS;
             let path = dir.join(Times { start_us, duration_ms: None }.file_name());
-            match File::options().read(true).write(true).create_new(true).open(&path) {
+            match private_file().read(true).write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     let clusters = Clusters { cue_points: Vec::new(), end: 0, last_ms: 0 };
                     return Ok(OpenFile { file: Arc::new(file), path, start_us, clusters: Mutex::new(clusters) });
@@ -151,6 +151,18 @@ fn write_all(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Creates a directory and its parents, for this user only.
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Options for files that are created for this user only.
+pub(super) fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(0o600);
+    options
 }
 
 /// The directory of a camera's files. Names cannot contain path separators or dots.

@@ -9,6 +9,8 @@ pub struct RecorderStats {
     pub frames: u64,
     /// Bytes written to files.
     pub bytes: u64,
+    /// Frames whose capture time could not be true; they are dated by their arrival.
+    pub implausible_times: u64,
     /// Frames received but not recorded, by cause.
     pub lost: BTreeMap<&'static str, u64>,
     /// Finished files that were deleted, by cause.

@@ -14,9 +14,6 @@ const MAX_SKEW_US: i64 = 1_000_000;
 /// Network delays make single frames late; if all are late for this long, a clock was set.
 const MAX_LATE: Duration = Duration::from_secs(5);
 
-/// A longer age is not plausible.
-const MAX_AGE_US: i64 = 86_400_000_000;
-
 /// The time base of a file.
 #[derive(Debug)]
 pub(super) struct Timing {
@@ -26,29 +23,33 @@ pub(super) struct Timing {
     late_since: Option<Instant>,
 }
 
-/// When the frame was captured, as far as the receiver knows.
+/// When the frame was captured, as far as the receiver knows: its arrival if its times cannot be true.
 fn seen_us(frame: &ReceivedFrame) -> i64 {
-    let age_us = i64::try_from(frame.live.header.age_us).map_or(MAX_AGE_US, |age| age.min(MAX_AGE_US));
-    frame.at_us - age_us
+    let age_us = if frame.live.is_plausible() { frame.live.header.age_us } else { 0 };
+    frame.at_us.saturating_sub_unsigned(age_us)
+}
+
+/// When the frame was captured by the agent's clock. Formats without a boot have no capture time either.
+fn captured_us(frame: &ReceivedFrame) -> Option<i64> {
+    let header = &frame.live.header;
+    (header.boot.is_some() && frame.live.is_plausible()).then_some(header.captured_at_us)
 }
 
 impl Timing {
     /// Starts the time base of a file with its first frame; also returns the frame's time.
     pub(super) fn start(frame: &ReceivedFrame) -> (Timing, i64) {
         let seen_us = seen_us(frame);
-        let captured_at_us = frame.live.header.captured_at_us;
-        let clocks_agree = seen_us.abs_diff(captured_at_us) <= MAX_SKEW_US as u64;
-        let offset_us = if clocks_agree { 0 } else { seen_us.saturating_sub(captured_at_us) };
-        let at_us = captured_at_us.saturating_add(offset_us);
+        let captured_us = captured_us(frame).unwrap_or(seen_us);
+        let clocks_agree = seen_us.abs_diff(captured_us) <= MAX_SKEW_US as u64;
+        let offset_us = if clocks_agree { 0 } else { seen_us.saturating_sub(captured_us) };
+        let at_us = captured_us.saturating_add(offset_us);
         (Timing { offset_us, last_us: at_us, late_since: None }, at_us)
     }
 
     /// The time of a frame; `None` if a clock was set and a new file must start.
     pub(super) fn time_of(&mut self, frame: &ReceivedFrame) -> Option<i64> {
-        let header = &frame.live.header;
         let seen_us = seen_us(frame);
-        // Formats without a boot have no capture time either.
-        let at_us = if header.boot.is_none() { seen_us } else { header.captured_at_us.saturating_add(self.offset_us) };
+        let at_us = captured_us(frame).map_or(seen_us, |captured_us| captured_us.saturating_add(self.offset_us));
         let late_us = seen_us.saturating_sub(at_us);
         let is_late = late_us > MAX_SKEW_US;
         self.late_since = is_late.then(|| self.late_since.unwrap_or(frame.live.received));

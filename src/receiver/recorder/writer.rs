@@ -1,7 +1,7 @@
 //! The writer thread: takes frames in groups, writes clusters and retries when the disk fails.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -14,17 +14,19 @@ use super::captions::Captions;
 use super::library::{CameraId, Entry, Library};
 use super::queue::{Queue, ReceivedFrame};
 use super::retention::{Closed, Task, files};
-use super::segment::dir_of;
+use super::segment::{create_dir, dir_of, private_file};
+use super::slots::{self, Room};
 use crate::config::Record;
 use crate::receiver::log_throttle::LogThrottle;
+use crate::receiver::quotas::{Quota, Quotas};
 use crate::service::Heartbeat;
 use crate::store::StoreError;
 
 /// How long to wait before using a failed disk again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Maximum number of files being written; each takes a file descriptor.
-const MAX_OPEN_FILES: usize = 256;
+/// Cameras in memory for each one with a file: what is known of the others only saves files.
+const KNOWN_CAMERAS: usize = 4;
 
 /// Files being written cannot be deleted. Together they may use this fraction (1/8) of `max_size`.
 const OPEN_FILES_DIVISOR: u64 = 8;
@@ -52,6 +54,9 @@ pub(super) struct Writer {
     unwritten: BTreeSet<CameraId>,
     failures: LogThrottle,
     losses: LogThrottle,
+    quotas: Quotas,
+    /// Maximum number of files being written.
+    max_open: usize,
 }
 
 impl Writer {
@@ -62,6 +67,7 @@ impl Writer {
         library: Arc<Library>,
         captions: Captions,
         retention: Sender<Task>,
+        quotas: Quotas,
     ) -> Writer {
         Writer {
             config,
@@ -77,6 +83,8 @@ impl Writer {
             unwritten: BTreeSet::new(),
             failures: LogThrottle::default(),
             losses: LogThrottle::default(),
+            quotas,
+            max_open: slots::max_total(),
         }
     }
 
@@ -91,7 +99,7 @@ impl Writer {
                 self.lock_directory();
             }
             for frame in frames.drain(..) {
-                self.record(&frame);
+                self.record(frame);
             }
             let refused = self.queue.take_refused();
             self.count_lost(DISK_TOO_SLOW, refused);
@@ -110,8 +118,8 @@ impl Writer {
     /// Locks the directory, so that no other receiver writes to it or finishes this one's files.
     fn lock_directory(&mut self) {
         let path = self.dir.join(".lock");
-        let file = fs::create_dir_all(&self.dir)
-            .and_then(|()| File::options().create(true).append(true).open(&path))
+        let file = create_dir(&self.dir)
+            .and_then(|()| private_file().create(true).append(true).open(&path))
             .map_err(StoreError::from);
         let claimed = file.and_then(|file| match file.try_lock() {
             Ok(()) => Ok(file),
@@ -138,54 +146,78 @@ impl Writer {
         self.cameras.values().filter_map(Camera::due).chain(retry).min()
     }
 
-    fn record(&mut self, frame: &ReceivedFrame) {
+    fn record(&mut self, frame: ReceivedFrame) {
         let header = &frame.live.header;
         let name = (header.agent.clone(), header.camera.clone());
         if !self.config.wants(&name.0, &name.1) {
-            return self.queue.release(frame.size());
+            return;
         }
         if self.lock.is_none() {
-            self.queue.release(frame.size());
             return self.count_lost(DISK_FAILED, 1);
         }
-        let open = self.cameras.values().filter(|camera| camera.is_open()).count();
+        if !self.has_slot(&name) {
+            self.quotas.refuse(Quota::RecordedCameras, 1, &format!("{}/{}", name.0, name.1));
+            return self.count_lost(TOO_MANY_CAMERAS, 1);
+        }
         let limits = Limits {
             max_us: i64::try_from(self.config.segment.0.as_micros()).unwrap_or(i64::MAX),
-            max_bytes: self.config.max_size.0 / OPEN_FILES_DIVISOR / open.max(1) as u64,
+            max_bytes: self.config.max_size.0 / OPEN_FILES_DIVISOR / self.open_files().max(1) as u64,
         };
         let caption = self.captions.of(&name.0).unwrap_or_default();
         let dir = &self.dir;
         let camera = self.cameras.entry(name.clone()).or_insert_with(|| Camera::new(name.clone(), dir_of(dir, &name)));
-        if !camera.is_open() && open >= MAX_OPEN_FILES {
-            self.queue.release(frame.size());
-            return self.count_lost(TOO_MANY_CAMERAS, 1);
-        }
         if camera.retry_at.is_some_and(|at| Instant::now() < at) {
-            self.queue.release(frame.size());
             return self.count_lost(DISK_FAILED, 1);
         }
         camera.retry_at = None;
+        if !frame.live.is_plausible() {
+            self.library.lock_stats().implausible_times += 1;
+        }
         let mut flushed = Vec::new();
-        let prepared = camera.prepare(frame, limits, &mut flushed, &caption);
+        let prepared = camera.prepare(&frame, limits, &mut flushed, &caption);
         let mut lost_cause = None;
         match prepared.at_us {
             Some(at_us) if camera.is_due(at_us, self.config.fps) => camera.add(frame, at_us, &mut flushed, &caption),
-            Some(_) => self.queue.release(frame.size()),
+            Some(_) => {}
             None => lost_cause = Some(CHANGED_TOO_OFTEN),
         }
         self.count_written(&name, flushed);
         self.finish_later(prepared.closed);
         if let Some(cause) = lost_cause {
-            self.queue.release(frame.size());
             self.count_lost(cause, 1);
         }
+    }
+
+    fn open_files(&self) -> usize {
+        self.cameras.values().filter(|camera| camera.is_open()).count()
+    }
+
+    /// Whether a camera has a file or may start one; another camera may have to make room for it.
+    fn has_slot(&mut self, name: &CameraId) -> bool {
+        if self.cameras.get(name).is_some_and(Camera::is_open) {
+            return true;
+        }
+        let open = self.cameras.iter().filter(|(_, camera)| camera.is_open());
+        let open: Vec<_> = open.map(|(name, camera)| (name, camera.last_received())).collect();
+        match slots::find(&name.0, self.max_open, &open) {
+            Room::Free => {}
+            Room::Of(other) => self.close(&other),
+            Room::None => return false,
+        }
+        if self.cameras.len() >= KNOWN_CAMERAS * self.max_open && !self.cameras.contains_key(name) {
+            let closed = self.cameras.iter().filter(|(_, camera)| !camera.is_open());
+            let longest = closed.min_by_key(|(_, camera)| camera.last_received()).map(|(name, _)| name.clone());
+            longest.map(|longest| self.cameras.remove(&longest));
+        }
+        true
     }
 
     fn write_due(&mut self) {
         let now = Instant::now();
         self.cameras.retain(|_, camera| !camera.is_idle(now));
         self.unwritten.retain(|name| self.cameras.contains_key(name));
-        let write_all = self.queue.is_half_full();
+        self.quotas.set(Quota::RecordedCameras, self.open_files() as u64, self.max_open as u64);
+        let write_all = self.queue.is_filling();
         let due = self.cameras.values().filter(|camera| camera.due().is_some_and(|due| write_all || due <= now));
         let names: Vec<_> = due.map(|camera| camera.name.clone()).collect();
         for name in names {
@@ -217,8 +249,7 @@ impl Writer {
     /// Counts written and lost frames. Call it before the file is finished, because finishing replaces its entry in the
     /// catalogue.
     fn count_written(&mut self, name: &CameraId, flushed: Vec<Flushed>) {
-        for Flushed { frames, size, written } in flushed {
-            self.queue.release(size);
+        for Flushed { frames, written } in flushed {
             match written {
                 Ok((bytes, new_file)) => {
                     if let Some(open) = new_file {
@@ -239,9 +270,8 @@ impl Writer {
                     // Keep what the file holds and continue with another file.
                     if let Some(camera) = self.cameras.get_mut(name) {
                         camera.retry_at = Some(Instant::now() + RETRY_DELAY);
-                        let (frames, size) = camera.discard_held().unwrap_or_default();
+                        let frames = camera.discard_held();
                         let closed = camera.close_file(None);
-                        self.queue.release(size);
                         self.finish_later(closed);
                         self.count_lost(DISK_FAILED, frames);
                     }

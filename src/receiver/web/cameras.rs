@@ -21,6 +21,9 @@ use crate::wire::Control;
 /// When the frame was captured, in microseconds since 1970 by the receiver's clock.
 const CAPTURED_AT: HeaderName = HeaderName::from_static("x-captured-at-us");
 
+/// The answer while too many frames are being sent.
+const NO_MEMORY: &str = "too many frames of this agent are being sent; try again";
+
 pub(super) fn routes() -> Router<Site> {
     Router::new()
         .route("/api/cameras/{agent}/{camera}", post(set))
@@ -73,11 +76,15 @@ async fn frame(State(site): State<Site>, Path(which): Path<(String, String)>, ur
     let frame = {
         let wall = site.wall.borrow();
         let camera = wall.agents.get(&agent).and_then(|agent| agent.cameras.get(&camera));
-        camera.map(|camera| camera.newest.clone()).filter(|frame| frame.header.no_signal.is_none())
+        camera.and_then(|camera| camera.newest.clone()).filter(|frame| frame.header.no_signal.is_none())
     };
     let frame =
         frame.ok_or_else(|| HttpError(StatusCode::NOT_FOUND, "no frame received from this camera yet".into()))?;
-    let mut response = ([(CONTENT_TYPE, "image/jpeg")], frame.jpeg.clone()).into_response();
+    // A client that reads slowly keeps the frame in memory.
+    let share = site.budget.outgoing.take_fairly(&agent, frame.jpeg.len());
+    let share = share.ok_or_else(|| HttpError(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY.into()))?;
+    let jpeg = share.attached_to(frame.jpeg.clone());
+    let mut response = ([(CONTENT_TYPE, "image/jpeg")], jpeg).into_response();
     response.headers_mut().insert(CAPTURED_AT, frame.captured_at_us.into());
     let is_download = |word: &str| word == "download" || word.starts_with("download=");
     if uri.query().is_some_and(|query| query.split('&').any(is_download)) {

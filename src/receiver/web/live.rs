@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::auth::Role;
 use super::{Site, wall_json};
 use crate::name::Name;
-use crate::receiver::wall::LiveFrame;
+use crate::receiver::budget::Share;
+use crate::receiver::live_frame::LiveFrame;
 
 /// Shortest and longest time between two updates of readings and states.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,6 +29,9 @@ const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait at shutdown for a viewer that accepts no data.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Copies of a frame while it is sent: the message, and the WebSocket's buffer.
+const COPIES: usize = 2;
 
 /// Maximum size of a viewer's messages.
 const MAX_MESSAGE_BYTES: usize = 4096;
@@ -79,7 +83,7 @@ impl Viewer {
             for camera in self.due() {
                 // One frame at a time, so that each is the newest when it is sent and a slow viewer takes little
                 // memory.
-                if let Some(frame) = self.next_frame(&camera) {
+                if let Some((frame, _memory)) = self.next_frame(&camera) {
                     self.socket.send(Frame::Binary(frame)).await?;
                 }
             }
@@ -123,7 +127,8 @@ impl Viewer {
     fn due(&mut self) -> Vec<(Name, Name)> {
         let wall = self.site.wall.borrow_and_update();
         let cameras = wall.agents.iter().flat_map(|(agent, view)| {
-            view.cameras.iter().map(move |(name, camera)| ((agent.clone(), name.clone()), camera.number))
+            let shown = view.cameras.iter().filter(|(_, camera)| camera.newest.is_some());
+            shown.map(move |(name, camera)| ((agent.clone(), name.clone()), camera.number))
         });
         let is_due = |(camera, number): &((Name, Name), u64)| {
             self.sent.get(camera).is_none_or(|sent| !sent.is_pending && sent.number != *number)
@@ -131,12 +136,15 @@ impl Viewer {
         cameras.filter(is_due).map(|(camera, _)| camera).collect()
     }
 
-    /// A camera's newest frame as a message; marks it as pending.
-    fn next_frame(&mut self, camera: &(Name, Name)) -> Option<Bytes> {
+    /// A camera's newest frame as a message, and the memory for it while it is sent; marks it as pending. `None` if there is
+    /// none of either.
+    fn next_frame(&mut self, camera: &(Name, Name)) -> Option<(Bytes, Share)> {
         let wall = self.site.wall.borrow();
         let view = wall.agents.get(&camera.0)?.cameras.get(&camera.1)?;
+        let newest = view.newest.as_ref()?;
+        let memory = self.site.budget.outgoing.take_fairly(&camera.0, COPIES * newest.jpeg.len())?;
         self.sent.insert(camera.clone(), Sent { number: view.number, is_pending: true });
-        Some(frame_message(view.number, &view.newest))
+        Some((frame_message(view.number, newest), memory))
     }
 }
 

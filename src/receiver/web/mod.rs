@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::budget::Budget;
 use super::commands::Commands;
 use super::history::Reader;
 use super::link_stats::LinkStats;
@@ -58,6 +59,8 @@ pub struct Site {
     pub history: Result<Reader, String>,
     /// The recordings; `None` if recording is off.
     pub library: Option<Arc<Library>>,
+    /// The bound of what agents put into memory.
+    pub budget: Budget,
     /// Limits, and how much of each is in use.
     pub quotas: Quotas,
     /// Agents that are refused because of their name.

@@ -17,6 +17,9 @@ use crate::receiver::recorder::Library;
 use crate::receiver::wall::{Agent, Camera};
 use crate::wire::PartStatus;
 
+/// The cause of a camera without a picture whose agent uses too much memory here.
+const NO_MEMORY: &str = "no frame: memory limit of the receiver";
+
 pub(super) fn routes() -> Router<Site> {
     let wall_json = async |State(site): State<Site>, role: Role| json_response(&wall(&site, role));
     Router::new().route("/api/wall", get(wall_json))
@@ -48,10 +51,13 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
         .map(|name| {
             let part = reported(name);
             let camera = agent.cameras.get(name);
-            let header = camera.map(|camera| &camera.newest.header);
+            let header = camera.and_then(|camera| Some(&camera.newest.as_ref()?.header));
+            let removed = camera.filter(|camera| camera.newest.is_none() && part.is_none_or(|part| part.up));
+            let removed_ms = removed.map(|camera| camera.changed.elapsed().as_millis() as u64);
             json!({
-                "name": name, "up": part.is_none_or(|part| part.up), "for_ms": part.map(for_ms),
-                "source": part.map_or("", |part| &part.source), "cause": part.map_or("", |part| &part.cause),
+                "name": name, "up": removed.is_none() && part.is_none_or(|part| part.up),
+                "for_ms": removed_ms.or_else(|| part.map(for_ms)), "source": part.map_or("", |part| &part.source),
+                "cause": removed.map_or_else(|| part.map_or("", |part| &part.cause), |_| NO_MEMORY),
                 "fps": camera.map(Camera::fps), "settings": part.and_then(|part| part.settings),
                 "width": header.map(|header| header.width), "height": header.map(|header| header.height),
             })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Kind, Text};
+use crate::receiver::live_frame::LiveFrame;
 use crate::receiver::wall::{Agent, Camera, Wall};
 
 /// An agent sends a status every second; without one for this long it is down.
@@ -38,9 +39,13 @@ fn cameras(wall: &Wall, text: &mut Text) {
         "Frames received from the camera within the last second.",
         each(Camera::fps),
     );
-    let age = each(|camera| camera.newest.age().as_secs_f64());
+    let shown = |of: fn(&LiveFrame) -> f64| {
+        let shown = all.iter().filter_map(|(agent, (name, camera))| Some((agent, name, camera.newest.as_deref()?)));
+        shown.map(move |(agent, name, frame)| ([("agent", &***agent), ("camera", &***name)], of(frame)))
+    };
+    let age = shown(|frame| frame.age().as_secs_f64());
     text.family("frame_age_seconds", Kind::Gauge, "Age of the newest frame of the camera, from its capture.", age);
-    let size = each(|camera| camera.newest.jpeg.len() as f64);
+    let size = shown(|frame| frame.jpeg.len() as f64);
     text.family("frame_size_bytes", Kind::Gauge, "Size of the newest frame of the camera.", size);
 }
 

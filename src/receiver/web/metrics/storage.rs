@@ -29,6 +29,12 @@ fn recorder(library: Option<&Library>, text: &mut Text) {
     text.family("recorder_written_bytes_total", Kind::Counter, "Bytes written to files.", [([], counts.bytes as f64)]);
     let lost = counts.lost.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
     text.family("recorder_lost_frames_total", Kind::Counter, "Frames received but not recorded, by cause.", lost);
+    text.family(
+        "recorder_implausible_times_total",
+        Kind::Counter,
+        "Frames dated by their arrival, because their capture time could not be true.",
+        [([], counts.implausible_times as f64)],
+    );
     let removed = counts.removed.iter().map(|(cause, count)| ([("cause", *cause)], *count as f64));
     text.family("recorder_removed_files_total", Kind::Counter, "Finished files that were deleted, by cause.", removed);
     text.family("recorder_files", Kind::Gauge, "Finished files.", [([], files as f64)]);
