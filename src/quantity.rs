@@ -70,6 +70,35 @@ pub fn is_label(text: &str) -> bool {
     text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control()) && text == text.trim()
 }
 
+/// Whether nobody can see a character: zero-width characters, byte order marks and marks of the writing direction.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
+        || matches!(c, '\u{2060}'..='\u{206f}')
+}
+
+/// Removes ASCII white space and invisible characters from both ends of a board's label. Control characters stay,
+/// because they show that bytes were damaged.
+#[must_use]
+pub fn trim_label(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_ascii_whitespace() || is_invisible(c))
+}
+
+/// Removes white space, invisible characters and control characters from both ends of a received text.
+#[must_use]
+pub fn trim_text(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c))
+}
+
+/// Whether this is a built-in quantity in a unit that it has.
+#[must_use]
+pub fn is_built_in(name: &str, unit: &str) -> bool {
+    let has_unit = |known: &Known| {
+        let unit = usual_unit(unit);
+        unit.is_empty() || unit == known.unit || known.line_units.contains(&unit)
+    };
+    known(name).is_some_and(has_unit)
+}
+
 /// Maps the many spellings of a unit to the usual one.
 #[must_use]
 pub fn usual_unit(unit: &str) -> &str {

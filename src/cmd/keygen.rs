@@ -18,7 +18,7 @@ pub fn run(name: &Name, dir: &Path) -> Result<String> {
     let (secret, public, key) = (secret.display(), public.display(), pair.public);
     Ok(format!(
         r#"{secret}   keep it here; the user that runs watchpost must own it
-{public}          copy it to the other machines
+{public}          copy it to the other machines; for a receiver, it permits the agent {name}
 
 For a link of this machine that binds, put the .key files of permitted peers into a directory:
 

@@ -29,7 +29,7 @@ use std::path::Path;
 pub use address::{Address, Endpoint};
 pub use agent::{Agent, Serial, host_name};
 pub use camera::{Camera, Fps, Quality, Size, Source, VideoSource, without_passwords};
-pub use curve::{Curve, ServerKey};
+pub use curve::{Agents, Curve, ServerKey};
 pub use error::Error;
 pub use limits::Limits;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};

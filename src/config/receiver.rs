@@ -1,6 +1,7 @@
 //! The receiver's configuration file.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::address::{Address, Endpoint};
+use super::curve::Agents;
 use super::error::Fault;
 use super::limits::Limits;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
@@ -48,12 +50,25 @@ pub struct History {
     pub path: Option<PathBuf>,
     /// Older readings are deleted. Their minute and hour averages stay.
     pub keep: Period,
+    /// The most series of all agents.
+    pub max_series: NonZeroU32,
+    /// The most series of one agent.
+    pub max_series_per_agent: NonZeroU32,
 }
 
 impl Default for History {
     fn default() -> History {
-        History { path: None, keep: default_keep() }
+        let (max_series, max_series_per_agent) = (default_max_series(), default_max_series_per_agent());
+        History { path: None, keep: default_keep(), max_series, max_series_per_agent }
     }
+}
+
+fn default_max_series() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(999_999)
+}
+
+fn default_max_series_per_agent() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(9_999)
 }
 
 /// About 1.2 GB for five quantities a second.
@@ -86,6 +101,10 @@ struct HistoryTable {
     path: Option<PathBuf>,
     #[serde(default = "default_keep")]
     keep: Period,
+    #[serde(default = "default_max_series")]
+    max_series: NonZeroU32,
+    #[serde(default = "default_max_series_per_agent")]
+    max_series_per_agent: NonZeroU32,
     #[serde(default)]
     off: bool,
 }
@@ -97,7 +116,8 @@ impl Default for Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = Endpoint::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
-        let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
+        let (format, agents) = (Format::default(), Agents::new());
+        let link = Inlet { pattern: InPattern::Pair, end, format, shown_as, curve: None, agents };
         let (web, history, record) = (Web::default(), Some(History::default()), Some(Record::unasked()));
         Receiver { links: vec![link], web, history, record, limits: Limits::default() }
     }
@@ -134,7 +154,7 @@ pub(super) fn parse(text: &str) -> Result<Receiver, Fault> {
 
 fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fault> {
     let span = history.span();
-    let HistoryTable { path, keep, off } = history.into_inner();
+    let HistoryTable { path, keep, max_series, max_series_per_agent, off } = history.into_inner();
     if let Some(path) = path.as_ref().filter(|path| !path.is_absolute() || path.file_name().is_none()) {
         let what = format!(
             "\"{}\" is not a whole path of a file; write for example \"/var/lib/watchpost/history.sqlite\"",
@@ -142,5 +162,5 @@ fn checked_history(history: Spanned<HistoryTable>) -> Result<Option<History>, Fa
         );
         return Err(Fault::of("path", span, what));
     }
-    Ok((!off).then_some(History { path, keep }))
+    Ok((!off).then_some(History { path, keep, max_series, max_series_per_agent }))
 }

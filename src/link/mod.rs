@@ -6,12 +6,14 @@
 //! peer restarted.
 //!
 //! The same task serves two more sockets (`peers.rs`). One reports events of connections (`monitor.rs`), so that a refusal
-//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server (`gate.rs`).
+//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server, and numbers the connections of the
+//! receiver's links (`gate.rs`), so that each message tells where it came from (`origins.rs`).
 
 mod connections;
 mod gate;
 mod monitor;
 mod options;
+mod origins;
 mod pattern;
 mod peers;
 mod polled;
@@ -19,6 +21,7 @@ mod refusal;
 
 use std::net::IpAddr;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -26,6 +29,7 @@ use bytes::Bytes;
 use nix::sys::socket::{SockaddrStorage, getpeername};
 use tokio::time::timeout;
 
+pub use origins::Origin;
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
@@ -73,6 +77,16 @@ pub struct Events {
     pub writable: bool,
 }
 
+/// What a link received.
+pub enum Incoming {
+    /// A message, and the connection that it came from.
+    Message(Vec<Bytes>, Arc<Origin>),
+    /// The number of a connection that sent messages and has ended. A message of it may still follow.
+    Ended(u64),
+    /// The link [needs to be reopened](Link::needs_reopen).
+    Broken,
+}
+
 /// How a link is opened.
 #[derive(Clone)]
 pub struct LinkOptions {
@@ -82,6 +96,9 @@ pub struct LinkOptions {
     pub end: Endpoint,
     /// The keys of an encrypted link.
     pub curve: Option<Curve>,
+    /// Tells the connections of a bound end without CURVE apart, for [`Link::receive`]. Peers then need ZMTP 3, as in
+    /// libzmq 4.0 of 2013 or newer.
+    pub identify: bool,
     /// Called when a peer is refused, or when this end is.
     pub refused: OnRefusal,
 }
@@ -140,6 +157,12 @@ impl Link {
         self.peers.refusal_reason.as_deref()
     }
 
+    /// Whether this connection, which sent messages, still exists.
+    #[must_use]
+    pub fn has_connection(&self, connection: u64) -> bool {
+        self.peers.origins.has(connection)
+    }
+
     /// Returns the number of connected peers that completed the handshake.
     #[must_use]
     pub fn peers(&self) -> usize {
@@ -189,40 +212,59 @@ impl Link {
     /// # Errors
     /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
-        self.cached_events = None;
+        self.attend_in_turn()?;
+        Ok(self.next_message(|_, _| ())?.map(|(parts, ())| parts))
+    }
+
+    /// Lets peers have their turn.
+    fn attend_in_turn(&mut self) -> Result<()> {
         self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
         if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
             self.attend()?;
         }
+        Ok(())
+    }
+
+    /// Returns the next message, and what `inspect` returns for its last part.
+    fn next_message<T>(
+        &mut self,
+        inspect: impl Fn(&mut Peers, &mut zmq::Message) -> T,
+    ) -> Result<Option<(Vec<Bytes>, T)>> {
+        self.cached_events = None;
         let mut parts = Vec::with_capacity(MAX_PARTS);
         loop {
-            let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
+            let mut part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
                 // EFSM: a REQ socket has sent no request.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let more = part.get_more();
+            let inspected = (!part.get_more()).then(|| inspect(&mut self.peers, &mut part));
             if parts.len() < MAX_PARTS {
                 parts.push(Bytes::from_owner(Received(part)));
             }
-            if !more {
-                return Ok(Some(parts));
+            if let Some(inspected) = inspected {
+                return Ok(Some((parts, inspected)));
             }
         }
     }
 
-    /// Waits for the next message. Returns `None` if the link [needs to be reopened](Link::needs_reopen).
+    /// Waits for the next message or for the end of a connection.
     ///
     /// # Errors
     /// As [`Link::events`].
-    pub async fn receive(&mut self) -> Result<Option<Vec<Bytes>>> {
+    pub async fn receive(&mut self) -> Result<Incoming> {
         loop {
-            if let Some(parts) = self.try_receive()? {
-                return Ok(Some(parts));
+            self.attend_in_turn()?;
+            // Before the messages of a connection that follows it.
+            if let Some(connection) = self.peers.origins.next_ended() {
+                return Ok(Incoming::Ended(connection));
+            }
+            if let Some((parts, origin)) = self.next_message(|peers, part| peers.origins.of(part))? {
+                return Ok(Incoming::Message(parts, origin));
             }
             if self.needs_reopen()? {
-                return Ok(None);
+                return Ok(Incoming::Broken);
             }
             if !self.events()?.readable {
                 self.changed().await?;

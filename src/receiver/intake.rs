@@ -16,14 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::{Budget, Share};
 use super::commands::Inbox;
-use super::history::{Ack, Feed, NotStored};
+use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
+use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
 use super::recorder;
+use super::refused_agents::RefusedAgents;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
+use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal};
 use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::{Message, Totals, decode};
@@ -56,6 +58,10 @@ pub struct Intake {
     pub recorder: Option<recorder::Feed>,
     /// Viewers' commands for this link's agents.
     pub inbox: Inbox,
+    /// Which of this link's connections own which agent names.
+    pub owners: LinkOwners,
+    /// Where refused agents are reported.
+    pub refused: RefusedAgents,
     /// Counts messages.
     pub stats: LinkStats,
     /// The bound of what agents put into memory.
@@ -77,6 +83,7 @@ impl Intake {
             dropped: LogThrottle::default(),
             others: LogThrottle::default(),
             not_stored: LogThrottle::default(),
+            refused: on_refusal(link.address().to_owned()),
             removed: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
@@ -92,19 +99,23 @@ impl Intake {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
                 }
-                ack = next_ack(&mut self.history) => Replies::acknowledge(&mut link, ack)?,
+                answer = next_answer(&mut self.history) => Replies::send_answer(&mut link, &answer)?,
                 Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
-                parts = link.receive() => if let Some(parts) = parts? {
-                    self.handle(&mut link, &parts, &mut session)?;
-                } else {
-                    let options = link.options();
-                    link.close().await;
-                    self.stats.closed(true);
-                    let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
-                        return Ok(session.totals);
-                    };
-                    link = reopened;
-                    self.stats.closed(false);
+                incoming = link.receive() => match incoming? {
+                    Incoming::Message(parts, origin) => self.handle(&mut link, &parts, &origin, &mut session)?,
+                    Incoming::Ended(connection) => self.connection_ended(connection, &mut session),
+                    Incoming::Broken => {
+                        let options = link.options();
+                        link.close().await;
+                        self.stats.closed(true);
+                        self.owners.all_ended();
+                        session.replies.connection_ended();
+                        let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
+                            return Ok(session.totals);
+                        };
+                        link = reopened;
+                        self.stats.closed(false);
+                    }
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -122,19 +133,20 @@ impl Intake {
         let end = Instant::now() + DRAIN_TIMEOUT;
         while Instant::now() < end {
             tokio::select! {
-                parts = timeout(QUIET_TIMEOUT, link.receive()) => match parts {
-                    Ok(parts) => {
-                        let Some(parts) = parts? else { break };
-                        self.handle(link, &parts, session)?;
-                    }
+                incoming = timeout(QUIET_TIMEOUT, link.receive()) => match incoming {
+                    Ok(incoming) => match incoming? {
+                        Incoming::Message(parts, origin) => self.handle(link, &parts, &origin, session)?,
+                        Incoming::Ended(connection) => self.connection_ended(connection, session),
+                        Incoming::Broken => break,
+                    },
                     Err(_) => break,
                 },
-                ack = next_ack(&mut self.history) => Replies::acknowledge(link, ack)?,
+                answer = next_answer(&mut self.history) => Replies::send_answer(link, &answer)?,
             }
         }
-        let Some(mut acks) = self.history.take().map(Feed::finish) else { return Ok(()) };
-        while let Ok(Some(ack)) = timeout_at(end, acks.recv()).await {
-            Replies::acknowledge(link, ack)?;
+        let Some(mut answers) = self.history.take().map(Feed::finish) else { return Ok(()) };
+        while let Ok(Some(answer)) = timeout_at(end, answers.recv()).await {
+            Replies::send_answer(link, &answer)?;
         }
         Ok(())
     }
@@ -155,6 +167,13 @@ impl Intake {
                 session.replies.stop_acks();
             }
         }
+    }
+
+    /// Frees the name of an agent whose connection has ended.
+    fn connection_ended(&self, connection: u64, session: &mut Session) {
+        self.owners.ended(connection);
+        self.inbox.connection_ended(connection);
+        session.replies.connection_ended();
     }
 
     /// Accounts a frame's picture to its agent; returns false if there is no memory for it. To make room, the agents with
@@ -195,36 +214,21 @@ impl Intake {
         loser
     }
 
-    fn handle(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
+    fn handle(&mut self, link: &mut Link, parts: &[Bytes], origin: &Arc<Origin>, session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
         };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
-            Ok(mut message) => {
-                session.totals.add(&message);
+            Ok(message) => {
                 self.stats.message(&message);
-                if session.replies.is_two_way() {
-                    self.inbox.set_route(message.agent(), &peer);
-                }
-                if let Some(lines) = &self.lines {
-                    // A slow reader of standard output loses lines, but never delays the wall.
-                    let line = message.to_json();
-                    let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
-                    let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
-                    if memory.is_none_or(is_full) {
-                        session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
-                    }
-                }
-                self.keep(link, &peer, &message, session);
-                session.replies.answer(link, &peer, &message)?;
-                if !self.account(&mut message, session) {
-                    return Ok(());
-                }
-                let mut taken = None;
-                self.wall.send_modify(|wall| taken = wall.apply(message));
-                if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
-                    recorder.offer(&frame);
+                let claim = Claim::of(&message, self.inlet.format);
+                let verdict = self.owners.admit(&self.inlet, origin, claim, Instant::now().into_std());
+                self.report(verdict.reports, session);
+                match verdict.refused {
+                    None => self.apply(link, &peer, origin, message, session)?,
+                    Some(SECOND_NAME) => {}
+                    Some(cause) => session.replies.refuse(link, &peer, cause)?,
                 }
             }
             Err(error) => {
@@ -239,6 +243,49 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Applies a message of the agent that owns its name.
+    fn apply(
+        &mut self,
+        link: &mut Link,
+        peer: &Bytes,
+        origin: &Origin,
+        mut message: Message,
+        session: &mut Session,
+    ) -> Result<()> {
+        session.totals.add(&message);
+        if session.replies.is_two_way() && !origin.has_ended {
+            self.inbox.set_route(message.agent(), peer, origin.connection);
+        }
+        if let Some(lines) = &self.lines {
+            // A slow reader of standard output loses lines, but never delays the wall.
+            let line = message.to_json();
+            let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
+            let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
+            if memory.is_none_or(is_full) {
+                session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
+            }
+        }
+        self.keep(link, peer, &message, session);
+        session.replies.answer(link, peer, &message)?;
+        if !self.account(&mut message, session) {
+            return Ok(());
+        }
+        let mut taken = None;
+        self.wall.send_modify(|wall| taken = wall.apply(message));
+        if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
+            recorder.offer(&frame);
+        }
+        Ok(())
+    }
+
+    /// Reports refused agents, and logs each peer now and then.
+    fn report(&self, reports: Vec<Report>, session: &Session) {
+        for (refused, times) in reports {
+            (session.refused)(&Refusal { who: refused.peer.clone(), text: refused.text.clone() });
+            self.refused.add(refused, times);
+        }
     }
 }
 
@@ -286,6 +333,8 @@ struct Session {
     dropped: LogThrottle,
     others: LogThrottle,
     not_stored: LogThrottle,
+    /// Logs refused agents.
+    refused: OnRefusal,
     /// Frames that were removed or refused because memory ran short.
     removed: LogThrottle,
 }
@@ -299,12 +348,12 @@ impl Display for Named<'_> {
     }
 }
 
-/// Waits for the next acknowledgement from the history.
-async fn next_ack(history: &mut Option<Feed>) -> Ack {
+/// Waits for the next answer from the history.
+async fn next_answer(history: &mut Option<Feed>) -> Answer {
     match history {
         // The feed holds a sender, too, so the channel never closes.
-        Some(history) => match history.acks.recv().await {
-            Some(ack) => ack,
+        Some(history) => match history.answers.recv().await {
+            Some(answer) => answer,
             None => pending().await,
         },
         None => pending().await,

@@ -2,8 +2,8 @@
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
 //! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for the
-//! recent past of cameras and serial ports). `budget.rs` bounds what agents put into memory, by default to half of it
-//! (`machine_memory.rs`).
+//! recent past of cameras and serial ports), unless another agent owns the name that they use (`owners/`). `budget.rs`
+//! bounds what agents put into memory, by default to half of it (`machine_memory.rs`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
 //! commands return to the agents (`commands.rs`).
@@ -18,6 +18,7 @@ pub mod history;
 pub mod intake;
 mod links;
 pub mod live_frame;
+pub mod owners;
 pub mod port;
 pub mod quotas;
 pub mod recorder;
@@ -95,7 +96,7 @@ impl Receiver {
             format!("cannot serve the page on {listen}; stop the other receiver, or set [web] listen to another port")
         })?;
         let history = match &config.history {
-            Some(history) => open_history(history).await?,
+            Some(history) => open_history(history, &quotas).await?,
             None => Err(String::new()),
         };
         let recorder = config.record.as_ref().map_or(Ok(None), |record| open_recorder(record, &budget, &quotas))?;
@@ -157,18 +158,18 @@ impl Receiver {
 fn link_options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
+    LinkOptions { pattern: inlet.pattern.into(), end, curve, identify: true, refused }
 }
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration
 /// names the file.
-async fn open_history(config: &config::History) -> Result<Result<History, String>> {
+async fn open_history(config: &config::History, quotas: &Quotas) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home directory; set [history] path";
         warn!("history: readings are not stored: {cause}");
         return Ok(Err(cause.to_owned()));
     };
-    let error = match History::open(file.clone(), config.keep).await {
+    let error = match History::open(file.clone(), config, quotas.clone()).await {
         Ok(history) => return Ok(Ok(history)),
         Err(error) => format!("{} cannot be used ({error})", file.display()),
     };

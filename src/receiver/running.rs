@@ -15,6 +15,7 @@ use super::budget::Share;
 use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
+use super::owners::Owners;
 use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
@@ -75,6 +76,7 @@ pub(super) enum Outcome {
 pub(super) struct Running {
     pub(super) config: config::Receiver,
     pub(super) site: Site,
+    pub(super) owners: Owners,
     /// The page's address.
     page: String,
     pub(super) links: WorkerSet<Inlet, LinkStats, Result<Totals>>,
@@ -112,10 +114,21 @@ impl Running {
         let mut followers = JoinSet::new();
         followers.spawn(web::serve(listener, site.clone()));
         let headers = spawn_followers(&mut followers, &site, options, recorder.as_ref());
-        let links_set = WorkerSet::new("link", shutdown.child_token());
         let history = history.ok();
-        let mut running =
-            Running { config, site, page, links: links_set, link_stats, wall, headers, history, recorder, followers };
+        let (owners, links_set) = (Owners::default(), WorkerSet::new("link", shutdown.child_token()));
+        let mut running = Running {
+            config,
+            site,
+            owners,
+            page,
+            links: links_set,
+            link_stats,
+            wall,
+            headers,
+            history,
+            recorder,
+            followers,
+        };
         running.start_links(links);
         running
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::budget::{Pool, Share};
 use super::frame_rate::FrameRate;
@@ -23,17 +23,11 @@ const MAX_CAMERAS: usize = 64;
 const MAX_PORTS: usize = 64;
 const MAX_QUANTITIES: usize = 1024;
 
-/// An agent silent for this long has ended; another one may use its name.
-const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// An agent silent for this long was renamed or removed, and is forgotten.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 
 /// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
-
-/// Rate limit of the log line about duplicate names.
-const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The current state of all agents.
 #[derive(Debug)]
@@ -56,8 +50,6 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
-    boot_before: Option<Name>,
-    contested: Option<Instant>,
     /// When its last message arrived.
     pub last_heard: Instant,
     /// Cameras that sent frames.
@@ -198,9 +190,7 @@ impl Wall {
             return None;
         }
         let agent = self.agents.entry(name.clone()).or_insert_with(Agent::new);
-        if !agent.accepts(&name, message.boot()) {
-            return None;
-        }
+        agent.note_start(&name, message.boot());
         agent.last_heard = Instant::now();
         let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
@@ -251,8 +241,6 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
-            boot_before: None,
-            contested: None,
             last_heard: Instant::now(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
@@ -263,28 +251,19 @@ impl Agent {
         }
     }
 
-    /// Whether to accept a message of this boot. A new boot resets the agent: its numbers start over, and parts that it no
-    /// longer has must not stay. If the previous boot returns while the new one still sends, two agents share the name.
-    fn accepts(&mut self, name: &Name, boot: Option<&Name>) -> bool {
+    /// Notes the boot of a message. A new boot resets the agent: its numbers start over, and parts that it no longer has
+    /// must not stay.
+    fn note_start(&mut self, name: &Name, boot: Option<&Name>) {
         if boot.is_none() || self.boot.as_ref() == boot {
-            return true;
+            return;
         }
         if self.boot.is_none() {
-            self.boot = boot.cloned();
             info!("agent {name} connected");
-            return true;
+        } else {
+            info!("agent {name} restarted");
+            *self = Agent::new();
         }
-        if self.boot_before.as_ref() == boot && self.last_heard.elapsed() < CONTEST_TIMEOUT {
-            if self.contested.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-                self.contested = Some(Instant::now());
-                warn!("two agents are named {name}; ignoring the one that started first");
-            }
-            return false;
-        }
-        info!("agent {name} restarted");
-        let boot_before = std::mem::replace(self, Agent::new()).boot;
-        (self.boot, self.boot_before) = (boot.cloned(), boot_before);
-        true
+        self.boot = boot.cloned();
     }
 
     /// Stores the frame; returns it if it is new.

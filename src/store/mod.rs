@@ -7,8 +7,8 @@ mod wal;
 mod files;
 mod error;
 
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,9 +113,12 @@ impl Kind {
         // SQLite would delete the write-ahead log of such a file.
         if is_hollow(path) {
             // Both are moved together later.
-            File::options().create(true).append(true).open(path)?;
+            private().create(true).append(true).open(path)?;
             return Err(StoreError::Damaged("it is empty, but has a write-ahead log".to_owned()));
         }
+        // SQLite would let every user read a new file. It gives the files next to it the same permissions. An error shows
+        // when SQLite opens the file.
+        let _ = private().create_new(true).write(true).open(path);
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Checks each page more strictly. `tidy` moves the write-ahead log, not SQLite.
@@ -172,14 +175,21 @@ impl Kind {
 /// If another program uses it, or the disk fails.
 pub fn claim(path: &Path) -> Result<File, StoreError> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let lock = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
+    let lock = private().create(true).truncate(false).write(true).open(beside(path, ".lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Options for files that only their owner may read, if they are new.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(0o600);
+    options
 }
 
 /// Opens a file of any kind for reading.

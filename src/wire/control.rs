@@ -25,6 +25,11 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "is_false")]
         acks: bool,
     },
+    /// The agent's messages are refused because of its name. Sent every second instead of a hello.
+    Rejected {
+        /// Identifies the cause.
+        cause: Name,
+    },
     /// Readings are stored safely on disk, and need not be sent again.
     Ack {
         /// The agent start that they belong to.
@@ -34,6 +39,17 @@ pub enum Control {
         first: u64,
         /// The number of the last.
         seq: u64,
+    },
+    /// Readings are not stored, because they exceed a limit. The agent keeps them and sends them again later.
+    Refused {
+        /// The agent start that they belong to.
+        boot: Name,
+        /// The number of the first.
+        first: u64,
+        /// The number of the last.
+        seq: u64,
+        /// The limit.
+        cause: Limit,
     },
     /// A frame was received, and another may follow.
     Seen {
@@ -65,6 +81,21 @@ pub enum Control {
     },
 }
 
+/// A limit of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The series of one agent.
+    SeriesLimit,
+    /// The series of all agents.
+    TotalSeriesLimit,
+    /// The gaps in the numbers of one agent start.
+    GapLimit,
+    /// A limit that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
 fn first() -> u64 {
     1
 }
@@ -79,6 +110,12 @@ impl Control {
     #[must_use]
     pub fn hello(acks: bool) -> Control {
         Control::Hello { v: VERSION, window: 1, acks }
+    }
+
+    /// Returns the message to an agent that is refused for this cause, an identifier.
+    #[must_use]
+    pub fn rejected(cause: &str) -> Control {
+        Control::Rejected { cause: Name::nearest(cause) }
     }
 
     /// Returns the message as JSON.
@@ -100,9 +137,10 @@ impl Control {
             Control::Hello { v, .. } if v != VERSION => Err(Malformed::Version(v)),
             Control::Hello { window: 0, .. } => Err(Malformed::Header("a window of 0".into())),
             Control::Ack { first, seq, .. } if seq < first => Err(Malformed::Header("an ack of nothing".into())),
+            Control::Refused { first, seq, .. } if seq < first => Err(Malformed::Header("a refusal of nothing".into())),
             // SQLite stores signed numbers, so no reading has a larger one.
-            Control::Ack { seq, .. } if i64::try_from(seq).is_err() => {
-                Err(Malformed::Header("an ack of numbers that no reading has".into()))
+            Control::Ack { seq, .. } | Control::Refused { seq, .. } if i64::try_from(seq).is_err() => {
+                Err(Malformed::Header("an answer to numbers that no reading has".into()))
             }
             control => Ok(control),
         }
@@ -124,7 +162,9 @@ mod tests {
         for control in [
             Control::hello(false),
             Control::hello(true),
+            Control::rejected("name_in_use"),
             Control::Ack { boot: boot.clone(), first: 7, seq: i64::MAX as u64 },
+            Control::Refused { boot: boot.clone(), first: 7, seq: 9, cause: Limit::SeriesLimit },
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },
             Control::Snapshot { camera: camera.clone() },
             Control::Set { camera, on: Some(false), fps: Some(fps), quality: None },
@@ -137,7 +177,15 @@ mod tests {
     fn missing_keys_have_defaults() {
         let boot = Name::nearest("b");
         assert_eq!(decoded(r#"{"type":"hello","v":1,"window":1}"#), Ok(Control::hello(false)));
-        assert_eq!(decoded(r#"{"type":"ack","boot":"b","seq":8}"#), Ok(Control::Ack { boot, first: 1, seq: 8 }));
+        assert_eq!(
+            decoded(r#"{"type":"ack","boot":"b","seq":8}"#),
+            Ok(Control::Ack { boot: boot.clone(), first: 1, seq: 8 })
+        );
+        let cause = Limit::Other;
+        assert_eq!(
+            decoded(r#"{"type":"refused","boot":"b","first":2,"seq":8,"cause":"moon_phase"}"#),
+            Ok(Control::Refused { boot, first: 2, seq: 8, cause })
+        );
     }
 
     #[test]
@@ -148,6 +196,8 @@ mod tests {
         assert!(
             decoded(r#"{"type":"ack","boot":"b","seq":9223372036854775808}"#).unwrap_err().contains("no reading has")
         );
+        let refused = decoded(r#"{"type":"refused","boot":"b","first":9,"seq":8,"cause":"gap_limit"}"#);
+        assert!(refused.unwrap_err().contains("refusal of nothing"));
         assert!(decoded(r#"{"type":"set","camera":"a","fps":0}"#).unwrap_err().contains("not a frame rate"));
         assert!(decoded(r#"{"type":"dance"}"#).is_err());
         assert!(decoded(&"[".repeat(4_000)).is_err());

@@ -1,6 +1,7 @@
 //! Decodes parts to messages. Parts from a network can be anything, so each is checked.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{FrameHeader, Message, VERSION};
+use super::{Batch, FrameHeader, Message, Readings, VERSION};
 use crate::config::{Format, ShownAs};
 use crate::jpeg;
 use crate::name::Name;
+use crate::quantity::trim_text;
 
 /// Limit of a header. An agent with a thousand quantities stays well below.
 const MAX_HEADER_BYTES: usize = 256 * 1024;
@@ -29,6 +31,9 @@ pub enum Malformed {
     /// The header has another version.
     #[error("header of version {0}, not {VERSION}")]
     Version(u32),
+    /// No history can store a reading: its number or its time is impossible.
+    #[error("reading {0}: impossible {1}")]
+    Reading(u64, &'static str),
     /// The picture is not a JPEG.
     #[error("the picture is not a JPEG")]
     Jpeg,
@@ -45,6 +50,7 @@ impl Malformed {
             Malformed::Parts(_) => "parts",
             Malformed::Header(_) => "header",
             Malformed::Version(_) => "version",
+            Malformed::Reading(..) => "reading",
             Malformed::Jpeg => "jpeg",
             Malformed::Base64 => "base64",
         }
@@ -108,11 +114,32 @@ fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
             Ok(Message::Frame(serde_json::from_slice(header)?, jpeg))
         }
         (Some("frame"), _) => Err(Malformed::Jpeg),
-        (Some("readings"), None) => Ok(Message::Readings(serde_json::from_slice(header)?)),
+        (Some("readings"), None) => {
+            let readings: Readings = serde_json::from_slice(header)?;
+            readings.batches.iter().try_for_each(check_batch)?;
+            Ok(Message::Readings(readings))
+        }
         (Some("status"), None) => Ok(Message::Status(serde_json::from_slice(header)?)),
         (Some("readings" | "status"), Some(_)) => Err(Malformed::Parts(3)),
         _ => Err(Malformed::Header("unknown type".into())),
     }
+}
+
+/// Times of readings: the years 1 to 9999, in microseconds since 1970; and the longest age, in milliseconds.
+const TIMES: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+const MAX_AGE_MS: u64 = 315_000_000_000_000;
+
+/// Checks that a batch has numbers and times that a history can store. A correct agent has no others.
+fn check_batch(batch: &Batch) -> Result<(), Malformed> {
+    let impossible = |what| Err(Malformed::Reading(batch.seq, what));
+    let after_last = batch.seq.checked_add(batch.values.len() as u64);
+    if after_last.is_none_or(|after_last| i64::try_from(after_last).is_err()) {
+        return impossible("number");
+    }
+    if !TIMES.contains(&batch.captured_at_us) {
+        return impossible("time");
+    }
+    if batch.age_ms.is_some_and(|age_ms| age_ms > MAX_AGE_MS) { impossible("age") } else { Ok(()) }
 }
 
 fn from_json(json: &Bytes) -> Result<Message, Malformed> {
@@ -139,10 +166,11 @@ fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
 /// Limit of the name of a quantity or unit, in bytes: a label can take most of a line's 256.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// Deserialises a text of limited length.
+/// Deserialises a text of limited length, without invisible characters at its ends: they would make a second series that
+/// looks like the first.
 pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.len() <= MAX_TEXT_BYTES { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
+    if text.len() <= MAX_TEXT_BYTES { Ok(trim_text(&text).into()) } else { Err(D::Error::custom("a text is too long")) }
 }
 
 /// Returns the frame of a message without a watchpost header. Its size is in the JPEG.
@@ -167,7 +195,6 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Batch;
 
     /// A picture of 1x1: only the headers that are read.
     const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 1, 0xff, 0xd9];
@@ -212,7 +239,7 @@ mod tests {
             r#"{{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{{"seq":{},"port":"p","captured_at_us":7,
             "age_ms":1,"stale_after_ms":2,"stale":false,"values":[{{"quantity":"t","value":25,"unit":"°C"}},
             {{"quantity":"h","value":60,"unit":"%RH"}},{{"quantity":"u","value":1,"unit":""}}]}}]}}"#,
-            u64::MAX - 1
+            i64::MAX - 3
         );
         let Ok(Message::Readings(readings)) = decoded(Format::Watchpost, &[b"", header.as_bytes()]) else {
             panic!("no readings")
@@ -220,8 +247,38 @@ mod tests {
         assert_eq!(readings.count(), 3);
         let readings = readings.batches.into_iter().flat_map(Batch::readings);
         let found: Vec<_> = readings.map(|r| (r.seq, r.quantity.to_string(), r.value, r.captured_at_us)).collect();
-        let expected = [(u64::MAX - 1, "t", 25.0), (u64::MAX, "h", 60.0), (u64::MAX, "u", 1.0)];
+        let last = i64::MAX as u64 - 1;
+        let expected = [(last - 2, "t", 25.0), (last - 1, "h", 60.0), (last, "u", 1.0)];
         assert_eq!(found, expected.map(|(seq, quantity, value)| (seq, quantity.to_owned(), value, 7)));
+    }
+
+    #[test]
+    fn readings_that_no_history_can_store_are_malformed() {
+        let message = |seq: u64, at_us: i64, age_ms: u64| {
+            let header = format!(
+                r#"{{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{{"seq":{seq},"port":"p",
+                "captured_at_us":{at_us},"age_ms":{age_ms},"stale_after_ms":2,"stale":false,
+                "values":[{{"quantity":"t","value":25,"unit":""}}]}}]}}"#
+            );
+            decoded(Format::Watchpost, &[b"", header.as_bytes()]).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(message(i64::MAX as u64 - 1, *TIMES.end(), MAX_AGE_MS), Ok(()));
+        assert_eq!(message(i64::MAX as u64, 0, 0).unwrap_err(), format!("reading {}: impossible number", i64::MAX));
+        assert_eq!(message(u64::MAX, 0, 0).unwrap_err(), format!("reading {}: impossible number", u64::MAX));
+        assert_eq!(message(1, i64::MIN, 0).unwrap_err(), "reading 1: impossible time");
+        assert_eq!(message(1, 0, u64::MAX).unwrap_err(), "reading 1: impossible age");
+    }
+
+    #[test]
+    fn invisible_characters_around_labels_are_removed() {
+        let header = r#"{"type":"readings","v":1,"agent":"a","boot":"b","batches":[{"seq":1,"port":"p","captured_at_us":7,
+            "stale_after_ms":2,"stale":false,
+            "values":[{"quantity":"\ufeff\u200b so il\u202e\u0000","value":25,"unit":"\u2060°C\n"}]}]}"#;
+        let Ok(Message::Readings(readings)) = decoded(Format::Watchpost, &[b"", header.as_bytes()]) else {
+            panic!("no readings")
+        };
+        let value = &readings.batches[0].values[0];
+        assert_eq!((&*value.quantity, &*value.unit), ("so il", "°C"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use control::Control;
+pub use control::{Control, Limit};
 pub use decode::{Malformed, decode};
 pub use encode::{encode, frame_topic};
 pub use totals::Totals;

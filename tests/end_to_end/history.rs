@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
+use crate::harness::http::get;
 use crate::harness::{Bench, FakeAgent, PATIENCE, Program, Unacknowledged, batch, eventually};
 use crate::history_expiry::assert_sums_match;
 
@@ -86,18 +87,20 @@ fn live_readings_are_batched_and_backlog_is_written_at_once() {
 fn acks_are_separate_for_each_agent_and_boot() {
     let bench = Bench::new();
     let mut receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
-    let agents = [("shed", "b1"), ("barn", "b1"), ("shed", "b2")]
-        .map(|(name, boot)| FakeAgent::new(zmq::DEALER, &receiver.link, name, boot));
-    for (agent, last) in agents.iter().zip([5, 7, 9]) {
+    let agents = ["shed", "barn"].map(|name| FakeAgent::new(zmq::DEALER, &receiver.link, name, "b1"));
+    for (agent, last) in agents.iter().zip([5, 7]) {
         agent.send(true, &[batch(1, last)]);
     }
-    for (agent, last) in agents.iter().zip([5, 7, 9]) {
+    for (agent, last) in agents.iter().zip([5, 7]) {
         agent.expect_ack(1, last);
     }
-    // A connection may also send readings of an earlier boot.
-    let again = FakeAgent { boot: "b1", ..FakeAgent::new(zmq::DEALER, &receiver.link, "shed", "b2") };
-    again.send(true, &[batch(4, 6)]);
-    again.expect_ack(1, 6);
+    // A connection may send readings of several boots.
+    let [mut shed, _] = agents;
+    for (boot, first, last, acked) in [("b2", 1, 9, (1, 9)), ("b1", 4, 6, (1, 6))] {
+        shed.boot = boot;
+        shed.send(true, &[batch(first, last)]);
+        assert_eq!(shed.ack(), Some(acked));
+    }
     assert!(receiver.program.terminate().0.success());
     for (name, boot, last) in [("shed", "b1", 6), ("barn", "b1", 7), ("shed", "b2", 9)] {
         assert_eq!(numbers(&bench.history(), name, boot), all(last));
@@ -155,47 +158,51 @@ fn unsynchronised_readings_keep_their_spacing() {
 }
 
 #[test]
-fn out_of_range_numbers_are_refused_and_spoil_nothing_else() {
+fn impossible_readings_are_malformed_and_not_acknowledged() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    let mut of_all_ages = batch(3, 3);
-    of_all_ages["synchronised"] = false.into();
-    of_all_ages["age_ms"] = u64::MAX.into();
+    let with = |key: &str, value: Value| {
+        let mut batch = batch(3, 4);
+        batch[key] = value;
+        batch
+    };
     let mut without_values = batch(7, 7);
     without_values["values"] = json!([]);
-    let mut last = batch(1, 3);
-    last["seq"] = (u64::MAX - 1).into();
-    agent.send(true, &[batch(1, 2), last, of_all_ages, without_values, batch(4, 5)]);
-    // Valid sequence numbers are acknowledged, so that the agent does not resend them forever.
-    agent.expect_ack(1, 5);
-    receiver.program.wait_for_log("history: readings refused: ", "(4 so far)");
-    assert_eq!(numbers(&bench.history(), "shed", "b1"), [1, 2, 4, 5]);
+    for impossible in [
+        with("seq", (u64::MAX - 1).into()),
+        with("seq", i64::MAX.into()),
+        with("captured_at_us", i64::MIN.into()),
+        with("age_ms", u64::MAX.into()),
+    ] {
+        agent.send(true, &[batch(1, 2), impossible]);
+    }
+    agent.send(true, &[without_values, batch(5, 6)]);
+    agent.expect_ack(5, 6);
+    assert_eq!(numbers(&bench.history(), "shed", "b1"), [5, 6]);
+    let metrics = get(&receiver.page, "/metrics").text();
+    let line = metrics.lines().find(|line| line.contains("cause=\"reading\"")).expect("a counter");
+    assert!(line.ends_with(" 4"), "{line}");
 }
 
 #[test]
-fn series_and_ranges_over_the_limits_are_acked_but_dropped() {
+fn readings_with_too_many_gaps_are_refused_until_the_gaps_are_filled() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    let quantity = |seq: u64, quantity: String| {
-        let mut batch = batch(seq, seq);
-        batch["values"][0]["quantity"] = quantity.into();
-        batch
-    };
-    let in_parts = |batches: Vec<Value>| batches.chunks(500).for_each(|part| agent.send(true, part));
-    let known = |seq: u64| quantity(seq, "q7".to_owned());
-    in_parts((1..=10_004).map(|seq| quantity(seq, format!("q{seq}"))).collect());
-    receiver.program.wait_for_log("history: readings refused: ", "");
-    agent.send_until_acked(&known(10_001), (1, 10_004));
     // Every third number makes a range of its own: one range over the limit.
-    in_parts((4_000..14_000).map(|third| known(third * 3)).collect());
-    agent.send_until_acked(&known(3 * 13_998), (3 * 13_998, 3 * 13_998));
-    agent.send_until_acked(&known(50_000), (50_000, 50_000));
-    // Numbers that extend a range are still stored.
-    agent.send_until_acked(&known(3 * 13_998 + 1), (3 * 13_998, 3 * 13_998 + 1));
+    let thirds: Vec<Value> = (0..10_001).map(|third| batch(third * 3 + 1, third * 3 + 1)).collect();
+    thirds[..10_000].chunks(500).for_each(|part| agent.send(true, part));
+    agent.send_until_acked(&thirds[9_999], (29_998, 29_998));
+    agent.socket.set_rcvtimeo(PATIENCE.as_millis() as i32).expect("a timeout");
+    agent.send(true, &thirds[10_000..]);
+    assert_eq!(agent.refusal(), (30_001, 30_001, "gap_limit".to_owned()));
     let stored = sequence_numbers(&bench.history());
-    assert!(stored.contains(&(3 * 13_998)) && !stored.contains(&(3 * 13_999)) && !stored.contains(&50_000));
+    assert!(stored.contains(&29_998) && !stored.contains(&30_001));
+    // Numbers that extend a range are still stored.
+    agent.send_until_acked(&batch(29_999, 30_000), (29_998, 30_000));
+    agent.send_until_acked(&batch(30_001, 30_001), (29_998, 30_001));
+    receiver.program.wait_for_log("history: readings of agent shed refused: their numbers have too many gaps", "");
 }
 
 /// The sequence numbers stored, of any agent, boot and value.
@@ -288,7 +295,7 @@ fn unusable_history_is_fatal_only_if_configured() {
 
     let newer = bench.path("newer.sqlite");
     let created = Connection::open(&newer).and_then(|file| {
-        file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 3")
+        file.execute_batch("CREATE TABLE t(n); PRAGMA application_id = 2003855465; PRAGMA user_version = 4")
     });
     created.expect("a file");
     let mut refused = configured(&newer);
@@ -324,6 +331,8 @@ fn history_settings_are_checked_and_reported() {
         ("[history]\nkeep = \"30d\"", "every reading is kept, for 30d"),
         ("[history]\nkeep = \"1 month\"", "receiver.toml, line 5: \"1 month\" is not a duration"),
         ("[history]\noff = true", "off          no reading is kept"),
+        ("[history]\nmax_series = 0", "receiver.toml, line 5: "),
+        ("[history]\nmax_series_per_agent = -1", "receiver.toml, line 5: "),
         ("[history]\npath = \"h.sqlite\"", "receiver.toml, line 5: \"h.sqlite\" is not a whole path of a file"),
         ("[history]\nof = true", "receiver.toml, line 5: unknown key `of`; did you mean `off`?"),
         ("[histori]\noff = true", "unknown key `histori`"),

@@ -132,9 +132,9 @@ fn invalid_chart_and_export_requests_are_explained() {
         extreme["values"][index]["value"] = value.into();
     }
     let mut ancient = crate::harness::batch(5, 5);
-    ancient["captured_at_us"] = i64::MIN.into();
+    ancient["captured_at_us"] = (-62_135_596_800_000_000_i64).into();
     let mut future = crate::harness::batch(6, 6);
-    future["captured_at_us"] = i64::MAX.into();
+    future["captured_at_us"] = 253_402_300_799_999_999_i64.into();
     agent.send(true, &[extreme, ancient, future]);
     agent.expect_ack(1, 6);
     for (status, path) in [
@@ -160,6 +160,10 @@ fn invalid_chart_and_export_requests_are_explained() {
         (400, "/api/readings.csv?from_us=x"),
         (400, "/api/readings.json?from_us=5&to_us=4"),
         (404, "/api/readings.json?series=1,77"),
+        (400, "/api/series?limit=0"),
+        (400, "/api/series?limit=1001"),
+        (400, "/api/series?after=x"),
+        (400, "/api/series?from=1"),
         (400, "/api/readings.json?path=/etc/passwd"),
     ] {
         let (got, body) = get_json(&receiver.page, path);
@@ -169,13 +173,13 @@ fn invalid_chart_and_export_requests_are_explained() {
     // The longest range and the largest numbers are valid.
     let path = "/api/chart?series=1&from_us=-62135596800000000&to_us=253402300800000000&points=2";
     let (status, chart) = get_json(&receiver.page, path);
-    assert_eq!((status, &chart["points"][0][1]), (200, &json!(f64::MIN)), "{chart}");
-    let at_us = chart["points"][0][0].as_i64().expect("a number");
+    let points = chart["points"].as_array().expect("a list");
+    assert!(status == 200 && points.iter().any(|point| point[1] == json!(f64::MIN)), "{chart}");
     for span in [MINUTE, DAY, 400 * DAY] {
         let from_us = 1_795_284_000_000_000 - span;
         let path = format!("/api/chart?series=1&from_us={from_us}&to_us={}&points=2", from_us + 3 * span);
         let (status, chart) = get_json(&receiver.page, &path);
-        assert_eq!((status, &chart["points"][0][2]), (200, &json!(f64::MAX)), "{at_us}: {chart}");
+        assert_eq!((status, &chart["points"][0][2]), (200, &json!(f64::MAX)), "{chart}");
         assert!(chart["points"][0][3].is_f64(), "{chart}");
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::harness::http::get_json;
-use crate::harness::{Bench, Clock, FakeAgent, PATIENCE, Receiver, batch, eventually, now_us};
+use crate::harness::{Bench, Clock, FakeAgent, PATIENCE, Receiver, batch, eventually, now_us, reading};
 use crate::history::open_history;
 
 const MINUTE: i64 = 60_000_000;
@@ -114,6 +114,47 @@ fn version_1_file_is_migrated() {
         assert_eq!((status, &chart["step_us"]), (200, &json!(60 * MINUTE)), "{chart}");
         assert!(!receiver.program.log().contains("could not be used"));
     }
+}
+
+#[test]
+fn version_2_file_is_migrated() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = FakeAgent::on(&receiver);
+    agent.send(true, &[batch(1, 9)]);
+    agent.expect_ack(1, 9);
+    drop(receiver);
+    let file = Connection::open(bench.history()).expect("the history");
+    file.execute_batch("DROP TABLE unconfirmed; DROP TABLE jobs; PRAGMA user_version = 2").expect("the tables");
+    drop(file);
+    let receiver = bench.pair_receiver();
+    let agent = FakeAgent::on(&receiver);
+    agent.send(true, &[batch(5, 12), reading(13, "soil")]);
+    agent.expect_ack(1, 13);
+    agent.send(true, &[reading(14, "soil")]);
+    agent.expect_ack(1, 14);
+    assert_eq!(rows(&bench.history(), "readings"), 14);
+    assert!(!receiver.program.log().contains("could not be used"));
+}
+
+#[test]
+fn lone_readings_of_unknown_labels_expire() {
+    let bench = Bench::new();
+    let clock = Clock::new(&bench);
+    clock.set(0, true, "first");
+    let receiver = receiver_keeping(&bench, &clock, "10min");
+    let agent = FakeAgent::on(&receiver);
+    agent.send(true, &[reading(1, "soil"), batch(2, 2)]);
+    agent.expect_ack(1, 2);
+    assert_eq!(rows(&bench.history(), "unconfirmed"), 1);
+    clock.set(20 * 60, true, "first");
+    eventually("the reading of the label expires", || (rows(&bench.history(), "unconfirmed") == 0).then_some(()));
+    // It is known, and not stored again; a later one is a first one.
+    agent.send(true, &[reading(1, "soil")]);
+    agent.expect_ack(1, 2);
+    agent.send(true, &[reading(3, "soil")]);
+    agent.expect_ack(1, 3);
+    assert_eq!((rows(&bench.history(), "unconfirmed"), rows(&bench.history(), "series")), (1, 1));
 }
 
 /// Asserts that minutes and hours match the readings; valid while no reading has expired.

@@ -33,10 +33,10 @@ fn send(agent: &FakeAgent) -> Vec<Sent> {
     sent
 }
 
-/// Sorts the readings by series and time.
+/// Sorts the readings by series and time. The quoted quantity became a series last, with its second reading.
 fn sorted(mut sent: Vec<Sent>) -> Vec<Sent> {
     let series = |reading: &Sent| {
-        [("climate", "t"), ("climate", ""), ("cellar", "t")].iter().position(|series| {
+        [("climate", "t"), ("cellar", "t"), ("climate", "")].iter().position(|series| {
             series.0 == reading.1 && (series.1 == reading.2 || series.1.is_empty() && reading.2 != "t")
         })
     };
@@ -92,6 +92,26 @@ fn exports_return_readings_unchanged_as_json_and_csv() {
     assert_eq!(two["readings"].as_array().map(Vec::len), Some(2 * 4_000 / 3 + 1));
     let (_, one) = get_json(&receiver.page, &format!("/api/readings.json?series={cellar},{cellar}"));
     assert_eq!(one["readings"].as_array().map(Vec::len), Some(4_000 / 3));
+}
+
+#[test]
+fn csv_has_no_formulas() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    let agent = FakeAgent::new(zmq::DEALER, &receiver.link, "-shed", "b1");
+    for (seq, quantity) in (1..).zip(["=1+1,2", "=1+1,2", "@sum", "@sum", "soil", "soil"]) {
+        let mut reading = crate::harness::reading(seq, quantity);
+        reading["port"] = "-p".into();
+        let value = &mut reading["values"][0];
+        (value["unit"], value["value"]) = ("+%".into(), (-7.5).into());
+        agent.send(true, &[reading]);
+        agent.expect_ack(1, seq);
+    }
+    let csv = get(&receiver.page, "/api/readings.csv").text();
+    let rows: Vec<&str> = csv.lines().skip(1).map(|line| line.split_once(',').expect("a time").1).collect();
+    let row = |quantity: &str| format!("'-shed,'-p,{quantity},-7.5,'+%,0");
+    let expected = ["\"'=1+1,2\"", "'@sum", "soil"].map(|quantity| [row(quantity), row(quantity)]).concat();
+    assert_eq!(rows, expected);
 }
 
 /// A client that reads nothing blocks neither writes nor other reads, and does not make the write-ahead log grow.

@@ -23,6 +23,8 @@ mod doctor;
 mod faults;
 /// Flow control and control messages, on the patterns that let a receiver reply.
 mod flow;
+/// Hostile peers with a valid key, and agents that share a name.
+mod hostile;
 /// Key files: permissions, invalid contents, and `watchpost keygen`.
 mod key_files;
 /// The history: every reading is stored once and acknowledged.
@@ -33,6 +35,8 @@ mod history_charts;
 mod history_exports;
 /// Expiry of the history, and migration of older files.
 mod history_expiry;
+/// Limits of the history: labels, series, refused readings, removal, and the list of series.
+mod history_quotas;
 /// A large history, of five readings a second: its charts and exports, for days or for a year.
 mod history_year;
 /// The history when its file is damaged or removed, or its disk fails.

@@ -311,6 +311,7 @@ fn link_removed_before_it_is_stored_keeps_its_readings() {
     end.cancel();
     runtime.block_on(spool.keep_all(feed, end));
     let one = SeqRange::new(1, 1);
+    stays.send_live(one);
     assert_eq!(stays.acknowledge(&boot, one), Some(one));
     eventually("a row for the removed link", || (health.status().counts["readings_on_disk"] == 1).then_some(()));
     let back = spool.add_link("tcp://leaves");

@@ -7,12 +7,28 @@ const LABELS: [&str; 16] = [
     " soil_1 ",
 ];
 
-const ODD_LABELS: [&str; 8] = ["", "3v3", "5", "e5", "inf", "空气 质量", "\u{7}x", "l"];
+const ODD_LABELS: [&str; 11] =
+    ["", "3v3", "5", "e5", "inf", "空气 质量", "\u{7}x", "l", "\u{feff}t", " \u{2066}h\u{200b} ", "\u{200b}"];
 
 const UNITS: [&str; 6] = ["", "", "", "", "", " "];
 
-const ODD_UNITS: [&str; 14] =
-    ["C", "°C", "F", "%", "%RH", " ppm", "lx", "µg/m³", "m3", "e", "E5", "x1F", ",5", "much too long for a unit"];
+const ODD_UNITS: [&str; 15] = [
+    "C\u{200b}",
+    "C",
+    "°C",
+    "F",
+    "%",
+    "%RH",
+    " ppm",
+    "lx",
+    "µg/m³",
+    "m3",
+    "e",
+    "E5",
+    "x1F",
+    ",5",
+    "much too long for a unit",
+];
 
 const NO_NUMBERS: [&str; 12] = ["", " ", "nan", "inf", "-inf", "-nan", "NaN", "--", "+", "-.", "abc", "infinity"];
 

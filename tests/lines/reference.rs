@@ -35,7 +35,7 @@ impl Reference {
         }
         while let Some(index) = fields.iter().position(|field| !is_blank(field)) {
             fields.drain(..index);
-            let label = fields.remove(0).trim_ascii();
+            let label = without_invisible(fields.remove(0));
             let value = value(&mut fields);
             if value != Err("empty_value") && !is_label(label) {
                 return refused("garbled_line");
@@ -102,6 +102,19 @@ fn is_label(text: &str) -> bool {
     text.chars().any(char::is_alphabetic) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
+/// Removes zero-width characters, direction marks and byte order marks from both ends, and ASCII white space.
+fn without_invisible(mut text: &str) -> &str {
+    const INVISIBLE: &str = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\
+        \u{202e}\u{feff}";
+    let is_removed = |c: char| {
+        INVISIBLE.contains(c) || ('\u{2060}'..='\u{206f}').contains(&c) || [' ', '\t', '\r', '\n', '\u{c}'].contains(&c)
+    };
+    while let Some(rest) = text.strip_prefix(is_removed).or(text.strip_suffix(is_removed)) {
+        text = rest;
+    }
+    text
+}
+
 fn refused(cause: &'static str) -> Parsed {
     Parsed { values: Vec::new(), refused: vec![cause] }
 }
@@ -130,7 +143,7 @@ fn value(fields: &mut Vec<&str>) -> Result<(f64, String), &'static str> {
     let Some(number) = number else {
         return Err(if is_blank(&text) { "empty_value" } else { "not_a_number" });
     };
-    let unit = text[number.len()..].trim();
+    let unit = without_invisible(text[number.len()..].trim());
     if unit.starts_with(|c: char| c.is_ascii() && !c.is_ascii_alphabetic() && c != '%') {
         return Err("not_a_number");
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! line  = pair *("-" pair) ["-" rest]
 //! pair  = label "-" value
-//! label = text without a dash, optional spaces around it; unless read by position, dashes before it are skipped
+//! label = text without a dash, optional spaces and invisible characters around it; unless read by position, dashes before it are skipped
 //! rest  = text without a dash, possibly empty
 //! value = *space number *space [unit]
 //! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]
@@ -11,12 +11,12 @@
 //! ```
 
 use super::Refusal;
-use crate::quantity::MAX_UNIT_BYTES;
+use crate::quantity::{MAX_UNIT_BYTES, trim_label};
 
 /// One label and its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair<'a> {
-    /// Without surrounding spaces; possibly empty.
+    /// Without surrounding spaces and invisible characters; possibly empty.
     pub label: &'a str,
     /// A number with its unit.
     pub value: Result<Value<'a>, Refusal>,
@@ -57,7 +57,7 @@ impl<'a> Iterator for Pairs<'a> {
         let (label, after_dash) = split_at_dash(text, 0).unwrap_or((text, ""));
         let (value, rest) = value(after_dash.trim_ascii_start());
         self.rest = rest;
-        Some(Pair { label: label.trim_ascii(), value })
+        Some(Pair { label: trim_label(label), value })
     }
 }
 
@@ -77,7 +77,8 @@ fn value(text: &str) -> (Result<Value<'_>, Refusal>, &str) {
         let is_empty = whole.trim_ascii().is_empty();
         return (Err(if is_empty { Refusal::Empty } else { Refusal::NotANumber }), rest);
     }
-    let (number, unit) = (&whole[..length], if length == whole.len() { "" } else { whole[length..].trim() });
+    let (number, unit) =
+        (&whole[..length], if length == whole.len() { "" } else { trim_label(whole[length..].trim()) });
     let value = number.parse().map_err(|_| Refusal::NotANumber).and_then(|number: f64| {
         check_unit(unit)?;
         if number.is_finite() { Ok(Value { number, unit }) } else { Err(Refusal::OutOfRange) }

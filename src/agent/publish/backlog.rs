@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
 use super::congestion_window::CongestionWindow;
+use super::refusals::Refusals;
 use crate::agent::spool::{Page, SpoolHandle};
 use crate::name::Name;
 use crate::ranges::SeqRange;
-use crate::wire::Message;
+use crate::wire::{Limit, Message};
 
 /// Readings without an acknowledgement are sent again after this time.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,13 +33,15 @@ pub struct Backlog {
     requested: Option<oneshot::Receiver<Page>>,
     page: Option<Page>,
     in_flight: VecDeque<Sent>,
+    refusals: Refusals,
     window: CongestionWindow,
 }
 
-/// An unacknowledged message.
+/// A message without a complete answer.
 #[derive(Debug)]
 struct Sent {
     boot: Name,
+    /// Its readings that were neither acknowledged nor refused. A receiver answers in the order of the numbers.
     seqs: SeqRange,
     at: Instant,
     /// Size in bytes if it is a page; `None` for live readings.
@@ -57,6 +60,7 @@ impl Backlog {
             requested: None,
             page: None,
             in_flight: VecDeque::new(),
+            refusals: Refusals::default(),
             window: CongestionWindow::default(),
         }
     }
@@ -90,15 +94,47 @@ impl Backlog {
     /// Handles an acknowledgement: the receiver has stored these readings.
     pub(super) fn ack(&mut self, boot: &Name, seqs: SeqRange) {
         // The receiver may acknowledge each batch of a page separately.
-        let Some(acked) = self.spool.acknowledge(boot, seqs) else { return };
+        if let Some(acked) = self.spool.acknowledge(boot, seqs) {
+            self.answered(boot, acked, |_| true);
+        }
+    }
+
+    /// Handles a refusal: the receiver cannot store these readings now. Returns how many of them had been sent.
+    pub(super) fn refuse(&mut self, boot: &Name, seqs: SeqRange, limit: Limit) -> u64 {
+        let mut refusals = std::mem::take(&mut self.refusals);
+        let mut count = 0;
+        self.answered(boot, seqs, |sent| {
+            count += sent.last - sent.first + 1;
+            refusals.add(boot, sent, limit)
+        });
+        self.refusals = refusals;
+        count
+    }
+
+    /// Says how many readings the receiver cannot keep, and why; `None` if it keeps all.
+    pub(super) fn refusal_text(&self) -> Option<String> {
+        self.refusals.text()
+    }
+
+    /// Removes an answer from the messages in flight, as far as `take` agrees.
+    fn answered(&mut self, boot: &Name, answer: SeqRange, mut take: impl FnMut(SeqRange) -> bool) {
         let now = Instant::now();
         let window = &mut self.window;
-        self.in_flight.retain(|sent| {
-            let is_acknowledged = sent.boot == *boot && acked.contains(sent.seqs);
-            if let Some(bytes) = sent.page_bytes.filter(|_| is_acknowledged) {
+        self.in_flight.retain_mut(|sent| {
+            let common = SeqRange::new(answer.first.max(sent.seqs.first), answer.last.min(sent.seqs.last));
+            if sent.boot != *boot || common.is_empty() || !take(common) {
+                return true;
+            }
+            if common.first == sent.seqs.first {
+                sent.seqs.first = common.last + 1;
+            } else if common.last == sent.seqs.last {
+                sent.seqs.last = common.first - 1;
+            }
+            let is_done = sent.seqs.is_empty();
+            if let Some(bytes) = sent.page_bytes.filter(|_| is_done) {
                 window.acknowledged(bytes, now - sent.at, now);
             }
-            !is_acknowledged
+            !is_done
         });
     }
 
@@ -135,7 +171,8 @@ impl Backlog {
         if self.page.as_ref().is_some_and(|page| self.window.has_room(page.size())) {
             return;
         }
-        let deadline = self.in_flight.front().filter(|_| self.acks()).map(|sent| sent.at + ACK_TIMEOUT);
+        let overdue = self.in_flight.front().filter(|_| self.acks()).map(|sent| sent.at + ACK_TIMEOUT);
+        let deadline = overdue.into_iter().chain(self.refusals.retry_at()).min();
         let timed_out = async { if let Some(at) = deadline { sleep_until(at.into()).await } else { pending().await } };
         let delivered = async {
             match &mut self.requested {
@@ -184,8 +221,13 @@ impl Backlog {
         self.in_flight.push_back(sent);
     }
 
-    /// Releases messages whose acknowledgement is overdue, so that the spool delivers them again.
+    /// Releases messages whose answer is overdue, and refused readings after their delay, so that the spool delivers them
+    /// again.
     fn expire(&mut self) {
+        for (boot, seqs) in self.refusals.take_due(Instant::now()) {
+            self.spool.release(&boot, seqs);
+            self.may_have_more = true;
+        }
         while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.at.elapsed() >= ACK_TIMEOUT) {
             self.release(&sent);
         }

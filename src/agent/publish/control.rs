@@ -5,10 +5,14 @@ use tracing::info;
 
 use super::camera_stream::CameraStream;
 use super::peer_state::PeerMessage;
+use super::refusals::cause;
 use super::session::Session;
 use crate::name::Name;
 use crate::ranges::SeqRange;
-use crate::wire::Control;
+use crate::wire::{Control, Limit};
+
+/// The most readings that one refusal counts on a link without a spool: no message has more.
+const MAX_REFUSED: u64 = 10_000;
 
 impl Session {
     /// Handles one message of the peer.
@@ -49,7 +53,13 @@ impl Session {
                     stream.start_snapshot(number);
                 }
             }
+            Control::Rejected { cause } => self.peer.was_rejected(&cause),
             Control::Hello { acks, .. } => {
+                if self.peer.end_rejection() {
+                    // The receiver kept nothing of what was sent so far.
+                    self.has_new_status = true;
+                    self.discard_in_flight();
+                }
                 if let Some(backlog) = &mut self.inputs.backlog {
                     backlog.hello(acks);
                 }
@@ -59,6 +69,21 @@ impl Session {
                     backlog.ack(&boot, SeqRange::new(first, seq));
                 }
             }
+            Control::Refused { boot, first, seq, cause: limit } => self.refuse(&boot, SeqRange::new(first, seq), limit),
+        }
+    }
+
+    /// Handles readings that the receiver refused. A link without a spool has lost them.
+    fn refuse(&mut self, boot: &Name, seqs: SeqRange, limit: Limit) {
+        let count = match &mut self.inputs.backlog {
+            Some(backlog) => backlog.refuse(boot, seqs, limit),
+            None => (seqs.last - seqs.first + 1).min(MAX_REFUSED),
+        };
+        self.health.count("readings_refused", count);
+        if self.inputs.backlog.is_none() {
+            self.health.warn("refused", || {
+                format!("readings lost: the receiver cannot keep them ({}), and the agent has no spool", cause(limit))
+            });
         }
     }
 

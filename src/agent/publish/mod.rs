@@ -16,6 +16,7 @@ mod flow_control;
 mod frames;
 mod no_signal;
 mod peer_state;
+mod refusals;
 mod send;
 mod session;
 

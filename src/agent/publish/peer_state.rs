@@ -1,5 +1,6 @@
 //! A link's view of its peer: whether it is present, and which frames it wants.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub(super) struct PeerState {
     /// How many peers had left at the last check.
     departures: u64,
     flow: FlowControl,
+    /// Why the receiver refuses this agent, and when it said so last.
+    rejection: Option<(String, Instant)>,
 }
 
 /// A message of the peer.
@@ -66,6 +69,7 @@ impl PeerState {
             replier_has_left: false,
             departures: 0,
             flow: FlowControl::default(),
+            rejection: None,
         }
     }
 
@@ -74,7 +78,7 @@ impl PeerState {
         self.topics.clear();
         (self.is_connected, self.connected_since) = (false, None);
         (self.reply_due_since, self.replier_has_left) = (None, false);
-        self.departures = 0;
+        (self.departures, self.rejection) = (0, None);
         self.flow.reset();
     }
 
@@ -83,7 +87,7 @@ impl PeerState {
         let has_left = std::mem::replace(&mut self.departures, departures) != departures;
         if has_left {
             self.flow.reset();
-            self.connected_since = None;
+            (self.connected_since, self.rejection) = (None, None);
             self.replier_has_left = self.reply_due_since.is_some();
         }
         has_left
@@ -134,6 +138,16 @@ impl PeerState {
         self.flow.keep_alive();
     }
 
+    /// Notes that the receiver refuses this agent.
+    pub(super) fn was_rejected(&mut self, cause: &str) {
+        self.rejection = Some((format!("the receiver refuses this agent: {}", explain(cause)), Instant::now()));
+    }
+
+    /// Returns true if the receiver refused this agent before its hello.
+    pub(super) fn end_rejection(&mut self) -> bool {
+        self.rejection.take().is_some()
+    }
+
     /// Notes that a message was sent.
     pub(super) fn message_was_sent(&mut self) {
         if self.pattern == OutPattern::Req {
@@ -175,35 +189,47 @@ impl PeerState {
         self.has_control && !self.flow.has_hello() && is_late()
     }
 
-    /// Reports the link's health. `discards`: the receiver does not store readings that the spool keeps for it.
-    pub(super) fn report(&mut self, writable: bool, discards: bool, link: &Link, health: &Part) {
+    /// Reports the link's health. `trouble`: why the receiver does not store all readings.
+    pub(super) fn report(&mut self, writable: bool, trouble: Option<String>, link: &Link, health: &Part) {
         if self.pattern == OutPattern::Pub {
             match link.refusal_reason() {
                 Some(reason) => health.down(reason),
                 None => health.up(if self.topics.is_empty() { "open, no subscribers" } else { "publishing" }),
             }
+        } else if let Some((reason, _)) = self.rejection.as_ref().filter(|(_, at)| at.elapsed() < RESPONSE_TIMEOUT) {
+            self.is_connected = false;
+            health.down(reason);
         } else if self.flow.is_silent() {
             self.is_connected = false;
             health.down("connected, but the receiver is silent");
         } else if writable {
             (self.is_connected, self.blocked_since) = (true, None);
             self.connected_since.get_or_insert_with(Instant::now);
-            health.up(self.connected_cause(discards, link));
+            health.up(&self.connected_cause(trouble, link));
         } else if self.blocked_since.get_or_insert_with(Instant::now).elapsed() > RESPONSE_TIMEOUT {
             self.is_connected = false;
             health.down(link.refusal_reason().unwrap_or("no peer is accepting messages"));
         }
     }
 
-    fn connected_cause(&self, discards: bool, link: &Link) -> &'static str {
+    fn connected_cause(&self, trouble: Option<String>, link: &Link) -> Cow<'static, str> {
         if link.has_waiting_peer() {
-            "connected; another peer is waiting (a pair link serves one)"
+            "connected; another peer is waiting (a pair link serves one)".into()
         } else if self.lacks_hello() {
-            "connected, no hello received: a script, or a receiver busy with another agent"
-        } else if discards {
-            "connected, but the receiver keeps no readings"
+            "connected, no hello received: a script, or a receiver busy with another agent".into()
         } else {
-            "connected"
+            trouble.map_or("connected".into(), Cow::Owned)
         }
+    }
+}
+
+/// Explains why a receiver refuses an agent, and what to do.
+fn explain(cause: &str) -> &str {
+    match cause {
+        "name_in_use" => {
+            "another agent with its name is connected, or this one over another link; the receiver's log names both"
+        }
+        "name_not_permitted" => "its key does not permit its name; the log of the receiver says which names it permits",
+        other => other,
     }
 }

@@ -210,8 +210,13 @@ impl Session {
     }
 
     fn report(&mut self, may_send: bool) {
-        let discards = self.inputs.backlog.as_ref().is_some_and(Backlog::receiver_discards);
-        self.peer.report(may_send, discards, &self.link, &self.health);
+        let backlog = self.inputs.backlog.as_ref();
+        let trouble = if backlog.is_some_and(Backlog::receiver_discards) {
+            Some("connected, but the receiver keeps no readings".into())
+        } else {
+            backlog.and_then(Backlog::refusal_text)
+        };
+        self.peer.report(may_send, trouble, &self.link, &self.health);
     }
 
     fn may_send(&self, events: Events) -> bool {
@@ -219,7 +224,7 @@ impl Session {
     }
 
     /// Forgets messages that were sent and not acknowledged: the next peer has not seen them.
-    fn discard_in_flight(&mut self) {
+    pub(super) fn discard_in_flight(&mut self) {
         self.streams.iter_mut().for_each(|stream| stream.in_flight.clear());
         self.reset_backlog();
     }
@@ -234,7 +239,7 @@ fn open(outlet: &Outlet, health: &Part) -> Result<Link> {
     });
     let Outlet { pattern, end, curve, .. } = outlet.clone();
     let is_bound = matches!(end, Endpoint::Bind(_));
-    let link = LinkOptions { pattern: pattern.into(), end, curve, refused }.open()?;
+    let link = LinkOptions { pattern: pattern.into(), end, curve, identify: false, refused }.open()?;
     if is_bound {
         info!("bound to {}", link.address());
     }

@@ -9,9 +9,9 @@ use crate::name::Name;
 use crate::ranges::{Ranges, SeqRange};
 use crate::reading::Batch;
 
-/// The most acknowledged ranges of one agent start that a link may have. The agent does not cause that many gaps; a
-/// receiver that has more gets the readings beyond them again.
-const MAX_ACK_RANGES: usize = 4096;
+/// The most acknowledged ranges of one agent start that a link may have: as many as a receiver has that refuses readings
+/// in between. A receiver that has more gets the readings beyond them again.
+const MAX_ACK_RANGES: usize = 10_000;
 
 /// The approximate size of a page on the wire, in bytes. On a slow link, a live reading may have to wait for one page.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -38,6 +38,8 @@ pub(super) struct LinkProgress {
     acked: BTreeMap<Name, Ranges>,
     /// Readings that were sent or are about to be, and are not acknowledged.
     in_flight: BTreeMap<Name, Ranges>,
+    /// Readings that this run of the agent has sent or is about to send, by agent start.
+    sent: BTreeMap<Name, Ranges>,
     /// From this number of the current agent start on, the link sends readings live.
     pub(super) live_from: u64,
     /// Changes when the readings in flight are reset, which makes earlier page requests obsolete.
@@ -61,13 +63,19 @@ impl LinkProgress {
         self.acked.get(boot).cloned().unwrap_or_default()
     }
 
-    /// Records an acknowledgement; returns the whole acknowledged range around it.
+    /// Records an acknowledgement; returns the whole acknowledged range around its last reading. Ignores readings that were
+    /// not sent: a receiver cannot have them.
     pub(super) fn acknowledge(&mut self, boot: &Name, seqs: SeqRange) -> Option<SeqRange> {
+        let mut claimed = Ranges::default();
+        claimed.insert(seqs);
+        let claimed = claimed.intersection(self.sent.get(boot)?);
         let acked = self.acked.entry(boot.clone()).or_default();
-        if acked.pieces() < MAX_ACK_RANGES || acked.around(seqs.first.saturating_sub(1)).is_some() {
-            acked.insert(seqs);
+        for seqs in claimed.iter() {
+            if acked.pieces() < MAX_ACK_RANGES || acked.around(seqs.first.saturating_sub(1)).is_some() {
+                acked.insert(seqs);
+            }
         }
-        let around = acked.around(seqs.first);
+        let around = claimed.iter().last().and_then(|seqs| acked.around(seqs.last));
         self.clear_in_flight(boot, seqs);
         around
     }
@@ -80,6 +88,7 @@ impl LinkProgress {
     /// Drops the acknowledgements of agent starts for which `is_kept` is false.
     pub(super) fn retain_starts(&mut self, is_kept: impl Fn(&Name) -> bool) {
         self.acked.retain(|boot, _| is_kept(boot));
+        self.sent.retain(|boot, _| is_kept(boot));
     }
 
     /// Records that the link sends `seqs` live.
@@ -93,13 +102,17 @@ impl LinkProgress {
         seq < self.live_from
     }
 
-    /// The last number of the acknowledged range, or of the range in flight, that contains `seqs`, if one does.
+    /// If all of `seqs` are acknowledged or in flight, the last number of the range that contains their end. A receiver
+    /// may have acknowledged some of a batch and refused others, which then stay in flight.
     fn end_of_handled(&self, boot: &Name, seqs: SeqRange) -> Option<u64> {
-        let end = |ranges: &BTreeMap<Name, Ranges>| {
-            let around = ranges.get(boot)?.around(seqs.first)?;
-            (seqs.last <= around.last).then_some(around.last)
-        };
-        end(&self.acked).or_else(|| end(&self.in_flight))
+        let handled = [self.acked.get(boot), self.in_flight.get(boot)];
+        let end =
+            |number| handled.iter().flatten().filter_map(|ranges| ranges.around(number)).map(|range| range.last).max();
+        let mut last = end(seqs.first)?;
+        while last < seqs.last {
+            last = end(last + 1)?;
+        }
+        Some(last)
     }
 
     /// Makes the readings in flight available again, because they may be lost.
@@ -128,11 +141,11 @@ impl LinkProgress {
     }
 
     fn mark_in_flight(&mut self, boot: &Name, seqs: SeqRange) {
-        if !self.in_flight.contains_key(boot) {
-            self.in_flight.insert(boot.clone(), Ranges::default());
-        }
-        if let Some(in_flight) = self.in_flight.get_mut(boot) {
-            in_flight.insert(seqs);
+        for ranges in [&mut self.in_flight, &mut self.sent] {
+            match ranges.get_mut(boot) {
+                Some(ranges) => ranges.insert(seqs),
+                None => ranges.entry(boot.clone()).or_default().insert(seqs),
+            }
         }
     }
 

@@ -65,6 +65,14 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
         meaning.link(&link.end, &what, link.curve.as_ref(), "not connected here");
+        if let Some(key) = link.curve.as_ref().map(Curve::own_name).filter(|key| *key != *agent.name) {
+            let what = format!(
+                "a receiver permits only the agent {key} for {key}.key; rename that file to {name}.key there, or add \
+                 `agents = {{ \"{key}\" = [\"{name}\"] }}` to its curve table",
+                name = agent.name
+            );
+            meaning.remark("warning", &what);
+        }
     }
     describe_spool(agent, &mut meaning);
     meaning

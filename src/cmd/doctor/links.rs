@@ -83,6 +83,7 @@ impl ConfiguredLink<'_> {
             pattern: self.pattern,
             end: self.end.clone(),
             curve: self.curve.cloned(),
+            identify: false,
             refused: Arc::new(|_| {}),
         };
         let mut link = match options.open() {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Transaction;
 
 use crate::store::StoreError;
 
 /// The tables that version 1 lacks.
-pub(super) const SCHEMA: &str = include_str!("aggregates.sql");
+const SCHEMA: &str = include_str!("aggregates.sql");
 
 /// Microseconds.
 pub(super) const MINUTE: i64 = 60_000_000;
@@ -87,29 +87,17 @@ fn add(buckets: &mut BTreeMap<(i64, i64), Bucket>, key: (i64, i64), bucket: &Buc
     buckets.entry(key).and_modify(|there| there.add(bucket)).or_insert(*bucket);
 }
 
-/// Upgrades a file of version 1 in one transaction.
-pub(super) fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        2 => return Ok(()),
-        1 => {}
-        other => return Err(StoreError::Damaged(format!("unknown version {other}"))),
-    }
-    let transaction = connection.transaction()?;
+/// Creates the tables and fills them, for a file of version 1.
+pub(super) fn create(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     transaction.execute_batch(SCHEMA)?;
-    {
-        let mut select = transaction.prepare("SELECT series, at_us, value FROM readings ORDER BY series, at_us")?;
-        let mut rows = select.query([])?;
-        let mut changes = Changes::default();
-        while let Some(row) = rows.next()? {
-            changes.add(row.get(0)?, row.get(1)?, row.get(2)?);
-            if changes.minutes.len() >= UPGRADE_BATCH {
-                changes.write(&transaction)?;
-            }
+    let mut select = transaction.prepare("SELECT series, at_us, value FROM readings ORDER BY series, at_us")?;
+    let mut rows = select.query([])?;
+    let mut changes = Changes::default();
+    while let Some(row) = rows.next()? {
+        changes.add(row.get(0)?, row.get(1)?, row.get(2)?);
+        if changes.minutes.len() >= UPGRADE_BATCH {
+            changes.write(transaction)?;
         }
-        changes.write(&transaction)?;
     }
-    transaction.pragma_update(None, "user_version", 2)?;
-    transaction.commit()?;
-    Ok(())
+    changes.write(transaction)
 }

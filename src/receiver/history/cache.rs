@@ -1,7 +1,6 @@
 //! Which readings the history has, cached in memory, so that only new ones are written.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
@@ -9,13 +8,15 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use super::ReceivedReadings;
 use super::aggregates::Changes;
 use super::clock_offset::ClockOffset;
+use super::label::Label;
+use super::series_index::{Place, SeriesIndex, SeriesLimits};
+use super::unconfirmed::Row;
 use crate::name::Name;
 use crate::ranges::{Ranges, SeqRange};
 use crate::store::StoreError;
-use crate::wire::Batch;
+use crate::wire::{Batch, Control, Limit};
 
-/// Limits on what the network can put into memory: series, and ranges of numbers per start.
-const MAX_SERIES: usize = 10_000;
+/// Limit on what the network can put into memory: ranges of numbers per start.
 const MAX_RANGES: usize = 10_000;
 
 /// Limits of the cache: starts, and ranges of numbers of all starts. A full cache is cleared and filled again from the
@@ -38,8 +39,7 @@ pub(super) struct Cache {
     starts: HashMap<(Name, Name), Start>,
     /// The number of ranges of all starts.
     ranges: usize,
-    /// All series.
-    series: HashMap<Series, i64>,
+    series: SeriesIndex,
     /// Starts with new numbers in this transaction.
     added: Vec<(Name, Name)>,
     /// New values in this transaction, by minute.
@@ -48,39 +48,70 @@ pub(super) struct Cache {
 
 struct Start {
     id: i64,
-    /// Numbers that are stored or were refused.
+    /// Numbers that are stored, including those of labels that are not confirmed.
     kept: Ranges,
     /// New numbers in this transaction.
     added: Ranges,
     offset: ClockOffset,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Series {
-    agent: Name,
-    port: Name,
-    quantity: Arc<str>,
-    unit: Arc<str>,
-}
-
-/// Readings `first` to `last` are stored or were refused, so the agent need not send them again.
+/// What a peer is told of the readings `first` to `last`: they are stored, or refused because of a limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ack {
+pub struct Answer {
     pub(super) link: usize,
     /// The agent's routing id on the link; empty where there is one agent.
     pub peer: Bytes,
     /// The agent's boot.
-    pub boot: Name,
-    /// Number of the first reading.
-    pub first: u64,
-    /// Number of the last reading.
-    pub last: u64,
+    boot: Name,
+    first: u64,
+    last: u64,
+    refused: Option<Limit>,
+}
+
+impl Answer {
+    /// Returns the message to the agent.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        let (boot, first, seq) = (self.boot.clone(), self.first, self.last);
+        match self.refused {
+            None => Control::Ack { boot, first, seq },
+            Some(cause) => Control::Refused { boot, first, seq, cause },
+        }
+    }
+}
+
+/// The readings of a message that were refused, and the limits.
+#[derive(Default)]
+pub(super) struct Refusals(Vec<(SeqRange, Limit)>);
+
+impl Refusals {
+    fn add(&mut self, seq: u64, limit: Limit) {
+        match self.0.last_mut() {
+            Some((range, last_limit)) if range.last + 1 == seq && *last_limit == limit => range.last = seq,
+            _ => self.0.push((SeqRange::new(seq, seq), limit)),
+        }
+    }
+
+    /// The number of readings refused because of each limit.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Limit, u64)> + '_ {
+        self.0.iter().map(|(range, limit)| (*limit, range.last - range.first + 1))
+    }
 }
 
 impl Cache {
-    pub(super) fn load(connection: &Connection) -> Result<Cache, StoreError> {
-        let (series, changes) = (all_series(connection)?, Changes::default());
+    pub(super) fn load(connection: &Connection, limits: SeriesLimits) -> Result<Cache, StoreError> {
+        let (series, changes) = (SeriesIndex::load(connection, limits)?, Changes::default());
         Ok(Cache { starts: HashMap::new(), ranges: 0, series, added: Vec::new(), changes })
+    }
+
+    /// Clears everything, because the tables were changed.
+    pub(super) fn clear(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.clear_starts();
+        self.series.clear(connection)
+    }
+
+    pub(super) fn series(&mut self) -> &mut SeriesIndex {
+        &mut self.series
     }
 
     /// Clears the starts; they are read again when needed.
@@ -128,40 +159,43 @@ impl Cache {
         Ok(self.starts.get_mut(&key).expect("it was just inserted"))
     }
 
-    /// Writes a message's new readings; returns how many were refused.
+    /// Writes a message's new readings; returns those that were refused.
     pub(super) fn write(
         &mut self,
         transaction: &Transaction<'_>,
         message: &ReceivedReadings,
-    ) -> Result<u64, StoreError> {
-        let (agent, key) = (&message.readings.agent, message.start());
+    ) -> Result<Refusals, StoreError> {
+        let key = message.start();
         self.start(transaction, message)?;
-        let start = self.starts.get_mut(&key).expect("it was just inserted");
+        let Cache { starts, series, changes, .. } = self;
+        let start = starts.get_mut(&key).expect("it was just inserted");
         let (ranges, had_added) = (start.kept.pieces(), start.added.pieces() > 0);
-        let mut insert = transaction.prepare_cached(INSERT)?;
-        let mut refused = 0;
+        let mut refusals = Refusals::default();
         for batch in &message.readings.batches {
-            let date = start.date(batch);
-            for (index, value) in batch.values.iter().enumerate() {
-                let seq = batch.seq.checked_add(index as u64).filter(|seq| i64::try_from(*seq).is_ok());
-                let Some(seq) = seq.filter(|seq| start.has_room(*seq)) else {
-                    refused += 1;
-                    continue;
-                };
+            let (at_us, dated) = start.date(batch);
+            for (seq, value) in (batch.seq..).zip(&batch.values) {
                 if start.kept.around(seq).is_some() {
                     continue;
                 }
-                let (port, quantity, unit) = (batch.port.clone(), value.quantity.clone(), value.unit.clone());
-                let series = Series { agent: agent.clone(), port, quantity, unit };
-                let series = if date.is_some() { series_id(&mut self.series, transaction, series)? } else { None };
-                if let Some((series, (at_us, dated))) = series.zip(date) {
-                    if insert.execute((series, at_us, start.id, seq as i64, value.value, dated))? > 0 {
-                        self.changes.add(series, at_us, value.value);
-                    }
-                } else {
-                    refused += 1;
+                if !start.has_room(seq) {
+                    refusals.add(seq, Limit::GapLimit);
+                    continue;
                 }
-                // A refused number counts as stored: it would be refused again, and it would leave a gap.
+                let (agent, port) = (message.readings.agent.clone(), batch.port.clone());
+                let label = Label { agent, port, quantity: value.quantity.clone(), unit: value.unit.clone() };
+                let row = Row { at_us, start: start.id, seq: seq as i64, value: value.value, dated };
+                match series.place(transaction, label, &row, message.at_us)? {
+                    Place::Refused(limit) => {
+                        refusals.add(seq, limit);
+                        continue;
+                    }
+                    Place::Unconfirmed => {}
+                    Place::Series(series, first) => {
+                        for row in first.iter().chain([&row]) {
+                            insert(transaction, changes, series, row)?;
+                        }
+                    }
+                }
                 start.kept.insert(SeqRange::new(seq, seq));
                 start.added.insert(SeqRange::new(seq, seq));
             }
@@ -170,12 +204,13 @@ impl Cache {
         if !had_added && start.added.pieces() > 0 {
             self.added.push(key);
         }
-        Ok(refused)
+        Ok(refusals)
     }
 
     /// Writes minutes, hours and the stored numbers of all written messages.
     pub(super) fn finish(&mut self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         self.changes.write(transaction)?;
+        self.series.unconfirmed().trim(transaction)?;
         self.write_ranges(transaction)
     }
 
@@ -195,41 +230,38 @@ impl Cache {
         Ok(())
     }
 
-    /// Adds the acknowledgements of a message. They name whole ranges, so the next one makes up for a lost one.
-    pub(super) fn acknowledge(&self, message: &ReceivedReadings, acks: &mut BTreeSet<Ack>) {
+    /// Adds the answers to a message, in the order of their numbers. Acknowledgements name whole ranges, so the next one
+    /// makes up for a lost one.
+    pub(super) fn answer(&self, message: &ReceivedReadings, refusals: &Refusals, answers: &mut BTreeSet<Answer>) {
         let Some((from, start)) = message.from.as_ref().zip(self.starts.get(&message.start())) else { return };
-        for batch in &message.readings.batches {
-            let last_of_batch = batch.seq.saturating_add((batch.values.len() as u64).saturating_sub(1));
-            let last_of_batch = last_of_batch.min(i64::MAX as u64);
-            let mut next = Some(batch.seq).filter(|_| !batch.values.is_empty());
-            while let Some(seq) = next.filter(|seq| *seq <= last_of_batch) {
-                // Unknown numbers were refused because they would open too many gaps.
-                let refused = || (seq..=last_of_batch).take_while(|seq| start.kept.around(*seq).is_none()).last();
-                let around = start.kept.around(seq);
-                let SeqRange { first, last } = around.unwrap_or_else(|| SeqRange::new(seq, refused().unwrap_or(seq)));
-                let (link, peer, boot) = (from.link, from.name.clone(), message.readings.boot.clone());
-                acks.insert(Ack { link, peer, boot, first, last });
-                next = last.checked_add(1);
+        let mut add = |SeqRange { first, last }, refused| {
+            let (link, peer, boot) = (from.link, from.name.clone(), message.readings.boot.clone());
+            answers.insert(Answer { link, peer, boot, first, last, refused });
+        };
+        for batch in message.readings.batches.iter().filter(|batch| !batch.values.is_empty()) {
+            let last = batch.seq + batch.values.len() as u64 - 1;
+            let mut next = batch.seq;
+            while next <= last {
+                let kept = start.kept.around(next);
+                if let Some(range) = kept {
+                    add(range, None);
+                }
+                next = kept.map_or(next, |range| range.last) + 1;
             }
+        }
+        for (range, limit) in &refusals.0 {
+            add(*range, Some(*limit));
         }
     }
 }
 
-fn all_series(connection: &Connection) -> Result<HashMap<Series, i64>, StoreError> {
-    let mut select = connection.prepare("SELECT agent, port, quantity, unit, id FROM series")?;
-    let rows = select.query_map([], |row| {
-        let name = |index| row.get::<_, String>(index).map(Name::try_from);
-        Ok((name(0)?, name(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-    })?;
-    let mut all = HashMap::new();
-    for row in rows {
-        let (agent, port, quantity, unit, id) = row?;
-        let (Ok(agent), Ok(port)) = (agent, port) else {
-            return Err(StoreError::Damaged("a series without a name".to_owned()));
-        };
-        all.insert(Series { agent, port, quantity, unit }, id);
+/// Stores a reading.
+fn insert(transaction: &Transaction<'_>, changes: &mut Changes, series: i64, row: &Row) -> Result<(), StoreError> {
+    let Row { at_us, start, seq, value, dated } = *row;
+    if transaction.prepare_cached(INSERT)?.execute((series, at_us, start, seq, value, dated))? > 0 {
+        changes.add(series, at_us, value);
     }
-    Ok(all)
+    Ok(())
 }
 
 impl Start {
@@ -255,12 +287,12 @@ impl Start {
         Ok(start)
     }
 
-    /// When a batch was captured, in microseconds since 1970, and the clock of that time. `None` on overflow.
-    fn date(&mut self, batch: &Batch) -> Option<(i64, i64)> {
+    /// When a batch was captured, in microseconds since 1970, and the clock of that time.
+    fn date(&mut self, batch: &Batch) -> (i64, i64) {
         match batch.age_ms {
-            _ if batch.synchronised => Some((batch.captured_at_us, BY_AGENT)),
-            Some(_) => Some((self.offset.date(batch.captured_at_us)?, BY_RECEIVER)),
-            None => Some((batch.captured_at_us, UNSYNCHRONISED)),
+            _ if batch.synchronised => (batch.captured_at_us, BY_AGENT),
+            Some(_) => (self.offset.date(batch.captured_at_us), BY_RECEIVER),
+            None => (batch.captured_at_us, UNSYNCHRONISED),
         }
     }
 
@@ -276,24 +308,4 @@ impl Start {
 fn offset_estimate_us(batch: &Batch, arrived_us: i64) -> Option<i64> {
     let age_us = i64::try_from(batch.age_ms?).ok()?.checked_mul(1_000)?;
     arrived_us.checked_sub(age_us)?.checked_sub(batch.captured_at_us)
-}
-
-/// Returns a series' number, and adds the series if there is room.
-fn series_id(
-    all: &mut HashMap<Series, i64>,
-    transaction: &Transaction<'_>,
-    series: Series,
-) -> Result<Option<i64>, StoreError> {
-    if let Some(id) = all.get(&series) {
-        return Ok(Some(*id));
-    }
-    if all.len() >= MAX_SERIES {
-        return Ok(None);
-    }
-    let Series { agent, port, quantity, unit } = &series;
-    let mut insert =
-        transaction.prepare_cached("INSERT INTO series(agent, port, quantity, unit) VALUES (?, ?, ?, ?)")?;
-    let id = insert.insert((&**agent, &**port, &**quantity, &**unit))?;
-    all.insert(series, id);
-    Ok(Some(id))
 }

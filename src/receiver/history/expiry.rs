@@ -1,5 +1,5 @@
-//! Deletes expired rows: readings after `keep`, and minute aggregates after two years. Hour aggregates stay. The
-//! sequence numbers of deleted readings stay too, so that a resent reading is recognised.
+//! Deletes expired rows: readings after `keep`, those of unconfirmed labels after a week at most, and minute aggregates
+//! after two years. Hour aggregates stay. The sequence numbers of deleted readings stay too, so that a resent reading is recognised.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::store::StoreError;
 /// The interval between passes is a hundredth of `keep`, within these limits.
 const MAX_INTERVAL: Duration = Duration::from_mins(1);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the only reading of an unconfirmed label is kept at most.
+const KEEP_UNCONFIRMED: Duration = Duration::from_hours(7 * 24);
 
 /// Pause between steps, so that the disk can serve incoming readings.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
@@ -59,6 +62,11 @@ impl Expiry {
             self.unlogged.minutes += deleted.minutes;
             self.due = Instant::now() + STEP_PAUSE;
             return Ok(deleted.readings);
+        }
+        let kept = i64::try_from(self.keep.0.min(KEEP_UNCONFIRMED).as_micros()).unwrap_or(i64::MAX);
+        if database.expire_unconfirmed(now_us.saturating_sub(kept))? {
+            self.due = Instant::now() + STEP_PAUSE;
+            return Ok(0);
         }
         self.pass = None;
         self.due = Instant::now() + (self.keep.0 / 100).clamp(MIN_INTERVAL, MAX_INTERVAL);

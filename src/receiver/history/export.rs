@@ -1,6 +1,6 @@
 //! All readings of a period, in chunks. The file is not in use between chunks, so a slow client holds up nothing.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,18 +8,25 @@ use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::read_error::ReadError;
-use super::reader::{Reader, Series, all_series};
+use super::reader::Reader;
+use super::series_list::Series;
 
 /// Readings in memory at once.
 const CHUNK: usize = 500;
+
+/// Series that are looked at for one chunk, most of which may have no readings in the period.
+const SERIES_PER_CHUNK: usize = 10_000;
 
 /// An unfinished export.
 pub struct Export {
     connection: Connection,
     range: Range<i64>,
-    /// Series that are not complete.
-    left: VecDeque<Arc<Series>>,
-    /// The last reading that was read of the first one: time, start and number.
+    /// The series that is being read.
+    current: Option<Arc<Series>>,
+    /// The series after it: these, or all that follow `after`.
+    only: Option<BTreeSet<i64>>,
+    after: i64,
+    /// The last reading that was read of the current series: time, start and number.
     cursor: (i64, i64, i64),
     _permit: OwnedSemaphorePermit,
 }
@@ -45,34 +52,36 @@ impl Reader {
     pub async fn export(&self, range: Range<i64>, only: Option<BTreeSet<i64>>) -> Result<Export, ReadError> {
         let permit = self.export_permit()?;
         let opened = self.with_connection(move |connection| {
-            let mut known = all_series(&connection)?;
-            let left = match only {
-                None => known.into_values().map(Arc::new).collect(),
-                Some(only) => {
-                    let find = |id| known.remove(&id).map(Arc::new).ok_or(ReadError::NoSeries(id));
-                    only.into_iter().map(find).collect::<Result<_, _>>()?
-                }
-            };
+            for id in only.iter().flatten() {
+                Series::with_id(&connection, *id)?.ok_or(ReadError::NoSeries(*id))?;
+            }
             let cursor = (range.start, i64::MIN, i64::MIN);
-            Ok(Export { connection, range, left, cursor, _permit: permit })
+            let mut export =
+                Export { connection, range, current: None, only, after: i64::MIN, cursor, _permit: permit };
+            export.advance()?;
+            Ok(export)
         });
         opened.await
     }
 
-    /// Returns the next chunk and the rest of the export; `None` at its end.
+    /// Returns the next chunk, which may be empty, and the rest of the export; `None` at its end.
     ///
     /// # Errors
     /// As [`Reader::series`].
     pub async fn next(&self, mut export: Export) -> Result<Option<(Vec<Row>, Export)>, ReadError> {
+        if export.current.is_none() {
+            return Ok(None);
+        }
         let read = self.with_permit(move || Ok((export.read()?, export)));
-        Ok(Some(read.await?).filter(|(rows, _)| !rows.is_empty()))
+        Ok(Some(read.await?))
     }
 }
 
 impl Export {
     fn read(&mut self) -> Result<Vec<Row>, ReadError> {
         let mut found = Vec::new();
-        while let Some(series) = self.left.front().filter(|_| found.len() < CHUNK) {
+        for _ in 0..SERIES_PER_CHUNK {
+            let Some(series) = self.current.clone().filter(|_| found.len() < CHUNK) else { break };
             let (at_us, start, seq) = self.cursor;
             let mut select = self.connection.prepare_cached(
                 "SELECT at_us, value, dated, start, seq FROM readings
@@ -84,13 +93,33 @@ impl Export {
             while let Some(row) = rows.next()? {
                 let (at_us, value, dated) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 self.cursor = (at_us, row.get(3)?, row.get(4)?);
-                found.push(Row { series: Arc::clone(series), at_us, value, dated });
+                found.push(Row { series: Arc::clone(&series), at_us, value, dated });
             }
+            drop(rows);
+            drop(select);
             if found.len() - before < max {
-                self.left.pop_front();
-                self.cursor = (self.range.start, i64::MIN, i64::MIN);
+                self.advance()?;
             }
         }
         Ok(found)
+    }
+
+    /// Goes on to the next series, if there is one.
+    fn advance(&mut self) -> Result<(), ReadError> {
+        self.cursor = (self.range.start, i64::MIN, i64::MIN);
+        self.current = loop {
+            let next = match &mut self.only {
+                None => Series::after(&self.connection, self.after)?,
+                Some(only) => {
+                    let Some(id) = only.pop_first() else { break None };
+                    // It may have been removed since.
+                    let Some(series) = Series::with_id(&self.connection, id)? else { continue };
+                    Some(series)
+                }
+            };
+            self.after = next.as_ref().map_or(self.after, |series| series.id);
+            break next.map(Arc::new);
+        };
+        Ok(())
     }
 }

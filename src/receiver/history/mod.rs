@@ -2,10 +2,11 @@
 //!
 //! A link's task hands readings over without waiting ([`Feed`]). A thread, because disks block, writes them in groups
 //! (`writer.rs`) to an `SQLite` file (`database.rs`; `cache.rs` knows which readings are new, `clock_offset.rs` dates
-//! them), adds them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`,
-//! `expiry_pass.rs`). Stored readings are acknowledged over their link, and agents repeat what was not acknowledged, so
-//! a failure here loses nothing and blocks nothing. Readers (`reader.rs`) have connections of their own, for charts
-//! (`chart.rs`) and exports (`export.rs`).
+//! them, `series_index.rs` finds their series and `unconfirmed.rs` keeps those without one), adds them to minutes and
+//! hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`, `expiry_pass.rs`). Stored readings are
+//! acknowledged over their link, and agents repeat what was not acknowledged, so a failure here loses nothing and blocks
+//! nothing. Readers (`reader.rs`) have connections of their own, for the list of series (`series_list.rs`), charts
+//! (`chart.rs`) and exports (`export.rs`). Viewers' changes (`maintenance.rs`) go to the writer.
 
 mod aggregates;
 mod cache;
@@ -15,8 +16,14 @@ mod database;
 mod expiry;
 mod expiry_pass;
 mod export;
+mod label;
+mod maintenance;
 mod read_error;
 mod reader;
+mod series_index;
+mod series_list;
+mod unconfirmed;
+mod upgrade;
 mod writer_state;
 mod writer;
 
@@ -33,18 +40,22 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub use cache::Ack;
+pub use cache::Answer;
 pub use chart::{Chart, ChartQuery, Point};
 pub use export::{Export, Row};
+pub use maintenance::{Job, JobError};
 pub use read_error::ReadError;
-pub use reader::{Reader, Series};
+pub use reader::Reader;
+pub use series_list::{Series, SeriesPage, SeriesQuery};
 
 use crate::clock::Stamp;
-use crate::config::Period;
+use crate::config;
 use crate::name::Name;
+use crate::receiver::quotas::Quotas;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
 use crate::wire::{Batch, Readings, Value};
+use maintenance::{JobQueue, Request};
 use writer::Writer;
 use writer_state::WriterState;
 
@@ -52,8 +63,8 @@ use writer_state::WriterState;
 pub(super) const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
 const MAX_PENDING_MESSAGES: usize = 1024;
 
-/// Acknowledgements waiting for one link's task.
-const ACK_QUEUE: usize = 1024;
+/// Answers waiting for one link's task.
+const ANSWER_QUEUE: usize = 1024;
 
 /// How long to wait for the file to open. Checking a large file takes longer, and the receiver starts meanwhile; a file
 /// that cannot be used fails sooner.
@@ -65,7 +76,7 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The history and its writer thread.
 pub struct History {
-    incoming: SyncSender<ReceivedReadings>,
+    incoming: Arc<SyncSender<Input>>,
     room: Arc<AtomicUsize>,
     links: AtomicUsize,
     reader: Reader,
@@ -76,13 +87,13 @@ pub struct History {
 /// One link's connection to the history.
 pub struct Feed {
     link: usize,
-    incoming: SyncSender<ReceivedReadings>,
+    incoming: SyncSender<Input>,
     /// Bytes left of [`MAX_PENDING_BYTES`].
     room: Arc<AtomicUsize>,
-    /// Acknowledgements for this link's agents.
-    pub acks: mpsc::Receiver<Ack>,
-    /// The sender of `acks`, for the writer.
-    ack_sender: mpsc::Sender<Ack>,
+    /// Answers to this link's agents.
+    pub answers: mpsc::Receiver<Answer>,
+    /// The sender of `answers`, for the writer.
+    answer_sender: mpsc::Sender<Answer>,
 }
 
 /// Why readings were not accepted.
@@ -94,9 +105,15 @@ pub enum NotStored {
     Ended,
 }
 
+/// Input of the writer thread.
+enum Input {
+    Readings(ReceivedReadings),
+    Job(Request),
+}
+
 /// Received readings.
 struct ReceivedReadings {
-    /// The peer to acknowledge them to.
+    /// The peer to answer.
     from: Option<Peer>,
     /// When they arrived, in microseconds since 1970, by this machine's clock.
     at_us: i64,
@@ -108,24 +125,25 @@ struct ReceivedReadings {
 struct Peer {
     link: usize,
     /// Leads to its link's [`Feed`].
-    acks: mpsc::Sender<Ack>,
+    answers: mpsc::Sender<Answer>,
     name: Bytes,
 }
 
 impl History {
-    /// Opens the file; readings older than `keep` are deleted. A full or failing disk is not an error: the writer
-    /// retries.
+    /// Opens the file at `path`, and reports the number of series to `quotas`. A full or failing disk is not an error:
+    /// the writer retries.
     ///
     /// # Errors
     /// When another program uses the file, a newer watchpost wrote it, or permissions forbid its use.
-    pub async fn open(path: PathBuf, keep: Period) -> Result<History, StoreError> {
+    pub async fn open(path: PathBuf, config: &config::History, quotas: Quotas) -> Result<History, StoreError> {
         let (incoming, received) = sync_channel(MAX_PENDING_MESSAGES);
         let room = Arc::new(AtomicUsize::new(MAX_PENDING_BYTES));
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(WriterState::default());
+        let (writers_room, writers_state) = (Arc::clone(&room), Arc::clone(&state));
         let writer =
-            Writer::new(path.clone(), keep, received, Arc::clone(&room), Arc::clone(&state), heartbeat.clone());
+            Writer::new(path.clone(), config, received, writers_room, quotas, writers_state, heartbeat.clone());
         let ending = heartbeat.clone();
         heartbeat.starts();
         let run = move || {
@@ -138,7 +156,9 @@ impl History {
             Ok(_) => {}
             Err(_) => info!("history: {} is large and still being checked", path.display()),
         }
-        let (links, reader) = (AtomicUsize::new(0), Reader::new(path, state));
+        let incoming = Arc::new(incoming);
+        let (links, jobs) = (AtomicUsize::new(0), JobQueue::new(Arc::downgrade(&incoming)));
+        let reader = Reader::new(path, state, jobs);
         Ok(History { incoming, room, links, reader, heartbeat, thread })
     }
 
@@ -151,9 +171,9 @@ impl History {
     /// Connects one more link.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        let (ack_sender, acks) = mpsc::channel(ACK_QUEUE);
+        let (answer_sender, answers) = mpsc::channel(ANSWER_QUEUE);
         let link = self.links.fetch_add(1, Ordering::Relaxed);
-        Feed { link, incoming: self.incoming.clone(), room: Arc::clone(&self.room), acks, ack_sender }
+        Feed { link, incoming: SyncSender::clone(&self.incoming), room: Arc::clone(&self.room), answers, answer_sender }
     }
 
     /// The writer thread's heartbeat.
@@ -177,7 +197,7 @@ impl History {
 }
 
 impl Feed {
-    /// Hands readings over; `peer` gets the acknowledgement.
+    /// Hands readings over; `peer` gets the answer.
     ///
     /// # Errors
     /// When they are not accepted.
@@ -186,9 +206,9 @@ impl Feed {
         if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size)).is_err() {
             return Err(NotStored::NoRoom);
         }
-        let from = peer.map(|name| Peer { link: self.link, acks: self.ack_sender.clone(), name: name.clone() });
+        let from = peer.map(|name| Peer { link: self.link, answers: self.answer_sender.clone(), name: name.clone() });
         let message = ReceivedReadings { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
-        self.incoming.try_send(message).map_err(|refused| {
+        self.incoming.try_send(Input::Readings(message)).map_err(|refused| {
             self.room.fetch_add(size, Ordering::Relaxed);
             match refused {
                 TrySendError::Full(_) => NotStored::NoRoom,
@@ -197,10 +217,10 @@ impl Feed {
         })
     }
 
-    /// Ends the feed; the channel returns the remaining acknowledgements and then closes.
+    /// Ends the feed; the channel returns the remaining answers and then closes.
     #[must_use]
-    pub fn finish(self) -> mpsc::Receiver<Ack> {
-        self.acks
+    pub fn finish(self) -> mpsc::Receiver<Answer> {
+        self.answers
     }
 }
 

@@ -1,19 +1,19 @@
 //! Reads the history, concurrently with the thread that writes it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::aggregates::{HOUR, MINUTE};
 use super::chart::{Chart, ChartQuery};
 use super::database::KIND;
+use super::maintenance::{Job, JobError, JobQueue};
 use super::read_error::ReadError;
+use super::series_list::{SeriesPage, SeriesQuery, agents};
 use super::writer_state::WriterState;
 use crate::store::StoreError;
 
@@ -27,34 +27,20 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Concurrent exports: each holds a connection and some readings in memory until its client has read everything.
 const MAX_EXPORTS: usize = 8;
 
-/// Read access to the history. Cheap to clone.
+/// Read access to the history, and the way to request changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     path: Arc<Path>,
     state: Arc<WriterState>,
+    jobs: JobQueue,
     reads: Arc<Semaphore>,
     exports: Arc<Semaphore>,
 }
 
-/// A quantity of a port in one unit.
-#[derive(Clone, Debug)]
-pub struct Series {
-    /// Its row id in this file.
-    pub id: i64,
-    /// The agent.
-    pub agent: String,
-    /// The port.
-    pub port: String,
-    /// The quantity.
-    pub quantity: String,
-    /// The unit; empty for raw counts.
-    pub unit: String,
-}
-
 impl Reader {
-    pub(super) fn new(path: PathBuf, state: Arc<WriterState>) -> Reader {
+    pub(super) fn new(path: PathBuf, state: Arc<WriterState>, jobs: JobQueue) -> Reader {
         let (reads, exports) = (Arc::new(Semaphore::new(MAX_READS)), Arc::new(Semaphore::new(MAX_EXPORTS)));
-        Reader { path: path.into(), state, reads, exports }
+        Reader { path: path.into(), state, jobs, reads, exports }
     }
 
     /// Why no readings are stored now; empty if they are.
@@ -69,22 +55,34 @@ impl Reader {
         self.state.expired()
     }
 
-    /// Returns all series with the times of their first and last reading, in microseconds since 1970. For expired
-    /// readings only the minute or the hour is known.
+    /// Number of readings of unconfirmed labels that were removed since the start.
+    #[must_use]
+    pub fn unconfirmed_removed(&self) -> u64 {
+        self.state.unconfirmed_removed()
+    }
+
+    /// Requests a change; returns when the history has accepted it.
+    ///
+    /// # Errors
+    /// When the history cannot be changed now, or the job names what does not exist.
+    pub async fn request(&self, job: Job) -> Result<(), JobError> {
+        self.jobs.request(job).await
+    }
+
+    /// Returns a part of the list of series.
     ///
     /// # Errors
     /// When the file cannot be read, or too many reads are in progress.
-    pub async fn series(&self) -> Result<Vec<(Series, i64, i64)>, ReadError> {
-        self.read(|connection| {
-            let mut found = Vec::new();
-            for series in all_series(connection)?.into_values() {
-                if let Some((first, last)) = times(connection, series.id)? {
-                    found.push((series, first, last));
-                }
-            }
-            Ok(found)
-        })
-        .await
+    pub async fn series(&self, query: SeriesQuery) -> Result<SeriesPage, ReadError> {
+        self.read(move |connection| SeriesPage::read(connection, &query)).await
+    }
+
+    /// Returns the agents that have series, by name.
+    ///
+    /// # Errors
+    /// As [`Reader::series`].
+    pub async fn agents(&self) -> Result<Vec<String>, ReadError> {
+        self.read(|connection| agents(connection)).await
     }
 
     /// Returns a chart of a series.
@@ -138,31 +136,4 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     }
     connection.execute_batch("PRAGMA query_only = ON")?;
     Ok(connection)
-}
-
-/// All series, by number.
-pub(super) fn all_series(connection: &Connection) -> Result<BTreeMap<i64, Series>, ReadError> {
-    let mut select = connection.prepare("SELECT id, agent, port, quantity, unit FROM series")?;
-    let rows = select.query_map([], |row| {
-        let (agent, port, quantity, unit) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-        Ok(Series { id: row.get(0)?, agent, port, quantity, unit })
-    })?;
-    Ok(rows.map(|row| row.map(|series| (series.id, series))).collect::<Result<_, _>>()?)
-}
-
-/// The times of the first and last reading, from the finest table that still has them.
-fn times(connection: &Connection, series: i64) -> Result<Option<(i64, i64)>, ReadError> {
-    let mut found: Option<(i64, i64)> = None;
-    for (table, length) in [("hours", HOUR), ("minutes", MINUTE), ("readings", 1)] {
-        let at = |direction| {
-            let sql = format!("SELECT at_us FROM {table} WHERE series = ? ORDER BY at_us {direction} LIMIT 1");
-            connection.prepare_cached(&sql)?.query_row([series], |row| row.get::<_, i64>(0)).optional()
-        };
-        let (Some(first), Some(last)) = (at("ASC")?, at("DESC")?) else { continue };
-        found = Some(found.map_or((first, last), |(known_first, known_last)| {
-            let is_in_first = first < known_first.saturating_add(if length == 1 { MINUTE } else { HOUR });
-            (if is_in_first { first } else { known_first }, last.max(known_last))
-        }));
-    }
-    Ok(found)
 }

@@ -23,7 +23,7 @@ CREATE TABLE readings(
     value REAL NOT NULL,
     dated INTEGER NOT NULL,
     PRIMARY KEY (series, at_us, start, seq)) WITHOUT ROWID;
--- The numbers of a start that are stored or were refused.
+-- The numbers of a start that are stored. Earlier versions added those that they refused.
 CREATE TABLE kept(
     start INTEGER NOT NULL,
     first INTEGER NOT NULL,

@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::ReceivedReadings;
-use super::database::Database;
+use super::database::{Database, Written};
 use super::expiry::Expiry;
+use super::maintenance::{JobError, Request};
+use super::series_index::SeriesLimits;
 use super::writer_state::WriterState;
-use crate::config::Period;
+use super::{Input, ReceivedReadings};
+use crate::config;
 use crate::receiver::log_throttle::LogThrottle;
+use crate::receiver::quotas::{Quota, Quotas};
 use crate::service::{HEARTBEAT_INTERVAL, Heartbeat};
 use crate::store::StoreError;
+use crate::wire::Limit;
 
 /// How long live readings wait to be written together, because every write wears an SD card. A backlog is written at once: the
 /// agent waits for its acknowledgement before it sends more.
@@ -26,10 +30,14 @@ const GROUP_DELAY: Duration = Duration::from_millis(250);
 /// The delay between attempts while the disk fails.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// Pause between the steps of a job, so that the disk can serve incoming readings.
+const STEP_PAUSE: Duration = Duration::from_millis(50);
+
 /// The thread and what it owns.
 pub(super) struct Writer {
     path: PathBuf,
-    incoming: Receiver<ReceivedReadings>,
+    limits: SeriesLimits,
+    incoming: Receiver<Input>,
     /// Free room for readings in memory; the group's size is returned to it.
     room: Arc<AtomicUsize>,
     database: Option<Database>,
@@ -40,7 +48,11 @@ pub(super) struct Writer {
     failing_since: Option<Instant>,
     failures: LogThrottle,
     refusals: LogThrottle,
+    removals: LogThrottle,
     expiry: Expiry,
+    /// When to make the next step of the oldest job; `None` without jobs.
+    work_due: Option<Instant>,
+    quotas: Quotas,
     state: Arc<WriterState>,
     heartbeat: Heartbeat,
 }
@@ -56,26 +68,30 @@ impl Drop for Writer {
 impl Writer {
     pub(super) fn new(
         path: PathBuf,
-        keep: Period,
-        incoming: Receiver<ReceivedReadings>,
+        config: &config::History,
+        incoming: Receiver<Input>,
         room: Arc<AtomicUsize>,
+        quotas: Quotas,
         state: Arc<WriterState>,
         heartbeat: Heartbeat,
     ) -> Writer {
-        let (failures, refusals) = (LogThrottle::default(), LogThrottle::default());
-        let (database, group, due, failing_since) = (None, Vec::new(), None, None);
-        let expiry = Expiry::new(keep);
+        let limits =
+            SeriesLimits { total: config.max_series.get().into(), per_agent: config.max_series_per_agent.get().into() };
         Writer {
             path,
+            limits,
             incoming,
             room,
-            database,
-            group,
-            due,
-            failing_since,
-            failures,
-            refusals,
-            expiry,
+            database: None,
+            group: Vec::new(),
+            due: None,
+            failing_since: None,
+            failures: LogThrottle::default(),
+            refusals: LogThrottle::default(),
+            removals: LogThrottle::default(),
+            expiry: Expiry::new(config.keep),
+            work_due: None,
+            quotas,
             state,
             heartbeat,
         }
@@ -104,6 +120,7 @@ impl Writer {
         }
         while self.gather() {
             self.write();
+            self.work();
         }
         // If the first attempt finds damage, the second one writes to a new file.
         if !self.write() && !self.write() {
@@ -112,7 +129,7 @@ impl Writer {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        let database = Database::open(&self.path)?;
+        let database = Database::open(&self.path, self.limits)?;
         self.adopt(database);
         Ok(())
     }
@@ -128,28 +145,90 @@ impl Writer {
             );
         }
         self.database = Some(database);
+        self.work_due = Some(Instant::now());
+        self.report();
+    }
+
+    /// Reports the number of series, and removed readings of unconfirmed labels.
+    fn report(&mut self) {
+        let Some(database) = &mut self.database else { return };
+        let (used, limit) = database.series_usage();
+        self.quotas.set(Quota::Series, used, limit);
+        if let Some((agent, count)) = database.take_removed() {
+            self.state.add_unconfirmed_removed(count);
+            let what = format!(
+                "readings removed whose labels occurred only once, most recently of agent {agent}; do its boards print \
+                 a counter or time before a label?"
+            );
+            self.removals.log_of(count, &"history", &what);
+        }
     }
 
     /// Receives readings until the group is due; returns false when all feeds are gone.
     fn gather(&mut self) -> bool {
         loop {
             self.heartbeat.beat();
-            let next = self.due.unwrap_or(self.expiry.due());
+            let idle = self.work_due.map_or(self.expiry.due(), |due| due.min(self.expiry.due()));
+            let next = self.due.unwrap_or(idle);
             match self.incoming.recv_timeout(next.saturating_duration_since(Instant::now()).min(HEARTBEAT_INTERVAL)) {
-                Ok(message) => self.add(message),
+                Ok(Input::Readings(message)) => self.add(message),
+                Ok(Input::Job(request)) => self.accept(request),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < next => {}
                 // Nothing arrived, and nothing waits to be written.
-                Err(RecvTimeoutError::Timeout) if self.due.is_none() => self.expire(),
+                Err(RecvTimeoutError::Timeout) if self.due.is_none() => {
+                    self.work();
+                    self.expire();
+                }
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
     }
 
+    /// Stores a viewer's job, unless the disk fails.
+    fn accept(&mut self, (job, reply): Request) {
+        let accepted = match &mut self.database {
+            Some(database) if self.failing_since.is_none() => database.accept(&job),
+            _ => Err(JobError::Failing(self.state.cause())),
+        };
+        if accepted.is_ok() {
+            info!("history: accepted the job: {job}");
+            self.work_due = Some(Instant::now());
+            self.report();
+        }
+        // Whoever asked may have left.
+        if let Err(Err(JobError::Store(error))) = reply.send(accepted) {
+            self.retry_later(error);
+        }
+    }
+
+    /// Makes the next step of the oldest job, if it is due.
+    fn work(&mut self) {
+        if self.work_due.is_none_or(|due| Instant::now() < due) || self.failing_since.is_some() {
+            return;
+        }
+        match self.database.as_mut().map_or(Ok(None), Database::work) {
+            Ok(None) => self.work_due = None,
+            Ok(Some((job, is_complete))) => {
+                if is_complete {
+                    info!("history: completed the job: {job}");
+                }
+                self.work_due = Some(Instant::now() + STEP_PAUSE);
+            }
+            Err(error) => self.retry_later(error),
+        }
+    }
+
     fn expire(&mut self) {
+        if self.failing_since.is_some() || Instant::now() < self.expiry.due() {
+            return;
+        }
         let expired = self.database.as_mut().map_or(Ok(0), |database| self.expiry.step(database));
         match expired {
-            Ok(readings) => self.state.add_expired(readings),
+            Ok(readings) => {
+                self.state.add_expired(readings);
+                self.report();
+            }
             Err(error) => self.retry_later(error),
         }
     }
@@ -185,23 +264,45 @@ impl Writer {
         if self.database.is_none() {
             self.open()?;
         }
-        let Some(database) = &mut self.database else { return Ok(()) };
-        while !self.group.is_empty() {
+        while let Some(database) = self.database.as_mut().filter(|_| !self.group.is_empty()) {
             let written = database.store(&self.group)?;
+            self.report_refused(&written);
+            self.report();
             let peers = self.group[..written.messages].iter().filter_map(|message| message.from.as_ref());
-            let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.acks)).collect();
-            for ack in written.acks {
-                // An acknowledgement that does not fit is sent when the agent repeats the readings.
-                let _ = links.get(&ack.link).map(|link| link.try_send(ack));
+            let links: BTreeMap<_, _> = peers.map(|peer| (peer.link, &peer.answers)).collect();
+            for answer in written.answers {
+                // An answer that does not fit is sent when the agent repeats the readings.
+                let _ = links.get(&answer.link).map(|link| link.try_send(answer));
             }
             let size = self.group.drain(..written.messages).map(|message| message.size).sum();
             self.room.fetch_add(size, Ordering::Relaxed);
-            if written.refused > 0 {
-                let what = "readings refused: too many quantities or gaps, or numbers too large";
-                self.refusals.log_of(written.refused, &"history", &what);
-            }
         }
-        database.tidy()
+        if let Some(database) = &self.database {
+            database.tidy()?;
+        }
+        Ok(())
+    }
+
+    fn report_refused(&mut self, written: &Written) {
+        for ((agent, limit), count) in &written.refused {
+            if *limit != Limit::GapLimit {
+                self.quotas.refuse(Quota::Series, *count, agent);
+            }
+            let SeriesLimits { total, per_agent } = self.limits;
+            let what = match limit {
+                Limit::SeriesLimit => {
+                    format!(
+                        "limit of {per_agent} series reached; remove series, or raise [history] max_series_per_agent"
+                    )
+                }
+                Limit::TotalSeriesLimit => {
+                    format!("limit of {total} series reached; remove series, or raise [history] max_series")
+                }
+                Limit::GapLimit | Limit::Other => "their numbers have too many gaps".to_owned(),
+            };
+            let who = format!("history: readings of agent {agent} refused");
+            self.refusals.log_of(*count, &who, &what);
+        }
     }
 
     /// Schedules a retry. The group stays, and is written to a reopened file, because nothing in the old handle is trusted.

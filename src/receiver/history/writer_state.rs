@@ -11,6 +11,8 @@ pub(super) struct WriterState {
     /// Why no readings are stored now; empty if they are.
     cause: Mutex<String>,
     expired: AtomicU64,
+    /// Removed readings of unconfirmed labels.
+    unconfirmed_removed: AtomicU64,
 }
 
 impl WriterState {
@@ -33,5 +35,14 @@ impl WriterState {
 
     pub(super) fn expired(&self) -> u64 {
         self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the number of removed readings of unconfirmed labels.
+    pub(super) fn add_unconfirmed_removed(&self, readings: u64) {
+        self.unconfirmed_removed.fetch_add(readings, Ordering::Relaxed);
+    }
+
+    pub(super) fn unconfirmed_removed(&self) -> u64 {
+        self.unconfirmed_removed.load(Ordering::Relaxed)
     }
 }

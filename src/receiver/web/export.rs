@@ -76,14 +76,20 @@ struct ExportStream {
 impl ExportStream {
     /// The next part, starting with `text`, and the start of the part after it, unless this is the last.
     async fn next(self, mut text: String) -> Result<(Bytes, Option<(ExportStream, String)>), String> {
-        let ExportStream { export, reader, format, shutdown } = self;
-        let read = tokio::select! {
-            () = shutdown.cancelled() => return Err("the receiver is shutting down".to_owned()),
-            read = reader.next(export) => read.map_err(|error| error.to_string())?,
-        };
-        let Some((rows, export)) = read else {
-            text.push_str(format.tail());
-            return Ok((text.into(), None));
+        let ExportStream { mut export, reader, format, shutdown } = self;
+        let (rows, export) = loop {
+            let read = tokio::select! {
+                () = shutdown.cancelled() => return Err("the receiver is shutting down".to_owned()),
+                read = reader.next(export) => read.map_err(|error| error.to_string())?,
+            };
+            match read {
+                Some((rows, rest)) if rows.is_empty() => export = rest,
+                Some(read) => break read,
+                None => {
+                    text.push_str(format.tail());
+                    return Ok((text.into(), None));
+                }
+            }
         };
         for row in &rows {
             format.write(row, &mut text);
@@ -127,8 +133,9 @@ impl Format {
             Format::Csv => {
                 // All times of the range are valid.
                 let time = Timestamp::from_microsecond(row.at_us).unwrap_or_default();
-                let (quantity, unit) = (field(&series.quantity), field(&series.unit));
-                let (agent, port, value, dated) = (&series.agent, &series.port, row.value, row.dated);
+                let [agent, port, quantity, unit] =
+                    [&series.agent, &series.port, &series.quantity, &series.unit].map(|text| cell(text));
+                let (value, dated) = (row.value, row.dated);
                 write!(text, "{time:.3},{agent},{port},{quantity},{value},{unit},{dated}\r\n")
                     .expect("writing to a String cannot fail");
             }
@@ -144,7 +151,13 @@ impl Format {
     }
 }
 
-/// Quotes a field as RFC 4180 requires.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+/// Quotes a text as RFC 4180 requires. A spreadsheet would run a text that looks like a formula, so that one gets an
+/// apostrophe in front.
+fn cell(text: &str) -> String {
+    let apostrophe = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
+    } else {
+        format!("{apostrophe}{text}")
+    }
 }

@@ -1,19 +1,22 @@
-//! The history over HTTP: series and charts.
+//! The history over HTTP: series, their removal, and charts.
 
 use std::ops::Range;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Site;
 use super::error::{HttpError, json_response};
-use crate::receiver::history::{ChartQuery, ReadError, Reader, Series};
+use crate::receiver::history::{ChartQuery, Job, JobError, ReadError, Reader, Series, SeriesQuery};
+
+/// The most series in one response, which is also the default.
+const MAX_SERIES: usize = 1_000;
 
 /// Points of a chart: default and maximum.
 const DEFAULT_POINTS: usize = 600;
@@ -23,7 +26,11 @@ const MAX_POINTS: usize = 2_000;
 const VALID_TIMES: Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 pub(super) fn routes() -> Router<Site> {
-    Router::new().route("/api/series", get(series)).route("/api/chart", get(chart))
+    Router::new()
+        .route("/api/series", get(series))
+        .route("/api/series/agents", get(agents))
+        .route("/api/series/{id}", delete(remove))
+        .route("/api/chart", get(chart))
 }
 
 /// Whether readings are stored, and if not, why.
@@ -45,6 +52,16 @@ impl From<ReadError> for HttpError {
     }
 }
 
+impl From<JobError> for HttpError {
+    fn from(error: JobError) -> HttpError {
+        let status = match error {
+            JobError::NoSeries(_) => StatusCode::NOT_FOUND,
+            JobError::Busy | JobError::Failing(_) | JobError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        HttpError(status, error.to_string())
+    }
+}
+
 fn bad_request(message: String) -> HttpError {
     HttpError(StatusCode::BAD_REQUEST, message)
 }
@@ -57,15 +74,42 @@ pub(super) fn reader(site: &Site) -> Result<Reader, HttpError> {
     site.history.clone().map_err(missing)
 }
 
-async fn series(State(site): State<Site>) -> Result<Response, HttpError> {
-    let series = reader(&site)?.series().await?;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeriesParams {
+    agent: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+async fn series(
+    State(site): State<Site>,
+    params: Result<Query<SeriesParams>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let Query(SeriesParams { agent, after, limit }) = params?;
+    let after = after.map_or(Ok(i64::MIN), |text| id(&text))?;
+    let limit = limit.map_or(Ok(MAX_SERIES), |text| {
+        let limit = text.parse().ok().filter(|limit| (1..=MAX_SERIES).contains(limit));
+        limit.ok_or_else(|| bad_request(format!("`limit` must be a number from 1 to {MAX_SERIES}, not {text:?}")))
+    })?;
+    let page = reader(&site)?.series(SeriesQuery { agent, after, limit }).await?;
     let entry = |(series, first_us, last_us): &(Series, i64, i64)| {
         json!({
             "id": series.id, "agent": series.agent, "port": series.port, "quantity": series.quantity,
             "unit": series.unit, "first_us": first_us, "last_us": last_us,
         })
     };
-    Ok(json_response(&json!({ "series": series.iter().map(entry).collect::<Vec<_>>() })))
+    let series = page.series.iter().map(entry).collect::<Vec<_>>();
+    Ok(json_response(&json!({ "series": series, "next": page.next })))
+}
+
+async fn agents(State(site): State<Site>) -> Result<Response, HttpError> {
+    Ok(json_response(&json!({ "agents": reader(&site)?.agents().await? })))
+}
+
+async fn remove(State(site): State<Site>, Path(series): Path<String>) -> Result<Response, HttpError> {
+    reader(&site)?.request(Job::RemoveSeries(id(&series)?)).await?;
+    Ok((StatusCode::ACCEPTED, json_response(&json!({}))).into_response())
 }
 
 #[derive(Deserialize)]

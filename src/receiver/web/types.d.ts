@@ -34,7 +34,6 @@ export interface StoreState {
 
 export interface Agent {
   name: string;
-  boot: string | null;
   heard_ms: number;
   /** Whether commands reach it. */
   control: boolean;

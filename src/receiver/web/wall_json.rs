@@ -83,7 +83,7 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
         status.iter().flat_map(|status| &status.links).map(|part| part_json(part, for_ms(part))).collect();
     let spool = status.and_then(|status| status.spool.as_ref()).map(|part| part_json(part, for_ms(part)));
     json!({
-        "name": name, "boot": agent.boot, "heard_ms": agent.last_heard.elapsed().as_millis() as u64,
+        "name": name, "heard_ms": agent.last_heard.elapsed().as_millis() as u64,
         "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
         "machine": status.and_then(|status| status.machine.as_ref()), "readings": readings,
     })

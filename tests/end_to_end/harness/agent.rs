@@ -54,6 +54,21 @@ impl FakeAgent {
         None
     }
 
+    /// Returns the next refusal: its first and last number, and the cause. Skips acks.
+    pub fn refusal(&self) -> (u64, u64, String) {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let bytes = self.socket.recv_bytes(0).expect("a message");
+            let control: Value = serde_json::from_slice(&bytes).expect("JSON");
+            if control["type"] == "refused" {
+                assert_eq!(control["boot"], self.boot);
+                let number = |key: &str| control[key].as_u64().expect("a number");
+                return (number("first"), number("seq"), control["cause"].as_str().expect("a text").to_owned());
+            }
+        }
+        panic!("no refusal");
+    }
+
     /// Resends `batch` until the receiver sends the ack `expected`. A receiver may skip some of many acks at once.
     #[track_caller]
     pub fn send_until_acked(&self, batch: &Value, expected: (u64, u64)) {
@@ -93,6 +108,13 @@ pub fn batch(first: u64, last: u64) -> Value {
         "seq": first, "port": "climate", "captured_at_us": captured_at_us, "age_ms": 5,
         "stale_after_ms": 10_000, "stale": false, "values": values
     })
+}
+
+/// A reading of this quantity, in the form of [`batch`].
+pub fn reading(seq: u64, quantity: &str) -> Value {
+    let mut batch = batch(seq, seq);
+    batch["values"][0]["quantity"] = quantity.into();
+    batch
 }
 
 /// Readings to be sent until the receiver acknowledges them.

@@ -11,6 +11,7 @@ pub mod film;
 pub mod http;
 pub mod hub;
 pub mod installed;
+mod intruder;
 mod keys;
 mod manager;
 mod pi;
@@ -23,7 +24,7 @@ mod spool_contents;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use agent::{FakeAgent, Unacknowledged, batch};
+pub use agent::{FakeAgent, Unacknowledged, batch, reading};
 pub use bench::{Bench, Receiver, saved};
 pub use board::Board;
 pub use browser::Browser;
@@ -33,6 +34,7 @@ pub use film::film;
 pub use installed::peer;
 #[cfg(feature = "opencv")]
 pub use installed::sample_video;
+pub use intruder::Intruder;
 pub use keys::Shows;
 pub use manager::{Manager, STALL_LIMIT, SuspendedThread, WATCHDOG};
 pub use pi::Pi;

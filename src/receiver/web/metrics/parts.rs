@@ -47,6 +47,7 @@ const PARTS: [PartMetrics; 4] = [
             ("readings_sent", "Live readings sent."),
             ("backlog_readings_sent", "Readings from the spool sent."),
             ("readings_lost", "Readings lost because the link has no spool."),
+            ("readings_refused", "Readings that the receiver refused, including repeated ones."),
         ],
         causes: ("faults", "Messages and connections that were refused or skipped, by cause."),
     },

@@ -14,6 +14,9 @@ fn history(reader: Option<&Reader>, text: &mut Text) {
     text.family("history_up", Kind::Gauge, "Whether the history stores readings.", [([], up)]);
     let expired = reader.map_or(0, Reader::expired) as f64;
     text.family("history_expired_readings_total", Kind::Counter, "Readings deleted after `keep`.", [([], expired)]);
+    let removed = reader.map_or(0, Reader::unconfirmed_removed) as f64;
+    let help = "Readings removed because no other reading had their label.";
+    text.family("history_unconfirmed_removed_total", Kind::Counter, help, [([], removed)]);
 }
 
 fn recorder(library: Option<&Library>, text: &mut Text) {
