@@ -147,8 +147,7 @@ fn large_frames_stay_within_the_memory_limit() {
     let peak = receiver.program.peak_memory();
     println!("peak {} MB, p99 {alone:?} alone and {beside:?} beside the flood", peak / 1_000_000);
     assert!(peak < LIMIT + BESIDE, "{} MB", peak / 1_000_000);
-    // On a machine that does nothing else, `beside` is less than twice the time alone. Four copies of this test copy
-    // gigabytes a second, so there is room for that.
+    // Generous, because several copies of this test may share two cores and copy gigabytes a second.
     assert!(beside < 2 * alone + Duration::from_secs(1), "{beside:?} instead of {alone:?}");
     let is_up = |camera: &&Value| camera["up"] == true;
     assert_eq!(cameras(&receiver, "good").iter().filter(is_up).count(), 1);
