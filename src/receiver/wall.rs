@@ -9,15 +9,13 @@ use tracing::{info, warn};
 
 use super::port::Port;
 use crate::clock::Stamp;
+use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
-use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
+use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
 
 /// Limits on what the network can put into memory; agents, and an agent's cameras, ports and quantities, beyond these are
 /// ignored.
 const MAX_AGENTS: usize = 64;
-const MAX_CAMERAS: usize = 64;
-const MAX_PORTS: usize = 64;
-const MAX_QUANTITIES: usize = 1024;
 
 /// An agent silent for this long has ended; another one may use its name.
 const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,13 +9,11 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{FrameHeader, Message, VERSION};
+use super::{FrameHeader, MAX_HEADER_BYTES, Message, Status, VERSION};
 use crate::config::{Format, ShownAs};
 use crate::jpeg;
 use crate::name::Name;
-
-/// Limit of a header. An agent with a thousand quantities stays well below.
-const MAX_HEADER_BYTES: usize = 256 * 1024;
+use crate::quantity::MAX_NAME_BYTES;
 
 /// The reason why parts are not a message of the link's format.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +27,9 @@ pub enum Malformed {
     /// The header has another version.
     #[error("header of version {0}, not {VERSION}")]
     Version(u32),
+    /// Two parts of a status have one name. The fields are their kind and name.
+    #[error("two {0}s are named \"{1}\"")]
+    RepeatedPart(&'static str, Name),
     /// The picture is not a JPEG.
     #[error("the picture is not a JPEG")]
     Jpeg,
@@ -45,6 +46,7 @@ impl Malformed {
             Malformed::Parts(_) => "parts",
             Malformed::Header(_) => "header",
             Malformed::Version(_) => "version",
+            Malformed::RepeatedPart(..) => "repeated_part",
             Malformed::Jpeg => "jpeg",
             Malformed::Base64 => "base64",
         }
@@ -109,9 +111,16 @@ fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
         }
         (Some("frame"), _) => Err(Malformed::Jpeg),
         (Some("readings"), None) => Ok(Message::Readings(serde_json::from_slice(header)?)),
-        (Some("status"), None) => Ok(Message::Status(serde_json::from_slice(header)?)),
+        (Some("status"), None) => status(serde_json::from_slice(header)?).map(Message::Status),
         (Some("readings" | "status"), Some(_)) => Err(Malformed::Parts(3)),
         _ => Err(Malformed::Header("unknown type".into())),
+    }
+}
+
+fn status(status: Status) -> Result<Status, Malformed> {
+    match status.repeated_part() {
+        Some((kind, name)) => Err(Malformed::RepeatedPart(kind, name.clone())),
+        None => Ok(status),
     }
 }
 
@@ -136,13 +145,10 @@ fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
     nameless(Name::nearest(agent), Name::nearest(camera), jpeg.clone())
 }
 
-/// Limit of the name of a quantity or unit, in bytes: a label can take most of a line's 256.
-const MAX_TEXT_BYTES: usize = 256;
-
-/// Deserialises a text of limited length.
+/// Deserialises the name of a quantity or unit, whose length is limited.
 pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.len() <= MAX_TEXT_BYTES { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
+    if text.len() <= MAX_NAME_BYTES { Ok(text.into()) } else { Err(D::Error::custom("a text is too long")) }
 }
 
 /// Returns the frame of a message without a watchpost header. Its size is in the JPEG.
@@ -160,6 +166,7 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
         height,
         no_signal: None,
         readings: Vec::new(),
+        readings_left_out: 0,
     };
     Ok(Message::Frame(header, jpeg))
 }
@@ -204,6 +211,12 @@ mod tests {
         let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(MAX_HEADER_BYTES)));
         assert!(refusal(Json, &[padded.as_slice()]).contains("bytes long"));
         assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
+        let part = r#"{"name":"t","source":"","up":true,"cause":"","for_ms":1,"counts":{}}"#;
+        let status = format!(
+            r#"{{"type":"status","v":1,"agent":"a","boot":"b","cameras":[{part}],"ports":[{part},{part}],"links":[],
+            "readings":[]}}"#
+        );
+        assert_eq!(refusal(Watchpost, &[b"", status.as_bytes()]), "two ports are named \"t\"");
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub use page::Page;
 use shared::Shared;
 use writer::Writer;
 
+/// The cause and remedy of a spool that is on and has no path.
+pub const NO_PATH: &str = "readings are not spooled: this user has no home directory; set [spool] path, or off = true";
+
 /// How long to wait for the disk when the agent stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -207,6 +207,8 @@ impl Shared {
         let (reply, page) = oneshot::channel();
         let mut inner = self.lock();
         let epoch = inner.links.get(link).epoch();
+        // While the disk hangs, a peer that reconnects again and again must not fill memory.
+        inner.mailbox.requests.retain(|request| !request.reply.is_closed());
         inner.mailbox.requests.push(PageRequest { link, epoch, reply });
         self.wake.notify_one();
         page

@@ -300,6 +300,7 @@ impl Writer {
         };
         let may_be_on_disk = page.rows.is_empty() && (self.disk.is_none() || result.is_err());
         if may_be_on_disk && !request.reply.is_closed() {
+            self.parked.retain(|request| !request.reply.is_closed());
             self.parked.push(request);
         } else {
             // A link that no longer waits for the page resets its readings in flight.

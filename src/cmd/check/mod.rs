@@ -10,6 +10,7 @@ use anyhow::Error;
 use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::video;
+use crate::agent::spool::NO_PATH;
 use crate::auth::certificate::{Allowed, KeyPair};
 use crate::auth::token::Tokens;
 use crate::config::{
@@ -76,10 +77,7 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
             ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
         }
-        None => (
-            "none".to_owned(),
-            "off, or this user has no home; set [spool] path. Readings that no receiver takes are lost".to_owned(),
-        ),
+        None => ("none".to_owned(), "Readings that no receiver takes are lost".to_owned()),
         Some(spool) => {
             let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
             there = directory(&spool.path, false);
@@ -87,6 +85,9 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         }
     };
     meaning.path("spool", &place, &what, there);
+    if agent.wants_spool_path() {
+        meaning.remark("warning", NO_PATH);
+    }
 }
 
 /// The agent's file has sizes and rates of the cameras, and the receiver's file says how much is recorded.
@@ -237,6 +238,9 @@ impl Meaning {
                 }
             }
         }
+        if let Some(what) = unknown_interface(link) {
+            self.remark("warning", &what);
+        }
         if let Some(Curve::Server { secret_key_file, allowed_keys_dir }) = curve
             && is_in(secret_key_file, allowed_keys_dir)
         {
@@ -249,6 +253,17 @@ impl Meaning {
     fn remark(&mut self, kind: &str, what: &str) {
         writeln!(self.text, "  {kind}: {what}").expect("writing to a String cannot fail");
     }
+}
+
+/// Says that a link binds to a name that no network interface of this machine has.
+#[must_use]
+pub fn unknown_interface(link: &Endpoint) -> Option<String> {
+    let Endpoint::Bind(address) = link else { return None };
+    let name = address.host_name().filter(|name| !Path::new("/sys/class/net").join(name).exists())?;
+    Some(format!(
+        "this machine has no network interface \"{name}\", and a link cannot bind to the name of a host; \
+         write the address, `*` for every address, or the name of an interface: `ip link` lists them"
+    ))
 }
 
 fn end(end: &Endpoint) -> String {
