@@ -64,7 +64,7 @@ impl Batch {
 pub const MAX_BATCH_VALUES: usize = 128;
 
 /// Number of batches that a slow follower may lag behind before it loses the oldest.
-const FEED_CAPACITY: usize = 4096;
+pub const FEED_CAPACITY: usize = 4096;
 
 /// Maximum number of current quantities per port. Bounds the memory that garbled labels can take.
 pub const MAX_QUANTITIES: usize = 64;
