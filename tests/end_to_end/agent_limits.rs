@@ -55,7 +55,7 @@ fn subscriber_of_the_257th_topic_gets_frames_after_another_left() {
 /// Starts an agent with this many boards; each writes 64 lines with a long label of their own, twice.
 fn agent_with_long_labels(bench: &Bench, boards: &mut [Board], link: &str) -> Program {
     let ports = boards.iter().enumerate().map(|(port, board)| {
-        format!("{{ name = \"p{port}\", port = \"{}\", stale_after = \"10m\" }}", board.path.display())
+        format!("{{ name = \"p{port}\", port = \"{}\", stale_after = \"10min\" }}", board.path.display())
     });
     let ports: Vec<String> = ports.collect();
     let agent = bench.agent(&format!("{CAMERAS}serial = [{}]\nlink = [{link}]", ports.join(", ")));
@@ -119,7 +119,7 @@ fn configuration_keeps_the_receivers_bounds() {
             text.contains(&format!("an agent has at most 64 {kind} tables")) && text.contains("second agent"),
             "{text}"
         );
-        assert!(text.contains(", line 449:") || text.contains(", line 192"), "the table's line: {text}");
+        assert!(text.contains(", line 513:"), "the line of the first table too many: {text}");
     }
     let (pattern, fields) = (format!("{}{}", camera(0), link(0)), "x".repeat(257));
     for config in [
@@ -222,32 +222,22 @@ fn status_with_two_parts_of_one_name_is_refused() {
     assert_eq!(metrics.matches("watchpost_agent_port_up{agent=\"shed\",port=\"gas\"}").count(), 1, "{metrics}");
 }
 
-fn drain(peer: &Peer) {
-    while peer.socket.recv_multipart(zmq::DONTWAIT).is_ok() {}
-}
-
 #[test]
 fn receiver_that_floods_settings_fills_neither_log_nor_memory() {
     let (bench, hostile, good) = (Bench::new(), Peer::new(), Peer::new());
     let links = [&hostile, &good].map(|peer| format!("{{ pattern = \"pair\", connect = \"{}\" }}", peer.address));
     let agent = bench.agent(&format!("{CAMERAS}link = [{}]", links.join(", ")));
-    good.send(&hello());
     good.wait_for("a frame", |header| header["type"] == "frame");
     hostile.wait_for("a status", |header| header["type"] == "status");
-    let before = agent.memory();
-    let start = now_us();
-    let began = Instant::now();
-    for round in 0..400_u32 {
-        for number in 0..20 {
-            let fps = 10 + (round + number) % 2;
-            hostile.send(&json!({ "type": "set", "camera": "door", "fps": fps, "on": number % 2 == 0 }));
-            hostile.send(&json!({ "type": "snapshot", "camera": "door" }));
-            hostile.send(&json!({ "type": "snapshot", "camera": format!("nobody-{round}-{number}") }));
-            hostile.send(&json!({ "type": "seen", "camera": format!("c{round}"), "boot": "x", "seq": u64::MAX }));
-            hostile.send(&json!({ "type": "hello", "v": 1, "window": u32::MAX }));
-            hostile.send(&json!({ "type": format!("unknown-{round}-{number}") }));
+    let (before, began, mut round, mut frames) = (agent.memory(), Instant::now(), 0, 0);
+    // The other camera and the other link go on during the flood.
+    while frames < 30 {
+        flood(&hostile, round);
+        round += 1;
+        while let Ok(parts) = good.socket.recv_multipart(zmq::DONTWAIT) {
+            frames += u32::from(header(&parts)["camera"] == "gate");
         }
-        drain(&hostile);
+        assert!(began.elapsed() < PATIENCE, "{frames} frames of the other camera in {PATIENCE:?}");
     }
     hostile.send(&json!({ "type": "set", "camera": "door", "on": true, "fps": 7 }));
     let is_settled = |header: &Value| header["type"] == "status" && header["cameras"][0]["settings"]["fps"] == 7.0;
@@ -255,20 +245,24 @@ fn receiver_that_floods_settings_fills_neither_log_nor_memory() {
     let elapsed = began.elapsed();
     let opened = status["cameras"][0]["counts"]["opened"].as_u64().expect("a number");
     assert!(opened <= elapsed.as_secs() + 2, "opened {opened} times in {elapsed:?}");
-    assert!(agent.memory() < before + 20_000_000, "{} bytes before, {} after", before, agent.memory());
+    assert!(agent.memory() < before + 20_000_000, "{before} bytes before, {} after", agent.memory());
     let log = agent.log();
-    assert!(log.matches("settings changed by the receiver").count() <= 20, "{log}");
-    assert!(log.lines().count() < 100, "{log}");
-    // The other camera and the other link never stopped.
-    good.wait_for("a frame of the time of the flood", |header| {
-        good.send(&hello());
-        if header["type"] == "frame" {
-            good.send(
-                &json!({ "type": "seen", "camera": header["camera"], "boot": header["boot"], "seq": header["seq"] }),
-            );
-        }
-        header["camera"] == "gate" && header["captured_at_us"].as_i64() > Some(start)
-    });
+    let logged = log.matches("settings changed by the receiver").count();
+    assert!((1..=20).contains(&logged) && log.lines().count() < 100, "{log}");
+}
+
+/// Sends every kind of control message many times, and takes what the agent sends.
+fn flood(peer: &Peer, round: u32) {
+    for number in 0..20 {
+        let fps = 10 + (round + number) % 2;
+        peer.send(&json!({ "type": "set", "camera": "door", "fps": fps, "on": number % 2 == 0 }));
+        peer.send(&json!({ "type": "snapshot", "camera": "door" }));
+        peer.send(&json!({ "type": "snapshot", "camera": format!("nobody-{round}-{number}") }));
+        peer.send(&json!({ "type": "seen", "camera": format!("c{round}"), "boot": "x", "seq": u64::MAX }));
+        peer.send(&json!({ "type": "hello", "v": 1, "window": u32::MAX }));
+        peer.send(&json!({ "type": format!("unknown-{round}-{number}") }));
+    }
+    while peer.socket.recv_multipart(zmq::DONTWAIT).is_ok() {}
 }
 
 /// Receives until `is_done` for a status; acknowledges all readings and returns their numbers.
