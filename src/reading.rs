@@ -224,4 +224,19 @@ mod tests {
         assert_eq!(names.len(), MAX_QUANTITIES);
         assert!(["mq9", "soil", "x199"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
     }
+
+    #[test]
+    fn new_quantities_displace_those_that_ended_long_ago() {
+        let (state, port) = (State::default(), Name::nearest("gas"));
+        let say = |name: String, captured: Stamp| {
+            let quantity = Quantity { name: name.into(), unit: "".into(), listed: false };
+            state.record(&port, Duration::from_secs(10), captured, &mut vec![(Arc::new(quantity), 1.0)]);
+        };
+        let shows = |name: &str| state.current().iter().any(|reading| &*reading.quantity.name == name);
+        for number in 0..2 * MAX_QUANTITIES {
+            say(format!("old{}", number % MAX_QUANTITIES), Stamp::ago(2 * FORGET_AFTER));
+        }
+        (0..2).for_each(|_| say("new".to_owned(), Stamp::now()));
+        assert!(shows("new") && !shows("old0") && shows("old1"));
+    }
 }

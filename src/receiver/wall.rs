@@ -1,6 +1,6 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -173,10 +173,7 @@ impl Wall {
             }
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
-                // Readings the agent no longer lists came from a garbled label or a removed port.
-                agent.readings.retain(|(port, quantity), _| {
-                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
-                });
+                agent.forget_unlisted(&readings, status.readings_left_out > 0);
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
@@ -263,6 +260,16 @@ impl Agent {
             }
         }
         self.status = Some((status, now));
+    }
+
+    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the status had
+    /// no room for all, only stale ones go, and only when there is no room here either.
+    fn forget_unlisted(&mut self, listed: &[Reading], is_partial: bool) {
+        let listed: BTreeSet<_> = listed.iter().map(|reading| (&*reading.port, &*reading.quantity)).collect();
+        let is_full = self.readings.len() == MAX_QUANTITIES;
+        self.readings.retain(|(port, quantity), current| {
+            listed.contains(&(&**port, &**quantity)) || is_partial && !(is_full && current.is_stale())
+        });
     }
 
     /// Stores newer readings; returns whether there were any.

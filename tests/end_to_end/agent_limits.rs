@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::http::get;
+use crate::harness::http::{get, get_json};
 use crate::harness::hub::{ack, hello, spooling};
 use crate::harness::installed::check_metrics;
 use crate::harness::{Bench, Board, FakeAgent, PATIENCE, Peer, Program, eventually, now_us, subscriber};
@@ -93,6 +93,13 @@ fn long_labels_leave_frames_and_statuses_within_the_receivers_bounds() {
             && message["seq"].as_u64() > frame["seq"].as_u64()
     });
     assert!(!receiver.program.log().contains("malformed"), "{}", receiver.program.log());
+    let shown = || get_json(&receiver.page, "/api/wall").1["agents"][0]["readings"].as_array().map(Vec::len);
+    eventually("every quantity on the wall", || (shown() == Some(20 * 64)).then_some(()));
+    // The next statuses list fewer, and remove none.
+    let seen = || receiver.program.out().matches("\"type\":\"status\"").count();
+    let before = seen();
+    eventually("two more statuses", || (seen() >= before + 2).then_some(()));
+    assert_eq!(shown(), Some(20 * 64));
 }
 
 /// Runs `watchpost COMMAND` on a configuration; returns everything it prints.

@@ -51,7 +51,7 @@ pub(super) struct SettingsLog {
 }
 
 impl SettingsLog {
-    /// Counts a change; returns the text for the log if the change is to be logged.
+    /// Counts a change; returns the end of its log line, or `None` if there were too many.
     pub(super) fn changed(&mut self) -> Option<String> {
         if self.since.is_none_or(|since| since.elapsed() > LOG_INTERVAL) {
             (self.since, self.logged) = (Some(Instant::now()), 0);

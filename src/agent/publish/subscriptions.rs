@@ -16,7 +16,7 @@ const MAX_TOPIC_BYTES: usize = 1024;
 #[derive(Default)]
 pub(super) struct Subscriptions {
     topics: BTreeSet<Bytes>,
-    /// The sum of the hashes of topics that there was no room for; 0 if there are none.
+    /// The sum of the hashes of the topics beyond the limit.
     unremembered: u64,
     hasher: RandomState,
 }

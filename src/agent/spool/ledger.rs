@@ -115,3 +115,84 @@ impl Ledger {
         lost.into_iter().chain([acknowledged]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Spool {
+        ledger: Ledger,
+        links: Links,
+        link: usize,
+        boot: Name,
+    }
+
+    impl Spool {
+        fn new() -> Spool {
+            let mut links = Links::default();
+            let link = links.configure("ipc://x");
+            Spool { ledger: Ledger::default(), links, link, boot: Name::nearest("b") }
+        }
+
+        fn drop(&mut self, first: u64, last: u64) {
+            self.ledger.drop(Cause::NoRoom, &self.boot, SeqRange::new(first, last));
+        }
+
+        fn ack(&mut self, first: u64, last: u64) {
+            self.links.get_mut(self.link).acknowledge(&self.boot, SeqRange::new(first, last));
+        }
+
+        /// The growth of the counters: lost for want of room, and acknowledged.
+        fn settle(&mut self) -> (u64, u64) {
+            let counts: BTreeMap<_, _> =
+                self.ledger.settle(&mut self.links, &self.boot, 1_000_000).into_iter().collect();
+            (counts["readings_lost_no_room"], counts[ACKNOWLEDGED])
+        }
+    }
+
+    #[test]
+    fn sent_readings_are_lost_only_if_they_are_not_acknowledged() {
+        let mut spool = Spool::new();
+        let progress = spool.links.get_mut(spool.link);
+        progress.acknowledges = true;
+        progress.send_live(&spool.boot, SeqRange::new(1, 20));
+        spool.drop(1, 20);
+        assert_eq!((spool.settle(), spool.ledger.undecided()), ((0, 0), 20));
+        spool.ack(1, 5);
+        assert_eq!((spool.settle(), spool.ledger.undecided()), ((0, 5), 15));
+        spool.links.get_mut(spool.link).release(&spool.boot, SeqRange::new(6, 10));
+        assert_eq!((spool.settle(), spool.ledger.undecided()), ((5, 0), 10));
+        spool.links.get_mut(spool.link).reset_in_flight();
+        assert_eq!((spool.settle(), spool.ledger.undecided()), ((10, 0), 0));
+        spool.drop(1, 20);
+        assert_eq!(spool.settle().0, 0, "each reading is lost once");
+    }
+
+    #[test]
+    fn readings_that_a_commit_writes_are_not_lost() {
+        let boot = Name::nearest("b");
+        for (written, lost, acknowledged) in [(Some(7), 0, 3), (None, 4, 2)] {
+            let mut spool = Spool::new();
+            spool.ledger.start_commit(10, 10);
+            spool.ledger.evict(&boot, SeqRange::new(1, 4));
+            spool.ledger.acknowledge(SeqRange::new(5, 6));
+            spool.ledger.end_commit(&boot, written);
+            assert_eq!(spool.settle(), (lost, acknowledged), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn losses_leave_no_gaps_among_acknowledged_readings() {
+        let mut spool = Spool::new();
+        for number in 0..10_000 {
+            spool.ack(2 * number + 1, 2 * number + 1);
+            spool.drop(2 * number + 2, 2 * number + 2);
+            if number % 100 == 0 {
+                spool.settle();
+            }
+        }
+        spool.settle();
+        let acked = spool.links.acked_by_all(&spool.boot);
+        assert_eq!((acked.pieces(), acked.count()), (1, 20_000));
+    }
+}

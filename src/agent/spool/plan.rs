@@ -17,6 +17,25 @@ const ROWS_PER_STEP: usize = 128;
 /// delete the rest.
 const MAX_EXPIRED_ROWS: usize = 4096;
 
+/// The input of a commit, as of its start.
+pub(super) struct Snapshot {
+    /// Batches that some link lacks.
+    pub(super) batches: Vec<Arc<Batch>>,
+    /// Up to this number, no reading has to stay in memory after the commit.
+    pub(super) last_seq: u64,
+    pub(super) cleanup_since: Option<Instant>,
+    pub(super) acks: Vec<StartAcks>,
+}
+
+/// The acknowledged readings of one agent start on the disk.
+pub(super) struct StartAcks {
+    /// The id of the start in the file.
+    pub(super) start: i64,
+    pub(super) by_all: Ranges,
+    /// See [`Links::acks_to_save`](super::links::Links::acks_to_save).
+    pub(super) by_link: Vec<(String, Ranges)>,
+}
+
 /// One commit.
 pub(super) struct Plan {
     pub(super) batches: Vec<Arc<Batch>>,

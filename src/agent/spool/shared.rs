@@ -11,11 +11,12 @@ use super::ledger::{Cause, Ledger};
 use super::links::Links;
 use super::page::{Page, PageRequest};
 use super::pending::Pending;
+use super::plan::{Snapshot, StartAcks};
 use super::progress::{Cursor, NextPage, RowChunk};
 use super::row::{AckRow, Row, Start};
 use crate::lock::lock;
 use crate::name::Name;
-use crate::ranges::{Ranges, SeqRange};
+use crate::ranges::SeqRange;
 use crate::reading::{Batch, FEED_CAPACITY};
 use crate::service::HEARTBEAT_INTERVAL;
 
@@ -56,25 +57,6 @@ pub(super) struct Work {
     pub(super) requests: Vec<PageRequest>,
     pub(super) commit: bool,
     pub(super) stop: bool,
-}
-
-/// The input of a commit, as of its start.
-pub(super) struct Snapshot {
-    /// Batches that some link lacks.
-    pub(super) batches: Vec<Arc<Batch>>,
-    /// Up to this number, no reading has to stay in memory after the commit.
-    pub(super) last_seq: u64,
-    pub(super) cleanup_since: Option<Instant>,
-    pub(super) acks: Vec<StartAcks>,
-}
-
-/// The acknowledged readings of one agent start on the disk.
-pub(super) struct StartAcks {
-    /// The id of the start in the file.
-    pub(super) start: i64,
-    pub(super) by_all: Ranges,
-    /// See [`Links::acks_to_save`].
-    pub(super) by_link: Vec<(String, Ranges)>,
 }
 
 impl Inner {

@@ -17,6 +17,10 @@ use crate::config::{
     Agent, Bytes, Camera, Curve, Either, Endpoint, Flip, Outlet, Quantity, Receiver, Record, Rotate, Source,
     VideoSource, Web,
 };
+use crate::host::Room;
+
+/// The recorder deletes old recordings early while the disk is more than 90 % full. From this percentage on, it may do so soon.
+pub const RECORDINGS_NEARLY_FULL: u64 = 85;
 
 /// What a configuration means.
 pub struct Meaning {
@@ -197,6 +201,12 @@ fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
         format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
     meaning.path("record", &dir.display().to_string(), &what, directory(&dir, true));
     describe_capacity(record, meaning);
+    if let Some(used) =
+        Room::of_disk(&dir).and_then(|room| room.used_percent()).filter(|used| *used >= RECORDINGS_NEARLY_FULL)
+    {
+        let what = format!("its disk is {used} % full; above 90 %, old recordings are deleted before `keep`");
+        meaning.remark("warning", &what);
+    }
 }
 
 /// The receiver's file does not say how large frames are, so this is for a camera with the default size and quality.

@@ -14,9 +14,6 @@ use crate::host::{NEARLY_FULL, Room};
 /// Free space without which no spool, history or recording can start.
 const MIN_FREE_BYTES: u64 = 1_000_000;
 
-/// The recorder keeps recordings as long as the disk is at most 90 % full. From here on it may soon delete some early.
-const RECORDINGS_NEARLY_FULL: u64 = 85;
-
 /// Returns the path of the agent's spool, if it uses one.
 pub(super) fn spool(agent: &Agent) -> Option<&Path> {
     let spool = agent.spool.as_ref().filter(|_| agent.links.iter().any(Outlet::is_acknowledged));
@@ -69,7 +66,7 @@ pub(super) async fn examine(what: &str, path: &Path, is_directory: bool, users: 
     let of_disk = format!("{:.1} of {:.1} GB are free", free as f64 / 1e9, room.bytes as f64 / 1e9);
     if free < MIN_FREE_BYTES {
         findings.error(&format!("{what}: the disk is full"), remedy);
-    } else if used > NEARLY_FULL || is_directory && used >= RECORDINGS_NEARLY_FULL {
+    } else if used > NEARLY_FULL || is_directory && used >= check::RECORDINGS_NEARLY_FULL {
         findings.warning(&format!("{what}: the disk is {used} % full, {of_disk}"), remedy);
     } else {
         findings.ok(&format!("{what}, {of_disk}"));
