@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::agent::too_long;
 use super::error::Fault;
 use crate::quantity::{MAX_UNIT_BYTES, is_label, known, usual_unit};
 
@@ -97,9 +98,10 @@ fn check_name(name: &str) -> Result<(), String> {
         Some(known) if known.name != name => {
             Err(format!("\"{name}\" is a label of {}; write [quantity.{}]", known.name, known.name))
         }
-        None if !is_label(name) => {
-            Err(format!("\"{name}\" cannot be a quantity; write a name with a letter and without a dash"))
-        }
+        None if !is_label(name) => Err(format!(
+            "\"{name}\" cannot be a quantity; write a name with a letter and without a dash{}",
+            too_long(name)
+        )),
         _ => Ok(()),
     }
 }
@@ -142,7 +144,7 @@ fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), (&'static
     {
         let what =
             "a label has a letter, no dash and no space around it; copy it from the board's output, for example \"a0\"";
-        return Err(("label", what.to_owned()));
+        return Err(("label", format!("{what}{}", too_long(label))));
     }
     let names = [("label", quantity.label.as_ref()), ("", Some(&quantity.name))];
     for (key, name) in names {

@@ -2,7 +2,7 @@
 
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,9 @@ use super::live_frame::LiveFrame;
 use super::log_throttle::LogThrottle;
 use super::port::Port;
 use super::quotas::{Quota, Quotas};
+use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
-use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
-
-/// Limits on what one agent can put into memory; its cameras, ports and quantities beyond these are refused.
-const MAX_CAMERAS: usize = 64;
-const MAX_PORTS: usize = 64;
-const MAX_QUANTITIES: usize = 1024;
+use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
 
 /// An agent silent for this long was renamed or removed, and is forgotten.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
@@ -210,10 +206,7 @@ impl Wall {
             }
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
-                // Readings the agent no longer lists came from a garbled label or a removed port.
-                agent.readings.retain(|(port, quantity), _| {
-                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
-                });
+                agent.forget_unlisted(&readings, status.readings_left_out > 0);
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
@@ -289,6 +282,16 @@ impl Agent {
             }
         }
         self.status = Some((status, now));
+    }
+
+    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the status had
+    /// no room for all, only stale ones go, and only when there is no room here either.
+    fn forget_unlisted(&mut self, listed: &[Reading], is_partial: bool) {
+        let listed: BTreeSet<_> = listed.iter().map(|reading| (&*reading.port, &*reading.quantity)).collect();
+        let is_full = self.readings.len() == MAX_QUANTITIES;
+        self.readings.retain(|(port, quantity), current| {
+            listed.contains(&(&**port, &**quantity)) || is_partial && !(is_full && current.is_stale())
+        });
     }
 
     /// Stores newer readings; returns whether there were any.

@@ -6,24 +6,41 @@ use bytes::Bytes;
 
 use serde::Serialize;
 
+use super::fit::fitting_header;
 use super::{HeaderRef, Message, Readings};
 use crate::config::Format;
 use crate::name::Name;
 
-/// Returns the parts of `message` in `format`, or `None` if the format cannot carry it: base64 and imagezmq carry only
-/// frames.
+/// A message as it is sent.
+#[derive(Debug)]
+pub struct Encoded {
+    /// The parts of the message.
+    pub parts: Vec<Bytes>,
+    /// How many readings are missing from its header, which would be too long with them.
+    pub readings_left_out: u64,
+}
+
+/// Returns `message` in `format`, or `None` if the format cannot carry it: base64 and imagezmq carry only frames.
 #[must_use]
-pub fn encode(format: Format, message: &Message) -> Option<Vec<Bytes>> {
-    match (format, message) {
-        (Format::Watchpost, Message::Frame(_, jpeg)) => {
-            Some(vec![topic(message), header(message).into(), jpeg.clone()])
+pub fn encode(format: Format, message: &Message) -> Option<Encoded> {
+    let (parts, readings_left_out) = match (format, message) {
+        (Format::Base64, Message::Frame(_, jpeg)) => (vec![STANDARD.encode(jpeg).into()], 0),
+        (Format::Base64 | Format::Imagezmq, Message::Readings(_) | Message::Status(_)) => return None,
+        _ => {
+            let (header, left_out) = fitting_header(message);
+            (with_header(format, message, header), left_out)
         }
-        (Format::Watchpost, _) => Some(vec![topic(message), header(message).into()]),
-        (Format::Json, Message::Frame(_, jpeg)) => Some(vec![with_jpeg(header(message), jpeg)]),
-        (Format::Json, _) => Some(vec![header(message).into()]),
-        (Format::Base64, Message::Frame(_, jpeg)) => Some(vec![STANDARD.encode(jpeg).into()]),
-        (Format::Imagezmq, Message::Frame(_, jpeg)) => Some(vec![with_msg(message), jpeg.clone()]),
-        (Format::Base64 | Format::Imagezmq, _) => None,
+    };
+    Some(Encoded { parts, readings_left_out })
+}
+
+fn with_header(format: Format, message: &Message, header: Vec<u8>) -> Vec<Bytes> {
+    let jpeg = if let Message::Frame(_, jpeg) = message { Some(jpeg) } else { None };
+    match (format, jpeg) {
+        (Format::Json, Some(jpeg)) => vec![with_jpeg(header, jpeg)],
+        (Format::Json, None) => vec![header.into()],
+        (Format::Imagezmq, Some(jpeg)) => vec![with_msg(message, header), jpeg.clone()],
+        _ => [topic(message), header.into()].into_iter().chain(jpeg.cloned()).collect(),
     }
 }
 
@@ -125,8 +142,7 @@ fn with_jpeg(header: Vec<u8>, jpeg: &Bytes) -> Bytes {
 }
 
 /// Returns imagezmq's header, whose text is `msg`. Its readers ignore other keys, so ours are included.
-fn with_msg(message: &Message) -> Bytes {
-    let mut json = header(message);
+fn with_msg(message: &Message, mut json: Vec<u8>) -> Bytes {
     json.pop();
     if let Message::Frame(header, _) = message {
         json.extend_from_slice(format!(r#","msg":"{} {}"}}"#, header.agent, header.camera).as_bytes());

@@ -169,6 +169,39 @@ fn unhealthy_host_only_warns_until_the_disk_is_full() {
 }
 
 #[test]
+fn disk_of_recordings_is_reported_before_they_are_deleted_early() {
+    let bench = Bench::new();
+    let pi = Pi::new(&bench);
+    let config = format!(
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n[history]\noff = true\n\
+         [record]\ndir = \"{}\"\n",
+        bench.path("recordings").display()
+    );
+    pi.set("disk", "32000 4480\n");
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(is_ok, "{report}");
+    finding(&report, "warning:", "the disk is 86 % full");
+    let output = bench.with_cameras(bench.watchpost("check").arg("--config").arg(bench.path("doctor.toml"))).output();
+    let text = String::from_utf8(output.expect("it starts").stdout).expect("text");
+    assert!(text.contains("warning: its disk is 86 % full"), "{text}");
+    pi.set("disk", "32000 5120\n");
+    assert!(!diagnose(&bench, &config).0.contains("% full"));
+}
+
+#[test]
+fn unusable_keys_are_an_error_without_an_ok_for_the_other_end() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let config = format!(
+        "{CAMERA}[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n[link.curve]\nsecret_key_file = \"/none.key_secret\"\n\
+         server_key = \"/none.key\"\n",
+        receiver.link
+    );
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(!is_ok && !report.contains("the other end is there"), "{report}");
+}
+
+#[test]
 fn cameras_exceeding_bus_bandwidth_are_reported() {
     let bench = Bench::new();
     let _machine = Pi::new(&bench);

@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Limits that an agent keeps: topics, headers, names, settings and counts.
+mod agent_limits;
 /// Backups taken while both ends run, and restored.
 mod backup;
 /// Boards: lines on serial ports become readings.

@@ -40,6 +40,8 @@ pub(super) struct LinkProgress {
     in_flight: BTreeMap<Name, Ranges>,
     /// Readings that this run of the agent has sent or is about to send, by agent start.
     sent: BTreeMap<Name, Ranges>,
+    /// The receiver at the other end acknowledges readings.
+    pub(super) acknowledges: bool,
     /// From this number of the current agent start on, the link sends readings live.
     pub(super) live_from: u64,
     /// Changes when the readings in flight are reset, which makes earlier page requests obsolete.
@@ -80,7 +82,19 @@ impl LinkProgress {
         around
     }
 
-    /// Adds an acknowledgement that was read from the file.
+    /// See [`Links::may_yet_have`](super::links::Links::may_yet_have).
+    pub(super) fn may_yet_have(&self, boot: &Name, seqs: &Ranges, live_from: Option<u64>) -> Ranges {
+        let mut covered = self.acked(boot);
+        if self.acknowledges {
+            covered.extend(&self.in_flight.get(boot).cloned().unwrap_or_default());
+            if let Some(live_from) = live_from {
+                covered.insert(SeqRange::new(self.live_from.max(live_from), u64::MAX - 1));
+            }
+        }
+        seqs.intersection(&covered)
+    }
+
+    /// Adds an acknowledgement that was read from the file, or readings that nobody can acknowledge.
     pub(super) fn restore(&mut self, boot: &Name, seqs: SeqRange) {
         self.acked.entry(boot.clone()).or_default().insert(seqs);
     }
@@ -118,6 +132,7 @@ impl LinkProgress {
     /// Makes the readings in flight available again, because they may be lost.
     pub(super) fn reset_in_flight(&mut self) {
         self.in_flight.clear();
+        self.acknowledges = false;
         self.epoch += 1;
         self.cursor = Cursor::default();
     }
