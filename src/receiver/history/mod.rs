@@ -5,7 +5,7 @@
 //! them), adds them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`,
 //! `expiry_pass.rs`). Stored readings are acknowledged over their link, and agents repeat what was not acknowledged, so
 //! a failure here loses nothing and blocks nothing. Readers (`reader.rs`) have connections of their own, for charts
-//! (`chart.rs`) and exports (`export.rs`).
+//! (`chart.rs`, interrupted at `gaps.rs`) and exports (`export.rs`).
 
 mod aggregates;
 mod cache;
@@ -15,6 +15,7 @@ mod database;
 mod expiry;
 mod expiry_pass;
 mod export;
+mod gaps;
 mod read_error;
 mod reader;
 mod writer_state;

@@ -51,6 +51,22 @@ pub struct Series {
     pub unit: String,
 }
 
+impl Series {
+    /// The columns that [`Series::of`] reads.
+    const COLUMNS: &str = "id, agent, port, quantity, unit";
+
+    /// Reads one series; `None` if it does not exist.
+    pub(super) fn read(connection: &Connection, id: i64) -> Result<Option<Series>, ReadError> {
+        let sql = format!("SELECT {} FROM series WHERE id = ?", Series::COLUMNS);
+        Ok(connection.query_row(&sql, [id], Series::of).optional()?)
+    }
+
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Series> {
+        let (agent, port, quantity, unit) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok(Series { id: row.get(0)?, agent, port, quantity, unit })
+    }
+}
+
 impl Reader {
     pub(super) fn new(path: PathBuf, state: Arc<WriterState>) -> Reader {
         let (reads, exports) = (Arc::new(Semaphore::new(MAX_READS)), Arc::new(Semaphore::new(MAX_EXPORTS)));
@@ -87,12 +103,17 @@ impl Reader {
         .await
     }
 
-    /// Returns a chart of a series.
+    /// Returns a chart of a series. `stale_after_us` returns the age at which a series' newest reading is stale, in
+    /// microseconds, if that is known.
     ///
     /// # Errors
     /// As [`Reader::series`]; when the series does not exist, or its period has too many hours.
-    pub async fn chart(&self, query: ChartQuery) -> Result<Chart, ReadError> {
-        self.read(move |connection| Chart::read(connection, &query)).await
+    pub async fn chart(
+        &self,
+        query: ChartQuery,
+        stale_after_us: impl FnOnce(&Series) -> Option<i64> + Send + 'static,
+    ) -> Result<Chart, ReadError> {
+        self.read(move |connection| Chart::read(connection, &query, stale_after_us)).await
     }
 
     async fn read<T: Send + 'static>(
@@ -142,11 +163,8 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
 
 /// All series, by number.
 pub(super) fn all_series(connection: &Connection) -> Result<BTreeMap<i64, Series>, ReadError> {
-    let mut select = connection.prepare("SELECT id, agent, port, quantity, unit FROM series")?;
-    let rows = select.query_map([], |row| {
-        let (agent, port, quantity, unit) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-        Ok(Series { id: row.get(0)?, agent, port, quantity, unit })
-    })?;
+    let mut select = connection.prepare(&format!("SELECT {} FROM series", Series::COLUMNS))?;
+    let rows = select.query_map([], Series::of)?;
     Ok(rows.map(|row| row.map(|series| (series.id, series))).collect::<Result<_, _>>()?)
 }
 
