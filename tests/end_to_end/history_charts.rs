@@ -164,7 +164,7 @@ fn charts_break_at_gaps_at_every_zoom() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    // 75 s without a reading leave no minute empty: the first reading came at 43 s.
+    // The first reading comes 17 s after a full minute: 75 s without a reading leave no minute empty.
     let (short, long) = (100..114, 240..315);
     send_at(&agent, 1, "air", 3_600_000, &twice_a_second(&[short.clone(), long.clone()]));
     let series = series(&receiver)["air"].clone();
@@ -172,8 +172,6 @@ fn charts_break_at_gaps_at_every_zoom() {
         let (start, end) = (START + gap.start * SECOND, START + gap.end * SECOND);
         (start - SECOND - step_us..=start).contains(&from) && (end - step_us..=end + SECOND).contains(&to)
     };
-    let minutes = [MINUTE, 2 * MINUTE].map(|step| START / step * step);
-    assert!(minutes[0] + 3 * MINUTE < START + 240 * SECOND, "the gap touches two minutes");
     for (points, step, expected) in [
         (2_000, 0, vec![&short, &long]),
         (600, 1, vec![&short, &long]),
@@ -199,7 +197,7 @@ fn gaps_are_measured_by_the_intervals_of_the_series() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);
-    let year = 10_000_000;
+    let long = 10_000_000;
     let mut seq = 1;
     let mut found = |port: &str, stale_after_ms: i64, seconds: &[f64], points: usize| {
         let times: Vec<i64> = seconds.iter().map(|seconds| START + (seconds * 1e6) as i64).collect();
@@ -215,20 +213,20 @@ fn gaps_are_measured_by_the_intervals_of_the_series() {
     assert_eq!(found("hourly", 10_000, &hours, 600), (0, vec![]));
     // Its rate may change: only the step to the first slow reading is too long.
     let change: Vec<f64> = (0..100).map(|n| f64::from(n) / 2.0).chain((1..30).map(|n| f64::from(n) * 600.0)).collect();
-    assert_eq!(found("change", year, &change, 600), (0, vec![(49.5, 600.0)]));
+    assert_eq!(found("change", long, &change, 600), (0, vec![(49.5, 600.0)]));
     // A reading alone between two gaps belongs to neither side.
     let alone = [0.0, 0.5, 1.0, 1.5, 15.5, 30.0, 30.5, 31.0, 31.5];
-    assert_eq!(found("alone", year, &alone, 600), (0, vec![(1.5, 15.5), (15.5, 30.0)]));
+    assert_eq!(found("alone", long, &alone, 600), (0, vec![(1.5, 15.5), (15.5, 30.0)]));
     // A missed reading is no gap, unless the value has been shown as stale meanwhile.
     let missed = [0.0, 8.0, 16.0, 24.0, 40.0, 48.0, 56.0];
-    assert_eq!(found("missed", year, &missed, 600), (0, vec![]));
+    assert_eq!(found("missed", long, &missed, 600), (0, vec![]));
     assert_eq!(found("stale", 15_000, &missed, 600), (0, vec![(24.0, 40.0)]));
     // Nothing is known about two readings but when they are stale.
     assert_eq!(found("two", 10_000, &[0.0, 75.0], 600), (0, vec![(0.0, 75.0)]));
     assert_eq!(found("fresh", 100_000, &[0.0, 75.0], 600), (0, vec![]));
     // Three days of one reading a minute, in steps of three hours, which only the table of hours has.
     let day: Vec<f64> = (0..4_320).filter(|n| !(1_000..1_600).contains(n)).map(|n| f64::from(n) * 60.0).collect();
-    let (step_us, days) = found("days", year, &day, 30);
+    let (step_us, days) = found("days", long, &day, 30);
     assert_eq!((step_us, days.len()), (3 * HOUR, 1), "{days:?}");
     assert!(
         (0.0..10_800.0).contains(&(59_940.0 - days[0].0)) && (0.0..10_800.0).contains(&(96_000.0 - days[0].1)),

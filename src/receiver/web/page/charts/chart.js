@@ -244,7 +244,7 @@ function renderCursor() {
 function renderValue(value, cursorUs, unit) {
   const hasRange = value !== null && value.min !== value.max;
   setText(node("value"), value ? valueText(value.mean, unit) : "–");
-  setText(node("unit"), unit);
+  setText(node("unit"), value ? unit : "");
   const range = hasRange ? `mean, min ${valueText(value.min, unit)}, max ${valueText(value.max, unit)}` : "";
   setText(node("spread"), cursorUs !== null && isGap(data, cursorUs) ? "no reading" : range);
   const time = value ? `${lastValueName()}, ${dateTime(value.us)}` : "";
