@@ -53,6 +53,7 @@ struct Entries {
 impl RefusedAgents {
     /// Counts a refused message. Returns true if the peer is new or was not refused recently, so that it is worth a log
     /// line.
+    #[must_use]
     pub fn add(&self, refused: RefusedAgent) -> bool {
         let now = Instant::now();
         let mut entries = self.lock();

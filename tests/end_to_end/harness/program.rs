@@ -9,17 +9,22 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::eventually;
 
 /// Instructions for a test that needs something that is not installed.
 pub const SETUP: &str = "run script/setup test";
 
+const STATE_DIR: &str = "XDG_STATE_HOME";
+
 /// A running program whose output is collected; killed when dropped.
 pub struct Program {
     child: Child,
     out: Lines,
     log: Lines,
+    /// The state directory of a program that was not given one, so that no test uses the user's.
+    _state: Option<TempDir>,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -34,11 +39,16 @@ impl Program {
     #[track_caller]
     pub fn start_at(command: &mut Command) -> Program {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let has_state_dir = command.get_envs().any(|(name, _)| name == STATE_DIR);
+        let state = (!has_state_dir).then(|| tempfile::tempdir().expect("a temporary directory"));
+        if let Some(state) = &state {
+            command.env(STATE_DIR, state.path()).env_remove("STATE_DIRECTORY");
+        }
         let result = command.spawn();
         let mut child = started(command, result);
         let out = collect(child.stdout.take().expect("piped"));
         let log = collect(child.stderr.take().expect("piped"));
-        Program { child, out, log }
+        Program { child, out, log, _state: state }
     }
 
     /// The process id.
