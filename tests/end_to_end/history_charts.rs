@@ -217,7 +217,7 @@ fn gaps_are_measured_by_the_intervals_of_the_series() {
     // A reading alone between two gaps belongs to neither side.
     let alone = [0.0, 0.5, 1.0, 1.5, 15.5, 30.0, 30.5, 31.0, 31.5];
     assert_eq!(found("alone", long, &alone, 600), (0, vec![(1.5, 15.5), (15.5, 30.0)]));
-    // A missed reading is no gap, unless the value has been shown as stale meanwhile.
+    // One missed reading makes a gap only if the value was shown as stale meanwhile.
     let missed = [0.0, 8.0, 16.0, 24.0, 40.0, 48.0, 56.0];
     assert_eq!(found("missed", long, &missed, 600), (0, vec![]));
     assert_eq!(found("stale", 15_000, &missed, 600), (0, vec![(24.0, 40.0)]));

@@ -18,7 +18,7 @@ fn readings(first_seq: i64, half_seconds_ago: impl IntoIterator<Item = i64>) -> 
     .collect()
 }
 
-/// Waits until the lines and bands that these paths draw are in so many pieces.
+/// Waits until each of these paths of a chart consists of this number of pieces.
 async fn sees_pieces(browser: &Browser, chart: &str, paths: [&str; 2], pieces: usize) {
     for path in paths {
         let d = format!("return document.querySelector('{chart} .{path}')?.getAttribute('d')");
