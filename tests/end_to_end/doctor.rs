@@ -156,7 +156,9 @@ fn unhealthy_host_only_warns_until_the_disk_is_full() {
     pi.set("dev/vcio_gencmd", "throttled=0x50000\n");
     pi.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
     pi.set("disk", "32000 0\n");
+    let begun = Instant::now();
     let (report, _) = diagnose(&bench, &config);
+    let usual = begun.elapsed();
     finding(&report, "warning:", "the power supply has been too weak since");
     finding(&report, "warning:", "the CPU has been throttled since");
     finding(&report, "error:", "the disk is full");
@@ -165,7 +167,8 @@ fn unhealthy_host_only_warns_until_the_disk_is_full() {
     let begun = Instant::now();
     let (report, _) = diagnose(&bench, &config);
     finding(&report, "error:", "the disk did not respond within 3 s");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Twice as long as without the fault, for a busy machine.
+    assert!(begun.elapsed() < Duration::from_secs(4) + 2 * usual, "{:?}, usually {usual:?}", begun.elapsed());
 }
 
 #[test]

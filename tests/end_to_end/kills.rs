@@ -39,7 +39,8 @@ pub struct Found {
     pub disordered: usize,
 }
 
-/// For each agent process: when it has opened its port, and when it is killed.
+/// For each agent process: when it has opened its port, and when it is killed; earlier by the time for which it waited for a
+/// processor.
 type Lives = Vec<(Instant, Instant)>;
 
 /// Kills the programs `times` times at random moments, while a board sends readings.
@@ -78,12 +79,12 @@ struct Ends<'a> {
 impl Ends<'_> {
     fn kill(&self, killed: Killed, times: u32, random: &mut fastrand::Rng, end: &AtomicBool) -> Lives {
         let (mut agent, mut receiver) = (self.agent(), self.receiver());
-        let mut since = Instant::now();
+        let (mut since, mut stopwatch) = (Instant::now(), agent.stopwatch());
         let mut lives = Lives::new();
         for _ in 0..times {
             sleep(Duration::from_millis(random.u64(LIFETIME_MS)));
             if killed != Killed::Receiver {
-                lives.push((since, Instant::now()));
+                lives.push((since, since + stopwatch.elapsed()));
                 agent.kill();
             }
             if killed != Killed::Agent {
@@ -92,7 +93,7 @@ impl Ends<'_> {
             }
             if killed != Killed::Receiver {
                 agent = self.agent();
-                since = Instant::now();
+                (since, stopwatch) = (Instant::now(), agent.stopwatch());
             }
         }
         sleep(2 * COMMITTED);

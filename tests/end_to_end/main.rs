@@ -68,6 +68,8 @@ mod recorder_cuts;
 mod recorder_faults;
 /// Charts in a browser: values under the cursor, gaps, ranges, export.
 mod page_chart;
+/// Gaps in the page's charts and small lines, live and after a reload.
+mod page_gaps;
 /// Recordings in a browser: frames, playback and export.
 mod page_history;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.

@@ -135,7 +135,11 @@ export interface SeriesAnswer {
 export type Point = [number, number, number, number];
 
 export interface ChartAnswer {
+  from_us: number;
+  to_us: number;
   points: Point[];
+  /** The indexes of the points after a gap. */
+  breaks: number[];
   /** The width of a point's bucket; 0: each point is one reading. */
   step_us: number;
 }
@@ -188,10 +192,11 @@ export interface AxisLabel {
 }
 
 export interface ChartData {
-  points: Point[];
+  /** The points by time, split at the gaps; no run is empty. */
+  runs: Point[][];
   stepUs: number;
-  /** Points farther apart than this are not joined. */
-  gapUs: number;
+  /** The span of the answer; null before the first one. */
+  loaded: TimeSpan | null;
 }
 
 /** A point by its names; `us` is the middle of its bucket. */
@@ -248,12 +253,24 @@ export interface ReadingCard extends Copy {
 
 export interface SparklineData {
   /** The last hour as the history has it. */
-  points: Point[];
-  stepUs: number;
+  stored: ChartData;
   requestedAt: PageTime;
   /** Values since the page was opened. */
-  live: Point[];
+  live: LiveValue[];
+  /** The last times between two readings, in microseconds. */
+  intervals: number[];
   drawnAt: PageTime;
+}
+
+/** The readings of a few seconds that arrived while the page was open. */
+export interface LiveValue extends TimeSpan {
+  min: number;
+  max: number;
+  /** The last one. */
+  value: number;
+  isAfterGap: boolean;
+  /** The longest silence before it that is not a gap. */
+  limitUs: number;
 }
 
 export interface AgentRow extends Copy {

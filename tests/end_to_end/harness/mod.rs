@@ -20,6 +20,7 @@ pub mod recordings;
 mod sender;
 mod sockets;
 mod spool_contents;
+mod stopwatch;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,6 +43,7 @@ pub use program::Program;
 pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 pub use spool_contents::read_spool;
+pub use stopwatch::Stopwatch;
 
 /// Upper bound of every wait; generous, for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -29,7 +29,7 @@ export function syncCards() {
       // A new value is shown at once instead of at the next tick.
       if (isChanged) renderCard(card, wall.at);
       setData(card.root, "value", reading.value);
-      if (!isStale(card, wall.at)) addValue(card.sparkline, reading.age_ms, reading.value);
+      if (!isStale(card, wall.at)) addValue(card.sparkline, reading);
       placeAt(byId("reading-cards"), index++, card.root);
     }
   }
