@@ -149,8 +149,8 @@ impl Wall {
         is_fewer
     }
 
-    /// Makes room for another agent if there is none: forgets the agent that has been silent for longest, but none that is
-    /// connected.
+    /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
+    /// if it is not connected.
     fn make_room(&mut self) -> bool {
         if self.agents.len() < self.max_agents {
             return true;

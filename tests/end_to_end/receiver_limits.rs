@@ -147,7 +147,8 @@ fn large_frames_stay_within_the_memory_limit() {
     let peak = receiver.program.peak_memory();
     println!("peak {} MB, p99 {alone:?} alone and {beside:?} beside the flood", peak / 1_000_000);
     assert!(peak < LIMIT + BESIDE, "{} MB", peak / 1_000_000);
-    assert!(beside < 2 * alone + Duration::from_millis(200), "{beside:?} instead of {alone:?}");
+    // Generous, because several copies of this test may share two cores and copy gigabytes a second.
+    assert!(beside < 2 * alone + Duration::from_secs(1), "{beside:?} instead of {alone:?}");
     let is_up = |camera: &&Value| camera["up"] == true;
     assert_eq!(cameras(&receiver, "good").iter().filter(is_up).count(), 1);
     let flooded = cameras(&receiver, "flood");

@@ -26,8 +26,7 @@ impl Wall {
         true
     }
 
-    /// Accounts an agent's readings and status. If there is no memory for them, the agents with the largest shares lose
-    /// theirs.
+    /// Accounts an agent's readings and status. If they do not fit, the agents with the largest shares lose theirs.
     pub(super) fn account_texts(&mut self, name: &Name) {
         let Some(agent) = self.agents.get_mut(name) else { return };
         agent.memory = None;
