@@ -129,6 +129,12 @@ export interface Series {
 
 export interface SeriesAnswer {
   series: Series[];
+  /** Where the next part of the list starts; null in the last one. */
+  next: number | null;
+}
+
+export interface SeriesAgentsAnswer {
+  agents: string[];
 }
 
 /** [at_us, min, max, mean] */

@@ -16,7 +16,7 @@ import {
 import { addView, isShown, openView, replaceAddress, viewAddress } from "../shared/views.js";
 import { chartData, isGap, lastValueIn, noData, pointsIn, valueAt } from "./chart_data.js";
 import { drawPlot, timesFor, writeLabels, writeTimes } from "./drawing.js";
-import { onSeries, refreshSeries, series, seriesName, seriesWithId } from "./series.js";
+import { needSeries, onSeries, refreshSeries, series, seriesName, seriesWithId } from "./series.js";
 
 const WIDTHS = {
   "1 h": HOUR, "6 h": 6 * HOUR, "1 day": DAY, "1 week": 7 * DAY,
@@ -78,6 +78,7 @@ function enter({ series: wanted, width, to }) {
   seriesId = wanted ?? null;
   cursor = pinned = null;
   refreshSeries();
+  needSeries(seriesId);
   listSeries();
   const widthUs = Number(width) * 1e6 || DAY;
   show(Number(to) ? limited({ from: Number(to) - widthUs, to: Number(to) }) : upToNow(widthUs));

@@ -5,7 +5,7 @@
 
 import { chartData, isGap, noData, valueAt } from "../charts/chart_data.js";
 import { drawPlot, writeLabels } from "../charts/drawing.js";
-import { series, seriesName } from "../charts/series.js";
+import { agents, chooseAgent, chosenAgent, series, seriesName } from "../charts/series.js";
 import { fetchChart } from "../shared/api.js";
 import { byId, closest, copyTemplate, makeButton, placeAt, resizeList, setData, setHref, setPressed, setText }
   from "../shared/dom.js";
@@ -29,7 +29,10 @@ export function listen() {
     const id = closest(event, "[data-id]")?.dataset.id;
     if (id) toggle(id);
   });
+  agentSelect().addEventListener("change", () => chooseAgent(agentSelect().value));
 }
+
+const agentSelect = () => byId("series-agent", HTMLSelectElement);
 
 /**
  * Returns a name that stays the same when a history is deleted and started again, unlike the series' id.
@@ -70,6 +73,8 @@ function toggle(id) {
 export function syncCharts() {
   const chosen = chosenSeries(), ids = new Set(chosen.map((one) => one.id));
   syncNames(ids);
+  agentSelect().hidden = agents.length === 0;
+  agentSelect().replaceChildren(...agents.map((agent) => new Option(agent, agent, false, agent === chosenAgent)));
   for (const [id, chart] of charts) {
     if (ids.has(id)) continue;
     chart.root.remove();

@@ -1,6 +1,6 @@
 // @ts-check
 /** @import { CameraName, CameraSettings, ChartAnswer, RecordedFrame, RecordingsAnswer } from "../../types.js" */
-/** @import { SeriesAnswer, WallMessage } from "../../types.js" */
+/** @import { SeriesAgentsAnswer, SeriesAnswer, WallMessage } from "../../types.js" */
 
 // Requests to the receiver's HTTP API, which is open to other programs too.
 
@@ -70,8 +70,11 @@ const getJson = async (url) => (await requestFresh(url)).json();
 /** @returns {Promise<WallMessage>} */
 export const fetchWall = () => getJson("/api/wall");
 
-/** @returns {Promise<SeriesAnswer>} */
-export const fetchSeries = () => getJson("/api/series");
+/** @param {Query} query @returns {Promise<SeriesAnswer>} */
+export const fetchSeries = (query) => getJson(withQuery("/api/series", query));
+
+/** @returns {Promise<SeriesAgentsAnswer>} */
+export const fetchSeriesAgents = () => getJson("/api/series/agents");
 
 /** @param {Query} query @returns {Promise<ChartAnswer>} */
 export const fetchChart = (query) => getJson(withQuery("/api/chart", query));
