@@ -20,7 +20,7 @@ use tracing::info;
 use watchpost::agent::{self, spool};
 use watchpost::cmd::devices::{Devices, Roots};
 use watchpost::cmd::doctor::{self, Findings};
-use watchpost::cmd::{check, demo, keygen};
+use watchpost::cmd::{agents, check, demo, keygen};
 use watchpost::name::Name;
 use watchpost::os_error::without_numbers;
 use watchpost::receiver::{Options, Receiver};
@@ -83,6 +83,13 @@ fn run(cli: Cli) -> Result<()> {
                 print(&format!("dropped the readings for {link}\n"));
             }
             print(&spool::list(&config)?);
+            Ok(())
+        }
+        Command::Agents { config, forget, delete_data, merge, into } => {
+            let config = receiver_config(config.as_deref())?;
+            let forget = forget.map(|agent| agents::Change::Forget { agent, with_data: delete_data });
+            let merge = merge.zip(into).map(|(agent, into)| agents::Change::Merge { agent, into });
+            print(&agents::run(&config.web, forget.or(merge).as_ref())?);
             Ok(())
         }
         Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),

@@ -93,7 +93,6 @@ impl Intake {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
-                    self.wall.send_if_modified(Wall::forget_silent);
                     self.budget.report();
                     if link.has_waiting_peer() {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));

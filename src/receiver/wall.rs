@@ -1,6 +1,7 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
 mod memory;
+mod presence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +19,7 @@ use super::quotas::{Quota, Quotas};
 use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
-
-/// An agent silent for this long was renamed or removed, and is forgotten.
-const FORGET_AFTER: Duration = Duration::from_hours(24);
+use presence::Presence;
 
 /// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -48,6 +47,7 @@ pub struct Agent {
     pub boot: Option<Name>,
     /// When its last message arrived.
     pub last_heard: Instant,
+    presence: Presence,
     /// Cameras that sent frames.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
@@ -134,19 +134,14 @@ impl Wall {
     /// A wall for this many agents, with memory for their readings and statuses.
     #[must_use]
     pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
-        quotas.set(Quota::Agents, 0, max_agents as u64);
         let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
-        Wall { agents, edition, max_agents, full_until, quotas, texts, refusals }
+        let wall = Wall { agents, edition, max_agents, full_until, quotas, texts, refusals };
+        wall.report_agents();
+        wall
     }
 
-    /// Removes agents that have been silent for long; returns whether there were any.
-    pub fn forget_silent(&mut self) -> bool {
-        let before = self.agents.len();
-        self.agents.retain(|_, agent| agent.last_heard.elapsed() < FORGET_AFTER);
-        let is_fewer = self.agents.len() < before;
-        self.edition += u64::from(is_fewer);
+    fn report_agents(&self) {
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
-        is_fewer
     }
 
     /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
@@ -187,7 +182,7 @@ impl Wall {
         }
         let agent = self.agents.entry(name.clone()).or_insert_with(Agent::new);
         agent.note_start(&name, message.boot());
-        agent.last_heard = Instant::now();
+        agent.hear(&name);
         let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
         let changed = match message {
@@ -235,6 +230,7 @@ impl Agent {
         Agent {
             boot: None,
             last_heard: Instant::now(),
+            presence: Presence::new(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
@@ -254,7 +250,8 @@ impl Agent {
             info!("agent {name} connected");
         } else {
             info!("agent {name} restarted");
-            *self = Agent::new();
+            let presence = std::mem::replace(&mut self.presence, Presence::new());
+            *self = Agent { presence, ..Agent::new() };
         }
         self.boot = boot.cloned();
     }

@@ -2,9 +2,11 @@
 //!
 //! `connections.rs` accepts connections, `middleware.rs` and `auth.rs` process every request before it reaches a
 //! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the WebSocket with the state
-//! from `wall_json.rs`. `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
+//! from `wall_json.rs` and `notices_json.rs`. `agents.rs` lists, forgets and merges agents.
+//! `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
 //! `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
 
+mod agents;
 mod assets;
 mod auth;
 mod cameras;
@@ -19,6 +21,7 @@ mod live;
 mod login;
 mod metrics;
 mod middleware;
+mod notices_json;
 mod readings;
 mod thumbnail;
 mod wall_json;
@@ -51,6 +54,8 @@ pub(super) use health::causes;
 pub struct Site {
     /// The newest of everything.
     pub wall: watch::Receiver<Wall>,
+    /// Forgets agents.
+    pub wall_editor: watch::Sender<Wall>,
     /// Tokens and roles.
     pub access: Arc<Access>,
     /// Sends commands to agents.
@@ -87,6 +92,7 @@ pub async fn serve(listener: TcpListener, site: Site) -> Result<()> {
 /// All routes; authentication applies to every one.
 fn routes(site: &Site) -> Router {
     Router::new()
+        .merge(agents::routes())
         .merge(assets::routes())
         .merge(cameras::routes())
         .merge(export::routes())

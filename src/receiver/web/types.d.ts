@@ -18,6 +18,8 @@ export interface WallMessage {
   agents: Agent[];
   history: StoreState;
   recorder: StoreState;
+  refused: RefusedAgent[];
+  quotas: ReachedQuota[];
 }
 
 /** The last wall; its other fields are missing until the first one arrives at `at` > 0. */
@@ -32,9 +34,35 @@ export interface StoreState {
   cause: string;
 }
 
+/** A peer that used a name it may not use. */
+export interface RefusedAgent {
+  agent: string;
+  peer: string;
+  /** Who has the name, or the names that the peer may use. */
+  other: string;
+  cause: string;
+  /** The reason and the remedy. */
+  text: string;
+  count: number;
+  since_ms: number;
+}
+
+/** A limit that refused something within the last minute. */
+export interface ReachedQuota {
+  quota: string;
+  used: number;
+  limit: number;
+  refused: number;
+  /** Who was refused last. */
+  last: string;
+  text: string;
+}
+
 export interface Agent {
   name: string;
   heard_ms: number;
+  /** Since when it is away, in microseconds since 1970; null while it is connected. */
+  away_since_us: number | null;
   /** Whether commands reach it. */
   control: boolean;
   cameras: Camera[];
@@ -125,6 +153,19 @@ export interface Series {
   unit: string;
   first_us: number;
   last_us: number;
+}
+
+export interface AgentsAnswer {
+  agents: KnownAgent[];
+}
+
+/** `forgotten`: only its data is left. */
+export interface KnownAgent {
+  name: string;
+  state: "connected" | "away" | "forgotten";
+  last_heard_us: number | null;
+  series: boolean;
+  recordings: boolean;
 }
 
 export interface SeriesAnswer {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::auth::Role;
 use super::error::json_response;
-use super::{Site, readings};
+use super::{Site, notices_json, readings};
 use crate::name::Name;
 use crate::receiver::commands::Commands;
 use crate::receiver::port::{Port, refusals};
@@ -33,6 +33,7 @@ pub(super) fn wall(site: &Site, role: Role) -> Value {
     json!({
         "type": "wall", "role": role, "login": site.access.requires_token(), "agents": agents,
         "history": readings::history_json(&site.history), "recorder": { "on": recorder.on, "cause": recorder.cause },
+        "refused": notices_json::refused(site), "quotas": notices_json::quotas(site),
     })
 }
 
@@ -84,7 +85,8 @@ fn agent_json(name: &Name, agent: &Agent, commands: &Commands) -> Value {
     let spool = status.and_then(|status| status.spool.as_ref()).map(|part| part_json(part, for_ms(part)));
     json!({
         "name": name, "heard_ms": agent.last_heard.elapsed().as_millis() as u64,
-        "control": commands.reaches(name), "cameras": cameras, "ports": ports, "links": links, "spool": spool,
+        "away_since_us": agent.away_since_us(), "control": commands.reaches(name), "cameras": cameras, "ports": ports,
+        "links": links, "spool": spool,
         "machine": status.and_then(|status| status.machine.as_ref()), "readings": readings,
     })
 }

@@ -10,6 +10,7 @@ import * as playback from "./history/playback.js";
 import * as selection from "./history/selection.js";
 import * as seriesCharts from "./history/series_charts.js";
 import { renderAgent, syncAgents } from "./live/agent_rows.js";
+import * as agentDialogs from "./live/agent_dialogs.js";
 import * as cameraActions from "./live/camera_actions.js";
 import { dropIfDead, startConnection } from "./live/connection.js";
 import * as enlargedTile from "./live/enlarged_tile.js";
@@ -67,7 +68,7 @@ function tick() {
 document.addEventListener("visibilitychange", render);
 addEventListener("resize", layOut);
 const modules = [
-  cameraActions, chart, selection, history, jumpForm, shortcuts, enlargedTile, seriesCharts, moments, playback,
+  agentDialogs, cameraActions, chart, selection, history, jumpForm, shortcuts, enlargedTile, seriesCharts, moments, playback,
 ];
 for (const module of modules) module.listen();
 addView("now", { enter: layOut, leave: () => enlargedTile.enlarge(null) });
