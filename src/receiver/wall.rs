@@ -44,6 +44,8 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
+    /// The wall's edition since its last change.
+    pub edition: u64,
     boot_before: Option<Name>,
     contested: Option<Instant>,
     /// When its last message arrived.
@@ -188,7 +190,10 @@ impl Wall {
                 true
             }
         };
-        self.edition += u64::from(changed || !known);
+        if changed || !known {
+            self.edition += 1;
+            agent.edition = self.edition;
+        }
         taken
     }
 }
@@ -197,6 +202,7 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
+            edition: 0,
             boot_before: None,
             contested: None,
             last_heard: Instant::now(),
