@@ -64,6 +64,8 @@ mod recorder_faults;
 mod page_chart;
 /// Recordings in a browser: frames, playback and export.
 mod page_history;
+/// The state that viewers get: complete, and as changes.
+mod live_state;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
 /// Runs the code of README and docs/.
