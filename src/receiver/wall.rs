@@ -1,6 +1,6 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -178,9 +178,8 @@ impl Wall {
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
                 // Readings the agent no longer lists came from a garbled label or a removed port.
-                agent.readings.retain(|(port, quantity), _| {
-                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
-                });
+                let listed: HashSet<_> = readings.iter().map(|reading| (&reading.port, &reading.quantity)).collect();
+                agent.readings.retain(|(port, quantity), _| listed.contains(&(port, quantity)));
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {

@@ -260,6 +260,34 @@ async fn changes_add_up_to_the_complete_state() {
     }
 }
 
+/// Pages and programs that know nothing of changes get the complete state.
+#[tokio::test]
+async fn live_without_changes_sends_the_complete_state() {
+    let bench = Bench::new();
+    let receiver = router(&bench);
+    let agent = FakeAgent::new(zmq::DEALER, &receiver.link, "shed", "b1");
+    let (mut socket, _) = connect_async(format!("ws://{}/live", receiver.page)).await.expect("a WebSocket");
+    for value in [20.0, 21.0] {
+        send_status(&agent, "b1", &[], &[reading(value as u64, "t", value, 5), reading(1, "h", 50.0, 5)]);
+        let wanted = |wall: &Value| {
+            let readings = wall["agents"][0]["readings"].as_array().map_or(&[][..], Vec::as_slice);
+            readings.len() == 2 && readings[1]["value"] == value
+        };
+        let end = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < end, "no complete state with the value {value}");
+            let message = socket.next().await.expect("the socket stays open").expect("a message");
+            let Message::Text(text) = message else { continue };
+            let wall: Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(wall["type"], "wall");
+            if wanted(&wall) {
+                break;
+            }
+        }
+    }
+    assert!(connect_async(format!("ws://{}/live?changes=perhaps", receiver.page)).await.is_err());
+}
+
 #[tokio::test]
 async fn ages_are_true_although_pieces_are_kept() {
     let bench = Bench::new();

@@ -100,6 +100,8 @@ struct Viewer {
     /// The newest revisions that it has.
     receiver: u64,
     agents: BTreeMap<Name, SentAgent>,
+    /// Agents that left the wall, which the viewer does not know yet.
+    removed: Vec<Name>,
     /// Agents to look for changes in.
     queue: VecDeque<Name>,
     /// The wall's edition at the last update, and when that was.
@@ -118,6 +120,7 @@ impl Viewer {
             changes,
             receiver: 0,
             agents: BTreeMap::new(),
+            removed: Vec::new(),
             queue: VecDeque::new(),
             edition: 0,
             updated: None,
@@ -180,6 +183,8 @@ impl Viewer {
             self.socket.frames.retain(&wall);
             self.site.pieces.retain(&wall);
         }
+        let removed = self.agents.extract_if(.., |name, _| !wall.agents.contains_key(name));
+        self.removed.extend(removed.map(|(name, _)| name));
         let queued = wall.agents.iter().filter(|(_, agent)| is_full || agent.edition > self.edition);
         self.queue = queued.map(|(name, _)| name.clone()).collect();
         (self.edition, self.updated) = (wall.edition, Some(now));
@@ -190,11 +195,9 @@ impl Viewer {
         let wall = self.site.wall.borrow();
         let mut text = format!("{{\"type\":{kind}");
         self.site.pieces.write_receiver(&self.site, &mut self.receiver, &mut text);
-        let removed: Vec<_> = self.agents.extract_if(.., |name, _| !wall.agents.contains_key(name)).collect();
-        if !removed.is_empty() {
-            let names: Vec<_> = removed.iter().map(|(name, _)| name).collect();
+        if !self.removed.is_empty() {
             text.push_str(",\"removed\":");
-            text.push_str(&to_json(&names));
+            text.push_str(&to_json(&std::mem::take(&mut self.removed)));
         }
         text.push_str(",\"agents\":[");
         for _ in 0..MAX_TEXT_AGENTS {
