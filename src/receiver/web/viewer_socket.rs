@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use axum::Error;
 use axum::extract::ws::{Message as Frame, WebSocket};
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt, StreamExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::sent_frames::SentFrames;
@@ -71,10 +71,10 @@ impl ViewerSocket {
 
     async fn send(&mut self, messages: impl IntoIterator<Item = Frame>) -> Result<()> {
         for message in messages {
-            self.until(|socket, cx| socket.poll_ready_unpin(cx)).await?;
+            self.until(SinkExt::poll_ready_unpin).await?;
             self.socket.start_send_unpin(message)?;
         }
-        self.until(|socket, cx| socket.poll_flush_unpin(cx)).await
+        self.until(SinkExt::poll_flush_unpin).await
     }
 
     /// Waits until `poll` is ready. Handles messages that arrive meanwhile, because they show that a viewer still reads,

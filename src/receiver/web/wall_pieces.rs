@@ -157,18 +157,20 @@ impl AgentPieces {
         }
     }
 
+    /// See [`WallPieces::write_agent`].
     fn write(&self, name: &Name, sent: &mut SentAgent, max_bytes: usize, text: &mut String) -> bool {
         let has_head = sent.head < self.head.revision;
         let is_reset = sent.removal < self.removal;
         if is_reset {
             sent.readings = 0;
         }
-        let mut changed: Vec<_> = self.readings.iter().filter(|reading| reading.revision > sent.readings).collect();
+        let changed: Vec<_> = self.readings.iter().filter(|reading| reading.revision > sent.readings).collect();
         if !has_head && !is_reset && changed.is_empty() {
             return true;
         }
         (sent.head, sent.removal) = (self.head.revision, self.removal);
-        let now = Instant::now();
+        let (now, count) = (Instant::now(), changed.len());
+        let mut written = 0;
         text.push_str(if text.ends_with('[') { "{\"name\":" } else { ",{\"name\":" });
         text.push_str(&to_json(name));
         if has_head {
@@ -177,25 +179,36 @@ impl AgentPieces {
         }
         if is_reset || !changed.is_empty() {
             text.push_str(if is_reset { ",\"readings\":[" } else { ",\"changed_readings\":[" });
-            if max_bytes < usize::MAX {
-                // The earliest changes first, so that each reading has its turn.
-                changed.sort_unstable_by_key(|reading| reading.revision);
-            }
-            let fitting = changed.iter().take_while(|reading| {
-                let fits = text.len() < max_bytes;
-                if fits {
-                    reading.write(now, text);
-                    sent.readings = sent.readings.max(reading.revision);
-                }
-                fits
-            });
-            let written = fitting.count();
-            changed.drain(..written);
+            written = write_readings(changed, sent, max_bytes, now, text);
             text.push(']');
         }
         text.push('}');
-        changed.is_empty()
+        written == count
     }
+}
+
+/// Appends changed readings until the text has `max_bytes`; returns how many.
+fn write_readings(
+    mut changed: Vec<&ReadingPiece>,
+    sent: &mut SentAgent,
+    max_bytes: usize,
+    now: Instant,
+    text: &mut String,
+) -> usize {
+    if max_bytes < usize::MAX {
+        // The earliest changes first, so that each reading has its turn.
+        changed.sort_unstable_by_key(|reading| reading.revision);
+    }
+    let mut written = 0;
+    for reading in changed {
+        if text.len() >= max_bytes {
+            break;
+        }
+        reading.write(now, text);
+        sent.readings = sent.readings.max(reading.revision);
+        written += 1;
+    }
+    written
 }
 
 impl ReadingPiece {

@@ -19,6 +19,7 @@ pub mod recordings;
 mod sender;
 mod sockets;
 mod spool_contents;
+pub mod viewer;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
