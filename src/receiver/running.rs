@@ -20,7 +20,7 @@ use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
 use super::wall::Wall;
-use super::web::{self, Site};
+use super::web::{self, Site, WallPieces};
 use super::{Options, Receiver, Reloads, save};
 use crate::config::{self, Inlet};
 use crate::service::{Heartbeat, Manager};
@@ -103,6 +103,7 @@ impl Running {
             wall: wall.subscribe(),
             wall_editor: wall.clone(),
             access: Arc::new(access),
+            pieces: WallPieces::default(),
             commands: Commands::new(config.limits.agents),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),

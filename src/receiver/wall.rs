@@ -45,6 +45,8 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
+    /// The wall's edition since its last change.
+    pub edition: u64,
     /// When its last message arrived.
     pub last_heard: Instant,
     presence: Presence,
@@ -211,6 +213,10 @@ impl Wall {
                 true
             }
         };
+        if changed || !known {
+            self.edition += 1;
+            agent.edition = self.edition;
+        }
         if let Some((limit, parts)) = agent.refused.take() {
             self.quotas.set(Quota::AgentParts, limit as u64, limit as u64);
             self.quotas.refuse(Quota::AgentParts, 1, &format!("{name}: {parts}"));
@@ -220,7 +226,6 @@ impl Wall {
         if is_status || agent.readings.len() != readings {
             self.account_texts(&name);
         }
-        self.edition += u64::from(changed || !known);
         taken
     }
 }
@@ -229,6 +234,7 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
+            edition: 0,
             last_heard: Instant::now(),
             presence: Presence::new(),
             cameras: BTreeMap::new(),

@@ -72,6 +72,8 @@ mod page_chart;
 mod page_gaps;
 /// Recordings in a browser: frames, playback and export.
 mod page_history;
+/// The state that viewers get: complete, and as changes.
+mod live_state;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
 /// Runs the code of README and docs/.

@@ -11,7 +11,7 @@ import { addValue, emptySparkline, lastHour } from "../../src/receiver/web/page/
 import { frameAge, tileState } from "../../src/receiver/web/page/live/tiles.js";
 import { dateTime, timeOfDay } from "../../src/receiver/web/page/shared/format.js";
 import {
-  fullName, hasPortRows, heardMs, isSilent, setWall, stateMs, wall,
+  agentNamed, applyChanges, fullName, hasPortRows, heardMs, isSilent, setWall, stateMs, wall,
 } from "../../src/receiver/web/page/shared/wall.js";
 
 const agent = (name, rest = {}) => ({ name, heard_ms: 0, cameras: [], ports: [], ...rest });
@@ -22,14 +22,55 @@ beforeEach(() => setWall({ agents: [] }));
 
 // ---- the wall ----
 
-test("ages count on from the wall's arrival", () => {
+test("ages count on from their arrival", () => {
   setWall({ agents: [agent("shed", { heard_ms: 4_000 })] });
   const [shed] = wall.agents;
   // performance.now() has fractions.
   assert.equal(Math.round(heardMs(shed, wall.at + 500)), 4_500);
   assert.ok(!isSilent(shed, wall.at + 999) && isSilent(shed, wall.at + 1_001));
-  assert.equal(Math.round(Number(stateMs({ for_ms: 100 }, wall.at + 50))), 150);
-  assert.equal(stateMs({ for_ms: null }, wall.at), null);
+  assert.equal(stateMs({ for_ms: 100, at: 7 }, 57), 150);
+  assert.equal(stateMs({ for_ms: null, at: 7 }, 57), null);
+});
+
+const reading = (quantity, value) => ({ port: "climate", quantity, value, age_ms: 100 });
+
+test("changes leave what they do not name", () => {
+  const door = { name: "door", for_ms: 50 };
+  setWall({ role: "view", login: true, agents: [
+    agent("shed", { heard_ms: 10, cameras: [door], readings: [reading("t", 20), reading("h", 50)] }), agent("barn"),
+  ] });
+  const before = agentNamed("shed"), humidity = before.readings.get("climate/h");
+  applyChanges({ history: { on: true, cause: "" }, agents: [{ name: "shed", changed_readings: [reading("t", 21)] }] });
+  const after = agentNamed("shed");
+  assert.deepEqual(wall.agents.map(({ name }) => name), ["barn", "shed"]);
+  assert.ok(wall.role === "view" && wall.login === true && wall.history.on);
+  assert.equal(after.readings.get("climate/t").value, 21);
+  assert.equal(after.readings.get("climate/h"), humidity, "a reading that stays is the same object");
+  assert.equal(Math.round(heardMs(after, before.at + 90)), 100, "the age counts on from the agent's own arrival");
+  assert.equal(Math.round(stateMs(after.cameras[0], before.at + 50)), 100);
+});
+
+test("an agent's head replaces the earlier one, and its readings stay", () => {
+  setWall({ agents: [agent("shed", { cameras: [{ name: "door" }], readings: [reading("t", 20)] })] });
+  applyChanges({ agents: [agent("shed", { heard_ms: 5 })] });
+  const shed = agentNamed("shed");
+  assert.deepEqual(shed.cameras, []);
+  assert.deepEqual([...shed.readings.keys()], ["climate/t"]);
+});
+
+test("a list of readings replaces all, and more of it may follow", () => {
+  setWall({ agents: [agent("shed", { readings: [reading("t", 20), reading("h", 50)] })] });
+  applyChanges({ agents: [{ name: "shed", readings: [reading("a", 1)] }] });
+  applyChanges({ agents: [{ name: "shed", changed_readings: [reading("b", 2)] }] });
+  assert.deepEqual([...agentNamed("shed").readings.keys()], ["climate/a", "climate/b"]);
+});
+
+test("removed agents leave the wall, new ones are in order", () => {
+  setWall({ agents: [agent("shed"), agent("barn")] });
+  applyChanges({ agents: [agent("loft")], removed: ["barn", "unknown"] });
+  assert.deepEqual(wall.agents.map(({ name }) => name), ["loft", "shed"]);
+  applyChanges({ agents: [] });
+  assert.equal(wall.agents.length, 2);
 });
 
 test("names have their agent's only among several agents", () => {

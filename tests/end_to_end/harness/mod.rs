@@ -21,6 +21,7 @@ mod sender;
 mod sockets;
 mod spool_contents;
 mod stopwatch;
+pub mod viewer;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
