@@ -57,6 +57,16 @@ fn encrypted_frames_arrive_whichever_end_binds() {
     }
 }
 
+#[test]
+fn receiver_that_connects_checks_the_agents_name() {
+    let bench = bench();
+    let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
+    let (address, keys) = (agent.wait_for_log("bound to ", ""), bench.client("pi", "hub"));
+    let receiver = bench.receiver(&format!("pattern = \"sub\"\nconnect = \"{address}\"\n{keys}"));
+    receiver.program.wait_for_log("refused 127.0.0.1 (key hub) as agent shed: its key permits the name hub; ", "");
+    assert_eq!(receiver.program.out(), "");
+}
+
 /// Receives `count` messages.
 fn receive(socket: &zmq::Socket, count: usize) {
     for _ in 0..count {
