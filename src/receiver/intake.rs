@@ -259,9 +259,9 @@ impl Intake {
         }
         if let Some(lines) = &self.lines {
             // A slow reader of standard output loses lines, but never delays the wall.
-            let line = message.to_json();
-            let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
-            let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
+            let text = message.to_json();
+            let memory = self.budget.outgoing.take_fairly(message.agent(), text.len());
+            let is_full = |memory| matches!(lines.try_send((text, memory)), Err(TrySendError::Full(_)));
             if memory.is_none_or(is_full) {
                 session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
             }

@@ -38,9 +38,11 @@ pub(super) fn max_total() -> usize {
 /// frames arrived. When all files are in use, the camera that has been silent for longest makes room: of the agent with
 /// the most files, or of the same agent if it has its full share. It makes room at once if files are then shared more
 /// evenly, and otherwise only if it is silent.
-pub(super) fn find<'a>(agent: &Name, max: usize, open: &[(&'a CameraId, Instant)]) -> Room {
+pub(super) fn find(agent: &Name, max: usize, open: &[(&CameraId, Instant)]) -> Room {
     let mut counts = HashMap::<&Name, usize>::new();
-    open.iter().for_each(|(camera, _)| *counts.entry(&camera.0).or_default() += 1);
+    for (camera, _) in open {
+        *counts.entry(&camera.0).or_default() += 1;
+    }
     let own = counts.get(agent).copied().unwrap_or(0);
     let has_share = own < MAX_PER_AGENT;
     if has_share && open.len() < max {
