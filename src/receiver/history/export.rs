@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::read_error::ReadError;
-use super::reader::{Reader, Series, all_series};
+use super::reader::Reader;
+use super::series::{Series, all_series};
 
 /// Readings in memory at once.
 const CHUNK: usize = 500;

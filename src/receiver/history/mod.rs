@@ -4,8 +4,8 @@
 //! (`writer.rs`) to an `SQLite` file (`database.rs`; `cache.rs` knows which readings are new, `clock_offset.rs` dates
 //! them), adds them to minutes and hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`,
 //! `expiry_pass.rs`). Stored readings are acknowledged over their link, and agents repeat what was not acknowledged, so
-//! a failure here loses nothing and blocks nothing. Readers (`reader.rs`) have connections of their own, for charts
-//! (`chart.rs`, interrupted at `gaps.rs`) and exports (`export.rs`).
+//! a failure here loses nothing and blocks nothing. Readers (`reader.rs`) have connections of their own, for the series
+//! (`series.rs`), charts (`chart.rs`, interrupted at `gaps.rs`) and exports (`export.rs`).
 
 mod aggregates;
 mod cache;
@@ -18,6 +18,7 @@ mod export;
 mod gaps;
 mod read_error;
 mod reader;
+mod series;
 mod writer_state;
 mod writer;
 
@@ -38,7 +39,8 @@ pub use cache::Ack;
 pub use chart::{Chart, ChartQuery, Point};
 pub use export::{Export, Row};
 pub use read_error::ReadError;
-pub use reader::{Reader, Series};
+pub use reader::Reader;
+pub use series::Series;
 
 use crate::clock::Stamp;
 use crate::config::Period;

@@ -1,6 +1,5 @@
 //! Reads the history, concurrently with the thread that writes it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::aggregates::{HOUR, MINUTE};
 use super::chart::{Chart, ChartQuery};
 use super::database::KIND;
 use super::read_error::ReadError;
+use super::series::{Series, all_series};
 use super::writer_state::WriterState;
 use crate::store::StoreError;
 
@@ -34,37 +34,6 @@ pub struct Reader {
     state: Arc<WriterState>,
     reads: Arc<Semaphore>,
     exports: Arc<Semaphore>,
-}
-
-/// A quantity of a port in one unit.
-#[derive(Clone, Debug)]
-pub struct Series {
-    /// Its row id in this file.
-    pub id: i64,
-    /// The agent.
-    pub agent: String,
-    /// The port.
-    pub port: String,
-    /// The quantity.
-    pub quantity: String,
-    /// The unit; empty for raw counts.
-    pub unit: String,
-}
-
-impl Series {
-    /// The columns that [`Series::of`] reads.
-    const COLUMNS: &str = "id, agent, port, quantity, unit";
-
-    /// Reads one series; `None` if it does not exist.
-    pub(super) fn read(connection: &Connection, id: i64) -> Result<Option<Series>, ReadError> {
-        let sql = format!("SELECT {} FROM series WHERE id = ?", Series::COLUMNS);
-        Ok(connection.query_row(&sql, [id], Series::of).optional()?)
-    }
-
-    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Series> {
-        let (agent, port, quantity, unit) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-        Ok(Series { id: row.get(0)?, agent, port, quantity, unit })
-    }
 }
 
 impl Reader {
@@ -159,13 +128,6 @@ fn open(path: &Path) -> Result<Connection, ReadError> {
     }
     connection.execute_batch("PRAGMA query_only = ON")?;
     Ok(connection)
-}
-
-/// All series, by number.
-pub(super) fn all_series(connection: &Connection) -> Result<BTreeMap<i64, Series>, ReadError> {
-    let mut select = connection.prepare(&format!("SELECT {} FROM series", Series::COLUMNS))?;
-    let rows = select.query_map([], Series::of)?;
-    Ok(rows.map(|row| row.map(|series| (series.id, series))).collect::<Result<_, _>>()?)
 }
 
 /// The times of the first and last reading, from the finest table that still has them.
