@@ -102,7 +102,7 @@ fn port_with_full_queue() -> (TcpListener, Vec<TcpStream>) {
 #[test]
 fn slow_encoder_drops_frames_instead_of_lagging() {
     let (bench, viewer) = (Bench::new(), Viewer::new());
-    let camera = NetworkCamera::start(0, "160x120", 200);
+    let camera = NetworkCamera::start(0, "160x120", 100);
     let source = format!(
         "{{ name = \"door\", source = \"{}\", size = \"1920x1080\", quality = 100, fps = 240 }}",
         camera.address

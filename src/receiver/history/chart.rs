@@ -6,7 +6,7 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::aggregates::{Bucket, HOUR, MINUTE, bucket_start};
-use super::gaps::{GapRule, NEIGHBOURS};
+use super::gaps::{GapRule, NEIGHBOURS, Row};
 use super::read_error::ReadError;
 use super::series_list::Series;
 
@@ -87,8 +87,8 @@ impl Chart {
     }
 
     /// Summarises rows in steps; a step of 0 keeps each row. The flags tell whether there is a gap before a row.
-    fn of(rows: impl Iterator<Item = ((i64, Bucket), bool)>, step_us: i64) -> Chart {
-        let (mut steps, mut breaks) = (Vec::<(i64, Bucket)>::new(), Vec::new());
+    fn of(rows: impl Iterator<Item = (Row, bool)>, step_us: i64) -> Chart {
+        let (mut steps, mut breaks) = (Vec::<Row>::new(), Vec::new());
         for ((at_us, bucket), is_after_gap) in rows {
             let at_us = if step_us > 0 { bucket_start(at_us, step_us) } else { at_us };
             if let Some((last_us, last)) = steps.last_mut() {
@@ -126,10 +126,10 @@ impl Level {
         if rows.len() > max {
             return Ok(None);
         }
-        let is_requested = |(at_us, _): &(i64, Bucket)| (query.from_us..query.to_us).contains(at_us);
+        let is_requested = |(at_us, _): &Row| (query.from_us..query.to_us).contains(at_us);
         let has_room = rows.iter().filter(|row| is_requested(row)).count() <= query.points;
         let step_us = if self.row_us == 0 && has_room { 0 } else { step_us };
-        let rule = GapRule { row_us: self.row_us, step_us, stale_after_us };
+        let rule = GapRule { row: self.row_us, step: step_us, stale_after: stale_after_us };
         let rows = self.with_gaps(connection, query.series, from_us..to_us, rows, rule)?;
         Ok(Some(Chart::of(rows.into_iter().filter(|(row, _)| step_us > 0 || is_requested(row)), step_us)))
     }
@@ -141,9 +141,9 @@ impl Level {
         connection: &Connection,
         series: i64,
         period: Range<i64>,
-        rows: Vec<(i64, Bucket)>,
+        rows: Vec<Row>,
         rule: GapRule,
-    ) -> Result<Vec<((i64, Bucket), bool)>, ReadError> {
+    ) -> Result<Vec<(Row, bool)>, ReadError> {
         let mut all = self.neighbours(connection, series, period.start, "< ? ORDER BY at_us DESC")?;
         all.reverse();
         let period_rows = all.len()..all.len() + rows.len();
@@ -165,13 +165,7 @@ impl Level {
         Ok(before.is_some_and(|before_us| from_us < before_us))
     }
 
-    fn rows(
-        &self,
-        connection: &Connection,
-        series: i64,
-        range: Range<i64>,
-        max: usize,
-    ) -> Result<Vec<(i64, Bucket)>, ReadError> {
+    fn rows(&self, connection: &Connection, series: i64, range: Range<i64>, max: usize) -> Result<Vec<Row>, ReadError> {
         let condition = "at_us >= ? AND at_us < ? ORDER BY at_us";
         self.select(connection, condition, (series, range.start, range.end, max as i64))
     }
@@ -183,17 +177,12 @@ impl Level {
         series: i64,
         at_us: i64,
         condition: &str,
-    ) -> Result<Vec<(i64, Bucket)>, ReadError> {
+    ) -> Result<Vec<Row>, ReadError> {
         // One more row than intervals.
         self.select(connection, &format!("at_us {condition}"), (series, at_us, NEIGHBOURS as i64 + 1))
     }
 
-    fn select(
-        &self,
-        connection: &Connection,
-        condition: &str,
-        parameters: impl Params,
-    ) -> Result<Vec<(i64, Bucket)>, ReadError> {
+    fn select(&self, connection: &Connection, condition: &str, parameters: impl Params) -> Result<Vec<Row>, ReadError> {
         let Level { table, columns, .. } = self;
         let mut select =
             connection.prepare(&format!("SELECT {columns} FROM {table} WHERE series = ? AND {condition} LIMIT ?"))?;
@@ -206,7 +195,7 @@ impl Level {
 }
 
 impl Point {
-    fn of((at_us, bucket): (i64, Bucket)) -> Point {
+    fn of((at_us, bucket): Row) -> Point {
         Point { at_us, min: bucket.min, max: bucket.max, mean: bucket.mean() }
     }
 }

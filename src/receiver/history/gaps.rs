@@ -2,6 +2,9 @@
 
 use super::aggregates::Bucket;
 
+/// A row of a table: its time in microseconds, and its reading or a summary of its readings.
+pub(super) type Row = (i64, Bucket);
+
 /// A series has a gap where it is silent for more than this many of its usual intervals, and for longer than this time.
 /// Lines that a board prints at once are only microseconds apart.
 const INTERVALS: i64 = 3;
@@ -14,37 +17,37 @@ pub(super) const NEIGHBOURS: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GapRule {
     /// The time that a row summarises; 0 if each is one reading.
-    pub(super) row_us: i64,
+    pub(super) row: i64,
     /// The time that a point of the chart covers: no shorter gap shows.
-    pub(super) step_us: i64,
+    pub(super) step: i64,
     /// The age at which the series' newest reading is stale, if that is known.
-    pub(super) stale_after_us: Option<i64>,
+    pub(super) stale_after: Option<i64>,
 }
 
 impl GapRule {
     /// Whether there is a gap before the row at this index of `rows`, which are sorted by time.
-    pub(super) fn is_before(&self, rows: &[(i64, Bucket)], index: usize) -> bool {
+    pub(super) fn is_before(&self, rows: &[Row], index: usize) -> bool {
         let Some(last) = index.checked_sub(1) else { return false };
-        let time = rows[index].0.saturating_sub(rows[last].0).saturating_add(self.row_us);
-        if time < self.step_us {
+        let time = rows[index].0.saturating_sub(rows[last].0).saturating_add(self.row);
+        if time < self.step {
             return false;
         }
         let usual_us = self.usual_us(rows, last);
         // A minute with half of the usual readings has a gap of half a minute, somewhere.
-        let covered = |row: usize| usual_us.unwrap_or(0).saturating_mul(rows[row].1.count).min(self.row_us);
+        let covered = |row: usize| usual_us.unwrap_or(0).saturating_mul(rows[row].1.count).min(self.row);
         let silence = time.saturating_sub(covered(last)).saturating_sub(covered(index));
-        silence >= self.step_us && silence > self.limit_us(usual_us)
+        silence >= self.step && silence > self.limit_us(usual_us)
     }
 
     /// The longest silence that is not a gap. A series whose intervals exceed `stale_after` is measured by its intervals.
     fn limit_us(&self, usual_us: Option<i64>) -> i64 {
         let few = usual_us.map(|usual| usual.saturating_mul(INTERVALS).max(MIN_GAP_US));
         let is_longer = |stale_after: &i64| usual_us.is_none_or(|usual| stale_after.saturating_sub(usual) > usual / 4);
-        [few, self.stale_after_us.filter(is_longer)].into_iter().flatten().min().unwrap_or(MIN_GAP_US)
+        [few, self.stale_after.filter(is_longer)].into_iter().flatten().min().unwrap_or(MIN_GAP_US)
     }
 
     /// The median interval around the rows `last` and `last + 1`, without the one between them.
-    fn usual_us(&self, rows: &[(i64, Bucket)], last: usize) -> Option<i64> {
+    fn usual_us(&self, rows: &[Row], last: usize) -> Option<i64> {
         let before = last.saturating_sub(NEIGHBOURS)..last;
         let after = last + 1..rows.len().min(last + 1 + NEIGHBOURS);
         let mut intervals: Vec<i64> = before.chain(after).filter_map(|row| self.interval_us(rows, row)).collect();
@@ -53,11 +56,11 @@ impl GapRule {
     }
 
     /// The mean interval between a row's readings and to the next row.
-    fn interval_us(&self, rows: &[(i64, Bucket)], row: usize) -> Option<i64> {
+    fn interval_us(&self, rows: &[Row], row: usize) -> Option<i64> {
         let (at_us, bucket) = rows[row];
         let time = match rows.get(row + 1) {
             Some((next_us, _)) => next_us.saturating_sub(at_us),
-            None if self.row_us > 0 => self.row_us,
+            None if self.row > 0 => self.row,
             None => return None,
         };
         Some(time / bucket.count.max(1))

@@ -32,7 +32,7 @@ impl Stopwatch {
     pub fn elapsed(&mut self) -> Duration {
         self.look();
         let sum = |waits: &Waits| waits.values().sum::<Duration>();
-        self.start.elapsed().saturating_sub(sum(&self.latest) - sum(&self.before))
+        (self.start.elapsed() + sum(&self.before)).saturating_sub(sum(&self.latest))
     }
 }
 
