@@ -6,10 +6,16 @@
 //! peer restarted.
 //!
 //! The same task serves two more sockets (`peers.rs`). One reports events of connections (`monitor.rs`), so that a refusal
-//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server (`gate.rs`).
+//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server (`gate.rs`). The task also closes
+//! connections of peers that would take all descriptors or fill the memory (`guard.rs`).
 
+mod arrivals;
 mod connections;
+mod crowd;
+mod ends;
 mod gate;
+mod guard;
+mod held;
 mod monitor;
 mod options;
 mod pattern;
@@ -18,18 +24,18 @@ mod polled;
 mod refusal;
 
 use std::net::IpAddr;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use nix::sys::socket::{SockaddrStorage, getpeername};
 use tokio::time::timeout;
 
+pub use guard::Shed;
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
 use crate::config::{Address, Curve, Endpoint};
+use ends::Ends;
 use peers::Peers;
 use polled::Polled;
 
@@ -155,13 +161,23 @@ impl Link {
         if let Some(events) = self.cached_events {
             return Ok(events);
         }
-        let events = self.polled.socket.get_events()?;
-        let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        let mut events = self.read_events()?;
+        if !events.readable && self.peers.guard.is_due() {
+            self.peers.guard.look();
+            // A message may be complete now.
+            events = self.read_events()?;
+            self.peers.judge(!events.readable);
+        }
         if events.writable {
             self.peers.confirm_peer();
         }
         self.cached_events = Some(events);
         Ok(events)
+    }
+
+    fn read_events(&self) -> Result<Events> {
+        let events = self.polled.socket.get_events()?;
+        Ok(Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) })
     }
 
     /// Queues a message; returns false if libzmq accepts none now.
@@ -193,16 +209,25 @@ impl Link {
         self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
         if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
             self.attend()?;
+            if self.peers.guard.is_overdue() {
+                self.peers.guard.look();
+                self.peers.judge(false);
+            }
         }
+        let mut bytes = 0;
         let mut parts = Vec::with_capacity(MAX_PARTS);
         loop {
-            let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
+            let mut part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
                 // EFSM: a REQ socket has sent no request.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             let more = part.get_more();
+            bytes += part.len() as u64;
+            if !more {
+                self.peers.guard.delivered(&mut part, bytes);
+            }
             if parts.len() < MAX_PARTS {
                 parts.push(Bytes::from_owner(Received(part)));
             }
@@ -290,10 +315,12 @@ impl Link {
     #[must_use]
     pub fn next_peer(&self) -> Option<IpAddr> {
         // libzmq's descriptor is also one of this process.
-        let socket = RawFd::try_from(self.peers.connections.next()?).ok()?;
-        let address: SockaddrStorage = getpeername(socket).ok()?;
-        let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
+        Ends::of(self.peers.connections.next()?)?.address()
+    }
+
+    /// Returns the connections that were closed since the last call because there were too many.
+    pub fn take_shed(&mut self) -> Shed {
+        self.peers.guard.take_shed()
     }
 
     /// Returns how often the (first) peer's connection was lost so far, and with it what was in flight.
@@ -317,6 +344,12 @@ impl AsRef<[u8]> for Received {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Returns the connections of all links of this process, and their limit.
+#[must_use]
+pub fn connection_usage() -> (usize, usize) {
+    crowd::usage()
 }
 
 /// Repeats a call that a signal interrupted.

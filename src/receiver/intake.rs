@@ -18,11 +18,12 @@ use super::commands::Inbox;
 use super::history::{Ack, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
+use super::quotas::{Quota, Quotas};
 use super::recorder;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
+use crate::link::{Link, LinkOptions, OnRefusal, Refusal, Shed, connection_usage};
 use crate::lock::lock;
 use crate::wire::{Message, Totals, decode};
 
@@ -56,6 +57,8 @@ pub struct Intake {
     pub inbox: Inbox,
     /// Counts messages.
     pub stats: LinkStats,
+    /// Where limits are reported.
+    pub quotas: Quotas,
 }
 
 impl Intake {
@@ -79,6 +82,7 @@ impl Intake {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
+                    self.report_connections(&mut link);
                     self.wall.send_if_modified(Wall::forget_silent);
                     if link.has_waiting_peer() {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
@@ -129,6 +133,16 @@ impl Intake {
             Replies::acknowledge(link, ack)?;
         }
         Ok(())
+    }
+
+    /// Reports how many connections there are, and how many were closed because there were too many.
+    fn report_connections(&self, link: &mut Link) {
+        let (used, limit) = connection_usage();
+        self.quotas.set(Quota::Connections, used as u64, limit as u64);
+        let Shed { count, address } = link.take_shed();
+        if count > 0 {
+            self.quotas.refuse(Quota::Connections, count, &address);
+        }
     }
 
     /// Hands a message's readings to the history.

@@ -57,6 +57,7 @@ impl Running {
             recorder: self.recorder.as_ref().map(Recorder::feed),
             inbox: self.site.commands.inbox(),
             stats: stats.clone(),
+            quotas: self.site.quotas.clone(),
         }
     }
 

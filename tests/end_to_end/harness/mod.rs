@@ -18,6 +18,7 @@ pub mod program;
 pub mod recordings;
 mod sender;
 mod sockets;
+pub mod zmtp;
 mod spool_contents;
 
 use std::thread::sleep;

@@ -131,8 +131,17 @@ impl Program {
 
     /// Anonymous resident memory in bytes (proc(5), `RssAnon`, in kB).
     pub fn memory(&self) -> u64 {
+        self.memory_line("RssAnon:")
+    }
+
+    /// The most memory in bytes that was ever resident (proc(5), `VmHWM`, in kB).
+    pub fn peak_memory(&self) -> u64 {
+        self.memory_line("VmHWM:")
+    }
+
+    fn memory_line(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
