@@ -43,6 +43,8 @@ mod history_quotas;
 mod history_year;
 /// The history when its file is damaged or removed, or its disk fails.
 mod history_faults;
+/// Peers that take descriptors and memory of a link: floods of connections, and messages that do not end.
+mod link_floods;
 /// Links whose peers are absent, leave and return; message formats; foreign peers.
 mod links;
 /// Health of the agent's host: temperature, power, memory, disk, Wi-Fi and clock.

@@ -19,6 +19,7 @@ pub mod program;
 pub mod recordings;
 mod sender;
 mod sockets;
+pub mod zmtp;
 mod spool_contents;
 mod stopwatch;
 pub mod viewer;
