@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::http::{ask, get, get_json};
-use crate::harness::hub::{Hub, ack, hello, spooling, take};
+use crate::harness::hub::{Hub, ack, hello, spooling, take, waits_for};
 use crate::harness::{
     Bench, Board, Browser, FakeAgent, Fault, PATIENCE, Receiver, batch, eventually, free_port, reading,
 };
@@ -155,6 +155,8 @@ fn refused_readings_are_not_repeated_soon() {
     board.write_line("n-1-m-2-o-3");
     board.write_line("n-4-m-5-o-6");
     let received = take(peer, 1..=6);
+    // The spool knows the readings, too: it ignores answers to others.
+    waits_for(&bench, 6);
     let boot = &received[0]["boot"];
     peer.send(&ack(boot, 1, 2));
     for (first, last, cause) in [(3, 4, "series_limit"), (5, 5, "moon_phase")] {
