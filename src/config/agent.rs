@@ -12,11 +12,11 @@ use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
 use super::period::Period;
-use super::quantity::{self, Quantity};
+use super::quantity::{self, Quantity, too_long};
 use super::spool::{self, Spool};
 use super::toml_error;
 use crate::name::Name;
-use crate::quantity::{MAX_NAME_BYTES, is_label, known};
+use crate::quantity::{is_label, known};
 
 /// The most cameras of an agent, because a receiver shows no more of one agent.
 pub const MAX_CAMERAS: usize = 64;
@@ -178,11 +178,6 @@ fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-/// The rest of an error about a name: its length, if that is the reason.
-pub(super) fn too_long(name: &str) -> String {
-    if name.len() > MAX_NAME_BYTES { format!(", of at most {MAX_NAME_BYTES} bytes") } else { String::new() }
 }
 
 fn named(table: SerialTable) -> Serial {

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::agent::too_long;
 use super::error::Fault;
-use crate::quantity::{MAX_UNIT_BYTES, is_label, known, usual_unit};
+use crate::quantity::{MAX_NAME_BYTES, MAX_UNIT_BYTES, is_label, known, usual_unit};
 
 /// Settings of a quantity. Missing ones have the values that apply without the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +103,11 @@ fn check_name(name: &str) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The rest of an error about a name: its length, if that is the reason.
+pub(super) fn too_long(name: &str) -> String {
+    if name.len() > MAX_NAME_BYTES { format!(", of at most {MAX_NAME_BYTES} bytes") } else { String::new() }
 }
 
 fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {

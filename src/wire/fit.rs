@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::encode::header;
+use super::header::header;
 use super::{MAX_HEADER_BYTES, Message, Reading, Status};
 use crate::name::Name;
 

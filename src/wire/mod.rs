@@ -8,6 +8,7 @@ mod control;
 mod decode;
 mod encode;
 mod fit;
+mod header;
 mod status;
 mod totals;
 
@@ -326,7 +327,7 @@ impl Message {
     /// Returns the header with its `type`, as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        String::from_utf8(encode::header(self)).expect("JSON is UTF-8")
+        String::from_utf8(header::header(self)).expect("JSON is UTF-8")
     }
 }
 

@@ -220,7 +220,7 @@ impl Shared {
 
     /// Records whether the link's receiver acknowledges readings.
     pub(super) fn set_acknowledges(&self, link: usize, acknowledges: bool) {
-        self.lock().links.get_mut(link).acknowledges = acknowledges;
+        self.lock().links.get_mut(link).acknowledges = Some(acknowledges);
     }
 
     /// See [`LinkProgress::reset_in_flight`](super::progress::LinkProgress::reset_in_flight).
