@@ -2,8 +2,8 @@
 //! over (`held.rs`).
 //!
 //! libzmq keeps the parts of a message until the last one has arrived, however many there are. Nothing wakes the link's
-//! task meanwhile, so `arrivals.rs` does. Over Unix sockets, the kernel does not count received bytes; whoever may open
-//! them is trusted not to send endless messages.
+//! task meanwhile, so `arrivals.rs` does. The kernel does not count the bytes
+//! of Unix sockets, so their peers are trusted not to send endless messages.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -170,8 +170,8 @@ impl Guard {
         self.look_interval = LOOK_INTERVAL.max(now.elapsed() * LOOK_SHARE);
     }
 
-    /// Closes connections whose messages do not end, or occupy too much. `settled`: there was no complete message after the
-    /// look.
+    /// Closes connections whose messages do not end, or occupy too much. `settled`: the socket had no complete message after
+    /// the look.
     pub(super) fn judge(&mut self, settled: bool) -> Vec<Refusal> {
         let look = Look { settled, turn: self.messages, connections: self.connections.len() };
         for (number, read) in std::mem::take(&mut self.looks) {
