@@ -1,5 +1,6 @@
 //! Tells when connections receive bytes. A connection reports once and then rests, so that a busy one does not wake the
-//! link's task for each packet, and an idle one never does.
+//! link's task for each packet, and an idle one never does. The kernel drops a report if libzmq has read the bytes by then,
+//! so a report may be late.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
@@ -44,7 +45,7 @@ impl Arrivals {
         // SAFETY: a descriptor that libzmq closed meanwhile only makes these calls fail.
         let socket = unsafe { BorrowedFd::borrow_raw(socket) };
         if set.modify(socket, &mut event).is_err() {
-            // A connection that cannot be watched is looked at with all others from time to time.
+            // Other connections and messages wake the link's task, too.
             let _ = set.add(socket, event);
         }
     }

@@ -2,10 +2,10 @@
 //! over (`held.rs`).
 //!
 //! libzmq keeps the parts of a message until the last one has arrived, however many there are. Nothing wakes the link's
-//! task meanwhile, so `arrivals.rs` does. Over Unix sockets, the kernel does not count received bytes; whoever may open
-//! them is trusted not to send endless messages.
+//! task meanwhile, so `arrivals.rs` does. The kernel does not count the bytes
+//! of Unix sockets, so their peers are trusted not to send endless messages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -27,8 +27,8 @@ const MAX_INCOMPLETE_BYTES: u64 = 8 * MAX_PART_BYTES as u64;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often to look at all connections, because libzmq may read bytes before `arrivals.rs` notices them.
-const FULL_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Looks take at most one part in this many of the time: two thousand connections take a few milliseconds.
+const LOOK_SHARE: u32 = 50;
 
 /// The connections of a link, by file descriptor.
 pub(super) struct Guard {
@@ -38,7 +38,7 @@ pub(super) struct Guard {
     /// The number of received messages.
     messages: u64,
     looked_at: Instant,
-    looked_at_all: Instant,
+    look_interval: Duration,
     /// When to wake the link's task for a look.
     wake_at: Option<Instant>,
     /// The bytes that libzmq has read, of the connections being looked at.
@@ -65,14 +65,13 @@ struct Connection {
 
 impl Guard {
     pub(super) fn new() -> Result<Guard> {
-        let now = Instant::now();
         Ok(Guard {
             connections: BTreeMap::new(),
             arrivals: Arrivals::new()?,
             crowd: Crowd::new(),
             messages: 0,
-            looked_at: now,
-            looked_at_all: now,
+            looked_at: Instant::now(),
+            look_interval: LOOK_INTERVAL,
             wake_at: None,
             looks: Vec::new(),
             shed: Shed::default(),
@@ -85,7 +84,7 @@ impl Guard {
             Some(time) => time,
             None => {
                 self.arrivals.changed().await?;
-                *self.wake_at.insert(self.looked_at + LOOK_INTERVAL)
+                *self.wake_at.insert(self.looked_at + self.look_interval)
             }
         };
         sleep_until(wake_at).await;
@@ -152,38 +151,32 @@ impl Guard {
 
     /// Whether to look at the connections if every complete message was received.
     pub(super) fn is_due(&self) -> bool {
-        !self.connections.is_empty() && self.looked_at.elapsed() >= LOOK_INTERVAL
+        !self.connections.is_empty() && self.looked_at.elapsed() >= self.look_interval
     }
 
     /// Whether to look at them although messages wait.
     pub(super) fn is_overdue(&self) -> bool {
-        self.looked_at.elapsed() >= BUSY_LOOK_INTERVAL
+        self.looked_at.elapsed() >= self.look_interval.max(BUSY_LOOK_INTERVAL)
     }
 
     /// Notes how much libzmq has read. Call [`Guard::judge`] next.
     pub(super) fn look(&mut self) {
         let now = Instant::now();
         (self.looked_at, self.wake_at) = (now, None);
-        let mut active: BTreeSet<u32> = self.arrivals.take().into_iter().collect();
-        if now - self.looked_at_all >= FULL_LOOK_INTERVAL {
-            self.looked_at_all = now;
-            active.extend(self.connections.keys());
-        } else {
-            let delivered = self.connections.iter().filter(|(_, connection)| connection.held.has_delivered());
-            active.extend(delivered.map(|(number, _)| number));
-        }
-        active.retain(|connection| self.connections.contains_key(connection));
-        self.looks = active.into_iter().filter_map(|connection| Some((connection, bytes_read(connection)?))).collect();
+        // Look at the others, too: libzmq may have read their bytes before they were reported.
+        let arrived = self.arrivals.take().into_iter().filter(|number| self.connections.contains_key(number));
+        arrived.for_each(|number| self.arrivals.watch(number));
+        self.looks = self.connections.keys().filter_map(|number| Some((*number, bytes_read(*number)?))).collect();
+        self.look_interval = LOOK_INTERVAL.max(now.elapsed() * LOOK_SHARE);
     }
 
-    /// Closes connections whose messages do not end, or occupy too much. `settled`: there was no complete message after the
-    /// look.
+    /// Closes connections whose messages do not end, or occupy too much. `settled`: the socket had no complete message after
+    /// the look.
     pub(super) fn judge(&mut self, settled: bool) -> Vec<Refusal> {
         let look = Look { settled, turn: self.messages, connections: self.connections.len() };
         for (number, read) in std::mem::take(&mut self.looks) {
             if let Some(connection) = self.connections.get_mut(&number) {
                 connection.held.look(read, look);
-                self.arrivals.watch(number);
             }
         }
         let mut refusals = Vec::new();

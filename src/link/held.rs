@@ -35,7 +35,7 @@ impl Held {
         self.message_bytes += bytes;
     }
 
-    pub(super) fn has_delivered(&self) -> bool {
+    fn has_delivered(&self) -> bool {
         self.messages > 0
     }
 
