@@ -117,6 +117,7 @@ async fn changes_add_up_to_the_complete_state() {
         viewer
             .until("the last messages", |state| state.agents.values().filter(|agent| is_last(agent)).count() == 4)
             .await;
+        assert_eq!(viewer.changes + 1, viewer.texts.len(), "after the first text there are only changes");
         let end = Instant::now() + PATIENCE;
         loop {
             let (complete, own) = (State::complete(&receiver).without_ages(), viewer.state.without_ages());

@@ -19,6 +19,8 @@ pub struct Viewer {
     pub state: State,
     /// The lengths of the texts.
     pub texts: Vec<usize>,
+    /// How many of the texts have only changes.
+    pub changes: usize,
 }
 
 /// The state as the viewer has it.
@@ -102,7 +104,7 @@ impl Viewer {
     pub async fn open(receiver: &Receiver) -> Viewer {
         let (socket, _) =
             connect_async(format!("ws://{}/live?changes=true", receiver.page)).await.expect("a WebSocket");
-        Viewer { socket, state: State::default(), texts: Vec::new() }
+        Viewer { socket, state: State::default(), texts: Vec::new(), changes: 0 }
     }
 
     /// Handles the next message and returns it; acknowledges frames.
@@ -112,7 +114,9 @@ impl Viewer {
         match &message {
             Message::Text(text) => {
                 self.texts.push(text.len());
-                self.state.apply(serde_json::from_str(text).expect("JSON"));
+                let message: Value = serde_json::from_str(text).expect("JSON");
+                self.changes += usize::from(message["type"] == "changes");
+                self.state.apply(message);
             }
             Message::Binary(bytes) => {
                 let length = u32::from_be_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
