@@ -79,6 +79,15 @@ impl Peer {
     }
 }
 
+/// Stops a flood when dropped, also if the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A part of a status that is down for this reason.
 fn part(name: &str, cause: &str) -> Value {
     json!({ "name": name, "source": "", "up": false, "cause": cause, "for_ms": 1, "counts": {} })
@@ -138,9 +147,10 @@ fn large_frames_stay_within_the_memory_limit() {
             }
             flood.wait_until_seen();
         });
+        let running = Stop(&stop);
         receiver.program.wait_for_log("agent flood: no memory for all of its frames", "");
         let beside = p99(&mut good);
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         flooding.join().expect("the receiver confirms each frame");
         beside
     });
@@ -185,6 +195,7 @@ fn many_cameras_leave_files_for_one_that_comes_later() {
                 sleep(Duration::from_millis(300));
             }
         });
+        let running = Stop(&stop);
         eventually("the receiver runs out of files", || {
             receiver.program.log().contains("frames not recorded: too many cameras").then_some(())
         });
@@ -193,7 +204,7 @@ fn many_cameras_leave_files_for_one_that_comes_later() {
             good.send("door", JPEG);
             good.wait_until_seen();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         flooding.join().expect("the flood ends");
     });
     receiver.program.terminate();
