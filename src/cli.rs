@@ -73,6 +73,24 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS")]
         forget: Option<String>,
     },
+    /// List the agents that the running receiver knows, or forget or merge one that is away.
+    Agents {
+        /// The receiver's configuration [default: /etc/watchpost/receiver.toml, if it exists].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Forget this agent. Its readings and recordings stay.
+        #[arg(long, value_name = "NAME", conflicts_with = "merge")]
+        forget: Option<String>,
+        /// Also delete the readings and recordings of the forgotten agent.
+        #[arg(long, requires = "forget")]
+        delete_data: bool,
+        /// Continue the readings and recordings of this agent, which was renamed, under its new name.
+        #[arg(long, value_name = "OLD", requires = "into")]
+        merge: Option<String>,
+        /// The new name of the renamed agent.
+        #[arg(long, value_name = "NEW", requires = "merge")]
+        into: Option<String>,
+    },
     /// Find problems that would keep this machine from running a configuration, and show how to fix them.
     Doctor {
         /// The agent's or the receiver's configuration.

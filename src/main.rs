@@ -20,7 +20,7 @@ use tracing::info;
 use watchpost::agent::{self, spool};
 use watchpost::cmd::devices::{Devices, Roots};
 use watchpost::cmd::doctor::{self, Findings};
-use watchpost::cmd::{check, demo, keygen};
+use watchpost::cmd::{agents, check, demo, keygen};
 use watchpost::name::Name;
 use watchpost::os_error::without_numbers;
 use watchpost::receiver::{Options, Receiver};
@@ -85,6 +85,13 @@ fn run(cli: Cli) -> Result<()> {
             print(&spool::list(&config)?);
             Ok(())
         }
+        Command::Agents { config, forget, delete_data, merge, into } => {
+            let config = receiver_config(config.as_deref())?;
+            let forget = forget.map(|agent| agents::Change::Forget { agent, with_data: delete_data });
+            let merge = merge.zip(into).map(|(agent, into)| agents::Change::Merge { agent, into });
+            print(&agents::run(&config.web, forget.or(merge).as_ref())?);
+            Ok(())
+        }
         Command::Doctor { config } => until_signal(async |shutdown| doctor(&config, shutdown).await),
         Command::Clock => until_signal(async |shutdown| Ok(clock::publish(shutdown).await?)),
         Command::Devices { config } => devices(config.as_deref()),
@@ -130,9 +137,9 @@ fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Erro
 const HANGUP_DURATION: Duration = Duration::from_secs(2);
 const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Open files that this process may have. Each silent connection occupies one for a few seconds, and libzmq uses a whole
-/// core while none is free. The usual limit of 1,024 is too low; this one limits their memory to 60 MiB.
-const MAX_DESCRIPTORS: rlim_t = 4096;
+/// Open files that this process may have. Links use at most half of them, because libzmq uses a whole core while none is
+/// free. The usual limit of 1,024 is too low for a thousand agents.
+const MAX_DESCRIPTORS: rlim_t = 65_536;
 
 fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

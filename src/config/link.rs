@@ -266,7 +266,23 @@ fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> 
         let what = "a link binds to an address, not to a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
+    if let Endpoint::Bind(address) = &end
+        && let Some(host) = address.host_name().filter(|host| !may_be_interface(host))
+    {
+        let what = format!(
+            "a link binds to an address, and \"{host}\" is the name of a host; \
+             write the address, `*` for every address, or the name of a network interface"
+        );
+        return Err(Fault::of(key, span.clone(), what));
+    }
     Ok(end)
+}
+
+/// Whether Linux allows a network interface of this name, as people name them: `eth0`, `br-lan`, or `eth0.100` of a VLAN.
+fn may_be_interface(name: &str) -> bool {
+    const MAX_BYTES: usize = 15;
+    let has_domain = name.rsplit_once('.').is_some_and(|(_, last)| last.contains(char::is_alphabetic));
+    name.len() <= MAX_BYTES && !has_domain
 }
 
 /// Checks that a link that leaves this machine is encrypted, unless the file permits plaintext.

@@ -35,6 +35,15 @@ pub struct Receiver {
 }
 
 impl Receiver {
+    /// Returns the path of the file that remembers agents: next to the history, or in the user's state directory.
+    #[must_use]
+    pub fn agents_file(&self) -> Option<PathBuf> {
+        match &self.history {
+            Some(history) => Some(history.file()?.with_extension("agents.json")),
+            None => Some(state_dir()?.join("agents.json")),
+        }
+    }
+
     /// Whether the two differ at most in their links.
     #[must_use]
     pub fn is_but_for_links(&self, other: &Receiver) -> bool {

@@ -7,10 +7,16 @@
 //!
 //! The same task serves two more sockets (`peers.rs`). One reports events of connections (`monitor.rs`), so that a refusal
 //! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server, and numbers the connections of the
-//! receiver's links (`gate.rs`), so that each message tells where it came from (`origins.rs`).
+//! receiver's links (`gate.rs`), so that each message tells where it came from (`origins.rs`). The task also closes
+//! connections of peers that would take all descriptors or fill the memory (`guard.rs`).
 
+mod arrivals;
 mod connections;
+mod crowd;
+mod ends;
 mod gate;
+mod guard;
+mod held;
 mod monitor;
 mod options;
 mod origins;
@@ -20,20 +26,20 @@ mod polled;
 mod refusal;
 
 use std::net::IpAddr;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use nix::sys::socket::{SockaddrStorage, getpeername};
 use tokio::time::timeout;
 
+pub use guard::Shed;
 pub use origins::Origin;
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
 use crate::config::{Address, Curve, Endpoint};
+use ends::Ends;
 use peers::Peers;
 use polled::Polled;
 
@@ -178,13 +184,23 @@ impl Link {
         if let Some(events) = self.cached_events {
             return Ok(events);
         }
-        let events = self.polled.socket.get_events()?;
-        let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        let mut events = self.read_events()?;
+        if !events.readable && self.peers.guard.is_due() {
+            self.peers.guard.look();
+            // A message may be complete now.
+            events = self.read_events()?;
+            self.peers.judge(!events.readable);
+        }
         if events.writable {
             self.peers.confirm_peer();
         }
         self.cached_events = Some(events);
         Ok(events)
+    }
+
+    fn read_events(&self) -> Result<Events> {
+        let events = self.polled.socket.get_events()?;
+        Ok(Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) })
     }
 
     /// Queues a message; returns false if libzmq accepts none now.
@@ -221,6 +237,10 @@ impl Link {
         self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
         if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
             self.attend()?;
+            if self.peers.guard.is_overdue() {
+                self.peers.guard.look();
+                self.peers.judge(false);
+            }
         }
         Ok(())
     }
@@ -231,6 +251,7 @@ impl Link {
         inspect: impl Fn(&mut Peers, &mut zmq::Message) -> T,
     ) -> Result<Option<(Vec<Bytes>, T)>> {
         self.cached_events = None;
+        let mut bytes = 0;
         let mut parts = Vec::with_capacity(MAX_PARTS);
         loop {
             let mut part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
@@ -239,7 +260,11 @@ impl Link {
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let inspected = (!part.get_more()).then(|| inspect(&mut self.peers, &mut part));
+            bytes += part.len() as u64;
+            let inspected = (!part.get_more()).then(|| {
+                self.peers.guard.delivered(&mut part, bytes);
+                inspect(&mut self.peers, &mut part)
+            });
             if parts.len() < MAX_PARTS {
                 parts.push(Bytes::from_owner(Received(part)));
             }
@@ -332,10 +357,12 @@ impl Link {
     #[must_use]
     pub fn next_peer(&self) -> Option<IpAddr> {
         // libzmq's descriptor is also one of this process.
-        let socket = RawFd::try_from(self.peers.connections.next()?).ok()?;
-        let address: SockaddrStorage = getpeername(socket).ok()?;
-        let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
+        Ends::of(self.peers.connections.next()?)?.address()
+    }
+
+    /// Returns the connections that were closed since the last call because there were too many.
+    pub fn take_shed(&mut self) -> Shed {
+        self.peers.guard.take_shed()
     }
 
     /// Returns how often the (first) peer's connection was lost so far, and with it what was in flight.
@@ -359,6 +386,12 @@ impl AsRef<[u8]> for Received {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Returns the connections of all links of this process, and their limit.
+#[must_use]
+pub fn connection_usage() -> (usize, usize) {
+    crowd::usage()
 }
 
 /// Repeats a call that a signal interrupted.

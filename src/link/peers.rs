@@ -7,6 +7,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::connections::Connections;
 use super::gate::{self, Gate};
+use super::guard::Guard;
 use super::monitor::{self, Event, Failure, Monitor};
 use super::options::set_option;
 use super::origins::Origins;
@@ -34,6 +35,7 @@ pub(super) struct Peers {
     refused: OnRefusal,
     pub(super) connections: Connections,
     pub(super) origins: Origins,
+    pub(super) guard: Guard,
     /// Whether an end that connects has completed its handshake.
     is_ready: bool,
     /// Why an end that connects was refused, until it succeeds or finds nobody.
@@ -72,6 +74,7 @@ impl Peers {
             refused,
             connections: Connections::default(),
             origins,
+            guard: Guard::new()?,
             is_ready: false,
             refusal_reason: None,
             reconnect_at: None,
@@ -99,6 +102,7 @@ impl Peers {
         tokio::select! {
             changed = self.monitor.changed() => changed,
             changed = gate => changed,
+            changed = self.guard.changed() => changed,
             () = reconnect => Ok(()),
         }
     }
@@ -151,6 +155,11 @@ impl Peers {
         }
     }
 
+    /// Closes connections whose messages do not end; see [`Guard::judge`].
+    pub(super) fn judge(&mut self, settled: bool) {
+        self.guard.judge(settled).iter().for_each(&*self.refused);
+    }
+
     fn report_refused_peer(&self, failure: Failure) {
         Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
     }
@@ -163,10 +172,15 @@ impl Peers {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Open(connection) => self.connections.opened(connection),
+            Event::Open(connection) => {
+                self.connections.opened(connection);
+                self.guard.opened(connection);
+                self.guard.shed().iter().for_each(&*self.refused);
+            }
             Event::Ready => self.connections.handshake_succeeded(),
             Event::Lost(connection) => {
                 self.origins.lost(connection);
+                self.guard.closed(connection);
                 if self.connections.closed(connection) && matches!(self.end, Endpoint::Bind(_)) {
                     self.report_refused_peer(Failure::Unreadable);
                 }

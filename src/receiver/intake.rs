@@ -20,12 +20,13 @@ use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
 use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
+use super::quotas::{Quota, Quotas};
 use super::recorder;
 use super::refused_agents::RefusedAgents;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal};
+use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal, Shed, connection_usage};
 use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::{Message, Totals, decode};
@@ -68,6 +69,8 @@ pub struct Intake {
     pub budget: Budget,
     /// Limit on the agents that get replies.
     pub max_agents: usize,
+    /// Where limits are reported.
+    pub quotas: Quotas,
 }
 
 impl Intake {
@@ -93,8 +96,8 @@ impl Intake {
                 () = shutdown.cancelled() => break,
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
-                    self.wall.send_if_modified(Wall::forget_silent);
                     self.budget.report();
+                    self.report_connections(&mut link);
                     if link.has_waiting_peer() {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
@@ -149,6 +152,16 @@ impl Intake {
             Replies::send_answer(link, &answer)?;
         }
         Ok(())
+    }
+
+    /// Reports how many connections there are, and how many were closed because there were too many.
+    fn report_connections(&self, link: &mut Link) {
+        let (used, limit) = connection_usage();
+        self.quotas.set(Quota::Connections, used as u64, limit as u64);
+        let Shed { count, address } = link.take_shed();
+        if count > 0 {
+            self.quotas.refuse(Quota::Connections, count, &address);
+        }
     }
 
     /// Hands a message's readings to the history.

@@ -61,6 +61,7 @@ impl Running {
             stats: stats.clone(),
             budget: self.site.budget.clone(),
             max_agents: self.config.limits.agents,
+            quotas: self.site.quotas.clone(),
         }
     }
 

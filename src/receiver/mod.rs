@@ -6,7 +6,7 @@
 //! bounds what agents put into memory, by default to half of it (`machine_memory.rs`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
-//! commands return to the agents (`commands.rs`).
+//! commands return to the agents (`commands.rs`). `roster.rs` remembers agents across restarts.
 
 pub mod budget;
 pub mod commands;
@@ -24,6 +24,7 @@ pub mod quotas;
 pub mod recorder;
 pub mod refused_agents;
 mod replies;
+mod roster;
 mod running;
 pub mod save;
 mod summary;
@@ -48,7 +49,9 @@ use budget::Budget;
 use history::History;
 use quotas::Quotas;
 use recorder::Recorder;
+use roster::Roster;
 use running::{Outcome, Running, Runtime};
+use wall::Wall;
 use web::Access;
 
 /// Uses of messages other than the page.
@@ -74,10 +77,12 @@ pub struct Receiver {
     recorder: Option<Recorder>,
     quotas: Quotas,
     budget: Budget,
+    wall: Wall,
+    roster: Roster,
 }
 
 impl Receiver {
-    /// Opens the links, the page's port and the history.
+    /// Opens the links, the page's port and the history, and remembers agents.
     ///
     /// # Errors
     /// When an address, a key, the configured history file or the recorder's threads are not available.
@@ -100,7 +105,9 @@ impl Receiver {
             None => Err(String::new()),
         };
         let recorder = config.record.as_ref().map_or(Ok(None), |record| open_recorder(record, &budget, &quotas))?;
-        Ok(Receiver { config, links, page, access, history, recorder, quotas, budget })
+        let mut wall = Wall::new(config.limits.agents, budget.texts.clone(), quotas.clone());
+        let roster = Roster::open(config.agents_file(), &mut wall).await;
+        Ok(Receiver { config, links, page, access, history, recorder, quotas, budget, wall, roster })
     }
 
     /// The page's address.

@@ -41,6 +41,19 @@ impl Quota {
             Quota::Connections => "connections",
         }
     }
+
+    /// Returns what it means that the limit is reached, without names and addresses.
+    #[must_use]
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Quota::Agents => "the limit of agents is reached: some agents are not shown",
+            Quota::AgentParts => "an agent has more cameras, ports or quantities than the limit: some are not shown",
+            Quota::Series => "the limit of series is reached: some readings are not stored",
+            Quota::RecordedCameras => "the limit of recorded cameras is reached: some cameras are not recorded",
+            Quota::MemoryBytes => "the limit of memory is reached: some pictures and readings are dropped",
+            Quota::Connections => "the limit of connections is reached: some peers are disconnected",
+        }
+    }
 }
 
 /// The state of one quota.

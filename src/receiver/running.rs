@@ -20,7 +20,7 @@ use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
 use super::wall::Wall;
-use super::web::{self, Site};
+use super::web::{self, Site, WallPieces};
 use super::{Options, Receiver, Reloads, save};
 use crate::config::{self, Inlet};
 use crate::service::{Heartbeat, Manager};
@@ -93,14 +93,17 @@ pub(super) struct Running {
 impl Running {
     /// Starts the tasks of an open receiver.
     pub(super) fn start(receiver: Receiver, options: &Options, shutdown: &CancellationToken) -> Running {
-        let Receiver { config, links, page: listener, access, history, recorder, quotas, budget } = receiver;
+        let Receiver { config, links, page: listener, access, history, recorder, quotas, budget, wall, roster } =
+            receiver;
         let page = listener.local_addr().map_or_else(|error| error.to_string(), |page| page.to_string());
         info!("the page is at http://{page}/, {access}");
-        let wall = watch::Sender::new(Wall::new(config.limits.agents, budget.texts.clone(), quotas.clone()));
+        let wall = watch::Sender::new(wall);
         let (link_stats, stats) = watch::channel(Vec::new());
         let site = Site {
             wall: wall.subscribe(),
+            wall_editor: wall.clone(),
             access: Arc::new(access),
+            pieces: WallPieces::default(),
             commands: Commands::new(config.limits.agents),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
@@ -113,6 +116,7 @@ impl Running {
         };
         let mut followers = JoinSet::new();
         followers.spawn(web::serve(listener, site.clone()));
+        followers.spawn(roster.follow(wall.clone(), site.shutdown.clone()));
         let headers = spawn_followers(&mut followers, &site, options, recorder.as_ref());
         let history = history.ok();
         let (owners, links_set) = (Owners::default(), WorkerSet::new("link", shutdown.child_token()));

@@ -1,8 +1,9 @@
 //! The newest frame of every camera and the newest reading of every quantity, of all agents.
 
 mod memory;
+mod presence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,16 +16,10 @@ use super::live_frame::LiveFrame;
 use super::log_throttle::LogThrottle;
 use super::port::Port;
 use super::quotas::{Quota, Quotas};
+use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
-use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
-
-/// Limits on what one agent can put into memory; its cameras, ports and quantities beyond these are refused.
-const MAX_CAMERAS: usize = 64;
-const MAX_PORTS: usize = 64;
-const MAX_QUANTITIES: usize = 1024;
-
-/// An agent silent for this long was renamed or removed, and is forgotten.
-const FORGET_AFTER: Duration = Duration::from_hours(24);
+use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
+use presence::Presence;
 
 /// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -50,8 +45,11 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
+    /// The wall's edition since its last change.
+    pub edition: u64,
     /// When its last message arrived.
     pub last_heard: Instant,
+    presence: Presence,
     /// Cameras that sent frames.
     pub cameras: BTreeMap<Name, Camera>,
     /// By port and quantity.
@@ -138,19 +136,14 @@ impl Wall {
     /// A wall for this many agents, with memory for their readings and statuses.
     #[must_use]
     pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
-        quotas.set(Quota::Agents, 0, max_agents as u64);
         let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
-        Wall { agents, edition, max_agents, full_until, quotas, texts, refusals }
+        let wall = Wall { agents, edition, max_agents, full_until, quotas, texts, refusals };
+        wall.report_agents();
+        wall
     }
 
-    /// Removes agents that have been silent for long; returns whether there were any.
-    pub fn forget_silent(&mut self) -> bool {
-        let before = self.agents.len();
-        self.agents.retain(|_, agent| agent.last_heard.elapsed() < FORGET_AFTER);
-        let is_fewer = self.agents.len() < before;
-        self.edition += u64::from(is_fewer);
+    fn report_agents(&self) {
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
-        is_fewer
     }
 
     /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
@@ -191,7 +184,7 @@ impl Wall {
         }
         let agent = self.agents.entry(name.clone()).or_insert_with(Agent::new);
         agent.note_start(&name, message.boot());
-        agent.last_heard = Instant::now();
+        agent.hear(&name);
         let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
         let changed = match message {
@@ -210,10 +203,7 @@ impl Wall {
             }
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
-                // Readings the agent no longer lists came from a garbled label or a removed port.
-                agent.readings.retain(|(port, quantity), _| {
-                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
-                });
+                agent.forget_unlisted(&readings, status.readings_left_out > 0);
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
@@ -223,6 +213,10 @@ impl Wall {
                 true
             }
         };
+        if changed || !known {
+            self.edition += 1;
+            agent.edition = self.edition;
+        }
         if let Some((limit, parts)) = agent.refused.take() {
             self.quotas.set(Quota::AgentParts, limit as u64, limit as u64);
             self.quotas.refuse(Quota::AgentParts, 1, &format!("{name}: {parts}"));
@@ -232,7 +226,6 @@ impl Wall {
         if is_status || agent.readings.len() != readings {
             self.account_texts(&name);
         }
-        self.edition += u64::from(changed || !known);
         taken
     }
 }
@@ -241,7 +234,9 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
+            edition: 0,
             last_heard: Instant::now(),
+            presence: Presence::new(),
             cameras: BTreeMap::new(),
             readings: BTreeMap::new(),
             status: None,
@@ -261,7 +256,8 @@ impl Agent {
             info!("agent {name} connected");
         } else {
             info!("agent {name} restarted");
-            *self = Agent::new();
+            let presence = std::mem::replace(&mut self.presence, Presence::new());
+            *self = Agent { presence, ..Agent::new() };
         }
         self.boot = boot.cloned();
     }
@@ -289,6 +285,16 @@ impl Agent {
             }
         }
         self.status = Some((status, now));
+    }
+
+    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the status had
+    /// no room for all, only stale ones go, and only when there is no room here either.
+    fn forget_unlisted(&mut self, listed: &[Reading], is_partial: bool) {
+        let listed: BTreeSet<_> = listed.iter().map(|reading| (&*reading.port, &*reading.quantity)).collect();
+        let is_full = self.readings.len() == MAX_QUANTITIES;
+        self.readings.retain(|(port, quantity), current| {
+            listed.contains(&(&**port, &**quantity)) || is_partial && !(is_full && current.is_stale())
+        });
     }
 
     /// Stores newer readings; returns whether there were any.

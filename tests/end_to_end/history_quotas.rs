@@ -6,8 +6,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::http::{ask, get, get_json};
-use crate::harness::hub::{Hub, ack, hello, spooling, take};
-use crate::harness::{Bench, Board, FakeAgent, Fault, PATIENCE, Receiver, batch, eventually, free_port, reading};
+use crate::harness::hub::{Hub, ack, hello, spooling, take, waits_for};
+use crate::harness::{
+    Bench, Board, Browser, FakeAgent, Fault, PATIENCE, Receiver, batch, eventually, free_port, reading,
+};
 use crate::history::{numbers, open_history};
 use crate::history_expiry::assert_sums_match;
 use crate::web_access::with;
@@ -153,6 +155,8 @@ fn refused_readings_are_not_repeated_soon() {
     board.write_line("n-1-m-2-o-3");
     board.write_line("n-4-m-5-o-6");
     let received = take(peer, 1..=6);
+    // The spool knows the readings, too: it ignores answers to others.
+    waits_for(&bench, 6);
     let boot = &received[0]["boot"];
     peer.send(&ack(boot, 1, 2));
     for (first, last, cause) in [(3, 4, "series_limit"), (5, 5, "moon_phase")] {
@@ -335,6 +339,35 @@ fn list_of_series_is_paged() {
     assert_eq!((status, &body["agents"]), (200, &json!(["barn", "shed"])));
     let csv = get(&receiver.page, "/api/readings.csv").text();
     assert_eq!(csv.lines().count(), 1 + 5_000);
+}
+
+/// The page does not load the series of all agents if they do not fit into one response.
+#[tokio::test]
+async fn page_shows_all_series_of_the_chosen_agent() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    for (name, quantities) in [("shed", 3_u64), ("barn", 1_100)] {
+        let agent = FakeAgent::new(zmq::DEALER, &receiver.link, name, "b1");
+        let twice = (1..=quantities).chain(1..=quantities);
+        let batches: Vec<Value> = (1..).zip(twice).map(|(seq, n)| reading(seq, &format!("q{n}"))).collect();
+        store(&agent, &batches);
+    }
+    let browser = Browser::open(&bench, &receiver.page).await;
+    browser.click("#views [href='#history']").await;
+    browser.sees("#series-agent:not([hidden])").await;
+    let names = "return document.querySelectorAll('#series-names button').length";
+    browser.becomes("the series of the first agent", names, &[], |count| *count == 1_100).await;
+    let choose = "const select = document.getElementById('series-agent'); select.value = arguments[0];
+        select.dispatchEvent(new Event('change'))";
+    browser.run(choose, &[json!("shed")]).await;
+    browser.becomes("the series of the other agent", names, &[], |count| *count == 3).await;
+    // A link to a chart of another agent's series.
+    browser.run("location.hash = '#chart?series=700'", &[]).await;
+    let chosen = "return document.getElementById('chart-series').selectedOptions[0]?.textContent ?? ''";
+    browser
+        .becomes("the series of the link", chosen, &[], |name| name.as_str().is_some_and(|name| name.contains("barn")))
+        .await;
+    browser.close().await;
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn full_spool_drops_and_counts_the_oldest_readings() {
     let full = peer.wait_for("all readings counted", |header| {
         count(header, "readings_on_disk") > 0
             && count(header, "readings_on_disk") + count(header, "readings_lost_no_room") == 20 * lines + 1
+            && count(header, "readings_in_memory") == 0
     });
     assert!(count(&full, "readings_lost_no_room") > 20 * lines / 4, "{full}");
     agent.wait_for_log("full; dropped the ", "");

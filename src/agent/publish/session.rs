@@ -67,6 +67,8 @@ pub struct Session {
     pub(super) has_new_status: bool,
     /// The last message was a page of the backlog, so a frame is next.
     pub(super) page_was_last: bool,
+    /// The last frame or status had no room for all readings.
+    pub(super) leaves_out_readings: bool,
     pub(super) totals: Totals,
 }
 
@@ -92,6 +94,7 @@ impl Session {
             next_stream: 0,
             has_new_status: true,
             page_was_last: false,
+            leaves_out_readings: false,
             totals: Totals::default(),
         };
         session.follow_cameras();
@@ -216,7 +219,7 @@ impl Session {
         } else {
             backlog.and_then(Backlog::refusal_text)
         };
-        self.peer.report(may_send, trouble, &self.link, &self.health);
+        self.peer.report(may_send, trouble, self.leaves_out_readings, &self.link, &self.health);
     }
 
     fn may_send(&self, events: Events) -> bool {

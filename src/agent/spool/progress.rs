@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::page::PageRequest;
 use super::row::{Row, Start};
@@ -12,6 +13,9 @@ use crate::reading::Batch;
 /// The most acknowledged ranges of one agent start that a link may have: as many as a receiver has that refuses readings
 /// in between. A receiver that has more gets the readings beyond them again.
 const MAX_ACK_RANGES: usize = 10_000;
+
+/// A receiver that sends no hello for this long does not acknowledge readings.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The approximate size of a page on the wire, in bytes. On a slow link, a live reading may have to wait for one page.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -40,6 +44,10 @@ pub(super) struct LinkProgress {
     in_flight: BTreeMap<Name, Ranges>,
     /// Readings that this run of the agent has sent or is about to send, by agent start.
     sent: BTreeMap<Name, Ranges>,
+    /// Whether the receiver at the other end acknowledges readings; `None` before its hello.
+    pub(super) acknowledges: Option<bool>,
+    /// When the first readings were sent to a receiver whose hello is missing.
+    sent_without_hello: Option<Instant>,
     /// From this number of the current agent start on, the link sends readings live.
     pub(super) live_from: u64,
     /// Changes when the readings in flight are reset, which makes earlier page requests obsolete.
@@ -80,7 +88,20 @@ impl LinkProgress {
         around
     }
 
-    /// Adds an acknowledgement that was read from the file.
+    /// See [`Links::may_yet_have`](super::links::Links::may_yet_have).
+    pub(super) fn may_yet_have(&self, boot: &Name, seqs: &Ranges, live_from: Option<u64>) -> Ranges {
+        let mut covered = self.acked(boot);
+        let may_say_hello = || self.sent_without_hello.is_none_or(|since| since.elapsed() < HELLO_TIMEOUT);
+        if self.acknowledges.unwrap_or_else(may_say_hello) {
+            covered.extend(&self.in_flight.get(boot).cloned().unwrap_or_default());
+            if let Some(live_from) = live_from {
+                covered.insert(SeqRange::new(self.live_from.max(live_from), u64::MAX - 1));
+            }
+        }
+        seqs.intersection(&covered)
+    }
+
+    /// Adds an acknowledgement that was read from the file, or readings that nobody can acknowledge.
     pub(super) fn restore(&mut self, boot: &Name, seqs: SeqRange) {
         self.acked.entry(boot.clone()).or_default().insert(seqs);
     }
@@ -94,6 +115,9 @@ impl LinkProgress {
     /// Records that the link sends `seqs` live.
     pub(super) fn send_live(&mut self, boot: &Name, seqs: SeqRange) {
         self.mark_in_flight(boot, seqs);
+        if self.acknowledges.is_none() {
+            self.sent_without_hello.get_or_insert_with(Instant::now);
+        }
         self.live_from = seqs.last + 1;
     }
 
@@ -118,6 +142,7 @@ impl LinkProgress {
     /// Makes the readings in flight available again, because they may be lost.
     pub(super) fn reset_in_flight(&mut self) {
         self.in_flight.clear();
+        (self.acknowledges, self.sent_without_hello) = (None, None);
         self.epoch += 1;
         self.cursor = Cursor::default();
     }

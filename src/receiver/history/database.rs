@@ -190,7 +190,9 @@ fn prepare(store: &mut Store, limits: SeriesLimits) -> Result<Cache, StoreError>
         ));
     }
     upgrade(&mut store.connection)?;
-    for table in ["starts", "series", "readings", "kept", "minutes", "hours", "expired", "unconfirmed", "jobs"] {
+    for table in
+        ["starts", "series", "readings", "kept", "minutes", "hours", "expired", "unconfirmed", "removed_series", "jobs"]
+    {
         store.connection.prepare(&format!("SELECT * FROM {table}"))?;
     }
     Cache::load(&store.connection, limits)

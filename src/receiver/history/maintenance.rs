@@ -1,6 +1,9 @@
 //! Changes to the history that viewers request. The writer thread makes them in small steps, so that readings are stored
 //! meanwhile. A job is in the file before its request is answered, and a restart continues it.
 
+mod merge_agents;
+mod remove_agent;
+
 use std::fmt;
 use std::sync::Weak;
 use std::sync::mpsc::SyncSender;
@@ -12,13 +15,15 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Input;
+use crate::name::Name;
 use crate::store::StoreError;
 
 /// Limit of the jobs that are not complete.
 const MAX_JOBS: i64 = 1_000;
 
-/// Rows that one step changes.
+/// Rows that one step changes, and series that it looks at.
 const ROWS_PER_STEP: i64 = 2_000;
+const SERIES_PER_STEP: usize = 200;
 
 /// How long a request waits until its job is in the file.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +35,15 @@ pub enum Job {
     /// Removes a series, with its readings, minutes and hours. The numbers of its readings stay, so that they are not
     /// stored again.
     RemoveSeries(i64),
+    /// Removes all series of an agent.
+    RemoveAgent(Name),
+    /// Adds the series of an agent to those of another one: it was renamed.
+    MergeAgents {
+        /// The old name.
+        from: Name,
+        /// The new name.
+        into: Name,
+    },
 }
 
 /// Why a job was not accepted.
@@ -81,6 +95,8 @@ impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Job::RemoveSeries(series) => write!(f, "remove series {series}"),
+            Job::RemoveAgent(agent) => write!(f, "remove the series of agent {agent}"),
+            Job::MergeAgents { from, into } => write!(f, "merge agent {from} into {into}"),
         }
     }
 }
@@ -101,6 +117,8 @@ impl Job {
                     return Err(JobError::NoSeries(*series));
                 }
             }
+            Job::RemoveAgent(agent) => remove_agent::start(transaction, agent)?,
+            Job::MergeAgents { from, into } => merge_agents::start(transaction, from, into)?,
         }
         Ok(())
     }
@@ -111,12 +129,14 @@ impl Job {
         match self {
             Job::RemoveSeries(series) => {
                 for table in ["readings", "minutes", "hours"] {
-                    if delete_some(transaction, table, *series)? {
+                    if delete_some(transaction, table, *series)? >= ROWS_PER_STEP {
                         return Ok(false);
                     }
                 }
                 Ok(true)
             }
+            Job::RemoveAgent(_) => remove_agent::step(transaction),
+            Job::MergeAgents { from, into } => merge_agents::step(transaction, from, into),
         }
     }
 }
@@ -137,13 +157,12 @@ pub(super) fn step(connection: &mut Connection) -> Result<Option<(Job, bool)>, S
     Ok(Some((job, is_complete)))
 }
 
-/// Deletes the oldest rows of a series; returns whether there may be more.
-fn delete_some(transaction: &Transaction<'_>, table: &str, series: i64) -> Result<bool, StoreError> {
+/// Deletes the oldest rows of a series; returns how many. There may be more if it is [`ROWS_PER_STEP`].
+fn delete_some(transaction: &Transaction<'_>, table: &str, series: i64) -> Result<i64, StoreError> {
     let delete = format!(
         "DELETE FROM {table} WHERE series = ?1 AND at_us <= coalesce(
              (SELECT at_us FROM {table} WHERE series = ?1 ORDER BY at_us LIMIT 1 OFFSET ?2), {})",
         i64::MAX
     );
-    let deleted = transaction.prepare_cached(&delete)?.execute((series, ROWS_PER_STEP - 1))?;
-    Ok(deleted as i64 >= ROWS_PER_STEP)
+    Ok(transaction.prepare_cached(&delete)?.execute((series, ROWS_PER_STEP - 1))? as i64)
 }

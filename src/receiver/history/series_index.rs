@@ -162,7 +162,8 @@ impl Totals {
         // Readings of a removed series may still be there.
         let last =
             "SELECT max(coalesce((SELECT max(id) FROM series), 0), coalesce((SELECT max(series) FROM readings), 0),
-                        coalesce((SELECT max(series) FROM minutes), 0), coalesce((SELECT max(series) FROM hours), 0))";
+                        coalesce((SELECT max(series) FROM minutes), 0), coalesce((SELECT max(series) FROM hours), 0),
+                        coalesce((SELECT max(series) FROM removed_series), 0))";
         let last: i64 = connection.query_row(last, [], |row| row.get(0))?;
         let count: i64 = connection.query_row("SELECT count(*) FROM series", [], |row| row.get(0))?;
         let next_id =

@@ -75,9 +75,17 @@ impl SeriesPage {
         let has_more = all.len() > *limit;
         all.truncate(*limit);
         let next = all.last().filter(|_| has_more).map(|series| series.id);
+        let mut select = transaction.prepare(TIMES)?;
         let mut series = Vec::new();
         for one in all {
-            if let Some((first, last)) = times(&transaction, one.id)? {
+            let times = select.query_row([one.id], |row| {
+                let of_table = |column: usize| -> rusqlite::Result<_> {
+                    let first: Option<i64> = row.get(column)?;
+                    Ok(first.zip(row.get(column + 1)?))
+                };
+                Ok([(of_table(0)?, HOUR), (of_table(2)?, MINUTE), (of_table(4)?, 1)])
+            });
+            if let Some((first, last)) = first_and_last(times?) {
                 series.push((one, first, last));
             }
         }
@@ -96,19 +104,25 @@ pub(super) fn agents(connection: &Connection) -> Result<Vec<String>, ReadError> 
     }
 }
 
-/// The times of the first and last reading, from the finest table that still has them.
-fn times(connection: &Connection, series: i64) -> Result<Option<(i64, i64)>, ReadError> {
+/// The first and last time of a series in each table, from the coarsest to the finest.
+const TIMES: &str = "SELECT
+    (SELECT at_us FROM hours WHERE series = ?1 ORDER BY at_us LIMIT 1),
+    (SELECT at_us FROM hours WHERE series = ?1 ORDER BY at_us DESC LIMIT 1),
+    (SELECT at_us FROM minutes WHERE series = ?1 ORDER BY at_us LIMIT 1),
+    (SELECT at_us FROM minutes WHERE series = ?1 ORDER BY at_us DESC LIMIT 1),
+    (SELECT at_us FROM readings WHERE series = ?1 ORDER BY at_us LIMIT 1),
+    (SELECT at_us FROM readings WHERE series = ?1 ORDER BY at_us DESC LIMIT 1)";
+
+/// The times of the first and last reading, from the finest table that still has them. `tables`: for each table its
+/// first and last time, and the length of its steps in microseconds.
+fn first_and_last(tables: [(Option<(i64, i64)>, i64); 3]) -> Option<(i64, i64)> {
     let mut found: Option<(i64, i64)> = None;
-    for (table, length) in [("hours", HOUR), ("minutes", MINUTE), ("readings", 1)] {
-        let at = |direction| {
-            let sql = format!("SELECT at_us FROM {table} WHERE series = ? ORDER BY at_us {direction} LIMIT 1");
-            connection.prepare_cached(&sql)?.query_row([series], |row| row.get::<_, i64>(0)).optional()
-        };
-        let (Some(first), Some(last)) = (at("ASC")?, at("DESC")?) else { continue };
+    for (times, length) in tables {
+        let Some((first, last)) = times else { continue };
         found = Some(found.map_or((first, last), |(known_first, known_last)| {
             let is_in_first = first < known_first.saturating_add(if length == 1 { MINUTE } else { HOUR });
             (if is_in_first { first } else { known_first }, last.max(known_last))
         }));
     }
-    Ok(found)
+    found
 }

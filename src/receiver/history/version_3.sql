@@ -14,6 +14,9 @@ CREATE TABLE unconfirmed(
     value REAL NOT NULL,
     dated INTEGER NOT NULL,
     UNIQUE (agent, port, quantity, unit));
+-- Series of removed agents whose rows are not all deleted.
+CREATE TABLE removed_series(
+    series INTEGER PRIMARY KEY);
 -- Changes that viewers requested and that are not complete, as JSON.
 CREATE TABLE jobs(
     id INTEGER PRIMARY KEY,

@@ -85,7 +85,7 @@ impl Agent {
         if let Some(other) = senders.find(|camera| !outranks(origin, &camera.origin)) {
             return Err(InUse::by(&other.origin));
         }
-        let start = self.start.as_mut().filter(|start| !start.owners.iter().all(|known| outranks(origin, known)));
+        let start = self.start.as_mut().filter(|start| !start.is_outranked_by(origin));
         match start {
             Some(start) => start.claim(origin, boot),
             None if origin.has_ended => Ok(()),
@@ -98,8 +98,9 @@ impl Agent {
     }
 
     fn claim_camera(&mut self, origin: &Arc<Origin>, camera: &Name, is_assigned: bool) -> Result<(), InUse> {
-        if let Some(start) = self.start.as_ref().filter(|start| !is_assigned && !start.has(origin)) {
-            return Err(InUse::by(&start.owners[0]));
+        let start = self.start.as_ref().filter(|start| !is_assigned && !start.is_outranked_by(origin));
+        if let Some(start) = start {
+            return if start.has(origin) { Ok(()) } else { Err(InUse::by(&start.owners[0])) };
         }
         match self.cameras.get(camera) {
             Some(known) if is_same(&known.origin, origin) => return Ok(()),
@@ -108,6 +109,9 @@ impl Agent {
             Some(_) | None => {}
         }
         if !origin.has_ended {
+            if !is_assigned {
+                self.start = None;
+            }
             self.cameras.insert(camera.clone(), CameraOwner { origin: Arc::clone(origin), is_assigned });
         }
         Ok(())
@@ -115,6 +119,10 @@ impl Agent {
 }
 
 impl Start {
+    fn is_outranked_by(&self, origin: &Arc<Origin>) -> bool {
+        self.owners.iter().all(|known| outranks(origin, known))
+    }
+
     fn has(&self, origin: &Arc<Origin>) -> bool {
         self.owners.iter().any(|known| is_same(known, origin))
     }

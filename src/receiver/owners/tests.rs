@@ -166,6 +166,14 @@ fn peer_with_a_key_takes_a_name_over() {
     assert_eq!(scene.sends(&plain(1), "pi4", "b"), IN_USE);
     assert_eq!(scene.sends(&plain(1), "pi4", "c"), IN_USE);
     assert_eq!(scene.sends_camera(&plain(3), "pi4", "door", false), IN_USE);
+    // In a format without starts, too.
+    assert_eq!(scene.sends(&plain(4), "cellar", "b"), None);
+    let sender = peer(0, 5, "10.0.0.9", Some("pi4"));
+    assert_eq!(scene.sends_camera(&sender, "cellar", "door", false), None);
+    assert_eq!(scene.sends(&plain(4), "cellar", "b"), IN_USE);
+    // An owner's own frames without a start claim nothing more.
+    assert_eq!(scene.sends_camera(&owner, "pi4", "door", false), None);
+    assert_eq!(scene.sends(&peer(1, 6, "10.0.0.9", Some("pi4")), "pi4", "c"), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -269,6 +269,10 @@ impl Library {
                 Ok(Some(Recording { file: Arc::new(file), cue_points, start_us }))
             }
         }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {

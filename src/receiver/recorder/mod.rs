@@ -5,11 +5,12 @@
 //! writes about one second per camera at a time (`camera.rs`, with `timing.rs` for the frames' times) to its files
 //! (`segment.rs`, `slots.rs` for who may have one; `matroska.rs` and `ebml.rs` define their format). The retention thread (`retention.rs`) finishes
 //! complete files and those that an earlier receiver left unfinished, and deletes old ones. `library.rs` has the
-//! catalogue of all files and looks into them with `reader.rs`.
+//! catalogue of all files and looks into them with `reader.rs`; `agent_files.rs` deletes and moves an agent's files.
 //!
 //! Each second of frames is one write without a sync, which spares SD cards. Killing the receiver loses up to a second;
 //! a power cut loses what the system has not flushed, typically 30 seconds. Finished files are synced.
 
+mod agent_files;
 mod camera;
 mod captions;
 mod retention;
@@ -36,6 +37,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+pub use agent_files::{ChangeError, FileChange};
 pub use captions::Captions;
 pub use library::{CameraSpans, Library, Picture};
 pub use range::Range;

@@ -1,10 +1,13 @@
 //! The page and the HTTP API.
 //!
 //! `connections.rs` accepts connections, `middleware.rs` and `auth.rs` process every request before it reaches a
-//! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the WebSocket with the state
-//! from `wall_json.rs`. `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
-//! `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
+//! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the state: `wall_json.rs` and
+//! `notices_json.rs` make its JSON, `wall_pieces.rs` keeps it for all viewers, and `viewer_socket.rs` sends it.
+//! `agents.rs` lists, forgets and merges agents, `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read
+//! the history, `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
 
+mod aged_json;
+mod agents;
 mod assets;
 mod auth;
 mod cameras;
@@ -19,9 +22,13 @@ mod live;
 mod login;
 mod metrics;
 mod middleware;
+mod notices_json;
 mod readings;
+mod sent_frames;
 mod thumbnail;
+mod viewer_socket;
 mod wall_json;
+mod wall_pieces;
 
 use std::sync::Arc;
 
@@ -45,14 +52,19 @@ use super::wall::Wall;
 pub use auth::Access;
 use error::HttpError;
 pub(super) use health::causes;
+pub use wall_pieces::WallPieces;
 
 /// State shared by all requests.
 #[derive(Clone)]
 pub struct Site {
     /// The newest of everything.
     pub wall: watch::Receiver<Wall>,
+    /// Forgets agents.
+    pub wall_editor: watch::Sender<Wall>,
     /// Tokens and roles.
     pub access: Arc<Access>,
+    /// The wall as JSON.
+    pub pieces: WallPieces,
     /// Sends commands to agents.
     pub commands: Commands,
     /// The history, or the reason why it is off; empty if configured so.
@@ -87,6 +99,7 @@ pub async fn serve(listener: TcpListener, site: Site) -> Result<()> {
 /// All routes; authentication applies to every one.
 fn routes(site: &Site) -> Router {
     Router::new()
+        .merge(agents::routes())
         .merge(assets::routes())
         .merge(cameras::routes())
         .merge(export::routes())
@@ -96,7 +109,6 @@ fn routes(site: &Site) -> Router {
         .merge(login::routes())
         .merge(metrics::routes())
         .merge(readings::routes())
-        .merge(wall_json::routes())
         .fallback(async || HttpError(StatusCode::NOT_FOUND, "not found; see docs/http-api.md".into()))
         .layer(from_fn(middleware::read_body))
         .layer(from_fn_with_state(site.clone(), auth::authenticate))

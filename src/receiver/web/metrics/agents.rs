@@ -1,13 +1,8 @@
 //! Metrics of agents, their cameras' frames and their readings, as they arrive here.
 
-use std::time::Duration;
-
 use super::{Kind, Text};
 use crate::receiver::live_frame::LiveFrame;
 use crate::receiver::wall::{Agent, Camera, Wall};
-
-/// An agent sends a status every second; without one for this long it is down.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) fn write(wall: &Wall, text: &mut Text) {
     agents(wall, text);
@@ -17,9 +12,9 @@ pub(super) fn write(wall: &Wall, text: &mut Text) {
 
 fn agents(wall: &Wall, text: &mut Text) {
     let each = |of: fn(&Agent) -> f64| wall.agents.iter().map(move |(name, agent)| ([("agent", &**name)], of(agent)));
-    let up = each(|agent| f64::from(agent.last_heard.elapsed() < SILENT_AFTER));
+    let up = each(|agent| f64::from(agent.is_connected()));
     text.family("agent_up", Kind::Gauge, "Whether a message from the agent arrived within the last 5 seconds.", up);
-    let heard = each(|agent| agent.last_heard.elapsed().as_secs_f64());
+    let heard = each(|agent| agent.silence().as_secs_f64());
     text.family("agent_last_message_age_seconds", Kind::Gauge, "Age of the newest message from the agent.", heard);
 }
 

@@ -1,6 +1,7 @@
 //! `/metrics`: the state of everything in Prometheus' text format.
 
 mod agents;
+mod limits;
 mod storage;
 mod machines;
 mod parts;
@@ -26,6 +27,7 @@ async fn metrics(State(site): State<Site>) -> Response {
     machines::write(&site.wall.borrow(), &mut text);
     links(&site, &mut text);
     storage::write(&site, &mut text);
+    limits::write(&site, &mut text);
     page(&site, &mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
 }

@@ -3,9 +3,9 @@
 
 // A small chart for each chosen series, above the cameras' tracks.
 
-import { chartData, noData, valueAt } from "../charts/chart_data.js";
+import { chartData, isGap, noData, valueAt } from "../charts/chart_data.js";
 import { drawPlot, writeLabels } from "../charts/drawing.js";
-import { series, seriesName } from "../charts/series.js";
+import { agents, chooseAgent, chosenAgent, series, seriesName } from "../charts/series.js";
 import { fetchChart } from "../shared/api.js";
 import { byId, closest, copyTemplate, makeButton, placeAt, resizeList, setData, setHref, setPressed, setText }
   from "../shared/dom.js";
@@ -29,7 +29,10 @@ export function listen() {
     const id = closest(event, "[data-id]")?.dataset.id;
     if (id) toggle(id);
   });
+  agentSelect().addEventListener("change", () => chooseAgent(agentSelect().value));
 }
+
+const agentSelect = () => byId("series-agent", HTMLSelectElement);
 
 /**
  * Returns a name that stays the same when a history is deleted and started again, unlike the series' id.
@@ -70,6 +73,8 @@ function toggle(id) {
 export function syncCharts() {
   const chosen = chosenSeries(), ids = new Set(chosen.map((one) => one.id));
   syncNames(ids);
+  agentSelect().hidden = agents.length === 0;
+  agentSelect().replaceChildren(...agents.map((agent) => new Option(agent, agent, false, agent === chosenAgent)));
   for (const [id, chart] of charts) {
     if (ids.has(id)) continue;
     chart.root.remove();
@@ -149,9 +154,9 @@ function renderValue({ series: one, parts, data }) {
   const value = valueAt(data, timeline.at), { unit } = one, { span } = timeline;
   const hasRange = value !== null && value.min !== value.max;
   setText(parts["series-name"], seriesName(one));
+  const range = hasRange ? `${valueText(value.min, unit)} to ${valueText(value.max, unit)}` : "";
   setText(parts["series-value"], value ? `${valueText(value.mean, unit)} ${unit}` : "–");
-  setText(parts["series-spread"],
-    hasRange ? `${valueText(value.min, unit)} to ${valueText(value.max, unit)}` : "");
+  setText(parts["series-spread"], isGap(data, timeline.at) ? "no reading" : range);
   const parameters = { series: one.id, width: Math.round(widthOf(span) / 1e6), to: Math.round(span.to) };
   setHref(parts["series-name"], viewAddress("chart", parameters));
 }

@@ -4,9 +4,10 @@
 // A row for each agent: when it was last heard, its machine, its links and spool, and its ports.
 
 import { byId, copyTemplate, placeAt, setData, setText } from "../shared/dom.js";
-import { duration, exactCount } from "../shared/format.js";
+import { dateTime, duration, exactCount } from "../shared/format.js";
 import { identifierWords } from "../shared/identifiers.js";
 import { hasPortRows, heardMs, isSilent, wall } from "../shared/wall.js";
+import { askToForget, askToMerge } from "./agent_dialogs.js";
 import { isConnected } from "./connection.js";
 import { renderMachine } from "./machine.js";
 import { renderPort } from "./port_rows.js";
@@ -35,6 +36,9 @@ function makeRow(name) {
   /** @type {AgentRow} */
   const row = { ...copyTemplate("agent-template"), ports: [] };
   setText(row.parts["agent-name"], name);
+  setData(row.root, "agent", name);
+  row.parts["agent-forget"].addEventListener("click", () => askToForget(name));
+  row.parts["agent-merge"].addEventListener("click", () => askToMerge(name));
   rows.set(name, row);
   return row;
 }
@@ -46,7 +50,10 @@ export function renderAgent(agent, at) {
   const isCurrent = isConnected() && !silent;
   const heard = duration(heardMs(agent, at));
   setData(row.root, "tone", silent ? "bad" : isCurrent ? "good" : "quiet");
-  setText(row.parts["agent-words"], silent ? `silent for ${heard}` : `heard ${heard} ago`);
+  const since = silent ? agent.away_since_us : null;
+  setText(row.parts["agent-words"], since !== null ? `away since ${dateTime(since)}`
+    : silent ? `silent for ${heard}` : `heard ${heard} ago`);
+  row.parts["agent-forget"].hidden = row.parts["agent-merge"].hidden = since === null || wall.role !== "control";
   setData(row.root, "ports", hasPortRows(agent) ? "rows" : "inline");
   setText(row.parts["agent-links"], isCurrent ? linkNotes(agent).join(", ") : "");
   renderMachine(row.parts["agent-machine"], isCurrent ? agent.machine : null);

@@ -4,7 +4,7 @@
 // The status line, with the most serious problem first, and the text of an empty wall.
 
 import { byId, copyTemplate, resizeList, setData, setText } from "../shared/dom.js";
-import { duration, quantityName } from "../shared/format.js";
+import { dateTime, duration, quantityName } from "../shared/format.js";
 import { identifierWords } from "../shared/identifiers.js";
 import { fullName, heardMs, isSilent, stateMs, wall } from "../shared/wall.js";
 import { isConnected, lostMs } from "./connection.js";
@@ -75,7 +75,8 @@ function problems(at) {
   const isExplained = ({ agent, reading }) => silentNames.has(agent) || downPorts.has(`${agent}/${reading.port}`);
   const found = [
     ...storeProblems(),
-    ...silent.map((agent) => problem("bad", `${agent.name}: silent`, heardMs(agent, at))),
+    ...noticeProblems(at),
+    ...silent.map((agent) => silentProblem(agent, at)),
     ...[...tiles.values()].filter((tile) => !silentNames.has(tile.agent)).map((tile) => tileProblem(tile, at)),
     ...heard.flatMap((agent) => linkProblems(agent, at)),
     ...heard.flatMap(({ name, machine }) =>
@@ -84,6 +85,13 @@ function problems(at) {
     ...[...cards.values()].filter((card) => !isExplained(card)).map((card) => cardProblem(card, at)),
   ].flatMap((one) => one ?? []);
   return ["bad", "warn"].flatMap((tone) => found.filter((one) => one.tone === tone));
+}
+
+/** @param {Agent} agent @param {PageTime} at */
+function silentProblem(agent, at) {
+  const { name, away_since_us: since } = agent;
+  return since === null ? problem("bad", `${name}: silent`, heardMs(agent, at))
+    : problem("bad", `${name}: away since ${dateTime(since)}`);
 }
 
 /** @param {Tile} tile @param {PageTime} at */
@@ -104,6 +112,18 @@ function storeProblems() {
     { cause: wall.history?.cause, text: "Cannot store readings" },
   ];
   return stores.flatMap(({ cause, text }) => (cause ? [problem("bad", `${text}: ${identifierWords(cause)}`)] : []));
+}
+
+/**
+ * Returns the agents that are refused because of their name, and the limits that are reached.
+ * @param {PageTime} at
+ */
+function noticeProblems(at) {
+  const { refused = [], quotas = [] } = wall;
+  return [
+    ...refused.map(({ text, since_ms }) => problem("bad", text, since_ms + at - wall.at)),
+    ...quotas.map(({ text }) => problem("bad", text)),
+  ];
 }
 
 /**
@@ -134,7 +154,7 @@ function cardProblem(card, at) {
 }
 
 export function renderEmpty() {
-  const names = wall.agents.map((agent) => agent.name).join(", ");
+  const names = wall.agents.filter((agent) => agent.away_since_us === null).map((agent) => agent.name).join(", ");
   byId("empty").hidden = wall.at === 0 || tiles.size > 0 || cards.size > 0;
   byId("empty-how").hidden = names !== "";
   setText(byId("empty-title"), names ? "Waiting for frames and readings" : "Waiting for an agent");

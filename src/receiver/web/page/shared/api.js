@@ -1,6 +1,6 @@
 // @ts-check
-/** @import { CameraName, CameraSettings, ChartAnswer, RecordedFrame, RecordingsAnswer } from "../../types.js" */
-/** @import { SeriesAnswer, WallMessage } from "../../types.js" */
+/** @import { AgentsAnswer, CameraName, CameraSettings, ChartAnswer, RecordedFrame } from "../../types.js" */
+/** @import { RecordingsAnswer, SeriesAgentsAnswer, SeriesAnswer, WallMessage } from "../../types.js" */
 
 // Requests to the receiver's HTTP API, which is open to other programs too.
 
@@ -70,8 +70,11 @@ const getJson = async (url) => (await requestFresh(url)).json();
 /** @returns {Promise<WallMessage>} */
 export const fetchWall = () => getJson("/api/wall");
 
-/** @returns {Promise<SeriesAnswer>} */
-export const fetchSeries = () => getJson("/api/series");
+/** @param {Query} query @returns {Promise<SeriesAnswer>} */
+export const fetchSeries = (query) => getJson(withQuery("/api/series", query));
+
+/** @returns {Promise<SeriesAgentsAnswer>} */
+export const fetchSeriesAgents = () => getJson("/api/series/agents");
 
 /** @param {Query} query @returns {Promise<ChartAnswer>} */
 export const fetchChart = (query) => getJson(withQuery("/api/chart", query));
@@ -93,6 +96,17 @@ export async function fetchFrame(camera, query) {
 /** @param {string} url @param {object} body */
 const post = (url, body) =>
   requestFresh(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/** @returns {Promise<AgentsAnswer>} */
+export const fetchAgents = () => getJson("/api/agents");
+
+/** @param {string} agent @param {boolean} withData */
+export const forgetAgent = (agent, withData) =>
+  requestFresh(withQuery(`/api/agents/${encodeURIComponent(agent)}`, { data: withData ? "delete" : "keep" }),
+    { method: "DELETE" });
+
+/** @param {string} agent @param {string} into */
+export const mergeAgent = (agent, into) => post(`/api/agents/${encodeURIComponent(agent)}/merge`, { into });
 
 /** @param {CameraName} camera @param {Partial<CameraSettings>} settings */
 export const setCamera = (camera, settings) => post(`/api/cameras/${path(camera)}`, settings);
