@@ -137,9 +137,9 @@ fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Erro
 const HANGUP_DURATION: Duration = Duration::from_secs(2);
 const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Open files that this process may have. Each silent connection occupies one for a few seconds, and libzmq uses a whole
-/// core while none is free. The usual limit of 1,024 is too low; this one limits their memory to 60 MiB.
-const MAX_DESCRIPTORS: rlim_t = 4096;
+/// Open files that this process may have. Links use at most half of them, because libzmq uses a whole core while none is
+/// free. The usual limit of 1,024 is too low for a thousand agents.
+const MAX_DESCRIPTORS: rlim_t = 65_536;
 
 fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

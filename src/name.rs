@@ -8,14 +8,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A name that is safe in a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`, not starting with
-/// a dot. Cheap to clone.
+/// A name that is safe in a topic, a file name and a page: 1 to 64 letters, digits, `-`, `_` or `.`, in at most 192 bytes
+/// of UTF-8, not starting with a dot. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(Arc<str>);
 
 /// Maximum number of characters.
 const MAX_CHARS: usize = 64;
+
+/// Maximum length. A file's name has at most 255 bytes on Linux, and names become parts of file names, as in
+/// `NAME.key_secret`. Letters of three bytes, such as Chinese ones, may still use all characters.
+const MAX_BYTES: usize = 192;
 
 impl Name {
     /// The nearest name to any text. Invalid characters become `_`. Long texts lose their start, because device names
@@ -24,7 +28,8 @@ impl Name {
     pub fn nearest(text: &str) -> Name {
         let excess = text.chars().count().saturating_sub(MAX_CHARS);
         let fits: String = text.chars().skip(excess).map(|c| if is_allowed(c) { c } else { '_' }).collect();
-        match fits.as_str() {
+        let fits = &fits[fits.ceil_char_boundary(fits.len().saturating_sub(MAX_BYTES))..];
+        match fits {
             "" => Name("_".into()),
             hidden if hidden.starts_with('.') => Name(format!("_{}", &hidden[1..]).into()),
             name => Name(name.into()),
@@ -44,7 +49,10 @@ fn is_allowed(c: char) -> bool {
 
 /// The text is not a [`Name`].
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} cannot be a name: use 1 to {MAX_CHARS} letters, digits, '-', '_' or '.', not starting with '.'")]
+#[error(
+    "{0:?} cannot be a name: use 1 to {MAX_CHARS} letters, digits, '-', '_' or '.', not starting with '.', and at most \
+     {MAX_BYTES} bytes"
+)]
 pub struct NotAName(String);
 
 impl TryFrom<String> for Name {
@@ -52,7 +60,8 @@ impl TryFrom<String> for Name {
 
     fn try_from(text: String) -> Result<Name, NotAName> {
         let length = text.chars().count();
-        let is_valid = (1..=MAX_CHARS).contains(&length) && !text.starts_with('.') && text.chars().all(is_allowed);
+        let has_length = (1..=MAX_CHARS).contains(&length) && text.len() <= MAX_BYTES;
+        let is_valid = has_length && !text.starts_with('.') && text.chars().all(is_allowed);
         if is_valid { Ok(Name(text.into())) } else { Err(NotAName(text)) }
     }
 }
@@ -74,5 +83,19 @@ impl Deref for Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_leave_room_for_the_suffix_of_a_file() {
+        let read = |text: String| Name::try_from(text).map(|name| name.len());
+        assert!(read("\u{20000}".repeat(64)).is_err_and(|error| error.to_string().contains("at most 192 bytes")));
+        assert_eq!(read("室".repeat(64)).expect("a name"), MAX_BYTES);
+        assert_eq!(Name::nearest(&"\u{20000}".repeat(100)).len(), MAX_BYTES);
+        assert_eq!(Name::nearest(&format!("a{}", "\u{20000}é".repeat(32))).len(), MAX_BYTES);
     }
 }

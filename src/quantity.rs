@@ -64,10 +64,15 @@ pub fn known(label: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.labels.iter().any(|usual| usual.eq_ignore_ascii_case(label)))
 }
 
-/// Whether a text can be a label: at least one letter, no dash, no control character, no surrounding spaces.
+/// Maximum length of a quantity's name and of a label. A line of a board has no more.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Whether a text can be a label: at least one letter, no dash, no control character, no surrounding spaces, and at most
+/// [`MAX_NAME_BYTES`].
 #[must_use]
 pub fn is_label(text: &str) -> bool {
-    text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control()) && text == text.trim()
+    let has_form = text.contains(char::is_alphabetic) && !text.contains(|c: char| c == '-' || c.is_control());
+    has_form && text == text.trim() && text.len() <= MAX_NAME_BYTES
 }
 
 /// Whether nobody can see a character: zero-width characters, byte order marks and marks of the writing direction.

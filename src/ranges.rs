@@ -24,6 +24,12 @@ impl SeqRange {
         self.last < self.first
     }
 
+    /// How many numbers the range has.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+
     /// Whether all numbers of `other` are in this range.
     #[must_use]
     pub fn contains(self, other: SeqRange) -> bool {
@@ -74,6 +80,22 @@ impl Ranges {
                 self.last_by_first.insert(other_first, first - 1);
             }
         }
+    }
+
+    /// Adds the numbers of another set.
+    pub fn extend(&mut self, other: &Ranges) {
+        other.iter().for_each(|range| self.insert(range));
+    }
+
+    /// Removes the numbers of another set.
+    pub fn subtract(&mut self, other: &Ranges) {
+        other.iter().for_each(|range| self.remove(range));
+    }
+
+    /// How many numbers are in the set.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.iter().map(SeqRange::count).sum()
     }
 
     /// The range that contains `number`.

@@ -64,10 +64,10 @@ impl Batch {
 pub const MAX_BATCH_VALUES: usize = 128;
 
 /// Number of batches that a slow follower may lag behind before it loses the oldest.
-const FEED_CAPACITY: usize = 4096;
+pub const FEED_CAPACITY: usize = 4096;
 
 /// Maximum number of current quantities per port. Bounds the memory that garbled labels can take.
-const MAX_QUANTITIES: usize = 64;
+pub const MAX_QUANTITIES: usize = 64;
 
 /// The newest reading of every quantity of every port, and the feed of all readings.
 #[derive(Debug)]
@@ -178,16 +178,27 @@ impl Current {
             let newest = Newest { seq, quantity, value: *value, captured, stale_after, confirmed };
             port.insert(Arc::clone(&newest.quantity.name), newest);
             if !confirmed {
-                make_room(port);
+                make_room(port, seq);
             }
         }
     }
 }
 
-/// If the port has too many quantities, drops the one not updated for the longest time. Possibly garbled ones go first.
-fn make_room(port: &mut Port) {
+/// A quantity that was not measured for this long gives up its place if the port has too many.
+const FORGET_AFTER: Duration = Duration::from_hours(1);
+
+/// If the port has too many quantities, drops the one not updated for the longest time. Possibly garbled ones go first. The
+/// `newest` one is garbled, too, unless one that ended long ago can make room for it: without that, a board with new
+/// firmware would never show its new labels.
+fn make_room(port: &mut Port, newest: u64) {
+    let rank = |quantity: &Newest| match () {
+        () if !quantity.is_known() && quantity.seq != newest => 0,
+        () if quantity.captured.age() > FORGET_AFTER.max(quantity.stale_after) => 1,
+        () if !quantity.is_known() => 2,
+        () => 3,
+    };
     if port.len() > MAX_QUANTITIES
-        && let Some((oldest, _)) = port.iter().min_by_key(|(_, newest)| (newest.is_known(), newest.seq))
+        && let Some((oldest, _)) = port.iter().min_by_key(|(_, quantity)| (rank(quantity), quantity.seq))
     {
         let oldest = Arc::clone(oldest);
         port.remove(&oldest);
@@ -212,5 +223,20 @@ mod tests {
         let names: Vec<_> = state.current().iter().map(|reading| reading.quantity.name.to_string()).collect();
         assert_eq!(names.len(), MAX_QUANTITIES);
         assert!(["mq9", "soil", "x199"].iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
+    }
+
+    #[test]
+    fn new_quantities_displace_those_that_ended_long_ago() {
+        let (state, port) = (State::default(), Name::nearest("gas"));
+        let say = |name: String, captured: Stamp| {
+            let quantity = Quantity { name: name.into(), unit: "".into(), listed: false };
+            state.record(&port, Duration::from_secs(10), captured, &mut vec![(Arc::new(quantity), 1.0)]);
+        };
+        let shows = |name: &str| state.current().iter().any(|reading| &*reading.quantity.name == name);
+        for number in 0..2 * MAX_QUANTITIES {
+            say(format!("old{}", number % MAX_QUANTITIES), Stamp::ago(2 * FORGET_AFTER));
+        }
+        (0..2).for_each(|_| say("new".to_owned(), Stamp::now()));
+        assert!(shows("new") && !shows("old0") && shows("old1"));
     }
 }

@@ -22,7 +22,7 @@ pub struct Viewers {
 pub fn start(page: &str, viewers: usize) -> Viewers {
     let stop = Arc::new(AtomicBool::new(false));
     let viewer = |_| {
-        let (url, stop) = (format!("ws://{page}/live"), Arc::clone(&stop));
+        let (url, stop) = (format!("ws://{page}/live?changes=true"), Arc::clone(&stop));
         spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(view(&url, &stop))

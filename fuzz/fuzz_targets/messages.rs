@@ -13,9 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
     for format in [Format::Watchpost, Format::Json, Format::Base64, Format::Imagezmq] {
         let Ok(message) = decode(format, &ShownAs::default(), &parts) else { continue };
         let encoded = encode(Format::Watchpost, &message).expect("this format carries every message");
-        let decoded = decode(Format::Watchpost, &ShownAs::default(), &encoded);
+        let decoded = decode(Format::Watchpost, &ShownAs::default(), &encoded.parts);
         // A message that omits optional fields may exceed the size limit when all of them are written.
-        if let Ok(decoded) = decoded.as_ref().map(Message::to_json) {
+        if let Ok(decoded) = decoded.as_ref().map(Message::to_json)
+            && encoded.readings_left_out == 0
+        {
             assert_eq!(decoded, message.to_json());
         }
     }

@@ -47,6 +47,8 @@ struct Now {
     cause: String,
     since: Instant,
     log_history: LogHistory,
+    /// The same for faults that do not change the state.
+    warnings: LogHistory,
     /// A failure was logged, and the recovery was not.
     failure_logged: bool,
     counts: BTreeMap<Cow<'static, str>, u64>,
@@ -63,7 +65,8 @@ enum State {
 const MIN_LOG_INTERVAL: Duration = Duration::from_mins(1);
 const MAX_LOG_INTERVAL: Duration = Duration::from_hours(1);
 
-/// How many different messages of a part are remembered.
+/// How many different messages of a part are remembered, and how many it logs within [`MIN_LOG_INTERVAL`]: strangers at many
+/// addresses must not fill the log.
 const MAX_LOGGED: usize = 32;
 
 impl Now {
@@ -94,7 +97,7 @@ struct Logged {
 }
 
 impl LogHistory {
-    /// Notes a message and returns true, unless the same message was logged recently.
+    /// Notes a message and returns true, unless the same message or too many others were logged recently.
     fn should_log(&mut self, text: &str, now: Instant) -> bool {
         let index = self.0.iter().position(|logged| logged.text == text);
         let mut interval = MIN_LOG_INTERVAL;
@@ -109,6 +112,9 @@ impl LogHistory {
             }
             self.0.remove(index);
         } else if self.0.len() == MAX_LOGGED {
+            if now - self.0[0].at < MIN_LOG_INTERVAL {
+                return false;
+            }
             self.0.remove(0);
         }
         self.0.push(Logged { text: text.to_owned(), at: now, interval });
@@ -127,6 +133,7 @@ impl Part {
             cause: STARTING.to_owned(),
             since: Instant::now(),
             log_history: LogHistory::default(),
+            warnings: LogHistory::default(),
             failure_logged: false,
             counts: BTreeMap::new(),
         };
@@ -176,7 +183,7 @@ impl Part {
 
     /// Logs a fault that does not change the state. Messages with the same `key` are logged rarely.
     pub fn warn(&self, key: &str, text: impl FnOnce() -> String) {
-        if self.now().log_history.should_log(key, Instant::now()) {
+        if self.now().warnings.should_log(key, Instant::now()) {
             warn!("{}: {}", self.title(), text());
         }
     }
@@ -260,5 +267,15 @@ mod tests {
         let hours: Vec<u64> = logged(&mut history, 1000..100_000).windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(hours.last(), Some(&3600));
         assert_eq!(logged(&mut history, 200_000..200_100), [200_000, 200_060]);
+    }
+
+    #[test]
+    fn many_different_causes_do_not_fill_the_log() {
+        let (mut history, start) = (LogHistory::default(), Instant::now());
+        let logged = |second: u64| {
+            let at = start + Duration::from_secs(second);
+            (0..1_000).filter(|who| history.should_log(&format!("refused {second} {who}"), at)).count()
+        };
+        assert_eq!([0, 30, 61].map(logged), [MAX_LOGGED, 0, MAX_LOGGED]);
     }
 }

@@ -99,6 +99,8 @@ struct Agent {
     /// Their configurations list no cameras, because a link keeps running when its cameras change.
     links: WorkerSet<Outlet, LinkWorker, Totals>,
     spool: Option<(Spool, Part)>,
+    /// Shows that readings are not spooled, because the spool has no path.
+    missing_spool: Option<Part>,
     /// Feeds readings to the spool, until `spool_stop`.
     spool_feed: Option<JoinHandle<()>>,
     spool_stop: CancellationToken,
@@ -150,6 +152,7 @@ impl Agent {
             ports: WorkerSet::new("port", sources),
             links: WorkerSet::new("link", CancellationToken::new()),
             spool,
+            missing_spool: missing_spool(&config),
             spool_feed: None,
             spool_stop: CancellationToken::new(),
             frame_counts: BTreeMap::new(),
@@ -220,6 +223,7 @@ impl Agent {
         config.name != self.config.name
             || config.spool != self.config.spool
             || needs_spool(config) != needs_spool(&self.config)
+            || config.wants_spool_path() != self.config.wants_spool_path()
     }
 
     /// Handles the result of reading the file again; returns the configuration if it needs a restart.
@@ -262,7 +266,7 @@ impl Agent {
             cameras: cameras.map(CameraWorker::status).collect(),
             ports: self.ports.handles().map(Part::status).collect(),
             links: self.links.handles().map(|link| link.health.status()).collect(),
-            spool: self.spool.as_ref().map(|(_, health)| health.status()),
+            spool: self.spool.as_ref().map(|(_, health)| health).or(self.missing_spool.as_ref()).map(Part::status),
             machine: self.host.status().map(Box::new),
             ..empty_status(&self.config.name, &self.boot)
         }
@@ -291,6 +295,14 @@ fn needs_spool(config: &config::Agent) -> bool {
     config.spool.is_some() && config.links.iter().any(Outlet::is_acknowledged)
 }
 
+/// The part that stands for a spool without a path, if a link could use one.
+fn missing_spool(config: &config::Agent) -> Option<Part> {
+    let part = || Part::new(Kind::Spool, Name::nearest("spool"), "without a path".to_owned(), &Arc::default());
+    let part = config.wants_spool_path().then(part)?;
+    part.down(spool::NO_PATH);
+    Some(part)
+}
+
 fn empty_status(agent: &Name, boot: &Name) -> Status {
     Status {
         v: wire::VERSION,
@@ -302,6 +314,8 @@ fn empty_status(agent: &Name, boot: &Name) -> Status {
         spool: None,
         machine: None,
         readings: Vec::new(),
+        readings_left_out: 0,
+        counts_left_out: false,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Files with CURVE keys: certificates in the format of CZMQ and pyzmq. `NAME.key` has the public key,
 //! `NAME.key_secret` both keys.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
@@ -98,6 +99,11 @@ impl ServerKey {
     }
 }
 
+/// Returns the name of a certificate's file without its extension.
+fn file_name(path: &Path) -> Arc<str> {
+    path.file_stem().unwrap_or_default().to_string_lossy().into()
+}
+
 /// Returns the public key in a certificate.
 fn public(path: &Path) -> Result<Key> {
     find(&secret::read(&secret::open(path, "key")?, path, "key")?, "public-key", path)
@@ -126,7 +132,8 @@ fn find(text: &str, name: &str, path: &Path) -> Result<Key> {
 /// The certificates of a directory: the public keys of permitted peers.
 pub struct Allowed {
     dir: PathBuf,
-    keys: BTreeSet<Key>,
+    /// The name of each key: its file's name without `.key`. Of several files with one key, the first by name counts.
+    keys: BTreeMap<Key, Arc<str>>,
     /// Why a file of the directory cannot be used. The others still count.
     unusable: Option<String>,
     /// When the directory was last changed, and when it was read.
@@ -145,13 +152,15 @@ impl Allowed {
     pub fn open(dir: &Path) -> Result<Allowed> {
         let changed = changed(dir)?;
         let mut allowed =
-            Allowed { dir: dir.to_owned(), keys: BTreeSet::new(), unusable: None, changed, read: Instant::now() };
+            Allowed { dir: dir.to_owned(), keys: BTreeMap::new(), unusable: None, changed, read: Instant::now() };
         let entries = dir.read_dir().with_context(|| format!("cannot read the allowed keys in {}", dir.display()))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let certificates = paths.filter(|path| path.extension().is_some_and(|ending| ending == "key"));
-        for path in certificates.take(MAX_KEYS) {
+        let mut certificates: Vec<_> = certificates.take(MAX_KEYS).collect();
+        certificates.sort();
+        for path in certificates {
             match public(&path) {
-                Ok(key) => drop(allowed.keys.insert(key)),
+                Ok(key) => drop(allowed.keys.entry(key).or_insert_with(|| file_name(&path))),
                 Err(error) => allowed.unusable = Some(format!("{error:#}")),
             }
         }
@@ -164,15 +173,15 @@ impl Allowed {
         self.keys.is_empty()
     }
 
-    /// Whether the key is permitted now.
+    /// Returns the name of the key if it is permitted now.
     ///
     /// # Errors
     /// If the directory cannot be read.
-    pub fn has(&mut self, key: &Key) -> Result<bool> {
+    pub fn name_of(&mut self, key: &Key) -> Result<Option<Arc<str>>> {
         if changed(&self.dir)? != self.changed || self.read.elapsed() > REREAD_INTERVAL {
             *self = Allowed::open(&self.dir)?;
         }
-        Ok(self.keys.contains(key))
+        Ok(self.keys.get(key).cloned())
     }
 }
 

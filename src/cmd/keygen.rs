@@ -15,22 +15,23 @@ use crate::name::Name;
 pub fn run(name: &Name, dir: &Path) -> Result<String> {
     let pair = KeyPair::generate()?;
     let (secret, public) = pair.write(dir, name)?;
+    let dir = secret.parent().unwrap_or(dir).display();
     let (secret, public, key) = (secret.display(), public.display(), pair.public);
     Ok(format!(
         r#"{secret}   keep it here; the user that runs watchpost must own it
-{public}          copy it to the other machines
+{public}          copy it to the other machines; for a receiver, it permits the agent {name}
 
 For a link of this machine that binds, put the .key files of permitted peers into a directory:
 
     [link.curve]
     secret_key_file = "{secret}"
-    allowed_keys_dir = "/etc/watchpost/allowed"
+    allowed_keys_dir = "{dir}/allowed"
 
 For a link of this machine that connects, copy the other end's .key file here:
 
     [link.curve]
     secret_key_file = "{secret}"
-    server_key = "/etc/watchpost/OTHER.key"
+    server_key = "{dir}/OTHER.key"
 
 For a link of another machine that connects to this one, you can write the key itself instead of a file:
 

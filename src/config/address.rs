@@ -44,6 +44,13 @@ impl Address {
         Some((host.trim_matches(['[', ']']), port))
     }
 
+    /// Returns the host of a TCP address if it is a name: of a host, or of a network interface.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        let (host, _) = self.host_and_port()?;
+        (host != "*" && !host.contains(':') && host.parse::<IpAddr>().is_err()).then_some(host)
+    }
+
     /// Returns the address of any free local port, for an end that binds.
     #[must_use]
     pub fn any_local_port() -> Address {

@@ -12,11 +12,20 @@ use super::camera::{Camera, Source};
 use super::error::Fault;
 use super::link::{Outlet, OutletTable};
 use super::period::Period;
-use super::quantity::{self, Quantity};
+use super::quantity::{self, Quantity, too_long};
 use super::spool::{self, Spool};
 use super::toml_error;
 use crate::name::Name;
 use crate::quantity::{is_label, known};
+
+/// The most cameras of an agent, because a receiver shows no more of one agent.
+pub const MAX_CAMERAS: usize = 64;
+
+/// The most boards of an agent, for the same reason.
+pub const MAX_PORTS: usize = 64;
+
+/// The most links, so that a status has room for all of them.
+const MAX_LINKS: usize = 64;
 
 /// The agent's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +42,8 @@ pub struct Agent {
     pub links: Vec<Outlet>,
     /// Where readings are stored until receivers acknowledge them; `None` without a spool.
     pub spool: Option<Spool>,
+    /// The spool is on, but has no path and the user has no home directory.
+    pub lacks_spool_path: bool,
 }
 
 /// One board on a serial port.
@@ -91,6 +102,9 @@ fn default_stale_after() -> Period {
 
 pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     let file: File = toml_error::parse(text)?;
+    check_count("[[serial]]", &file.serial, MAX_PORTS)?;
+    check_count("[[camera]]", &file.camera, MAX_CAMERAS)?;
+    check_count("[[link]]", &file.link, MAX_LINKS)?;
     let serial: Vec<_> = file.serial.into_iter().map(|table| (table.span(), named(table.into_inner()))).collect();
     for (span, board) in &serial {
         check(span, board)?;
@@ -115,8 +129,28 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     if links.is_empty() {
         return Err(Fault::of_file("nowhere to send to: there is no [[link]] table; add one"));
     }
+    let is_spool_off = file.spool.as_ref().is_some_and(|spool| spool.get_ref().off);
     let spool = Spool::check(file.spool)?;
-    Ok(Agent { name: file.name.unwrap_or_else(host_name), serial, quantities, cameras, links, spool })
+    let lacks_spool_path = spool.is_none() && !is_spool_off;
+    let name = file.name.unwrap_or_else(host_name);
+    Ok(Agent { name, serial, quantities, cameras, links, spool, lacks_spool_path })
+}
+
+impl Agent {
+    /// Whether a link could use a spool, but its file has no place.
+    #[must_use]
+    pub fn wants_spool_path(&self) -> bool {
+        self.lacks_spool_path && self.links.iter().any(Outlet::is_acknowledged)
+    }
+}
+
+fn check_count<T>(kind: &str, tables: &[Spanned<T>], limit: usize) -> Result<(), Fault> {
+    let Some(table) = tables.get(limit) else { return Ok(()) };
+    let what = format!(
+        "an agent has at most {limit} {kind} tables, because receivers show no more of one agent; \
+         move the others to a second agent with another name"
+    );
+    Err(Fault::of("", table.span(), what))
 }
 
 fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
@@ -133,7 +167,10 @@ fn check(span: &Range<usize>, board: &Serial) -> Result<(), Fault> {
         if !is_label(field) {
             return fault(
                 "fields",
-                &format!("\"{field}\" cannot be a quantity; write a name with a letter and without a dash"),
+                &format!(
+                    "\"{field}\" cannot be a quantity; write a name with a letter and without a dash{}",
+                    too_long(field)
+                ),
             );
         }
         if !names.insert(known(field).map_or(field.as_str(), |known| known.name)) {

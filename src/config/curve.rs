@@ -1,7 +1,10 @@
 //! `[link.curve]` tables: the keys of an encrypted link.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -9,6 +12,7 @@ use toml::Spanned;
 use super::address::Endpoint;
 use super::error::Fault;
 use crate::key::Key;
+use crate::name::Name;
 
 /// Encryption and authentication of a link with CURVE (ZeroMQ RFC 26). Its files are read when the link is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,28 @@ impl Curve {
         let (Curve::Server { secret_key_file, .. } | Curve::Client { secret_key_file, .. }) = self;
         secret_key_file
     }
+
+    /// Returns the name of this end's key: its file's name without the extension.
+    #[must_use]
+    pub fn own_name(&self) -> Cow<'_, str> {
+        self.secret_key_file().file_stem().unwrap_or_default().to_string_lossy()
+    }
+
+    /// Returns the name of the bound end's key, for an end that connects: its file's name without `.key`, or the key itself.
+    #[must_use]
+    pub fn server_name(&self) -> Option<Arc<str>> {
+        match self {
+            Curve::Server { .. } => None,
+            Curve::Client { server_key: ServerKey::Written(key), .. } => Some(key.to_string().into()),
+            Curve::Client { server_key: ServerKey::File(path), .. } => {
+                Some(path.file_stem().unwrap_or_default().to_string_lossy().into())
+            }
+        }
+    }
 }
+
+/// By the name of a key, the agents that may use it besides the agent of that name.
+pub type Agents = BTreeMap<String, Vec<Name>>;
 
 /// The other end's public key, or where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +78,26 @@ pub(super) struct CurveTable {
     secret_key_file: PathBuf,
     server_key: Option<String>,
     allowed_keys_dir: Option<PathBuf>,
+}
+
+/// The table of a receiver's link.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InletCurveTable {
+    secret_key_file: PathBuf,
+    server_key: Option<String>,
+    allowed_keys_dir: Option<PathBuf>,
+    #[serde(default)]
+    agents: Agents,
+}
+
+impl InletCurveTable {
+    /// Separates the keys from the agents.
+    pub(super) fn split(table: Spanned<InletCurveTable>) -> (Spanned<CurveTable>, Agents) {
+        let span = table.span();
+        let InletCurveTable { secret_key_file, server_key, allowed_keys_dir, agents } = table.into_inner();
+        (Spanned::new(span, CurveTable { secret_key_file, server_key, allowed_keys_dir }), agents)
+    }
 }
 
 impl CurveTable {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::address::{Address, Endpoint};
-use super::curve::{Curve, CurveTable};
+use super::curve::{Agents, Curve, CurveTable, InletCurveTable};
 use super::error::Fault;
 use crate::name::Name;
 
@@ -88,6 +88,8 @@ pub struct Inlet {
     pub shown_as: ShownAs,
     /// The keys of an encrypted link.
     pub curve: Option<Curve>,
+    /// The agents that may use each key.
+    pub agents: Agents,
 }
 
 /// Agent and camera of frames without names.
@@ -126,6 +128,12 @@ impl Outlet {
 }
 
 impl Inlet {
+    /// Whether a peer with the key of this name may send as the agent.
+    #[must_use]
+    pub fn permits(&self, key: &str, agent: &Name) -> bool {
+        *key == **agent || self.agents.get(key).is_some_and(|agents| agents.contains(agent))
+    }
+
     /// As [`Outlet::secrecy`].
     #[must_use]
     pub fn secrecy(&self) -> &'static str {
@@ -165,7 +173,7 @@ pub(super) struct InletTable {
     format: Format,
     agent: Option<Name>,
     camera: Option<Name>,
-    curve: Option<Spanned<CurveTable>>,
+    curve: Option<Spanned<InletCurveTable>>,
     #[serde(default)]
     plaintext: bool,
 }
@@ -206,7 +214,8 @@ impl InletTable {
         let span = table.span();
         let table = table.into_inner();
         let end = end(table.bind, table.connect, &span)?;
-        let curve = curve(table.curve, table.plaintext, &end, &span)?;
+        let (keys, agents) = table.curve.map(InletCurveTable::split).unzip();
+        let curve = curve(keys, table.plaintext, &end, &span)?;
         if let (InPattern::Router, Endpoint::Connect(_)) = (table.pattern, &end) {
             let what = "a router link binds, and its agents connect; write `bind = \"tcp://ADDRESS:PORT\"`";
             return Err(Fault::of("connect", span, what.into()));
@@ -224,7 +233,14 @@ impl InletTable {
             agent: table.agent.unwrap_or_else(|| ShownAs::default().agent),
             camera: table.camera.unwrap_or_else(|| ShownAs::default().camera),
         };
-        Ok(Inlet { pattern: table.pattern, end, format: table.format, shown_as, curve })
+        Ok(Inlet {
+            pattern: table.pattern,
+            end,
+            format: table.format,
+            shown_as,
+            curve,
+            agents: agents.unwrap_or_default(),
+        })
     }
 }
 
@@ -250,7 +266,23 @@ fn end(bind: Option<Address>, connect: Option<Address>, span: &Range<usize>) -> 
         let what = "a link binds to an address, not to a name; write 127.0.0.1 for this machine";
         return Err(Fault::of(key, span.clone(), what.into()));
     }
+    if let Endpoint::Bind(address) = &end
+        && let Some(host) = address.host_name().filter(|host| !may_be_interface(host))
+    {
+        let what = format!(
+            "a link binds to an address, and \"{host}\" is the name of a host; \
+             write the address, `*` for every address, or the name of a network interface"
+        );
+        return Err(Fault::of(key, span.clone(), what));
+    }
     Ok(end)
+}
+
+/// Whether Linux allows a network interface of this name, as people name them: `eth0`, `br-lan`, or `eth0.100` of a VLAN.
+fn may_be_interface(name: &str) -> bool {
+    const MAX_BYTES: usize = 15;
+    let has_domain = name.rsplit_once('.').is_some_and(|(_, last)| last.contains(char::is_alphabetic));
+    name.len() <= MAX_BYTES && !has_domain
 }
 
 /// Checks that a link that leaves this machine is encrypted, unless the file permits plaintext.

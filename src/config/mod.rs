@@ -26,10 +26,12 @@ mod web;
 
 use std::path::Path;
 
+use error::Fault;
+
 pub use address::{Address, Endpoint};
-pub use agent::{Agent, Serial, host_name};
+pub use agent::{Agent, MAX_CAMERAS, MAX_PORTS, Serial, host_name};
 pub use camera::{Camera, Fps, Quality, Size, Source, VideoSource, without_passwords};
-pub use curve::{Curve, ServerKey};
+pub use curve::{Agents, Curve, ServerKey};
 pub use error::Error;
 pub use limits::Limits;
 pub use link::{Format, InPattern, Inlet, OutPattern, Outlet, ShownAs};
@@ -64,7 +66,9 @@ pub fn agent(path: &Path) -> Result<Agent, Error> {
 /// # Errors
 /// As [`agent()`].
 pub fn agent_from(text: &str, path: &Path) -> Result<Agent, Error> {
-    agent::parse(text).map_err(|fault| Error::in_file(path, text, fault))
+    let hint = "this is a receiver's configuration; use `watchpost receive` for it, or name the agent's file";
+    agent::parse(text)
+        .map_err(|fault| Error::in_file(path, text, unless_other_kind(text, fault, hint, RECEIVER_TABLES)))
 }
 
 /// Reads the receiver's configuration.
@@ -73,7 +77,21 @@ pub fn agent_from(text: &str, path: &Path) -> Result<Agent, Error> {
 /// As [`agent()`].
 pub fn receiver(path: &Path) -> Result<Receiver, Error> {
     let text = error::read(path)?;
-    receiver::parse(&text).map_err(|fault| Error::in_file(path, &text, fault))
+    let hint = "this is an agent's configuration; use `watchpost run` for it, or name the receiver's file";
+    receiver::parse(&text)
+        .map_err(|fault| Error::in_file(path, &text, unless_other_kind(&text, fault, hint, AGENT_TABLES)))
+}
+
+/// The tables that only the file of one program has.
+const AGENT_TABLES: &[&str] = &["serial", "camera", "quantity", "spool"];
+const RECEIVER_TABLES: &[&str] = &["web", "history", "record", "limits"];
+
+/// Returns the fault, or `hint` if the file is of the other kind: it has only `tables` of that.
+fn unless_other_kind(text: &str, fault: Fault, hint: &str, tables: &[&str]) -> Fault {
+    let file: toml::Table = toml::from_str(text).unwrap_or_default();
+    let mut keys = file.keys().filter(|key| !matches!(key.as_str(), "link" | "name")).peekable();
+    let is_other_kind = keys.peek().is_some() && keys.all(|key| tables.contains(&key.as_str()));
+    if is_other_kind { Fault::of_file(hint) } else { fault }
 }
 
 /// Reads a configuration of either kind, told apart by its tables.
@@ -90,7 +108,7 @@ pub fn either(path: &Path) -> Result<Either, Error> {
 fn is_receivers(table: &toml::Table, path: &Path) -> bool {
     let mut keys = table.keys().map(String::as_str).filter(|key| *key != "link").peekable();
     if keys.peek().is_some() {
-        return keys.all(|key| matches!(key, "web" | "history" | "record" | "limits"));
+        return keys.all(|key| RECEIVER_TABLES.contains(&key));
     }
     let links = table.get("link").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
     let is_named_so = path.file_name().is_some_and(|name| name.to_string_lossy().contains("receiver"));

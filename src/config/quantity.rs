@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Fault;
-use crate::quantity::{MAX_UNIT_BYTES, is_label, known, usual_unit};
+use crate::quantity::{MAX_NAME_BYTES, MAX_UNIT_BYTES, is_label, known, usual_unit};
 
 /// Settings of a quantity. Missing ones have the values that apply without the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,11 +97,17 @@ fn check_name(name: &str) -> Result<(), String> {
         Some(known) if known.name != name => {
             Err(format!("\"{name}\" is a label of {}; write [quantity.{}]", known.name, known.name))
         }
-        None if !is_label(name) => {
-            Err(format!("\"{name}\" cannot be a quantity; write a name with a letter and without a dash"))
-        }
+        None if !is_label(name) => Err(format!(
+            "\"{name}\" cannot be a quantity; write a name with a letter and without a dash{}",
+            too_long(name)
+        )),
         _ => Ok(()),
     }
+}
+
+/// The rest of an error about a name: its length, if that is the reason.
+pub(super) fn too_long(name: &str) -> String {
+    if name.len() > MAX_NAME_BYTES { format!(", of at most {MAX_NAME_BYTES} bytes") } else { String::new() }
 }
 
 fn check_values(quantity: &Quantity) -> Result<(), (&'static str, String)> {
@@ -142,7 +148,7 @@ fn check_label(quantity: &Quantity, others: &[Quantity]) -> Result<(), (&'static
     {
         let what =
             "a label has a letter, no dash and no space around it; copy it from the board's output, for example \"a0\"";
-        return Err(("label", what.to_owned()));
+        return Err(("label", format!("{what}{}", too_long(label))));
     }
     let names = [("label", quantity.label.as_ref()), ("", Some(&quantity.name))];
     for (key, name) in names {

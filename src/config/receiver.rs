@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::address::{Address, Endpoint};
+use super::curve::Agents;
 use super::error::Fault;
 use super::limits::Limits;
 use super::link::{Format, InPattern, Inlet, InletTable, ShownAs};
@@ -124,7 +125,8 @@ impl Default for Receiver {
         let address = Address::try_from("tcp://127.0.0.1:5559".to_owned());
         let end = Endpoint::Bind(address.expect("the built-in address is an address"));
         let shown_as = ShownAs::default();
-        let link = Inlet { pattern: InPattern::Pair, end, format: Format::default(), shown_as, curve: None };
+        let (format, agents) = (Format::default(), Agents::new());
+        let link = Inlet { pattern: InPattern::Pair, end, format, shown_as, curve: None, agents };
         let (web, history, record) = (Web::default(), Some(History::default()), Some(Record::unasked()));
         Receiver { links: vec![link], web, history, record, limits: Limits::default() }
     }

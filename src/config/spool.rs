@@ -28,7 +28,7 @@ pub(super) struct Table {
     max_size: Option<Bytes>,
     keep: Option<Period>,
     #[serde(default)]
-    off: bool,
+    pub(super) off: bool,
 }
 
 /// Lower limit of `max_size`: a smaller file has hardly any room for readings.

@@ -1,10 +1,15 @@
-//! Authentication of peers by a CURVE server: the handler of libzmq's ZAP requests (ZeroMQ RFC 27).
+//! Authentication of peers: the handler of libzmq's ZAP requests (ZeroMQ RFC 27).
+//!
+//! It runs for a CURVE server, and for a link without CURVE that numbers its connections. It gives each connection that it
+//! accepts a user id (`origins.rs`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
 use super::Refusal;
+use super::origins::Origins;
 use super::polled::Polled;
 use crate::auth::certificate::Allowed;
 use crate::key::Key;
@@ -18,12 +23,16 @@ pub(super) const DOMAIN: &str = "watchpost";
 /// The handler. Open it before the link is bound, and close it after the link.
 pub(super) struct Gate {
     polled: Polled,
-    allowed: Allowed,
+    /// The keys of permitted peers; without CURVE, every peer is permitted.
+    allowed: Option<Allowed>,
 }
 
+/// A request to accept a connection: version, id, domain, address, identity, mechanism, and for CURVE the key.
+pub(super) struct Request(Vec<Vec<u8>>);
+
 impl Gate {
-    pub(super) fn open(context: &zmq::Context, allowed_keys_dir: &Path) -> Result<Gate> {
-        let allowed = Allowed::open(allowed_keys_dir)?;
+    pub(super) fn open(context: &zmq::Context, allowed_keys_dir: Option<&Path>) -> Result<Gate> {
+        let allowed = allowed_keys_dir.map(Allowed::open).transpose()?;
         let socket = context.socket(zmq::REP)?;
         socket.set_linger(0)?;
         socket.bind(HANDLER).context("cannot start the authentication of peers")?;
@@ -35,40 +44,46 @@ impl Gate {
         self.polled.changed().await
     }
 
-    /// Answers all requests; returns the refusals.
-    pub(super) fn answer(&mut self) -> Result<Vec<Refusal>> {
-        let mut refused = Vec::new();
+    /// Returns the next request, if there is one. Answer it before the next one.
+    pub(super) fn next(&self) -> Result<Option<Request>> {
         loop {
-            let request = match self.polled.socket.recv_multipart(zmq::DONTWAIT) {
-                Ok(request) => request,
-                Err(zmq::Error::EAGAIN) => return Ok(refused),
-                Err(zmq::Error::EINTR) => continue,
+            match self.polled.socket.recv_multipart(zmq::DONTWAIT) {
+                Ok(parts) => return Ok(Some(Request(parts))),
+                Err(zmq::Error::EAGAIN) => return Ok(None),
+                Err(zmq::Error::EINTR) => {}
                 Err(error) => return Err(error.into()),
-            };
-            let refusal = self.check(&request);
-            let id = request.get(1).map_or(&b""[..], Vec::as_slice);
-            // 300 means a temporary error. libzmq's client never retries after 400, and a key may be added later.
-            let (code, reason): (&[u8], &[u8]) =
-                if refusal.is_some() { (b"300", b"unknown key") } else { (b"200", b"") };
-            self.polled.socket.send_multipart([b"1.0", id, code, reason, b"", b""], zmq::DONTWAIT)?;
-            refused.extend(refusal);
+            }
         }
     }
 
-    /// Checks a request: version, id, domain, address, identity, mechanism, and for CURVE the key.
-    fn check(&mut self, request: &[Vec<u8>]) -> Option<Refusal> {
+    /// Answers a request; returns the refusal if the peer is refused.
+    pub(super) fn answer(&mut self, request: &Request) -> Result<Option<Refusal>> {
+        let id = request.0.get(1).map_or(&b""[..], Vec::as_slice);
+        let key = self.check(request);
+        // 300 means a temporary error. libzmq's client never retries after 400, and a key may be added later.
+        let (code, reason, user): (&[u8], &[u8], String) = match &key {
+            Ok(key) => (b"200", b"", Origins::user_id(key.as_deref())),
+            Err(_) => (b"300", b"unknown key", String::new()),
+        };
+        self.polled.socket.send_multipart([b"1.0", id, code, reason, user.as_bytes(), b""], zmq::DONTWAIT)?;
+        Ok(key.err())
+    }
+
+    /// Returns the name of the peer's key, or `None` without CURVE.
+    fn check(&mut self, Request(request): &Request) -> Result<Option<Arc<str>>, Refusal> {
+        let Some(allowed) = &mut self.allowed else { return Ok(None) };
         let address = request.get(3).map(|address| String::from_utf8_lossy(address)).unwrap_or_default();
         let address = if address.is_empty() { "this machine" } else { &address };
-        let key = match request {
+        let key = match request.as_slice() {
             [_, _, _, _, _, mechanism, key] if mechanism == b"CURVE" => key.as_slice().try_into().ok().map(Key),
             _ => None,
         };
-        let Some(key) = key else { return Some(Refusal::of(format!("a peer at {address} without a key"), "")) };
-        let reason = match self.allowed.has(&key) {
-            Ok(true) => return None,
-            Ok(false) => format!("its key {key} is not among {}; to permit it, put its .key file there", self.allowed),
+        let Some(key) = key else { return Err(Refusal::of(format!("a peer at {address} without a key"), "")) };
+        let reason = match allowed.name_of(&key) {
+            Ok(Some(name)) => return Ok(Some(name)),
+            Ok(None) => format!("its key {key} is not among {allowed}; to permit it, put its .key file there"),
             Err(error) => format!("{error:#}"),
         };
-        Some(Refusal::of(format!("a peer at {address}"), &reason))
+        Err(Refusal::of(format!("a peer at {address}"), &reason))
     }
 }

@@ -6,30 +6,40 @@
 //! peer restarted.
 //!
 //! The same task serves two more sockets (`peers.rs`). One reports events of connections (`monitor.rs`), so that a refusal
-//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server (`gate.rs`).
+//! has a reason (`refusal.rs`). The other authenticates the peers of a CURVE server, and numbers the connections of the
+//! receiver's links (`gate.rs`), so that each message tells where it came from (`origins.rs`). The task also closes
+//! connections of peers that would take all descriptors or fill the memory (`guard.rs`).
 
+mod arrivals;
 mod connections;
+mod crowd;
+mod ends;
 mod gate;
+mod guard;
+mod held;
 mod monitor;
 mod options;
+mod origins;
 mod pattern;
 mod peers;
 mod polled;
 mod refusal;
 
 use std::net::IpAddr;
-use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use nix::sys::socket::{SockaddrStorage, getpeername};
 use tokio::time::timeout;
 
+pub use guard::Shed;
+pub use origins::Origin;
 pub use pattern::Pattern;
 pub use refusal::{OnRefusal, Refusal};
 
 use crate::config::{Address, Curve, Endpoint};
+use ends::Ends;
 use peers::Peers;
 use polled::Polled;
 
@@ -73,6 +83,16 @@ pub struct Events {
     pub writable: bool,
 }
 
+/// What a link received.
+pub enum Incoming {
+    /// A message, and the connection that it came from.
+    Message(Vec<Bytes>, Arc<Origin>),
+    /// The number of a connection that sent messages and has ended. A message of it may still follow.
+    Ended(u64),
+    /// The link [needs to be reopened](Link::needs_reopen).
+    Broken,
+}
+
 /// How a link is opened.
 #[derive(Clone)]
 pub struct LinkOptions {
@@ -82,6 +102,9 @@ pub struct LinkOptions {
     pub end: Endpoint,
     /// The keys of an encrypted link.
     pub curve: Option<Curve>,
+    /// Tells the connections of a bound end without CURVE apart, for [`Link::receive`]. Peers then need ZMTP 3, as in
+    /// libzmq 4.0 of 2013 or newer.
+    pub identify: bool,
     /// Called when a peer is refused, or when this end is.
     pub refused: OnRefusal,
 }
@@ -140,6 +163,12 @@ impl Link {
         self.peers.refusal_reason.as_deref()
     }
 
+    /// Whether this connection, which sent messages, still exists.
+    #[must_use]
+    pub fn has_connection(&self, connection: u64) -> bool {
+        self.peers.origins.has(connection)
+    }
+
     /// Returns the number of connected peers that completed the handshake.
     #[must_use]
     pub fn peers(&self) -> usize {
@@ -155,13 +184,23 @@ impl Link {
         if let Some(events) = self.cached_events {
             return Ok(events);
         }
-        let events = self.polled.socket.get_events()?;
-        let events = Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) };
+        let mut events = self.read_events()?;
+        if !events.readable && self.peers.guard.is_due() {
+            self.peers.guard.look();
+            // A message may be complete now.
+            events = self.read_events()?;
+            self.peers.judge(!events.readable);
+        }
         if events.writable {
             self.peers.confirm_peer();
         }
         self.cached_events = Some(events);
         Ok(events)
+    }
+
+    fn read_events(&self) -> Result<Events> {
+        let events = self.polled.socket.get_events()?;
+        Ok(Events { readable: events.contains(zmq::POLLIN), writable: events.contains(zmq::POLLOUT) })
     }
 
     /// Queues a message; returns false if libzmq accepts none now.
@@ -189,40 +228,68 @@ impl Link {
     /// # Errors
     /// As [`Link::events`].
     pub fn try_receive(&mut self) -> Result<Option<Vec<Bytes>>> {
-        self.cached_events = None;
+        self.attend_in_turn()?;
+        Ok(self.next_message(|_, _| ())?.map(|(parts, ())| parts))
+    }
+
+    /// Lets peers have their turn.
+    fn attend_in_turn(&mut self) -> Result<()> {
         self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
         if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
             self.attend()?;
+            if self.peers.guard.is_overdue() {
+                self.peers.guard.look();
+                self.peers.judge(false);
+            }
         }
+        Ok(())
+    }
+
+    /// Returns the next message, and what `inspect` returns for its last part.
+    fn next_message<T>(
+        &mut self,
+        inspect: impl Fn(&mut Peers, &mut zmq::Message) -> T,
+    ) -> Result<Option<(Vec<Bytes>, T)>> {
+        self.cached_events = None;
+        let mut bytes = 0;
         let mut parts = Vec::with_capacity(MAX_PARTS);
         loop {
-            let part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
+            let mut part = match retried(|| self.polled.socket.recv_msg(zmq::DONTWAIT)) {
                 Ok(part) => part,
                 // EFSM: a REQ socket has sent no request.
                 Err(zmq::Error::EAGAIN | zmq::Error::EFSM) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let more = part.get_more();
+            bytes += part.len() as u64;
+            let inspected = (!part.get_more()).then(|| {
+                self.peers.guard.delivered(&mut part, bytes);
+                inspect(&mut self.peers, &mut part)
+            });
             if parts.len() < MAX_PARTS {
                 parts.push(Bytes::from_owner(Received(part)));
             }
-            if !more {
-                return Ok(Some(parts));
+            if let Some(inspected) = inspected {
+                return Ok(Some((parts, inspected)));
             }
         }
     }
 
-    /// Waits for the next message. Returns `None` if the link [needs to be reopened](Link::needs_reopen).
+    /// Waits for the next message or for the end of a connection.
     ///
     /// # Errors
     /// As [`Link::events`].
-    pub async fn receive(&mut self) -> Result<Option<Vec<Bytes>>> {
+    pub async fn receive(&mut self) -> Result<Incoming> {
         loop {
-            if let Some(parts) = self.try_receive()? {
-                return Ok(Some(parts));
+            self.attend_in_turn()?;
+            // Before the messages of a connection that follows it.
+            if let Some(connection) = self.peers.origins.next_ended() {
+                return Ok(Incoming::Ended(connection));
+            }
+            if let Some((parts, origin)) = self.next_message(|peers, part| peers.origins.of(part))? {
+                return Ok(Incoming::Message(parts, origin));
             }
             if self.needs_reopen()? {
-                return Ok(None);
+                return Ok(Incoming::Broken);
             }
             if !self.events()?.readable {
                 self.changed().await?;
@@ -290,10 +357,12 @@ impl Link {
     #[must_use]
     pub fn next_peer(&self) -> Option<IpAddr> {
         // libzmq's descriptor is also one of this process.
-        let socket = RawFd::try_from(self.peers.connections.next()?).ok()?;
-        let address: SockaddrStorage = getpeername(socket).ok()?;
-        let v4 = address.as_sockaddr_in().map(|address| address.ip().into());
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
+        Ends::of(self.peers.connections.next()?)?.address()
+    }
+
+    /// Returns the connections that were closed since the last call because there were too many.
+    pub fn take_shed(&mut self) -> Shed {
+        self.peers.guard.take_shed()
     }
 
     /// Returns how often the (first) peer's connection was lost so far, and with it what was in flight.
@@ -317,6 +386,12 @@ impl AsRef<[u8]> for Received {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Returns the connections of all links of this process, and their limit.
+#[must_use]
+pub fn connection_usage() -> (usize, usize) {
+    crowd::usage()
 }
 
 /// Repeats a call that a signal interrupted.

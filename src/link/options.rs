@@ -39,7 +39,7 @@ const LINGER_MS: i32 = 300;
 const CONNECT_TIMEOUT_MS: i32 = 2_000;
 
 /// Limit of a handshake. Until then a silent peer occupies a descriptor and up to 14 KiB.
-const HANDSHAKE_TIMEOUT_MS: i32 = 3_000;
+pub(super) const HANDSHAKE_TIMEOUT_MS: i32 = 3_000;
 
 /// Connections that wait to be accepted. The kernel drops further ones, and then a good peer waits for a second.
 const ACCEPT_BACKLOG: i32 = 1024;

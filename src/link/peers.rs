@@ -7,8 +7,10 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::connections::Connections;
 use super::gate::{self, Gate};
+use super::guard::Guard;
 use super::monitor::{self, Event, Failure, Monitor};
 use super::options::set_option;
+use super::origins::Origins;
 use super::refusal::{Keys, OnRefusal, Refusal};
 use super::{LinkOptions, Pattern};
 use crate::auth::certificate::KeyPair;
@@ -32,6 +34,8 @@ pub(super) struct Peers {
     keys: Option<Keys>,
     refused: OnRefusal,
     pub(super) connections: Connections,
+    pub(super) origins: Origins,
+    pub(super) guard: Guard,
     /// Whether an end that connects has completed its handshake.
     is_ready: bool,
     /// Why an end that connects was refused, until it succeeds or finds nobody.
@@ -43,12 +47,20 @@ pub(super) struct Peers {
 impl Peers {
     /// Sets a socket's keys, then binds or connects it when everything is ready for its first peer.
     pub(super) fn open(context: &zmq::Context, socket: &mut zmq::Socket, options: &LinkOptions) -> Result<Peers> {
-        let LinkOptions { pattern, end, curve, refused } = options.clone();
+        let LinkOptions { pattern, end, curve, identify, refused } = options.clone();
         let curve = curve.as_ref();
         let keys = curve.map(|curve| encrypt(socket, curve)).transpose()?.flatten();
         let gate = match curve {
-            Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(context, allowed_keys_dir)?),
+            Some(Curve::Server { allowed_keys_dir, .. }) => Some(Gate::open(context, Some(allowed_keys_dir))?),
+            None if identify && matches!(end, Endpoint::Bind(_)) => {
+                require_gate(socket)?;
+                Some(Gate::open(context, None)?)
+            }
             Some(Curve::Client { .. }) | None => None,
+        };
+        let origins = match (&end, curve) {
+            (Endpoint::Bind(_), _) => Origins::bound(),
+            (Endpoint::Connect(_), curve) => Origins::connecting(curve.and_then(Curve::server_name)),
         };
         let is_encrypted = curve.is_some();
         let monitor = Monitor::start(context, socket)?;
@@ -61,6 +73,8 @@ impl Peers {
             keys,
             refused,
             connections: Connections::default(),
+            origins,
+            guard: Guard::new()?,
             is_ready: false,
             refusal_reason: None,
             reconnect_at: None,
@@ -88,18 +102,14 @@ impl Peers {
         tokio::select! {
             changed = self.monitor.changed() => changed,
             changed = gate => changed,
+            changed = self.guard.changed() => changed,
             () = reconnect => Ok(()),
         }
     }
 
     /// Authenticates peers, handles events of connections, and reconnects when it is time.
     pub(super) fn attend(&mut self, socket: &zmq::Socket) -> Result<()> {
-        if let Some(gate) = &mut self.gate {
-            gate.answer()?.iter().for_each(&*self.refused);
-        }
-        while let Some(event) = self.monitor.next()? {
-            self.handle(event);
-        }
+        self.authenticate()?;
         if self.reconnect_at.is_some_and(|time| time <= Instant::now()) {
             self.reconnect_at = None;
             // Avoids a second connection. This fails if libzmq already gave up the first.
@@ -107,6 +117,19 @@ impl Peers {
             self.attach(socket)?;
         }
         Ok(())
+    }
+
+    /// Answers the gate's requests and handles events. The events before a request come first: its connection may reuse
+    /// the file descriptor of one that ended.
+    fn authenticate(&mut self) -> Result<()> {
+        loop {
+            let request = self.gate.as_ref().map_or(Ok(None), Gate::next)?;
+            while let Some(event) = self.monitor.next()? {
+                self.handle(event);
+            }
+            let (Some(gate), Some(request)) = (&mut self.gate, request) else { return Ok(()) };
+            gate.answer(&request)?.iter().for_each(&*self.refused);
+        }
     }
 
     fn attach(&self, socket: &zmq::Socket) -> Result<()> {
@@ -132,6 +155,11 @@ impl Peers {
         }
     }
 
+    /// Closes connections whose messages do not end; see [`Guard::judge`].
+    pub(super) fn judge(&mut self, settled: bool) {
+        self.guard.judge(settled).iter().for_each(&*self.refused);
+    }
+
     fn report_refused_peer(&self, failure: Failure) {
         Refusal::of_peer(failure, self.is_encrypted).iter().for_each(&*self.refused);
     }
@@ -144,9 +172,15 @@ impl Peers {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Open(connection) => self.connections.opened(connection),
+            Event::Open(connection) => {
+                self.connections.opened(connection);
+                self.guard.opened(connection);
+                self.guard.shed().iter().for_each(&*self.refused);
+            }
             Event::Ready => self.connections.handshake_succeeded(),
             Event::Lost(connection) => {
+                self.origins.lost(connection);
+                self.guard.closed(connection);
                 if self.connections.closed(connection) && matches!(self.end, Endpoint::Bind(_)) {
                     self.report_refused_peer(Failure::Unreadable);
                 }
@@ -183,9 +217,7 @@ fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Keys>> {
     match curve {
         Curve::Server { .. } => {
             socket.set_curve_server(true)?;
-            socket.set_zap_domain(gate::DOMAIN)?;
-            // Without a ZAP handler, refuse all peers instead of accepting all.
-            set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("this libzmq cannot refuse unknown peers")?;
+            require_gate(socket)?;
             Ok(None)
         }
         Curve::Client { server_key, .. } => {
@@ -195,4 +227,10 @@ fn encrypt(socket: &mut zmq::Socket, curve: &Curve) -> Result<Option<Keys>> {
             Ok(Some(Keys { own: pair.public, server }))
         }
     }
+}
+
+/// Makes libzmq ask the gate about each connection. Without a gate it refuses all peers instead of accepting all.
+fn require_gate(socket: &mut zmq::Socket) -> Result<()> {
+    socket.set_zap_domain(gate::DOMAIN)?;
+    set_option(socket, ZAP_ENFORCE_DOMAIN, 1).context("this libzmq cannot refuse unknown peers")
 }

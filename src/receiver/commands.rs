@@ -35,6 +35,7 @@ pub struct Commands {
 struct Route {
     orders: mpsc::Sender<Order>,
     peer: Bytes,
+    connection: u64,
     last_heard: Instant,
 }
 
@@ -42,6 +43,8 @@ struct Route {
 pub struct Order {
     /// Its routing id on a router; empty for other patterns.
     pub peer: Bytes,
+    /// The connection that owns the agent's name.
+    pub connection: u64,
     /// The command.
     pub control: Control,
     /// Gets whether the link took it.
@@ -88,7 +91,7 @@ impl Commands {
         {
             let routes = self.routes();
             let route = routes.get(agent).filter(|route| route.is_open()).ok_or(SendError::Unreached)?;
-            let order = Order { peer: route.peer.clone(), control, taken };
+            let order = Order { peer: route.peer.clone(), connection: route.connection, control, taken };
             route.orders.try_send(order).map_err(|_| SendError::Busy)?;
         }
         match timeout(SEND_TIMEOUT, answer).await {
@@ -117,13 +120,15 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Routes commands for an agent over this link, on which it sent a message.
-    pub fn set_route(&self, agent: &Name, peer: &Bytes) {
+    /// Routes commands for an agent to the connection on which it sent a message. Call it only if the connection owns the
+    /// agent's name.
+    pub fn set_route(&self, agent: &Name, peer: &Bytes, connection: u64) {
         let mut routes = self.commands.routes();
         if let Some(route) = routes.get_mut(agent) {
             route.last_heard = Instant::now();
-            if route.peer != *peer || !route.orders.same_channel(&self.sender) {
+            if route.connection != connection {
                 (route.peer, route.orders) = (peer.clone(), self.sender.clone());
+                route.connection = connection;
             }
             return;
         }
@@ -131,9 +136,15 @@ impl Inbox {
             routes.retain(|_, route| route.is_open());
         }
         if routes.len() < self.commands.max_agents {
-            let route = Route { orders: self.sender.clone(), peer: peer.clone(), last_heard: Instant::now() };
+            let (orders, peer, last_heard) = (self.sender.clone(), peer.clone(), Instant::now());
+            let route = Route { orders, peer, connection, last_heard };
             routes.insert(agent.clone(), route);
         }
+    }
+
+    /// Removes the routes to a connection that has ended.
+    pub fn connection_ended(&self, connection: u64) {
+        self.commands.routes().retain(|_, route| route.connection != connection);
     }
 
     /// Returns the next order. Cancel-safe.

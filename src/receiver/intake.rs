@@ -19,11 +19,14 @@ use super::commands::Inbox;
 use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
 use super::log_throttle::LogThrottle;
+use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
+use super::quotas::{Quota, Quotas};
 use super::recorder;
+use super::refused_agents::RefusedAgents;
 use super::replies::Replies;
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
-use crate::link::{Link, LinkOptions, OnRefusal, Refusal};
+use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal, Shed, connection_usage};
 use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::{Message, Totals, decode};
@@ -56,12 +59,18 @@ pub struct Intake {
     pub recorder: Option<recorder::Feed>,
     /// Viewers' commands for this link's agents.
     pub inbox: Inbox,
+    /// Which of this link's connections own which agent names.
+    pub owners: LinkOwners,
+    /// Where refused agents are reported.
+    pub refused: RefusedAgents,
     /// Counts messages.
     pub stats: LinkStats,
     /// The bound of what agents put into memory.
     pub budget: Budget,
     /// Limit on the agents that get replies.
     pub max_agents: usize,
+    /// Where limits are reported.
+    pub quotas: Quotas,
 }
 
 impl Intake {
@@ -77,6 +86,7 @@ impl Intake {
             dropped: LogThrottle::default(),
             others: LogThrottle::default(),
             not_stored: LogThrottle::default(),
+            refused: on_refusal(link.address().to_owned()),
             removed: LogThrottle::default(),
         };
         let mut in_a_row = 0_u32;
@@ -87,23 +97,28 @@ impl Intake {
                 _ = hellos.tick() => {
                     session.replies.greet(&mut link)?;
                     self.budget.report();
+                    self.report_connections(&mut link);
                     if link.has_waiting_peer() {
                         session.others.log(&Named(&link), &waiting_agent(link.next_peer()));
                     }
                 }
                 answer = next_answer(&mut self.history) => Replies::send_answer(&mut link, &answer)?,
                 Some(order) = self.inbox.next() => Replies::pass_on(&mut link, order)?,
-                parts = link.receive() => if let Some(parts) = parts? {
-                    self.handle(&mut link, &parts, &mut session)?;
-                } else {
-                    let options = link.options();
-                    link.close().await;
-                    self.stats.closed(true);
-                    let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
-                        return Ok(session.totals);
-                    };
-                    link = reopened;
-                    self.stats.closed(false);
+                incoming = link.receive() => match incoming? {
+                    Incoming::Message(parts, origin) => self.handle(&mut link, &parts, &origin, &mut session)?,
+                    Incoming::Ended(connection) => self.connection_ended(connection, &mut session),
+                    Incoming::Broken => {
+                        let options = link.options();
+                        link.close().await;
+                        self.stats.closed(true);
+                        self.owners.all_ended();
+                        session.replies.connection_ended();
+                        let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
+                            return Ok(session.totals);
+                        };
+                        link = reopened;
+                        self.stats.closed(false);
+                    }
                 },
             }
             in_a_row = in_a_row.wrapping_add(1);
@@ -121,11 +136,12 @@ impl Intake {
         let end = Instant::now() + DRAIN_TIMEOUT;
         while Instant::now() < end {
             tokio::select! {
-                parts = timeout(QUIET_TIMEOUT, link.receive()) => match parts {
-                    Ok(parts) => {
-                        let Some(parts) = parts? else { break };
-                        self.handle(link, &parts, session)?;
-                    }
+                incoming = timeout(QUIET_TIMEOUT, link.receive()) => match incoming {
+                    Ok(incoming) => match incoming? {
+                        Incoming::Message(parts, origin) => self.handle(link, &parts, &origin, session)?,
+                        Incoming::Ended(connection) => self.connection_ended(connection, session),
+                        Incoming::Broken => break,
+                    },
                     Err(_) => break,
                 },
                 answer = next_answer(&mut self.history) => Replies::send_answer(link, &answer)?,
@@ -136,6 +152,16 @@ impl Intake {
             Replies::send_answer(link, &answer)?;
         }
         Ok(())
+    }
+
+    /// Reports how many connections there are, and how many were closed because there were too many.
+    fn report_connections(&self, link: &mut Link) {
+        let (used, limit) = connection_usage();
+        self.quotas.set(Quota::Connections, used as u64, limit as u64);
+        let Shed { count, address } = link.take_shed();
+        if count > 0 {
+            self.quotas.refuse(Quota::Connections, count, &address);
+        }
     }
 
     /// Hands a message's readings to the history.
@@ -156,8 +182,15 @@ impl Intake {
         }
     }
 
-    /// Accounts a frame's picture to its agent; returns false if there is no memory for it. To make room, the agents with
-    /// the largest shares lose their oldest frames on the wall.
+    /// Frees the name of an agent whose connection has ended.
+    fn connection_ended(&self, connection: u64, session: &mut Session) {
+        self.owners.ended(connection);
+        self.inbox.connection_ended(connection);
+        session.replies.connection_ended();
+    }
+
+    /// Accounts a frame's picture to its agent; returns false if it does not fit. To make room, the agents with the largest
+    /// shares lose their oldest frames on the wall.
     fn account(&self, message: &mut Message, session: &mut Session) -> bool {
         let Message::Frame(header, jpeg) = message else { return true };
         loop {
@@ -194,36 +227,21 @@ impl Intake {
         loser
     }
 
-    fn handle(&mut self, link: &mut Link, parts: &[Bytes], session: &mut Session) -> Result<()> {
+    fn handle(&mut self, link: &mut Link, parts: &[Bytes], origin: &Arc<Origin>, session: &mut Session) -> Result<()> {
         let (peer, parts) = match parts {
             [peer, parts @ ..] if self.inlet.pattern == InPattern::Router => (peer.clone(), parts),
             _ => (Bytes::new(), parts),
         };
         match decode(self.inlet.format, &self.inlet.shown_as, parts) {
-            Ok(mut message) => {
-                session.totals.add(&message);
+            Ok(message) => {
                 self.stats.message(&message);
-                if session.replies.is_two_way() {
-                    self.inbox.set_route(message.agent(), &peer);
-                }
-                if let Some(lines) = &self.lines {
-                    // A slow reader of standard output loses lines, but never delays the wall.
-                    let line = message.to_json();
-                    let memory = self.budget.outgoing.take_fairly(message.agent(), line.len());
-                    let is_full = |memory| matches!(lines.try_send((line, memory)), Err(TrySendError::Full(_)));
-                    if memory.is_none_or(is_full) {
-                        session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
-                    }
-                }
-                self.keep(link, &peer, &message, session);
-                session.replies.answer(link, &peer, &message)?;
-                if !self.account(&mut message, session) {
-                    return Ok(());
-                }
-                let mut taken = None;
-                self.wall.send_modify(|wall| taken = wall.apply(message));
-                if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
-                    recorder.offer(&frame);
+                let claim = Claim::of(&message, self.inlet.format);
+                let verdict = self.owners.admit(&self.inlet, origin, claim, Instant::now().into_std());
+                self.report(verdict.reports, session);
+                match verdict.refused {
+                    None => self.apply(link, &peer, origin, message, session)?,
+                    Some(SECOND_NAME) => {}
+                    Some(cause) => session.replies.refuse(link, &peer, cause)?,
                 }
             }
             Err(error) => {
@@ -238,6 +256,49 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Applies a message of the agent that owns its name.
+    fn apply(
+        &mut self,
+        link: &mut Link,
+        peer: &Bytes,
+        origin: &Origin,
+        mut message: Message,
+        session: &mut Session,
+    ) -> Result<()> {
+        session.totals.add(&message);
+        if session.replies.is_two_way() && !origin.has_ended {
+            self.inbox.set_route(message.agent(), peer, origin.connection);
+        }
+        if let Some(lines) = &self.lines {
+            // A slow reader of standard output loses lines, but never delays the wall.
+            let text = message.to_json();
+            let memory = self.budget.outgoing.take_fairly(message.agent(), text.len());
+            let is_full = |memory| matches!(lines.try_send((text, memory)), Err(TrySendError::Full(_)));
+            if memory.is_none_or(is_full) {
+                session.dropped.log(&Named(link), &"line dropped: standard output is not read fast enough");
+            }
+        }
+        self.keep(link, peer, &message, session);
+        session.replies.answer(link, peer, &message)?;
+        if !self.account(&mut message, session) {
+            return Ok(());
+        }
+        let mut taken = None;
+        self.wall.send_modify(|wall| taken = wall.apply(message));
+        if let (Some(recorder), Some(frame)) = (&self.recorder, taken) {
+            recorder.offer(&frame);
+        }
+        Ok(())
+    }
+
+    /// Reports refused agents, and logs each peer now and then.
+    fn report(&self, reports: Vec<Report>, session: &Session) {
+        for (refused, times) in reports {
+            (session.refused)(&Refusal { who: refused.peer.clone(), text: refused.text.clone() });
+            self.refused.add(refused, times);
+        }
     }
 }
 
@@ -285,6 +346,8 @@ struct Session {
     dropped: LogThrottle,
     others: LogThrottle,
     not_stored: LogThrottle,
+    /// Logs refused agents.
+    refused: OnRefusal,
     /// Frames that were removed or refused because memory ran short.
     removed: LogThrottle,
 }

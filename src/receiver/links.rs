@@ -56,9 +56,12 @@ impl Running {
             history: self.history.as_ref().map(History::feed),
             recorder: self.recorder.as_ref().map(Recorder::feed),
             inbox: self.site.commands.inbox(),
+            owners: self.owners.for_link(),
+            refused: self.site.refused.clone(),
             stats: stats.clone(),
             budget: self.site.budget.clone(),
             max_agents: self.config.limits.agents,
+            quotas: self.site.quotas.clone(),
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
 //! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for the
-//! recent past of cameras and serial ports). `budget.rs` bounds what agents put into memory, by default to half of it
-//! (`machine_memory.rs`).
+//! recent past of cameras and serial ports), unless another agent owns the name that they use (`owners/`). `budget.rs`
+//! bounds what agents put into memory, by default to half of it (`machine_memory.rs`).
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
 //! commands return to the agents (`commands.rs`). `roster.rs` remembers agents across restarts.
@@ -18,6 +18,7 @@ pub mod history;
 pub mod intake;
 mod links;
 pub mod live_frame;
+pub mod owners;
 pub mod port;
 pub mod quotas;
 pub mod recorder;
@@ -164,7 +165,7 @@ impl Receiver {
 fn link_options(inlet: &Inlet) -> LinkOptions {
     let refused = intake::on_refusal(inlet.end.address().to_string());
     let (end, curve) = (inlet.end.clone(), inlet.curve.clone());
-    LinkOptions { pattern: inlet.pattern.into(), end, curve, refused }
+    LinkOptions { pattern: inlet.pattern.into(), end, curve, identify: true, refused }
 }
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration

@@ -1,7 +1,7 @@
 //! The recent past of a serial port, from the statuses of its agent: its line rate and when it last refused a line.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::wire::PartStatus;
 
@@ -73,10 +73,10 @@ impl Port {
         (gaps > 0.0).then(|| (last.lines - first.lines) as f64 * 1_000.0 / window_ms.max(overdue_ms))
     }
 
-    /// Time since lines were last refused; `None` if that was before the first status.
+    /// When lines were last refused; `None` if that was before the first status.
     #[must_use]
-    pub fn refused_ago(&self) -> Option<Duration> {
-        self.refused_at.map(|at| at.elapsed())
+    pub fn refused_at(&self) -> Option<Instant> {
+        self.refused_at
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         {
             let counts = [("garbled_line", 7), (cause, 7)];
             port.update(&status(true, 1, &counts), Instant::now());
-            assert_eq!(port.refused_ago().is_some(), recent, "{cause}");
+            assert_eq!(port.refused_at().is_some(), recent, "{cause}");
         }
         let status = status(true, 1, &[("cut_line", 1), ("garbled_line", 7), ("lines", 9), ("out_of_range", 0)]);
         assert_eq!(refusals(&status).collect::<Vec<_>>(), [("garbled_line", 7)]);

@@ -51,25 +51,21 @@ struct Entries {
 }
 
 impl RefusedAgents {
-    /// Counts a refused message. Returns true if the peer is new or was not refused recently, so that it is worth a log
-    /// line.
-    #[must_use]
-    pub fn add(&self, refused: RefusedAgent) -> bool {
+    /// Counts refused messages of a peer.
+    pub fn add(&self, refused: RefusedAgent, times: u64) {
         let now = Instant::now();
         let mut entries = self.lock();
-        *entries.by_cause.entry(refused.cause).or_default() += 1;
+        *entries.by_cause.entry(refused.cause).or_default() += times;
         if let Some(refusals) = entries.peers.get_mut(&refused) {
-            let was_current = refusals.last.elapsed() < CURRENT_FOR;
-            refusals.count += 1;
+            refusals.count += times;
             refusals.last = now;
-            return !was_current;
+            return;
         }
         if entries.peers.len() == MAX_ENTRIES {
             let oldest = entries.peers.iter().min_by_key(|(_, refusals)| refusals.last).map(|(peer, _)| peer.clone());
             oldest.map(|oldest| entries.peers.remove(&oldest));
         }
-        entries.peers.insert(refused, Refusals { count: 1, first: now, last: now });
-        true
+        entries.peers.insert(refused, Refusals { count: times, first: now, last: now });
     }
 
     /// Returns the agents that are being refused now.

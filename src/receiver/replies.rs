@@ -21,13 +21,17 @@ const MAX_CAMERAS: usize = 64;
 /// An agent silent for this long gets no more replies; it sends a status every second.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A refused agent silent for this long is not told again why.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(3);
+
 pub(super) struct Replies {
     /// False for one-way patterns and formats.
     is_two_way: bool,
+    is_router: bool,
     /// By routing id on a router; other patterns have one peer, with an empty id.
     peers: HashMap<Bytes, Peer>,
-    /// Number of connections that had ended at the last reply.
-    ended: u64,
+    /// Peers whose messages are refused, by routing id: why, and when the last one arrived.
+    refused: HashMap<Bytes, (&'static str, Instant)>,
     /// Whether readings are stored here, and acknowledged.
     acks: bool,
     /// Limit on the agents that get replies.
@@ -44,7 +48,8 @@ impl Replies {
     /// The replies of a link, to at most `max_peers`; `acks`: whether readings are stored here.
     pub(super) fn new(inlet: &Inlet, acks: bool, max_peers: usize) -> Replies {
         let is_two_way = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
-        Replies { is_two_way, peers: HashMap::new(), ended: 0, acks, max_peers }
+        let is_router = inlet.pattern == InPattern::Router;
+        Replies { is_two_way, is_router, peers: HashMap::new(), refused: HashMap::new(), acks, max_peers }
     }
 
     /// Whether agents on this link get replies.
@@ -65,14 +70,41 @@ impl Replies {
         send(link, &answer.peer, &answer.control())
     }
 
-    /// Passes a viewer's command on.
+    /// Passes a viewer's command on, unless its agent's connection has ended: another peer may have the routing id now.
     ///
     /// # Errors
     /// As [`Link::try_send`].
-    pub(super) fn pass_on(link: &mut Link, Order { peer, control, taken }: Order) -> Result<()> {
-        let is_taken = try_send(link, &peer, &control)?;
+    pub(super) fn pass_on(link: &mut Link, Order { peer, connection, control, taken }: Order) -> Result<()> {
+        let is_taken = link.has_connection(connection) && try_send(link, &peer, &control)?;
         // The viewer may have left.
         let _ = taken.send(is_taken);
+        Ok(())
+    }
+
+    /// Forgets the peer of a link that serves one, because its connection has ended.
+    pub(super) fn connection_ended(&mut self) {
+        if !self.is_router {
+            self.peers.clear();
+            self.refused.clear();
+        }
+    }
+
+    /// Tells a peer that its messages are refused.
+    ///
+    /// # Errors
+    /// As [`Link::try_send`].
+    pub(super) fn refuse(&mut self, link: &mut Link, peer: &Bytes, cause: &'static str) -> Result<()> {
+        if !self.is_two_way {
+            return Ok(());
+        }
+        self.peers.remove(peer);
+        if !self.refused.contains_key(peer) {
+            if self.refused.len() >= self.max_peers {
+                return Ok(());
+            }
+            send(link, peer, &Control::rejected(cause))?;
+        }
+        self.refused.insert(peer.clone(), (cause, Instant::now()));
         Ok(())
     }
 
@@ -84,9 +116,7 @@ impl Replies {
         if !self.is_two_way {
             return Ok(());
         }
-        if std::mem::replace(&mut self.ended, link.lost_peers()) != link.lost_peers() && peer.is_empty() {
-            self.peers.clear();
-        }
+        self.refused.remove(peer);
         if !self.peers.contains_key(peer) {
             if self.peers.len() >= self.max_peers {
                 return Ok(());
@@ -110,12 +140,17 @@ impl Replies {
         Ok(())
     }
 
-    /// Sends hello to every peer and repeats the frames seen, in case they were lost. Call it every second.
+    /// Sends hello to every peer and repeats the frames seen, in case they were lost, and tells refused peers why. Call it
+    /// every second.
     ///
     /// # Errors
     /// As [`Link::try_send`].
     pub(super) fn greet(&mut self, link: &mut Link) -> Result<()> {
         self.peers.retain(|_, peer| peer.last_message.elapsed() < PEER_TIMEOUT);
+        self.refused.retain(|_, (_, at)| at.elapsed() < REFUSED_TIMEOUT);
+        for (name, (cause, _)) in &self.refused {
+            send(link, name, &Control::rejected(cause))?;
+        }
         for (name, peer) in &self.peers {
             send(link, name, &Control::hello(self.acks))?;
             peer.seen.values().try_for_each(|seen| send(link, name, seen))?;

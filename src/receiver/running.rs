@@ -15,11 +15,12 @@ use super::budget::Share;
 use super::commands::Commands;
 use super::history::{DRAIN_TIMEOUT, History};
 use super::link_stats::LinkStats;
+use super::owners::Owners;
 use super::recorder::Recorder;
 use super::refused_agents::RefusedAgents;
 use super::summary::summary;
 use super::wall::Wall;
-use super::web::{self, Site};
+use super::web::{self, Site, WallPieces};
 use super::{Options, Receiver, Reloads, save};
 use crate::config::{self, Inlet};
 use crate::service::{Heartbeat, Manager};
@@ -75,6 +76,7 @@ pub(super) enum Outcome {
 pub(super) struct Running {
     pub(super) config: config::Receiver,
     pub(super) site: Site,
+    pub(super) owners: Owners,
     /// The page's address.
     page: String,
     pub(super) links: WorkerSet<Inlet, LinkStats, Result<Totals>>,
@@ -101,6 +103,7 @@ impl Running {
             wall: wall.subscribe(),
             wall_editor: wall.clone(),
             access: Arc::new(access),
+            pieces: WallPieces::default(),
             commands: Commands::new(config.limits.agents),
             history: history.as_ref().map(History::reader).map_err(Clone::clone),
             library: recorder.as_ref().map(Recorder::library),
@@ -115,10 +118,21 @@ impl Running {
         followers.spawn(web::serve(listener, site.clone()));
         followers.spawn(roster.follow(wall.clone(), site.shutdown.clone()));
         let headers = spawn_followers(&mut followers, &site, options, recorder.as_ref());
-        let links_set = WorkerSet::new("link", shutdown.child_token());
         let history = history.ok();
-        let mut running =
-            Running { config, site, page, links: links_set, link_stats, wall, headers, history, recorder, followers };
+        let (owners, links_set) = (Owners::default(), WorkerSet::new("link", shutdown.child_token()));
+        let mut running = Running {
+            config,
+            site,
+            owners,
+            page,
+            links: links_set,
+            link_stats,
+            wall,
+            headers,
+            history,
+            recorder,
+            followers,
+        };
         running.start_links(links);
         running
     }

@@ -3,12 +3,12 @@
 mod memory;
 mod presence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::budget::{Pool, Share};
 use super::frame_rate::FrameRate;
@@ -16,23 +16,13 @@ use super::live_frame::LiveFrame;
 use super::log_throttle::LogThrottle;
 use super::port::Port;
 use super::quotas::{Quota, Quotas};
+use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
-use crate::wire::{Batch, FrameHeader, Message, Reading, Status};
+use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
 use presence::Presence;
-
-/// Limits on what one agent can put into memory; its cameras, ports and quantities beyond these are refused.
-const MAX_CAMERAS: usize = 64;
-const MAX_PORTS: usize = 64;
-const MAX_QUANTITIES: usize = 1024;
-
-/// An agent silent for this long has ended; another one may use its name.
-const CONTEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
-
-/// Rate limit of the log line about duplicate names.
-const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The current state of all agents.
 #[derive(Debug)]
@@ -55,8 +45,8 @@ pub struct Wall {
 pub struct Agent {
     /// Identifies the agent's latest start; `None` while only formats without it arrived.
     pub boot: Option<Name>,
-    boot_before: Option<Name>,
-    contested: Option<Instant>,
+    /// The wall's edition since its last change.
+    pub edition: u64,
     /// When its last message arrived.
     pub last_heard: Instant,
     presence: Presence,
@@ -156,8 +146,8 @@ impl Wall {
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
     }
 
-    /// Makes room for another agent if there is none: forgets the agent that has been silent for longest, but none that is
-    /// connected.
+    /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
+    /// if it is not connected.
     fn make_room(&mut self) -> bool {
         if self.agents.len() < self.max_agents {
             return true;
@@ -193,9 +183,7 @@ impl Wall {
             return None;
         }
         let agent = self.agents.entry(name.clone()).or_insert_with(Agent::new);
-        if !agent.accepts(&name, message.boot()) {
-            return None;
-        }
+        agent.note_start(&name, message.boot());
         agent.hear(&name);
         let (is_status, readings) = (matches!(message, Message::Status(_)), agent.readings.len());
         let mut taken = None;
@@ -215,10 +203,7 @@ impl Wall {
             }
             Message::Status(mut status) => {
                 let readings = std::mem::take(&mut status.readings);
-                // Readings the agent no longer lists came from a garbled label or a removed port.
-                agent.readings.retain(|(port, quantity), _| {
-                    readings.iter().any(|reading| reading.port == *port && reading.quantity == *quantity)
-                });
+                agent.forget_unlisted(&readings, status.readings_left_out > 0);
                 agent.update_readings(readings);
                 // Cameras may be gone, too. Cameras of formats without names are named by this receiver, so they are kept.
                 agent.cameras.retain(|name, camera| {
@@ -228,6 +213,10 @@ impl Wall {
                 true
             }
         };
+        if changed || !known {
+            self.edition += 1;
+            agent.edition = self.edition;
+        }
         if let Some((limit, parts)) = agent.refused.take() {
             self.quotas.set(Quota::AgentParts, limit as u64, limit as u64);
             self.quotas.refuse(Quota::AgentParts, 1, &format!("{name}: {parts}"));
@@ -240,7 +229,6 @@ impl Wall {
         if !known {
             self.report_agents();
         }
-        self.edition += u64::from(changed || !known);
         taken
     }
 }
@@ -249,8 +237,7 @@ impl Agent {
     fn new() -> Agent {
         Agent {
             boot: None,
-            boot_before: None,
-            contested: None,
+            edition: 0,
             last_heard: Instant::now(),
             presence: Presence::new(),
             cameras: BTreeMap::new(),
@@ -262,28 +249,20 @@ impl Agent {
         }
     }
 
-    /// Whether to accept a message of this boot. A new boot resets the agent: its numbers start over, and parts that it no
-    /// longer has must not stay. If the previous boot returns while the new one still sends, two agents share the name.
-    fn accepts(&mut self, name: &Name, boot: Option<&Name>) -> bool {
+    /// Notes the boot of a message. A new boot resets the agent: its numbers start over, and parts that it no longer has
+    /// must not stay.
+    fn note_start(&mut self, name: &Name, boot: Option<&Name>) {
         if boot.is_none() || self.boot.as_ref() == boot {
-            return true;
+            return;
         }
         if self.boot.is_none() {
-            self.boot = boot.cloned();
             info!("agent {name} connected");
-            return true;
+        } else {
+            info!("agent {name} restarted");
+            let presence = std::mem::replace(&mut self.presence, Presence::new());
+            *self = Agent { presence, ..Agent::new() };
         }
-        if self.boot_before.as_ref() == boot && self.last_heard.elapsed() < CONTEST_TIMEOUT {
-            if self.contested.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-                self.contested = Some(Instant::now());
-                warn!("two agents are named {name}; ignoring the one that started first");
-            }
-            return false;
-        }
-        info!("agent {name} restarted");
-        let before = std::mem::replace(self, Agent::new());
-        (self.boot, self.boot_before, self.presence) = (boot.cloned(), before.boot, before.presence);
-        true
+        self.boot = boot.cloned();
     }
 
     /// Stores the frame; returns it if it is new.
@@ -309,6 +288,16 @@ impl Agent {
             }
         }
         self.status = Some((status, now));
+    }
+
+    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the status had
+    /// no room for all, only stale ones go, and only when there is no room here either.
+    fn forget_unlisted(&mut self, listed: &[Reading], is_partial: bool) {
+        let listed: BTreeSet<_> = listed.iter().map(|reading| (&*reading.port, &*reading.quantity)).collect();
+        let is_full = self.readings.len() == MAX_QUANTITIES;
+        self.readings.retain(|(port, quantity), current| {
+            listed.contains(&(&**port, &**quantity)) || is_partial && !(is_full && current.is_stale())
+        });
     }
 
     /// Stores newer readings; returns whether there were any.

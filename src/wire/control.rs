@@ -25,6 +25,11 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "is_false")]
         acks: bool,
     },
+    /// The agent's messages are refused because of its name. Sent every second instead of a hello.
+    Rejected {
+        /// Identifies the cause.
+        cause: Name,
+    },
     /// Readings are stored safely on disk, and need not be sent again.
     Ack {
         /// The agent start that they belong to.
@@ -107,6 +112,12 @@ impl Control {
         Control::Hello { v: VERSION, window: 1, acks }
     }
 
+    /// Returns the message to an agent that is refused for this cause, an identifier.
+    #[must_use]
+    pub fn rejected(cause: &str) -> Control {
+        Control::Rejected { cause: Name::nearest(cause) }
+    }
+
     /// Returns the message as JSON.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -151,6 +162,7 @@ mod tests {
         for control in [
             Control::hello(false),
             Control::hello(true),
+            Control::rejected("name_in_use"),
             Control::Ack { boot: boot.clone(), first: 7, seq: i64::MAX as u64 },
             Control::Refused { boot: boot.clone(), first: 7, seq: 9, cause: Limit::SeriesLimit },
             Control::Seen { camera: camera.clone(), boot, seq: u64::MAX },

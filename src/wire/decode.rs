@@ -10,14 +10,11 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Batch, FrameHeader, Message, Readings, VERSION};
+use super::{Batch, FrameHeader, MAX_HEADER_BYTES, Message, Readings, Status, VERSION};
 use crate::config::{Format, ShownAs};
 use crate::jpeg;
 use crate::name::Name;
-use crate::quantity::trim_text;
-
-/// Limit of a header. An agent with a thousand quantities stays well below.
-const MAX_HEADER_BYTES: usize = 256 * 1024;
+use crate::quantity::{MAX_NAME_BYTES, trim_text};
 
 /// The reason why parts are not a message of the link's format.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +31,9 @@ pub enum Malformed {
     /// No history can store a reading: its number or its time is impossible.
     #[error("reading {0}: impossible {1}")]
     Reading(u64, &'static str),
+    /// Two parts of a status have one name. The fields are their kind and name.
+    #[error("two {0}s are named \"{1}\"")]
+    RepeatedPart(&'static str, Name),
     /// The picture is not a JPEG.
     #[error("the picture is not a JPEG")]
     Jpeg,
@@ -51,6 +51,7 @@ impl Malformed {
             Malformed::Header(_) => "header",
             Malformed::Version(_) => "version",
             Malformed::Reading(..) => "reading",
+            Malformed::RepeatedPart(..) => "repeated_part",
             Malformed::Jpeg => "jpeg",
             Malformed::Base64 => "base64",
         }
@@ -119,7 +120,7 @@ fn message(header: &[u8], jpeg: Option<Bytes>) -> Result<Message, Malformed> {
             readings.batches.iter().try_for_each(check_batch)?;
             Ok(Message::Readings(readings))
         }
-        (Some("status"), None) => Ok(Message::Status(serde_json::from_slice(header)?)),
+        (Some("status"), None) => status(serde_json::from_slice(header)?).map(Message::Status),
         (Some("readings" | "status"), Some(_)) => Err(Malformed::Parts(3)),
         _ => Err(Malformed::Header("unknown type".into())),
     }
@@ -140,6 +141,13 @@ fn check_batch(batch: &Batch) -> Result<(), Malformed> {
         return impossible("time");
     }
     if batch.age_ms.is_some_and(|age_ms| age_ms > MAX_AGE_MS) { impossible("age") } else { Ok(()) }
+}
+
+fn status(status: Status) -> Result<Status, Malformed> {
+    match status.repeated_part() {
+        Some((kind, name)) => Err(Malformed::RepeatedPart(kind, name.clone())),
+        None => Ok(status),
+    }
 }
 
 fn from_json(json: &Bytes) -> Result<Message, Malformed> {
@@ -163,14 +171,11 @@ fn from_imagezmq(header: &[u8], jpeg: &Bytes) -> Result<Message, Malformed> {
     nameless(Name::nearest(agent), Name::nearest(camera), jpeg.clone())
 }
 
-/// Limit of the name of a quantity or unit, in bytes: a label can take most of a line's 256.
-const MAX_TEXT_BYTES: usize = 256;
-
-/// Deserialises a text of limited length, without invisible characters at its ends: they would make a second series that
-/// looks like the first.
+/// Deserialises the name of a quantity or unit, whose length is limited, without invisible characters at its ends: they
+/// would make a second series that looks like the first.
 pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if text.len() <= MAX_TEXT_BYTES { Ok(trim_text(&text).into()) } else { Err(D::Error::custom("a text is too long")) }
+    if text.len() <= MAX_NAME_BYTES { Ok(trim_text(&text).into()) } else { Err(D::Error::custom("a text is too long")) }
 }
 
 /// Returns the frame of a message without a watchpost header. Its size is in the JPEG.
@@ -188,6 +193,7 @@ fn nameless(agent: Name, camera: Name, jpeg: Bytes) -> Result<Message, Malformed
         height,
         no_signal: None,
         readings: Vec::new(),
+        readings_left_out: 0,
     };
     Ok(Message::Frame(header, jpeg))
 }
@@ -231,6 +237,12 @@ mod tests {
         let padded = header(r#""v""#, &format!(r#""x":"{}","v""#, "x".repeat(MAX_HEADER_BYTES)));
         assert!(refusal(Json, &[padded.as_slice()]).contains("bytes long"));
         assert_eq!(refusal(Imagezmq, &[b"{}", JPEG]), "header: no msg");
+        let part = r#"{"name":"t","source":"","up":true,"cause":"","for_ms":1,"counts":{}}"#;
+        let status = format!(
+            r#"{{"type":"status","v":1,"agent":"a","boot":"b","cameras":[{part}],"ports":[{part},{part}],"links":[],
+            "readings":[]}}"#
+        );
+        assert_eq!(refusal(Watchpost, &[b"", status.as_bytes()]), "two ports are named \"t\"");
     }
 
     #[test]

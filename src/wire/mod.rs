@@ -7,10 +7,11 @@
 mod control;
 mod decode;
 mod encode;
+mod fit;
+mod header;
+mod status;
 mod totals;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,17 +19,22 @@ use serde::{Deserialize, Serialize};
 
 pub use control::{Control, Limit};
 pub use decode::{Malformed, decode};
-pub use encode::{encode, frame_topic};
+pub use encode::{Encoded, encode, frame_topic};
+pub use status::{PartStatus, Settings, Status};
 pub use totals::Totals;
 
 use crate::clock::{Stamp, WallClock};
-use crate::config::{Fps, Quality};
-use crate::host::HostStatus;
 use crate::name::Name;
-use crate::{frame, reading};
+use crate::{config, frame, reading};
 
 /// The version of the header, `v`. A receiver refuses others.
 pub const VERSION: u32 = 1;
+
+/// The limit of a header. The sender keeps it: `fit.rs` leaves out readings. The receiver refuses longer ones.
+pub const MAX_HEADER_BYTES: usize = 256 * 1024;
+
+/// The most quantities that an agent can have at once, and that a receiver shows of it.
+pub const MAX_QUANTITIES: usize = config::MAX_PORTS * reading::MAX_QUANTITIES;
 
 /// A message from an agent.
 #[derive(Clone, Debug)]
@@ -67,6 +73,9 @@ pub struct FrameHeader {
     pub no_signal: Option<String>,
     /// The newest reading of every quantity.
     pub readings: Vec<Reading>,
+    /// How many readings the agent left out, because the header would be too long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub readings_left_out: u64,
 }
 
 /// Readings as they were captured.
@@ -157,6 +166,11 @@ fn is_true(truth: &bool) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_false(truth: &bool) -> bool {
     !truth
 }
@@ -232,62 +246,6 @@ impl Batch {
     }
 }
 
-/// The state of an agent's parts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// [`VERSION`].
-    pub v: u32,
-    /// The agent.
-    pub agent: Name,
-    /// As in [`FrameHeader`].
-    pub boot: Name,
-    /// Its cameras, in the order of its configuration.
-    pub cameras: Vec<PartStatus>,
-    /// Its serial ports, in the same order.
-    pub ports: Vec<PartStatus>,
-    /// Its links, in the same order.
-    pub links: Vec<PartStatus>,
-    /// Its spool, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spool: Option<PartStatus>,
-    /// The machine that it runs on. Older agents omit it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub machine: Option<Box<HostStatus>>,
-    /// The newest reading of every quantity, as in [`FrameHeader`], for receivers that join late or get no frames.
-    pub readings: Vec<Reading>,
-}
-
-/// The state of a camera, port, link or spool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PartStatus {
-    /// Its name; for a link, its address.
-    pub name: Name,
-    /// The device, stream or address behind it.
-    pub source: String,
-    /// Whether it works.
-    pub up: bool,
-    /// If it is up, details such as a camera's size and format. If it is down, the reason.
-    pub cause: String,
-    /// Milliseconds since it went up or down, by the agent's monotonic clock.
-    pub for_ms: u64,
-    /// Counters since the agent's start: frames, readings, drops and refusals, by cause.
-    pub counts: BTreeMap<Cow<'static, str>, u64>,
-    /// A camera's settings, which a receiver can change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<Settings>,
-}
-
-/// Settings of a camera.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Whether it captures.
-    pub on: bool,
-    /// Maximum frames a second to send.
-    pub fps: Fps,
-    /// JPEG quality of frames that the agent encodes.
-    pub quality: Quality,
-}
-
 impl Message {
     /// Returns the message for a frame, with its age now.
     #[must_use]
@@ -310,6 +268,7 @@ impl Message {
             height: jpeg.height,
             no_signal: None,
             readings: Reading::all(current),
+            readings_left_out: 0,
         };
         Message::Frame(header, jpeg.bytes.clone())
     }
@@ -368,7 +327,7 @@ impl Message {
     /// Returns the header with its `type`, as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        String::from_utf8(encode::header(self)).expect("JSON is UTF-8")
+        String::from_utf8(header::header(self)).expect("JSON is UTF-8")
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
@@ -26,9 +26,14 @@ pub fn bench() -> Bench {
     bench
 }
 
+/// The curve table of a receiver that binds and permits the keys `pi` and `late` to send as `shed`.
+fn server(bench: &Bench) -> String {
+    bench.server("hub").replace(" }", ", agents = { pi = [\"shed\"], late = [\"shed\"] } }")
+}
+
 /// Starts a receiver with an encrypted, bound link.
 pub fn receiver_of(bench: &Bench, pattern: &str) -> crate::harness::Receiver {
-    bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub")))
+    bench.receiver(&format!("pattern = \"{pattern}\"\nbind = \"tcp://127.0.0.1:*\"\n{}", server(bench)))
 }
 
 #[test]
@@ -45,10 +50,21 @@ fn encrypted_frames_arrive_whichever_end_binds() {
 
         let keys = bench.server("hub");
         let agent = agent(&bench, &format!("pattern = \"{agent_pattern}\", bind = \"tcp://127.0.0.1:*\", {keys}"));
-        let (address, keys) = (agent.wait_for_log("bound to ", ""), bench.client("pi", "hub"));
+        let (address, keys) =
+            (agent.wait_for_log("bound to ", ""), Bench::permitting(&bench.client("pi", "hub"), "hub", "shed"));
         let receiver = bench.receiver(&format!("pattern = \"{receiver_pattern}\"\nconnect = \"{address}\"\n{keys}"));
         receiver.program.wait_for_json("a frame", is_frame);
     }
+}
+
+#[test]
+fn receiver_that_connects_checks_the_agents_name() {
+    let bench = bench();
+    let agent = agent(&bench, &format!("pattern = \"pub\", bind = \"tcp://127.0.0.1:*\", {}", bench.server("hub")));
+    let (address, keys) = (agent.wait_for_log("bound to ", ""), bench.client("pi", "hub"));
+    let receiver = bench.receiver(&format!("pattern = \"sub\"\nconnect = \"{address}\"\n{keys}"));
+    receiver.program.wait_for_log("refused 127.0.0.1 (key hub) as agent shed: its key permits the name hub; ", "");
+    assert_eq!(receiver.program.out(), "");
 }
 
 /// Receives `count` messages.
@@ -153,7 +169,7 @@ fn mixed_encryption_is_reported_and_connects_once_fixed() {
     agent.wait_for_log("the other end aborts the handshake", "it has no curve table, or it does not speak ZeroMQ");
     plain.program.wait_for_log("or uses CURVE, for which this link needs a curve table", "");
     drop(plain);
-    let fixed = bench.receiver(&format!("{link}{}", bench.server("hub")));
+    let fixed = bench.receiver(&format!("{link}{}", server(&bench)));
     fixed.program.wait_for_json("a frame", is_frame);
     assert!(!fixed.program.log().contains("refused"), "{}", fixed.program.log());
 }
@@ -174,7 +190,7 @@ fn thousand_silent_connections_are_closed_and_harm_nobody() {
     let (_, max) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, max.min(4096), max).expect("a limit");
     let bench = bench();
-    let link = format!("[[link]]\npattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"\n{}", bench.server("hub"));
+    let link = format!("[[link]]\npattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"\n{}", server(&bench));
     let config = bench.path("receiver.toml");
     fs::write(&config, format!("{link}\n[web]\nlisten = \"127.0.0.1:0\"\n")).expect("a temporary file");
     let mut command = Command::new("sh");
@@ -186,7 +202,7 @@ fn thousand_silent_connections_are_closed_and_harm_nobody() {
     let boot = receiver.wait_for_json("a frame", is_frame)["boot"].clone();
     let before = receiver.descriptors();
     let greeting = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0CURVE"[..], &[0; 47]].concat();
-    let start = Instant::now();
+    let mut stopwatch = receiver.stopwatch();
     let silent: Vec<TcpStream> = (0..1000)
         .map(|number| {
             let mut socket = TcpStream::connect(&address).expect("a connection");
@@ -202,7 +218,8 @@ fn thousand_silent_connections_are_closed_and_harm_nobody() {
     receiver.wait_for_json("a frame of the second agent", |message| is_frame(message) && message["boot"] != boot);
     eventually("the silent connections are closed", || (receiver.descriptors() <= before + 2).then_some(()));
     // libzmq's own handshake timeout is 30 s.
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let took = stopwatch.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
     drop(silent);
 }
 

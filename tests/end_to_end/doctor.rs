@@ -156,7 +156,9 @@ fn unhealthy_host_only_warns_until_the_disk_is_full() {
     pi.set("dev/vcio_gencmd", "throttled=0x50000\n");
     pi.set("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
     pi.set("disk", "32000 0\n");
+    let begun = Instant::now();
     let (report, _) = diagnose(&bench, &config);
+    let usual = begun.elapsed();
     finding(&report, "warning:", "the power supply has been too weak since");
     finding(&report, "warning:", "the CPU has been throttled since");
     finding(&report, "error:", "the disk is full");
@@ -165,7 +167,41 @@ fn unhealthy_host_only_warns_until_the_disk_is_full() {
     let begun = Instant::now();
     let (report, _) = diagnose(&bench, &config);
     finding(&report, "error:", "the disk did not respond within 3 s");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Twice as long as without the fault, for a busy machine.
+    assert!(begun.elapsed() < Duration::from_secs(4) + 2 * usual, "{:?}, usually {usual:?}", begun.elapsed());
+}
+
+#[test]
+fn disk_of_recordings_is_reported_before_they_are_deleted_early() {
+    let bench = Bench::new();
+    let pi = Pi::new(&bench);
+    let config = format!(
+        "[[link]]\npattern = \"pair\"\nbind = \"tcp://127.0.0.1:*\"\n[web]\nlisten = \"127.0.0.1:0\"\n[history]\noff = true\n\
+         [record]\ndir = \"{}\"\n",
+        bench.path("recordings").display()
+    );
+    pi.set("disk", "32000 4480\n");
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(is_ok, "{report}");
+    finding(&report, "warning:", "the disk is 86 % full");
+    let output = bench.with_cameras(bench.watchpost("check").arg("--config").arg(bench.path("doctor.toml"))).output();
+    let text = String::from_utf8(output.expect("it starts").stdout).expect("text");
+    assert!(text.contains("warning: its disk is 86 % full"), "{text}");
+    pi.set("disk", "32000 5120\n");
+    assert!(!diagnose(&bench, &config).0.contains("% full"));
+}
+
+#[test]
+fn unusable_keys_are_an_error_without_an_ok_for_the_other_end() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let config = format!(
+        "{CAMERA}[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n[link.curve]\nsecret_key_file = \"/none.key_secret\"\n\
+         server_key = \"/none.key\"\n",
+        receiver.link
+    );
+    let (report, is_ok) = diagnose(&bench, &config);
+    assert!(!is_ok && !report.contains("the other end is there"), "{report}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -160,13 +160,14 @@ fn camera_hanging_after_open_is_reported_quickly() {
     let (bench, peer) = (Bench::new(), Peer::new());
     film(&bench, "film", 5);
     plug(&bench, 0);
-    let _agent = two_cameras(&peer, &bench, 25);
+    let agent = two_cameras(&peer, &bench, 25);
     sees(&peer, "usb");
+    let mut stopwatch = agent.stopwatch();
     set(&bench, 0, "hang");
-    let start = Instant::now();
     goes_down(&peer, "hangs in its driver");
     // The limit is 2 s on an idle machine; for opening it would be 8 s.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let took = stopwatch.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -183,9 +184,9 @@ fn camera_changes_send_a_status_at_once() {
             if up { unplug(&bench, 0) } else { plug(&bench, 0) }
         }
     }
-    // With only one status per second, half of the ages would exceed half a second.
-    let old = ages.iter().filter(|age| **age > 250).count();
-    assert!(old <= 2, "{ages:?}");
+    // With only one status per second, half of the ages would exceed half a second. A busy machine delays some.
+    ages.sort_unstable();
+    assert!(ages[ages.len() / 2] < 250, "{ages:?}");
 }
 
 #[test]

@@ -122,6 +122,118 @@ fn charts_match_readings_at_every_zoom() {
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
+/// Sends readings of a port at these times, with their index as their value.
+fn send_at(agent: &FakeAgent, first_seq: usize, port: &str, stale_after_ms: i64, times: &[i64]) {
+    let batches = times.iter().enumerate().map(|(index, at_us)| {
+        json!({
+            "seq": first_seq + index, "port": port, "captured_at_us": at_us, "age_ms": 5, "stale_after_ms": stale_after_ms,
+            "stale": false, "values": [{ "quantity": "t", "value": index, "unit": "°C" }],
+        })
+    });
+    for message in batches.collect::<Vec<_>>().chunks(100) {
+        agent.send(false, message);
+    }
+    let last = first_seq + times.len() - 1;
+    loop {
+        let (_, seq) = agent.ack().expect("an ack");
+        if seq as usize == last {
+            break;
+        }
+    }
+}
+
+/// The length of a chart's steps, and the times of the points on either side of each gap.
+fn gaps(receiver: &Receiver, series: &Value, period: (i64, i64), points: usize) -> (i64, Vec<(i64, i64)>) {
+    let (from_us, to_us) = period;
+    let path = format!("/api/chart?series={}&from_us={from_us}&to_us={to_us}&points={points}", series["id"]);
+    let (status, chart) = get_json(&receiver.page, &path);
+    assert_eq!(status, 200, "{chart}");
+    let at = |index: u64| chart["points"][index as usize][0].as_i64().expect("a time");
+    let breaks = chart["breaks"].as_array().expect("a list").iter().map(|index| index.as_u64().expect("an index"));
+    (chart["step_us"].as_i64().expect("a number"), breaks.map(|index| (at(index - 1), at(index))).collect())
+}
+
+/// Two readings a second for ten minutes, except for these seconds.
+fn twice_a_second(gaps: &[std::ops::Range<i64>]) -> Vec<i64> {
+    let times = (0..1_200).map(|n| START + n * SECOND / 2);
+    times.filter(|at| !gaps.iter().any(|gap| gap.contains(&((at - START) / SECOND)))).collect()
+}
+
+#[test]
+fn charts_break_at_gaps_at_every_zoom() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = FakeAgent::on(&receiver);
+    // The first reading comes 17 s after a full minute: 75 s without a reading leave no minute empty.
+    let (short, long) = (100..114, 240..315);
+    send_at(&agent, 1, "air", 3_600_000, &twice_a_second(&[short.clone(), long.clone()]));
+    let series = series(&receiver)["air"].clone();
+    let near = |(from, to): (i64, i64), gap: &std::ops::Range<i64>, step_us: i64| {
+        let (start, end) = (START + gap.start * SECOND, START + gap.end * SECOND);
+        (start - SECOND - step_us..=start).contains(&from) && (end - step_us..=end + SECOND).contains(&to)
+    };
+    for (points, step, expected) in [
+        (2_000, 0, vec![&short, &long]),
+        (600, 1, vec![&short, &long]),
+        (61, 10, vec![&short, &long]),
+        (31, 60, vec![&long]),
+        (4, 240, vec![]),
+    ] {
+        let (step_us, found) = gaps(&receiver, &series, (START, START + 10 * MINUTE), points);
+        assert!((step * SECOND..=(step + 1) * SECOND).contains(&step_us), "{points} points: steps of {step_us} us");
+        assert_eq!(found.len(), expected.len(), "{points} points: {found:?}");
+        for (found, gap) in found.iter().zip(expected) {
+            assert!(near(*found, gap, step_us), "{points} points: {found:?} is not {gap:?}");
+        }
+    }
+    // A period with one reading on either side of the gap has it, too.
+    let gap_us = (START + 99_500_000, START + 114 * SECOND);
+    let (_, found) = gaps(&receiver, &series, (gap_us.0, gap_us.1 + 1), 600);
+    assert_eq!(found, [gap_us]);
+}
+
+#[test]
+fn gaps_are_measured_by_the_intervals_of_the_series() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let agent = FakeAgent::on(&receiver);
+    let long = 10_000_000;
+    let mut seq = 1;
+    let mut found = |port: &str, stale_after_ms: i64, seconds: &[f64], points: usize| {
+        let times: Vec<i64> = seconds.iter().map(|seconds| START + (seconds * 1e6) as i64).collect();
+        send_at(&agent, seq, port, stale_after_ms, &times);
+        seq += times.len();
+        let period = (START, times[times.len() - 1] + 1);
+        let (step_us, found) = gaps(&receiver, &series(&receiver)[port], period, points);
+        let second = |us: i64| (us - START) as f64 / 1e6;
+        (step_us, found.iter().map(|(from, to)| (second(*from), second(*to))).collect::<Vec<_>>())
+    };
+    // A board that writes once an hour has a line, even if its readings count as stale after seconds.
+    let hours: Vec<f64> = (0..6).map(|n| f64::from(n) * 3_600.0).collect();
+    assert_eq!(found("hourly", 10_000, &hours, 600), (0, vec![]));
+    // Its rate may change: only the step to the first slow reading is too long.
+    let change: Vec<f64> = (0..100).map(|n| f64::from(n) / 2.0).chain((1..30).map(|n| f64::from(n) * 600.0)).collect();
+    assert_eq!(found("change", long, &change, 600), (0, vec![(49.5, 600.0)]));
+    // A reading alone between two gaps belongs to neither side.
+    let alone = [0.0, 0.5, 1.0, 1.5, 15.5, 30.0, 30.5, 31.0, 31.5];
+    assert_eq!(found("alone", long, &alone, 600), (0, vec![(1.5, 15.5), (15.5, 30.0)]));
+    // One missed reading makes a gap only if the value was shown as stale meanwhile.
+    let missed = [0.0, 8.0, 16.0, 24.0, 40.0, 48.0, 56.0];
+    assert_eq!(found("missed", long, &missed, 600), (0, vec![]));
+    assert_eq!(found("stale", 15_000, &missed, 600), (0, vec![(24.0, 40.0)]));
+    // Nothing is known about two readings but when they are stale.
+    assert_eq!(found("two", 10_000, &[0.0, 75.0], 600), (0, vec![(0.0, 75.0)]));
+    assert_eq!(found("fresh", 100_000, &[0.0, 75.0], 600), (0, vec![]));
+    // Three days of one reading a minute, in steps of three hours, which only the table of hours has.
+    let day: Vec<f64> = (0..4_320).filter(|n| !(1_000..1_600).contains(n)).map(|n| f64::from(n) * 60.0).collect();
+    let (step_us, days) = found("days", long, &day, 30);
+    assert_eq!((step_us, days.len()), (3 * HOUR, 1), "{days:?}");
+    assert!(
+        (0.0..10_800.0).contains(&(59_940.0 - days[0].0)) && (0.0..10_800.0).contains(&(96_000.0 - days[0].1)),
+        "{days:?}"
+    );
+}
+
 #[test]
 fn invalid_chart_and_export_requests_are_explained() {
     let bench = Bench::new();

@@ -56,6 +56,21 @@ fn check_lists_every_problem_with_a_links_keys() {
 }
 
 #[test]
+fn check_warns_if_the_key_has_not_the_agents_name() {
+    let bench = Bench::new();
+    let link = format!("pattern = \"dealer\", connect = \"tcp://127.0.0.1:1\", {}", bench.client("pi", "hub"));
+    let text = |name: &str| {
+        format!("name = \"{name}\"\ncamera = [{{ name = \"door\", source = \"pattern\" }}]\nlink = [{{ {link} }}]")
+    };
+    fs::write(bench.path("agent.toml"), text("shed")).expect("a temporary file");
+    let warning = "  warning: a receiver permits only the agent pi for pi.key; rename that file to shed.key there";
+    assert_check(&bench, "agent.toml", 0, &[warning, "`agents = { \"pi\" = [\"shed\"] }`"]);
+    fs::write(bench.path("agent.toml"), text("pi")).expect("a temporary file");
+    let check = bench.watchpost("check").arg("--config").arg(bench.path("agent.toml")).output().expect("it starts");
+    assert!(!String::from_utf8_lossy(&check.stdout).contains("warning"), "{check:?}");
+}
+
+#[test]
 fn check_warns_if_own_keys_are_the_allowed_keys() {
     let bench = Bench::new();
     write_receiver(&bench, &bench.server("hub").replace("allowed\"", "keys\""));

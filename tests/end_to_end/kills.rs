@@ -39,7 +39,8 @@ pub struct Found {
     pub disordered: usize,
 }
 
-/// For each agent process: when it has opened its port, and when it is killed.
+/// For each agent process: when it has opened its port, and when it is killed; earlier by the time for which it waited for a
+/// processor.
 type Lives = Vec<(Instant, Instant)>;
 
 /// Kills the programs `times` times at random moments, while a board sends readings.
@@ -56,14 +57,19 @@ pub fn kill(killed: Killed, times: u32, seed: u64) -> Found {
     evaluate(&bench, &sent, &lives)
 }
 
-/// Writes the numbers from 0 on; returns when each was written.
-fn write_numbers(mut board: Board, end: &AtomicBool) -> Vec<Instant> {
-    let (start, mut sent) = (Instant::now(), Vec::new());
+/// Writes the numbers from 0 on; returns when each was written. Without a reader numbers are lost, as on a wire.
+fn write_numbers(mut board: Board, end: &AtomicBool) -> Vec<Option<Instant>> {
+    let (start, mut sent, mut rest) = (Instant::now(), Vec::new(), Vec::new());
     board.set_nonblocking();
     while !end.load(Ordering::Relaxed) {
-        // Without a reader the number is lost, as on a wire.
-        let _ = board.try_write(format!("\nn-{}\n", sent.len()).as_bytes());
-        sent.push(Instant::now());
+        // The rest of a line that did not fit comes first: its beginning alone would be another number.
+        let is_next = rest.is_empty();
+        if is_next {
+            rest = format!("\nn-{}\n", sent.len()).into_bytes();
+        }
+        let written = board.try_write(&rest).unwrap_or(0);
+        rest.drain(..written);
+        sent.push((is_next && rest.is_empty()).then(Instant::now));
         sleep((Duration::from_secs(1) * sent.len() as u32 / LINES_PER_SECOND).saturating_sub(start.elapsed()));
     }
     sent
@@ -78,12 +84,12 @@ struct Ends<'a> {
 impl Ends<'_> {
     fn kill(&self, killed: Killed, times: u32, random: &mut fastrand::Rng, end: &AtomicBool) -> Lives {
         let (mut agent, mut receiver) = (self.agent(), self.receiver());
-        let mut since = Instant::now();
+        let (mut since, mut stopwatch) = (Instant::now(), agent.stopwatch());
         let mut lives = Lives::new();
         for _ in 0..times {
             sleep(Duration::from_millis(random.u64(LIFETIME_MS)));
             if killed != Killed::Receiver {
-                lives.push((since, Instant::now()));
+                lives.push((since, since + stopwatch.elapsed()));
                 agent.kill();
             }
             if killed != Killed::Agent {
@@ -92,7 +98,7 @@ impl Ends<'_> {
             }
             if killed != Killed::Receiver {
                 agent = self.agent();
-                since = Instant::now();
+                (since, stopwatch) = (Instant::now(), agent.stopwatch());
             }
         }
         sleep(2 * COMMITTED);
@@ -122,7 +128,7 @@ impl Ends<'_> {
     }
 }
 
-fn evaluate(bench: &Bench, sent: &[Instant], lives: &Lives) -> Found {
+fn evaluate(bench: &Bench, sent: &[Option<Instant>], lives: &Lives) -> Found {
     let history = eventually("the history", || Connection::open(bench.history()).ok());
     let sql = "SELECT value FROM readings ORDER BY at_us, seq";
     let mut select = history.prepare(sql).expect("its tables");
@@ -134,7 +140,7 @@ fn evaluate(bench: &Bench, sent: &[Instant], lives: &Lives) -> Found {
     }
     // Numbers from just before an agent starts may arrive, too: the terminal buffers them. They do not count as due.
     let is_due = |at: &Instant| lives.iter().any(|(from, to)| *at > *from && *at + COMMITTED < *to);
-    let due = sent.iter().enumerate().filter(|(_, at)| is_due(at)).map(|(number, _)| number);
+    let due = sent.iter().enumerate().filter(|(_, at)| at.as_ref().is_some_and(is_due)).map(|(number, _)| number);
     Found {
         kept: values.len(),
         lost: due.filter(|number| !times.contains_key(number)).count(),

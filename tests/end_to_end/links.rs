@@ -1,7 +1,8 @@
 use serde_json::Value;
 use zeromq::{Socket as _, SocketRecv as _, SubSocket};
 
-use crate::harness::{Bench, Board, Program, eventually, free_port, peer, readings, saved};
+use crate::harness::film::numbered;
+use crate::harness::{Bench, Board, Program, Shows, eventually, film, free_port, peer, readings, saved};
 
 const CAMERA: &str = "name = \"shed\"\ncamera = [{ name = \"door\", source = \"pattern\", size = \"320x240\" }]\n";
 
@@ -250,4 +251,32 @@ fn passing_second_peer_on_a_pair_is_harmless() {
         receiver.program.wait_for_json("a status", |message| message["type"] == "status");
         receiver.program.wait_for_json("a frame", |message| message["type"] == "frame");
     }
+}
+
+/// Programs without watchpost's header own a camera each, and their host's name together.
+#[test]
+fn imagezmq_senders_of_one_host_are_told_apart_by_camera() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"sub\"\nbind = \"tcp://127.0.0.1:*\"\nformat = \"imagezmq\"");
+    let (_, large) = film(&bench, "film", 1);
+    let senders = [0, 1, 2].map(|_| bench.raw(zmq::PUB, &receiver.link, &Shows::Nothing));
+    let send = |sender: usize, camera: &str, jpeg: &[u8]| {
+        let header = serde_json::json!({ "msg": format!("host {camera}") }).to_string();
+        senders[sender].send_multipart([header.as_bytes(), jpeg], 0).expect("the message is sent");
+    };
+    let of = |camera: &'static str| move |message: &Value| message["agent"] == "host" && message["camera"] == camera;
+    for (sender, camera) in [(0, "door"), (1, "gate")] {
+        eventually("a frame", || {
+            send(sender, camera, &numbered(1));
+            receiver.program.find_json(of(camera))
+        });
+    }
+    let words = "two agents are named host: one at 127.0.0.1 is connected, the other at 127.0.0.1 is refused; ";
+    eventually("the refusal of the third", || {
+        send(0, "door", &numbered(1));
+        send(2, "door", &large[0]);
+        receiver.program.log().contains(words).then_some(())
+    });
+    assert!(receiver.program.find_json(|message| message["width"] != 64).is_none());
+    assert_eq!(receiver.program.log().matches("refused").count(), 1, "{}", receiver.program.log());
 }

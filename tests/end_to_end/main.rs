@@ -3,6 +3,8 @@
 
 mod harness;
 
+/// Limits that an agent keeps: topics, headers, names, settings and counts.
+mod agent_limits;
 /// Backups taken while both ends run, and restored.
 mod backup;
 /// Boards: lines on serial ports become readings.
@@ -23,6 +25,8 @@ mod doctor;
 mod faults;
 /// Flow control and control messages, on the patterns that let a receiver reply.
 mod flow;
+/// Hostile peers with a valid key, and agents that share a name.
+mod hostile;
 /// Key files: permissions, invalid contents, and `watchpost keygen`.
 mod key_files;
 /// The history: every reading is stored once and acknowledged.
@@ -39,6 +43,8 @@ mod history_quotas;
 mod history_year;
 /// The history when its file is damaged or removed, or its disk fails.
 mod history_faults;
+/// Peers that take descriptors and memory of a link: floods of connections, and messages that do not end.
+mod link_floods;
 /// Links whose peers are absent, leave and return; message formats; foreign peers.
 mod links;
 /// Health of the agent's host: temperature, power, memory, disk, Wi-Fi and clock.
@@ -64,8 +70,12 @@ mod recorder_cuts;
 mod recorder_faults;
 /// Charts in a browser: values under the cursor, gaps, ranges, export.
 mod page_chart;
+/// Gaps in the page's charts and small lines, live and after a reload.
+mod page_gaps;
 /// Recordings in a browser: frames, playback and export.
 mod page_history;
+/// The state that viewers get: complete, and as changes.
+mod live_state;
 /// The live page in a browser: cameras and readings appear, disappear and are controlled.
 mod page_wall;
 /// Runs the code of README and docs/.

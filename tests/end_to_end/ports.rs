@@ -45,11 +45,11 @@ fn idle_agent_uses_little_cpu() {
         }
     };
     statuses(1);
-    let before = agent.cpu_seconds();
+    let (before, start) = (agent.cpu_seconds(), Instant::now());
     // One status per second.
     statuses(2);
-    let used = agent.cpu_seconds() - before;
-    assert!(used < 0.5, "{used} s of CPU in two seconds");
+    let (used, seconds) = (agent.cpu_seconds() - before, start.elapsed().as_secs_f64());
+    assert!(used < 0.25 * seconds, "{used} s of CPU in {seconds} s");
 }
 
 /// Returns the bytes that a port at one baud rate receives of text sent at another. The port samples the wire in the
@@ -86,7 +86,7 @@ fn wrong_baud_rate_is_reported_once_until_corrected() {
     for board in &boards {
         agent.wait_for_log(&format!("({}): open at", board.path.display()), "");
     }
-    let (start, mut written) = (Instant::now(), 0);
+    let (start, mut stopwatch, mut written) = (Instant::now(), agent.stopwatch(), 0);
     eventually("all causes", || {
         // One line per second.
         if written <= start.elapsed().as_secs() {
@@ -106,7 +106,8 @@ fn wrong_baud_rate_is_reported_once_until_corrected() {
             })
         })
     });
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let took = stopwatch.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
     for seconds in 1..=3 {
         eventually("another second", || (start.elapsed().as_secs() >= written + seconds).then_some(()));
         for ((board_baud, port_baud), board) in rates.iter().zip(&mut boards) {

@@ -79,6 +79,15 @@ impl Peer {
     }
 }
 
+/// Stops a flood when dropped, also if the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A part of a status that is down for this reason.
 fn part(name: &str, cause: &str) -> Value {
     json!({ "name": name, "source": "", "up": false, "cause": cause, "for_ms": 1, "counts": {} })
@@ -121,7 +130,9 @@ fn p99(peer: &mut Peer) -> Duration {
 #[test]
 fn large_frames_stay_within_the_memory_limit() {
     let bench = Bench::in_memory();
-    let record = format!("[record]\ndir = \"{}\"\nmax_size = \"50 MB\"\nfps = 1\n", bench.path("recordings").display());
+    let dir = bench.path("recordings").display().to_string();
+    let recorded = "[\"door\", \"camera0\", \"camera1\", \"camera2\", \"camera3\"]";
+    let record = format!("[record]\ndir = \"{dir}\"\nmax_size = \"50 MB\"\nfps = 1\ncameras = {recorded}\n");
     let receiver = receiver(&bench, &format!("[limits]\nmemory = \"{} MB\"\n{record}", LIMIT / 1_000_000));
     let mut good = Peer::new(&receiver.link, "good");
     let alone = p99(&mut good);
@@ -136,16 +147,18 @@ fn large_frames_stay_within_the_memory_limit() {
             }
             flood.wait_until_seen();
         });
+        let running = Stop(&stop);
         receiver.program.wait_for_log("agent flood: no memory for all of its frames", "");
         let beside = p99(&mut good);
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         flooding.join().expect("the receiver confirms each frame");
         beside
     });
     let peak = receiver.program.peak_memory();
     println!("peak {} MB, p99 {alone:?} alone and {beside:?} beside the flood", peak / 1_000_000);
     assert!(peak < LIMIT + BESIDE, "{} MB", peak / 1_000_000);
-    assert!(beside < 2 * alone + Duration::from_millis(200), "{beside:?} instead of {alone:?}");
+    // Generous, because several copies of this test may share two cores and copy gigabytes a second.
+    assert!(beside < 2 * alone + Duration::from_secs(1), "{beside:?} instead of {alone:?}");
     let is_up = |camera: &&Value| camera["up"] == true;
     assert_eq!(cameras(&receiver, "good").iter().filter(is_up).count(), 1);
     let flooded = cameras(&receiver, "flood");
@@ -182,6 +195,7 @@ fn many_cameras_leave_files_for_one_that_comes_later() {
                 sleep(Duration::from_millis(300));
             }
         });
+        let running = Stop(&stop);
         eventually("the receiver runs out of files", || {
             receiver.program.log().contains("frames not recorded: too many cameras").then_some(())
         });
@@ -190,7 +204,7 @@ fn many_cameras_leave_files_for_one_that_comes_later() {
             good.send("door", JPEG);
             good.wait_until_seen();
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         flooding.join().expect("the flood ends");
     });
     receiver.program.terminate();
@@ -238,7 +252,8 @@ fn recordings_are_for_their_owner_only() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "umask 022; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_watchpost")]);
     let mut receiver = recording_by(shell, &bench, "");
-    Sender::new(&receiver.link, "door").send_all(&jpegs(&bench, 1), 50);
+    let mut sender = Sender::new(&receiver.link, "door");
+    sender.send_all(&jpegs(&bench, 1), 50);
     eventually("a recording", || (frames_of(&bench, "door") > 0).then_some(()));
     let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
     assert_eq!(mode(&files(&bench, "door")[0]), 0o600);

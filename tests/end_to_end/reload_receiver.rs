@@ -15,7 +15,7 @@ fn agent(bench: &Bench, name: &str, port: u16) -> Program {
     bench.agent(&format!(
         r#"
         name = "{name}"
-        camera = [{{ name = "door", source = "pattern", size = "320x240", fps = 5 }}]
+        camera = [{{ name = "door", source = "pattern", size = "320x240", fps = 2 }}]
         link = [{{ pattern = "pair", connect = "tcp://127.0.0.1:{port}" }}]
         "#
     ))

@@ -23,7 +23,7 @@ struct Setup {
 impl Setup {
     /// From the agent's second start on, calls fail on spool files with these endings.
     fn new(faults: &[&str], endings: &[&str]) -> Setup {
-        let (bench, mut board, mut hub) = (Bench::new(), Board::new(), Hub::new());
+        let (bench, mut board, mut hub) = (Bench::in_memory(), Board::new(), Hub::new());
         let mut first = spooling_of(Command::new(env!("CARGO_BIN_EXE_watchpost")), &bench, &board, &hub, "");
         first.wait_for_log("open at", "");
         board.write_line("n-1");
@@ -59,9 +59,10 @@ impl Setup {
     /// Repairs the disk. Everything must be on it in time, and survive killing the agent.
     #[track_caller]
     fn recovers(mut self) {
-        let repaired = repair(&self.agent);
+        let mut repaired = repair(&self.agent);
         waits_for(&self.bench, self.last);
-        assert!(repaired.elapsed() < RECOVERY_LIMIT, "after {:?}", repaired.elapsed());
+        let took = repaired.elapsed();
+        assert!(took < RECOVERY_LIMIT, "after {took:?}");
         self.reports_spool(true, "open");
         self.agent.kill();
         let mut times = BTreeMap::new();

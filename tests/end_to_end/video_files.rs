@@ -87,11 +87,14 @@ fn video_file_plays_at_its_own_rate() {
         sample_video(),
         receiver.link
     ));
-    let captured = |seq: u64| {
-        let frame =
-            receiver.program.wait_for_json("a frame", |message| message["type"] == "frame" && message["seq"] == seq);
-        frame["captured_at_us"].as_i64().expect("a time")
-    };
-    let seconds = (captured(31) - captured(1)) as f64 / 1e6;
-    assert!((2.7..4.5).contains(&seconds), "30 frames at 10 a second took {seconds} s");
+    let is_frame = |message: &Value| message["type"] == "frame";
+    receiver.program.wait_for_json("frames", |message| is_frame(message) && message["seq"].as_u64() > Some(30));
+    let output = receiver.program.out();
+    let messages = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let times = messages.filter(is_frame).filter_map(|frame| frame["captured_at_us"].as_i64()).collect::<Vec<_>>();
+    // The median, because a busy machine delays some frames.
+    let mut intervals: Vec<i64> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    intervals.sort_unstable();
+    let median = intervals[intervals.len() / 2];
+    assert!((80_000..150_000).contains(&median), "{median} us between frames at 10 a second: {intervals:?}");
 }

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -13,7 +13,7 @@ async fn idle_connections_are_closed_and_block_nobody() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
     let before = receiver.program.memory();
-    let start = Instant::now();
+    let mut stopwatch = receiver.program.stopwatch();
     let mut silent = Vec::new();
     for number in 0..400 {
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -26,7 +26,7 @@ async fn idle_connections_are_closed_and_block_nobody() {
         silent.push(stream);
     }
     assert_eq!(get(&receiver.page, "/api/wall").status, 200);
-    assert!(start.elapsed() < Duration::from_secs(8), "served only after idle connections were closed");
+    assert!(stopwatch.elapsed() < Duration::from_secs(8), "served only after idle connections were closed");
     let more = receiver.program.memory().saturating_sub(before);
     assert!(more < 32 << 20, "{} MiB more", more >> 20);
     let mut rest = Vec::new();

@@ -11,7 +11,7 @@ import { addValue, emptySparkline, lastHour } from "../../src/receiver/web/page/
 import { frameAge, tileState } from "../../src/receiver/web/page/live/tiles.js";
 import { dateTime, timeOfDay } from "../../src/receiver/web/page/shared/format.js";
 import {
-  fullName, hasPortRows, heardMs, isSilent, setWall, stateMs, wall,
+  agentNamed, applyChanges, fullName, hasPortRows, heardMs, isSilent, setWall, stateMs, wall,
 } from "../../src/receiver/web/page/shared/wall.js";
 
 const agent = (name, rest = {}) => ({ name, heard_ms: 0, cameras: [], ports: [], ...rest });
@@ -22,14 +22,55 @@ beforeEach(() => setWall({ agents: [] }));
 
 // ---- the wall ----
 
-test("ages count on from the wall's arrival", () => {
+test("ages count on from their arrival", () => {
   setWall({ agents: [agent("shed", { heard_ms: 4_000 })] });
   const [shed] = wall.agents;
   // performance.now() has fractions.
   assert.equal(Math.round(heardMs(shed, wall.at + 500)), 4_500);
   assert.ok(!isSilent(shed, wall.at + 999) && isSilent(shed, wall.at + 1_001));
-  assert.equal(Math.round(Number(stateMs({ for_ms: 100 }, wall.at + 50))), 150);
-  assert.equal(stateMs({ for_ms: null }, wall.at), null);
+  assert.equal(stateMs({ for_ms: 100, at: 7 }, 57), 150);
+  assert.equal(stateMs({ for_ms: null, at: 7 }, 57), null);
+});
+
+const reading = (quantity, value) => ({ port: "climate", quantity, value, age_ms: 100 });
+
+test("changes leave what they do not name", () => {
+  const door = { name: "door", for_ms: 50 };
+  setWall({ role: "view", login: true, agents: [
+    agent("shed", { heard_ms: 10, cameras: [door], readings: [reading("t", 20), reading("h", 50)] }), agent("barn"),
+  ] });
+  const before = agentNamed("shed"), humidity = before.readings.get("climate/h");
+  applyChanges({ history: { on: true, cause: "" }, agents: [{ name: "shed", changed_readings: [reading("t", 21)] }] });
+  const after = agentNamed("shed");
+  assert.deepEqual(wall.agents.map(({ name }) => name), ["barn", "shed"]);
+  assert.ok(wall.role === "view" && wall.login === true && wall.history.on);
+  assert.equal(after.readings.get("climate/t").value, 21);
+  assert.equal(after.readings.get("climate/h"), humidity, "a reading that stays is the same object");
+  assert.equal(Math.round(heardMs(after, before.at + 90)), 100, "the age counts on from the agent's own arrival");
+  assert.equal(Math.round(stateMs(after.cameras[0], before.at + 50)), 100);
+});
+
+test("an agent's head replaces the earlier one, and its readings stay", () => {
+  setWall({ agents: [agent("shed", { cameras: [{ name: "door" }], readings: [reading("t", 20)] })] });
+  applyChanges({ agents: [agent("shed", { heard_ms: 5 })] });
+  const shed = agentNamed("shed");
+  assert.deepEqual(shed.cameras, []);
+  assert.deepEqual([...shed.readings.keys()], ["climate/t"]);
+});
+
+test("a list of readings replaces all, and more of it may follow", () => {
+  setWall({ agents: [agent("shed", { readings: [reading("t", 20), reading("h", 50)] })] });
+  applyChanges({ agents: [{ name: "shed", readings: [reading("a", 1)] }] });
+  applyChanges({ agents: [{ name: "shed", changed_readings: [reading("b", 2)] }] });
+  assert.deepEqual([...agentNamed("shed").readings.keys()], ["climate/a", "climate/b"]);
+});
+
+test("removed agents leave the wall, new ones are in order", () => {
+  setWall({ agents: [agent("shed"), agent("barn")] });
+  applyChanges({ agents: [agent("loft")], removed: ["barn", "unknown"] });
+  assert.deepEqual(wall.agents.map(({ name }) => name), ["loft", "shed"]);
+  applyChanges({ agents: [] });
+  assert.equal(wall.agents.length, 2);
 });
 
 test("names have their agent's only among several agents", () => {
@@ -160,28 +201,55 @@ test("the cursor's fields have two digits", () => {
 
 // ---- sparklines ----
 
+const add = (sparkline, age_ms, value, stale_after_ms = 10_000) =>
+  addValue(sparkline, { age_ms, value, stale_after_ms });
+
 test("values of a few seconds share a point", () => {
   const sparkline = emptySparkline();
-  for (const [ageMs, value] of [[9_000, 1], [7_000, 5], [6_000, 3], [1_000, 4]]) addValue(sparkline, ageMs, value);
-  assert.deepEqual(sparkline.live.map(([, ...values]) => values), [[1, 5, 3], [4, 4, 4]]);
+  for (const [ageMs, value] of [[9_000, 1], [7_000, 5], [6_000, 3], [3_000, 4]]) add(sparkline, ageMs, value);
+  assert.deepEqual(sparkline.live.map(({ min, max, value }) => [min, max, value]), [[1, 5, 3], [4, 4, 4]]);
 });
 
 test("late values, non-numbers and old values are left out", () => {
   const sparkline = emptySparkline();
-  addValue(sparkline, 2 * 3_600_000, 1);
-  addValue(sparkline, 1_000, 2);
-  addValue(sparkline, 60_000, 3);
-  addValue(sparkline, 0, NaN);
-  assert.deepEqual(sparkline.live.map(([, , , mean]) => mean), [2]);
+  add(sparkline, 2 * 3_600_000, 1);
+  add(sparkline, 1_000, 2);
+  add(sparkline, 60_000, 3);
+  add(sparkline, 0, NaN);
+  assert.deepEqual(sparkline.live.map(({ value }) => value), [2]);
+});
+
+test("live values have a gap after three of their intervals or stale_after", () => {
+  const gapsOf = (ages, staleAfterMs) => {
+    const sparkline = emptySparkline();
+    for (const [index, ageMs] of ages.entries()) add(sparkline, ageMs, index, staleAfterMs);
+    return sparkline.live.filter(({ isAfterGap }) => isAfterGap).map(({ value }) => value);
+  };
+  const twicePerSecond = [21_000, 20_500, 20_000, 19_500, 19_000];
+  assert.deepEqual(gapsOf([...twicePerSecond, 5_000, 4_500], 60_000), [6], "14 s");
+  assert.deepEqual(gapsOf([...twicePerSecond, 17_700, 17_200], 60_000), [], "two readings were missed");
+  assert.deepEqual(gapsOf([110_000, 100_000, 90_000, 80_000, 52_000, 42_000], 3_600_000), [], "2.8 intervals");
+  assert.deepEqual(gapsOf([110_000, 100_000, 90_000, 80_000, 52_000, 42_000], 20_000), [4], "stale_after");
+  assert.deepEqual(gapsOf([300_000, 240_000, 180_000, 120_000], 10_000), [1], "stale_after below the interval");
+});
+
+test("a reading that the wall lists again is no new reading", () => {
+  const sparkline = emptySparkline();
+  for (const ageMs of [20_000, 10_000]) for (const late of [0, 4, -3]) add(sparkline, ageMs - late, ageMs);
+  assert.equal(sparkline.intervals.length, 1);
 });
 
 test("live values continue where the history ends", () => {
   const minute = 60e6, now = 100 * minute;
-  const point = (us) => [us, 0, 0, 0];
-  const points = [10, 50, 90].map((at) => point(at * minute));
-  const live = [80, 91, 95].map((at) => point(at * minute));
-  const joined = lastHour({ points, stepUs: minute, live }, now);
-  assert.deepEqual(joined.stored.map(([us]) => us / minute), [50, 90]);
-  assert.deepEqual(joined.live.map(([us]) => us / minute), [95]);
-  assert.deepEqual(lastHour({ points: [], stepUs: 0, live }, now).live, live);
+  const runs = [[10, 50, 80].map((at) => [at * minute, 0, 0, 0])];
+  const stored = { runs, stepUs: minute, loaded: { from: 0, to: 90.5 * minute } };
+  const live = (from, to, isAfterGap = false) =>
+    ({ from: from * minute, to: to * minute, min: 0, max: 0, value: 0, isAfterGap, limitUs: 3 * minute });
+  const joined = (stored, ...live) => lastHour({ stored, live }, now).map((run) => run.map(([us]) => us / minute));
+  const ninety = { ...stored, runs: [...stored.runs, [[90 * minute, 0, 0, 0]]] };
+  // The history's last minute ends when it was requested; what the page already had then is not drawn twice.
+  assert.deepEqual(joined(ninety, live(85, 89), live(90, 91), live(95, 95)), [[50.5, 80.5], [90.25, 90.75, 95]]);
+  assert.deepEqual(joined(ninety, live(93, 93), live(99, 99, true)), [[50.5, 80.5], [90.25, 93], [99]]);
+  assert.deepEqual(joined(stored, live(95, 95)), [[50.5, 80.5], [95]], "a gap where the history ends");
+  assert.deepEqual(joined({ runs: [], stepUs: 0, loaded: null }, live(95, 95), live(96, 96)), [[95, 96]]);
 });

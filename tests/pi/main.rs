@@ -15,6 +15,9 @@ mod usage;
 #[allow(dead_code, reason = "the other tests need more of it")]
 #[path = "../end_to_end/harness/program.rs"]
 mod program;
+#[allow(dead_code, reason = "the other tests need more of it")]
+#[path = "../end_to_end/harness/stopwatch.rs"]
+mod stopwatch;
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -23,6 +26,7 @@ use std::time::{Duration, Instant};
 use board::Board;
 use hub::Hub;
 use machine::Machine;
+use stopwatch::Stopwatch;
 
 /// Timeout of every wait on an emulated machine, which boots in half a minute.
 const PATIENCE: Duration = Duration::from_mins(3);

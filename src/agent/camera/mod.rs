@@ -63,6 +63,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a camera that may idle keeps running after the last link stopped taking frames, in case one starts again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The shortest time between two starts of a camera that receivers switch off and on. Opening a camera costs the driver, the
+/// USB bus and, for a stream, its server more than a message costs the receiver.
+const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A camera's worker.
 pub struct Camera {
     /// The camera's table in the configuration.
@@ -96,6 +100,7 @@ impl Camera {
         let is_video = matches!(self.config.source, config::Source::Video(_));
         let max_delay = if is_video { MAX_STREAM_RETRY_DELAY } else { MAX_RETRY_DELAY };
         let (mut backoff, mut hung) = (Backoff::new(FIRST_RETRY_DELAY, max_delay), None);
+        let mut not_before = Instant::now();
         while shutdown.run_until_cancelled(self.wait_until_needed()).await.is_some() {
             // A thread that hangs keeps its device open, so wait for it to end. Its outcome was reported when it was
             // abandoned.
@@ -104,13 +109,20 @@ impl Camera {
                 let _ = shutdown.run_until_cancelled(sleep(FIRST_RETRY_DELAY)).await;
                 continue;
             }
-            let worked = Arc::new(AtomicBool::new(false));
+            if Instant::now() < not_before {
+                let _ = shutdown.run_until_cancelled(sleep_until(not_before)).await;
+                continue;
+            }
+            let (worked, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
             let outcome = self.capture(&worked, &mut hung, &shutdown).await;
             // The last frame is now out of date.
             self.slot.clear();
             let hangs = matches!(outcome, Outcome::Hung);
             match outcome {
-                Outcome::Stopped => continue,
+                Outcome::Stopped => {
+                    not_before = started + MIN_RESTART_INTERVAL;
+                    continue;
+                }
                 Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
                 Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }

@@ -69,6 +69,7 @@ impl Backlog {
     pub(super) fn hello(&mut self, acks: bool) {
         self.may_have_more |= acks && !self.acks();
         (self.acks, self.last_receiver_acks) = (Some(acks), acks);
+        self.spool.set_acknowledges(acks);
     }
 
     /// True if the receiver does not store readings.

@@ -1,6 +1,7 @@
 //! One camera's frames over one link.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -37,6 +38,34 @@ impl SharedCamera {
 /// The cameras whose frames go over a link.
 pub type SharedCameras = Arc<[Arc<SharedCamera>]>;
 
+/// At most this many changes of a camera's settings are logged in one interval.
+const MAX_LOGGED_CHANGES: u32 = 10;
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Limits the log lines about changed settings, because a receiver can change them thousands of times a second.
+#[derive(Default)]
+pub(super) struct SettingsLog {
+    since: Option<Instant>,
+    logged: u32,
+    unlogged: u64,
+}
+
+impl SettingsLog {
+    /// Counts a change; returns the end of its log line, or `None` if there were too many.
+    pub(super) fn changed(&mut self) -> Option<String> {
+        if self.since.is_none_or(|since| since.elapsed() > LOG_INTERVAL) {
+            (self.since, self.logged) = (Some(Instant::now()), 0);
+        }
+        if self.logged == MAX_LOGGED_CHANGES {
+            self.unlogged += 1;
+            return None;
+        }
+        self.logged += 1;
+        let earlier = std::mem::take(&mut self.unlogged);
+        Some(if earlier > 0 { format!("; {earlier} earlier changes were not logged") } else { String::new() })
+    }
+}
+
 pub(super) struct CameraStream {
     pub(super) camera: Arc<SharedCamera>,
     /// The topic of its frames.
@@ -51,6 +80,7 @@ pub(super) struct CameraStream {
     pub(super) snapshot_since: Option<Instant>,
     /// Frames that the receiver has not acknowledged.
     pub(super) in_flight: InFlight,
+    pub(super) settings_log: SettingsLog,
 }
 
 impl CameraStream {
@@ -62,6 +92,7 @@ impl CameraStream {
             is_wanted: false,
             snapshot_since: None,
             in_flight: InFlight::default(),
+            settings_log: SettingsLog::default(),
             camera,
         }
     }

@@ -42,10 +42,13 @@ impl Session {
             // Acknowledges a frame that was sent before the agent restarted.
             Control::Seen { .. } => {}
             Control::Set { camera, on, fps, quality } => {
-                if self.stream(&camera).is_some_and(|stream| stream.camera.demand.set(on, fps, quality)) {
-                    info!("camera {camera}: settings changed by the receiver at {}", self.outlet.end.address());
-                    self.health.notify_change();
+                let stream = self.stream(&camera).filter(|stream| stream.camera.demand.set(on, fps, quality));
+                let Some(stream) = stream else { return };
+                if let Some(earlier) = stream.settings_log.changed() {
+                    let address = self.outlet.end.address();
+                    info!("camera {camera}: settings changed by the receiver at {address}{earlier}");
                 }
+                self.health.notify_change();
             }
             Control::Snapshot { camera } => {
                 let number = self.number;
@@ -53,7 +56,13 @@ impl Session {
                     stream.start_snapshot(number);
                 }
             }
+            Control::Rejected { cause } => self.peer.was_rejected(&cause),
             Control::Hello { acks, .. } => {
+                if self.peer.end_rejection() {
+                    // The receiver kept nothing of what was sent so far.
+                    self.has_new_status = true;
+                    self.discard_in_flight();
+                }
                 if let Some(backlog) = &mut self.inputs.backlog {
                     backlog.hello(acks);
                 }

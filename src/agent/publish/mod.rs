@@ -4,7 +4,8 @@
 //! their bounded feed, so a stalled peer never slows sensors, cameras or other links.
 //!
 //! `session.rs` runs the link, `send.rs` picks the next message, `frames.rs` handles pictures and `control.rs` the peer's
-//! messages. `peer_state.rs` and `camera_stream.rs` hold what the session knows of its peer and sends of each camera.
+//! messages. `peer_state.rs`, `subscriptions.rs` and `camera_stream.rs` hold what the session knows of its peer and sends
+//! of each camera.
 
 mod backlog;
 mod batcher;
@@ -19,6 +20,7 @@ mod peer_state;
 mod refusals;
 mod send;
 mod session;
+mod subscriptions;
 
 pub use backlog::Backlog;
 pub use batcher::LiveReadings;

@@ -1,19 +1,16 @@
 //! A link's view of its peer: whether it is present, and which frames it wants.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::flow_control::{FlowControl, InFlight};
+use super::subscriptions::Subscriptions;
 use crate::agent::health::Part;
 use crate::config::{Format, OutPattern, Outlet};
 use crate::link::Link;
 use crate::wire::{Control, Malformed};
-
-/// How many topics a link remembers; once it has this many, it prepares the frames of every camera.
-const MAX_TOPICS: usize = 256;
 
 /// A link whose peer accepts nothing for this long is down; also the limit for a reply and for a hello.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,8 +20,8 @@ pub(super) struct PeerState {
     format: Format,
     /// A watchpost receiver sends control messages over this link.
     has_control: bool,
-    /// The topic prefixes that a pub link's subscribers want. The link prepares nothing while this is empty.
-    topics: BTreeSet<Bytes>,
+    /// The topics of a pub link. The link prepares nothing while this is empty.
+    topics: Subscriptions,
     /// The peer accepted messages recently; unused on pub links.
     is_connected: bool,
     /// When the current peer first accepted messages.
@@ -38,6 +35,8 @@ pub(super) struct PeerState {
     /// How many peers had left at the last check.
     departures: u64,
     flow: FlowControl,
+    /// Why the receiver refuses this agent, and when it said so last.
+    rejection: Option<(String, Instant)>,
 }
 
 /// A message of the peer.
@@ -59,7 +58,7 @@ impl PeerState {
             pattern: outlet.pattern,
             format: outlet.format,
             has_control: outlet.is_acknowledged(),
-            topics: BTreeSet::new(),
+            topics: Subscriptions::default(),
             is_connected: false,
             connected_since: None,
             blocked_since: None,
@@ -67,6 +66,7 @@ impl PeerState {
             replier_has_left: false,
             departures: 0,
             flow: FlowControl::default(),
+            rejection: None,
         }
     }
 
@@ -75,7 +75,7 @@ impl PeerState {
         self.topics.clear();
         (self.is_connected, self.connected_since) = (false, None);
         (self.reply_due_since, self.replier_has_left) = (None, false);
-        self.departures = 0;
+        (self.departures, self.rejection) = (0, None);
         self.flow.reset();
     }
 
@@ -84,7 +84,7 @@ impl PeerState {
         let has_left = std::mem::replace(&mut self.departures, departures) != departures;
         if has_left {
             self.flow.reset();
-            self.connected_since = None;
+            (self.connected_since, self.rejection) = (None, None);
             self.replier_has_left = self.reply_due_since.is_some();
         }
         has_left
@@ -107,12 +107,8 @@ impl PeerState {
     fn receive_subscription(&mut self, parts: &[Bytes]) -> PeerMessage {
         let was_empty = self.topics.is_empty();
         match parts.first().and_then(|part| part.split_first()) {
-            Some((1, _)) if self.topics.len() < MAX_TOPICS => {
-                self.topics.insert(parts[0].slice(1..));
-            }
-            Some((0, topic)) => {
-                self.topics.remove(topic);
-            }
+            Some((1, _)) => self.topics.add(parts[0].slice(1..)),
+            Some((0, topic)) => self.topics.remove(topic),
             _ => {}
         }
         if was_empty && !self.topics.is_empty() { PeerMessage::FirstSubscriber } else { PeerMessage::Other }
@@ -135,6 +131,16 @@ impl PeerState {
         self.flow.keep_alive();
     }
 
+    /// Notes that the receiver refuses this agent.
+    pub(super) fn was_rejected(&mut self, cause: &str) {
+        self.rejection = Some((format!("the receiver refuses this agent: {}", explain(cause)), Instant::now()));
+    }
+
+    /// Returns true if the receiver refused this agent before its hello.
+    pub(super) fn end_rejection(&mut self) -> bool {
+        self.rejection.take().is_some()
+    }
+
     /// Notes that a message was sent.
     pub(super) fn message_was_sent(&mut self) {
         if self.pattern == OutPattern::Req {
@@ -151,10 +157,7 @@ impl PeerState {
     pub(super) fn wants_frames(&self, topic: &str) -> bool {
         match (self.pattern, self.format) {
             (OutPattern::Pair | OutPattern::Dealer | OutPattern::Req, _) => self.is_connected,
-            (OutPattern::Pub, Format::Watchpost) => {
-                let matches = |prefix: &Bytes| topic.as_bytes().starts_with(prefix);
-                self.topics.len() == MAX_TOPICS || self.topics.iter().any(matches)
-            }
+            (OutPattern::Pub, Format::Watchpost) => self.topics.may_want(topic),
             // The topics of other formats do not name cameras.
             (OutPattern::Pub, _) => !self.topics.is_empty(),
         }
@@ -176,20 +179,35 @@ impl PeerState {
         self.has_control && !self.flow.has_hello() && is_late()
     }
 
-    /// Reports the link's health. `trouble`: why the receiver does not store all readings.
-    pub(super) fn report(&mut self, writable: bool, trouble: Option<String>, link: &Link, health: &Part) {
+    /// Reports the link's health. `trouble`: why the receiver does not store all readings. `leaves_out`: frames and statuses
+    /// have no room for all readings.
+    pub(super) fn report(
+        &mut self,
+        writable: bool,
+        trouble: Option<String>,
+        leaves_out: bool,
+        link: &Link,
+        health: &Part,
+    ) {
+        let up = |cause: Cow<'static, str>| {
+            let left_out = "; frames and statuses leave out readings: too many, or too long labels";
+            health.up(&if leaves_out { Cow::from(format!("{cause}{left_out}")) } else { cause });
+        };
         if self.pattern == OutPattern::Pub {
             match link.refusal_reason() {
                 Some(reason) => health.down(reason),
-                None => health.up(if self.topics.is_empty() { "open, no subscribers" } else { "publishing" }),
+                None => up(if self.topics.is_empty() { "open, no subscribers".into() } else { "publishing".into() }),
             }
+        } else if let Some((reason, _)) = self.rejection.as_ref().filter(|(_, at)| at.elapsed() < RESPONSE_TIMEOUT) {
+            self.is_connected = false;
+            health.down(reason);
         } else if self.flow.is_silent() {
             self.is_connected = false;
             health.down("connected, but the receiver is silent");
         } else if writable {
             (self.is_connected, self.blocked_since) = (true, None);
             self.connected_since.get_or_insert_with(Instant::now);
-            health.up(&self.connected_cause(trouble, link));
+            up(self.connected_cause(trouble, link));
         } else if self.blocked_since.get_or_insert_with(Instant::now).elapsed() > RESPONSE_TIMEOUT {
             self.is_connected = false;
             health.down(link.refusal_reason().unwrap_or("no peer is accepting messages"));
@@ -204,5 +222,16 @@ impl PeerState {
         } else {
             trouble.map_or("connected".into(), Cow::Owned)
         }
+    }
+}
+
+/// Explains why a receiver refuses an agent, and what to do.
+fn explain(cause: &str) -> &str {
+    match cause {
+        "name_in_use" => {
+            "another agent with its name is connected, or this one over another link; the receiver's log names both"
+        }
+        "name_not_permitted" => "its key does not permit its name; the log of the receiver says which names it permits",
+        other => other,
     }
 }

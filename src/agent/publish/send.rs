@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::session::Session;
 use crate::link::MAX_PART_BYTES;
 use crate::ranges::SeqRange;
-use crate::wire::{Message, encode};
+use crate::wire::{Encoded, Message, encode};
 
 impl Session {
     /// Sends the next message, if there is one; returns whether it did. `now` sends readings without waiting for more.
@@ -94,7 +94,7 @@ impl Session {
     /// Sends a message; false if the socket does not take it now. A message that the link can never carry is dropped and
     /// counts as sent.
     pub(super) fn send(&mut self, message: &Message) -> Result<bool> {
-        let Some(parts) = encode(self.outlet.format, message) else { return Ok(true) };
+        let Some(Encoded { parts, readings_left_out }) = encode(self.outlet.format, message) else { return Ok(true) };
         if parts.iter().any(|part| part.len() > MAX_PART_BYTES) {
             self.health.count("messages_too_large", 1);
             return Ok(true);
@@ -104,8 +104,19 @@ impl Session {
             self.totals.add(message);
             self.peer.message_was_sent();
             self.count(message);
+            self.note_left_out(message, readings_left_out);
         }
         Ok(sent)
+    }
+
+    /// Reports readings that did not fit into a header. The readings themselves are sent in any case.
+    fn note_left_out(&mut self, message: &Message, readings: u64) {
+        if !matches!(message, Message::Readings(_)) {
+            self.leaves_out_readings = readings > 0;
+        }
+        if readings > 0 {
+            self.health.count("readings_left_out", readings);
+        }
     }
 
     fn count(&self, message: &Message) {

@@ -67,6 +67,8 @@ pub struct Session {
     pub(super) has_new_status: bool,
     /// The last message was a page of the backlog, so a frame is next.
     pub(super) page_was_last: bool,
+    /// The last frame or status had no room for all readings.
+    pub(super) leaves_out_readings: bool,
     pub(super) totals: Totals,
 }
 
@@ -92,6 +94,7 @@ impl Session {
             next_stream: 0,
             has_new_status: true,
             page_was_last: false,
+            leaves_out_readings: false,
             totals: Totals::default(),
         };
         session.follow_cameras();
@@ -216,7 +219,7 @@ impl Session {
         } else {
             backlog.and_then(Backlog::refusal_text)
         };
-        self.peer.report(may_send, trouble, &self.link, &self.health);
+        self.peer.report(may_send, trouble, self.leaves_out_readings, &self.link, &self.health);
     }
 
     fn may_send(&self, events: Events) -> bool {
@@ -224,7 +227,7 @@ impl Session {
     }
 
     /// Forgets messages that were sent and not acknowledged: the next peer has not seen them.
-    fn discard_in_flight(&mut self) {
+    pub(super) fn discard_in_flight(&mut self) {
         self.streams.iter_mut().for_each(|stream| stream.in_flight.clear());
         self.reset_backlog();
     }
@@ -239,7 +242,7 @@ fn open(outlet: &Outlet, health: &Part) -> Result<Link> {
     });
     let Outlet { pattern, end, curve, .. } = outlet.clone();
     let is_bound = matches!(end, Endpoint::Bind(_));
-    let link = LinkOptions { pattern: pattern.into(), end, curve, refused }.open()?;
+    let link = LinkOptions { pattern: pattern.into(), end, curve, identify: false, refused }.open()?;
     if is_bound {
         info!("bound to {}", link.address());
     }

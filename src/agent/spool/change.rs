@@ -11,6 +11,25 @@ use crate::store::StoreError;
 /// A transaction.
 pub(super) struct Change<'a>(pub(super) &'a Connection);
 
+/// A batch that was deleted.
+pub(super) struct Deleted {
+    /// The id of its agent start.
+    pub(super) start: i64,
+    pub(super) seqs: SeqRange,
+}
+
+impl Deleted {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Deleted> {
+        let (first, count) = (number(row, 1)?, number(row, 2)?);
+        Ok(Deleted { start: row.get(0)?, seqs: SeqRange::new(first, first + count.saturating_sub(1)) })
+    }
+
+    /// How many readings these are.
+    pub(super) fn count(all: &[Deleted]) -> u64 {
+        all.iter().map(|deleted| deleted.seqs.count()).sum()
+    }
+}
+
 impl Change<'_> {
     /// The id of an agent start, which is added if it is new.
     pub(super) fn start_id(&self, start: &Start) -> Result<i64, StoreError> {
@@ -52,12 +71,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    pub(super) fn insert_batch(&self, start: i64, row: &Row) -> Result<(), StoreError> {
+    /// Adds a batch; returns the number of readings, or 0 if the file has it already, because a write was complete although
+    /// the disk reported an error.
+    pub(super) fn insert_batch(&self, start: i64, row: &Row) -> Result<u64, StoreError> {
         let values: Vec<(&str, f64, &str)> =
             row.values.iter().map(|value| (&*value.quantity, value.value, &*value.unit)).collect();
-        let sql = "INSERT OR REPLACE INTO batches
+        let sql = "INSERT OR IGNORE INTO batches
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))";
-        self.0.prepare_cached(sql)?.execute(params![
+        let added = self.0.prepare_cached(sql)?.execute(params![
             start,
             row.seq as i64,
             row.values.len() as i64,
@@ -68,7 +89,7 @@ impl Change<'_> {
             row.stale_after_ms as i64,
             serde_json::to_string(&values).map_err(|error| StoreError::Other(error.to_string()))?,
         ])?;
-        Ok(())
+        Ok((added * row.values.len()) as u64)
     }
 
     /// Deletes the batches of a start that are within `seqs`; returns the number of readings.
@@ -81,28 +102,27 @@ impl Change<'_> {
         Ok(counts.sum::<Result<u64, _>>()?)
     }
 
-    /// Deletes the oldest `rows` rows; returns the number of readings.
-    pub(super) fn delete_oldest(&self, rows: usize) -> Result<u64, StoreError> {
+    /// Deletes the oldest `rows` rows; returns them.
+    pub(super) fn delete_oldest(&self, rows: usize) -> Result<Vec<Deleted>, StoreError> {
         let sql =
             "DELETE FROM batches WHERE (start, seq) IN (SELECT start, seq FROM batches ORDER BY start, seq LIMIT ?)
-                   RETURNING count";
+                   RETURNING start, seq, count";
         let mut delete = self.0.prepare_cached(sql)?;
-        let counts = delete.query_map([rows as i64], |row| number(row, 0))?;
-        Ok(counts.sum::<Result<u64, _>>()?)
+        Ok(delete.query_map([rows as i64], Deleted::of)?.collect::<Result<_, _>>()?)
     }
 
     /// Deletes the first rows of a start, up to `rows` of them, that were captured before `monotonic_us` of its clock;
-    /// returns the number of readings.
-    pub(super) fn delete_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<u64, StoreError> {
+    /// returns them.
+    pub(super) fn delete_before(&self, start: i64, monotonic_us: i64, rows: usize) -> Result<Vec<Deleted>, StoreError> {
         let sql = "WITH kept(seq) AS
                        (SELECT seq FROM batches WHERE start = ?1 AND monotonic_us >= ?2 ORDER BY seq LIMIT 1)
                    DELETE FROM batches WHERE start = ?1 AND seq IN
                        (SELECT seq FROM batches WHERE start = ?1 AND seq < ifnull((SELECT seq FROM kept), ?3)
                         ORDER BY seq LIMIT ?4)
-                   RETURNING count";
+                   RETURNING start, seq, count";
         let mut delete = self.0.prepare_cached(sql)?;
-        let counts = delete.query_map(params![start, monotonic_us, i64::MAX, rows as i64], |row| number(row, 0))?;
-        Ok(counts.sum::<Result<u64, _>>()?)
+        let rows = delete.query_map(params![start, monotonic_us, i64::MAX, rows as i64], Deleted::of)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The size of the pages in use, in bytes.

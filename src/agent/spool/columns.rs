@@ -8,8 +8,8 @@ use crate::name::Name;
 use crate::wire::Value;
 
 pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Name> {
-    let text: String = row.get(column)?;
-    Name::try_from(text).map_err(|error| conversion_error(column, error))
+    // An earlier version allowed longer names.
+    row.get::<_, String>(column).map(|text| Name::nearest(&text))
 }
 
 pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

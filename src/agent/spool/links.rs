@@ -55,6 +55,23 @@ impl Links {
         acked.fold(first, |common, acked| common.intersection(&acked))
     }
 
+    /// The numbers among `seqs` of an agent start that every link has, or has in flight or in its feed. The feed has none
+    /// before `live_from`, and none of an earlier agent start.
+    pub(super) fn may_yet_have(&self, boot: &Name, seqs: &Ranges, live_from: Option<u64>) -> Ranges {
+        let mut waiting = seqs.clone();
+        for progress in self.progress.values() {
+            waiting = progress.may_yet_have(boot, &waiting, live_from);
+        }
+        waiting
+    }
+
+    /// Counts lost readings of an agent start as handled for every link.
+    pub(super) fn settle(&mut self, boot: &Name, lost: &Ranges) {
+        for progress in self.progress.values_mut() {
+            lost.iter().for_each(|seqs| progress.restore(boot, seqs));
+        }
+    }
+
     /// Whether every link has acknowledged all of `seqs`.
     pub(super) fn all_have(&self, boot: &Name, seqs: SeqRange) -> bool {
         self.progress.values().all(|progress| progress.has(boot, seqs))

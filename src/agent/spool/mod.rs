@@ -6,7 +6,7 @@
 //! them when they are acknowledged.
 //!
 //! The feed, the links and the writer thread share the state in `shared.rs`: the readings in memory (`pending.rs`) and
-//! the links (`links.rs`) with their progress (`progress.rs`). `writer.rs` is the thread, and `plan.rs` one of its
+//! the links (`links.rs`) with their progress (`progress.rs`). `ledger.rs` counts what becomes of each reading. `writer.rs` is the thread, and `plan.rs` one of its
 //! commits. `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens and repairs it. `row.rs` is a stored
 //! batch, and `page.rs` the batches that a link sends together. `list.rs` is for `watchpost spool`.
 
@@ -14,6 +14,7 @@ mod change;
 mod checksum;
 mod columns;
 mod disk;
+mod ledger;
 mod links;
 mod list;
 mod page;
@@ -31,7 +32,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,9 @@ pub use page::Page;
 
 use shared::Shared;
 use writer::Writer;
+
+/// The cause and remedy of a spool that is on and has no path.
+pub const NO_PATH: &str = "readings are not spooled: this user has no home directory; set [spool] path, or off = true";
 
 /// How long to wait for the disk when the agent stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -121,8 +126,10 @@ impl Spool {
             self.shared.schedule_dating();
         }
         self.shared.check_for_forgotten_links();
-        self.health.gauge("readings_in_memory", self.shared.pending_readings());
-        self.health.count(writer::LOST, self.shared.take_lost());
+        for (what, readings) in self.shared.settle() {
+            self.health.count(what, readings);
+        }
+        self.health.gauge("readings_in_memory", self.shared.readings_in_memory());
     }
 
     /// Keeps the readings of `feed` until the shutdown, including those that arrived before it.
@@ -131,17 +138,22 @@ impl Spool {
         mut feed: broadcast::Receiver<Arc<Batch>>,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (shared, health) = (Arc::clone(&self.shared), self.health.clone());
+        let shared = Arc::clone(&self.shared);
         async move {
             while let Some(batch) = shutdown.run_until_cancelled(feed.recv()).await {
                 match batch {
                     Ok(batch) => shared.push(batch),
-                    Err(RecvError::Lagged(batches)) => health.count("batches_lost_overload", batches),
+                    // The number of the next batch shows how many readings were lost.
+                    Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 }
             }
-            while let Ok(batch) = feed.try_recv() {
-                shared.push(batch);
+            loop {
+                match feed.try_recv() {
+                    Ok(batch) => shared.push(batch),
+                    Err(TryRecvError::Lagged(_)) => {}
+                    Err(_) => return,
+                }
             }
         }
     }
@@ -197,6 +209,11 @@ impl SpoolHandle {
     /// Makes readings available again that may not have arrived.
     pub fn release(&self, boot: &Name, seqs: SeqRange) {
         self.shared.release(boot, self.link, seqs);
+    }
+
+    /// Records whether the link's receiver acknowledges readings.
+    pub fn set_acknowledges(&self, acknowledges: bool) {
+        self.shared.set_acknowledges(self.link, acknowledges);
     }
 
     /// Makes all readings available again that are sent and not acknowledged.

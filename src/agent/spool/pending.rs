@@ -23,36 +23,31 @@ pub(super) struct Pending {
     bytes: usize,
     readings: u64,
     last_seq: u64,
-    lost: u64,
 }
 
 impl Pending {
-    /// Adds a batch and drops the oldest ones if memory is full; returns true if the time of the next commit changed.
+    /// Adds a batch; returns true if the time of the next commit changed.
     pub(super) fn push(&mut self, batch: Arc<Batch>) -> bool {
         let was_large = self.is_large();
         self.last_seq = batch.last_seq();
         self.bytes += memory_size(&batch);
         self.readings += batch.values.len() as u64;
         self.batches.push_back((Instant::now(), batch));
-        while self.bytes > MAX_BYTES {
-            self.lost += self.drop_front();
-        }
         self.batches.len() == 1 || self.is_large() && !was_large
     }
 
-    fn drop_front(&mut self) -> u64 {
-        let Some((_, batch)) = self.batches.pop_front() else { return 0 };
-        let readings = batch.values.len() as u64;
+    /// Removes the oldest batch if `is_done` is true for it.
+    pub(super) fn pop_if(&mut self, is_done: impl FnOnce(&Batch) -> bool) -> Option<Arc<Batch>> {
+        let (_, batch) = self.batches.pop_front_if(|(_, batch)| is_done(batch))?;
         self.bytes -= memory_size(&batch);
-        self.readings -= readings;
-        readings
+        self.readings -= batch.values.len() as u64;
+        Some(batch)
     }
 
-    /// Drops leading batches as long as `is_done` is true.
-    pub(super) fn drop_while(&mut self, is_done: impl Fn(&Batch) -> bool) {
-        while self.batches.front().is_some_and(|(_, batch)| is_done(batch)) {
-            self.drop_front();
-        }
+    /// Removes the oldest batch if memory is full.
+    pub(super) fn pop_excess(&mut self) -> Option<Arc<Batch>> {
+        let is_full = self.bytes > MAX_BYTES;
+        self.pop_if(|_| is_full)
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
@@ -67,11 +62,6 @@ impl Pending {
     /// The number of readings.
     pub(super) fn readings(&self) -> u64 {
         self.readings
-    }
-
-    /// The number of readings that were dropped since the last call because memory was full.
-    pub(super) fn take_lost(&mut self) -> u64 {
-        std::mem::take(&mut self.lost)
     }
 
     /// When the next commit is due, with a cleanup of the file that has waited since `cleanup_since`.

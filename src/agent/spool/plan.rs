@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::change::Change;
+use super::change::{Change, Deleted};
 use super::row::{Row, Start};
 use crate::name::Name;
 use crate::ranges::Ranges;
@@ -16,6 +16,25 @@ const ROWS_PER_STEP: usize = 128;
 /// The most rows of one agent start that one commit expires. A shorter `keep` may expire a million; later commits
 /// delete the rest.
 const MAX_EXPIRED_ROWS: usize = 4096;
+
+/// The input of a commit, as of its start.
+pub(super) struct Snapshot {
+    /// Batches that some link lacks.
+    pub(super) batches: Vec<Arc<Batch>>,
+    /// Up to this number, no reading has to stay in memory after the commit.
+    pub(super) last_seq: u64,
+    pub(super) cleanup_since: Option<Instant>,
+    pub(super) acks: Vec<StartAcks>,
+}
+
+/// The acknowledged readings of one agent start on the disk.
+pub(super) struct StartAcks {
+    /// The id of the start in the file.
+    pub(super) start: i64,
+    pub(super) by_all: Ranges,
+    /// See [`Links::acks_to_save`](super::links::Links::acks_to_save).
+    pub(super) by_link: Vec<(String, Ranges)>,
+}
 
 /// One commit.
 pub(super) struct Plan {
@@ -50,10 +69,13 @@ pub(super) struct StartPlan {
 pub(super) struct CommitSummary {
     /// The id of the current agent start, if batches were written.
     pub(super) start: Option<i64>,
+    /// Of the plan's batches.
     pub(super) written: u64,
-    acked: u64,
-    pub(super) lost: u64,
-    pub(super) expired: u64,
+    /// Of those, the ones that the file did not have yet.
+    pub(super) added: u64,
+    pub(super) acked: u64,
+    pub(super) lost: Vec<Deleted>,
+    pub(super) expired: Vec<Deleted>,
     /// Agent starts that have no more readings on the disk.
     pub(super) deleted_starts: Vec<Name>,
 }
@@ -61,7 +83,7 @@ pub(super) struct CommitSummary {
 impl CommitSummary {
     /// The number of readings that were deleted for any reason.
     pub(super) fn deleted(&self) -> u64 {
-        self.acked + self.lost + self.expired
+        self.acked + Deleted::count(&self.lost) + Deleted::count(&self.expired)
     }
 }
 
@@ -78,15 +100,17 @@ impl Plan {
             }
             unsaved_acks.iter().try_for_each(|(link, acked)| change.replace_acks(link, *start, acked))?;
             if let Some(before_us) = expire_before_us {
-                summary.expired += change.delete_before(*start, *before_us, MAX_EXPIRED_ROWS)?;
+                summary.expired.extend(change.delete_before(*start, *before_us, MAX_EXPIRED_ROWS)?);
             }
         }
         if !self.batches.is_empty() {
             let start = change.start_id(&self.start)?;
             // Makes room after each step, so that the file does not grow by rows that are deleted again.
             for batches in self.batches.chunks(ROWS_PER_STEP) {
-                batches.iter().try_for_each(|batch| change.insert_batch(start, &Row::from_batch(batch)))?;
-                summary.lost += self.make_room(change)?;
+                for batch in batches {
+                    summary.added += change.insert_batch(start, &Row::from_batch(batch))?;
+                }
+                self.make_room(change, &mut summary.lost)?;
             }
             summary.start = Some(start);
             summary.written = self.batches.iter().map(|batch| batch.values.len() as u64).sum();
@@ -98,15 +122,15 @@ impl Plan {
         Ok(summary)
     }
 
-    /// Deletes the oldest readings while the file is too large; returns how many.
-    fn make_room(&self, change: &Change<'_>) -> Result<u64, StoreError> {
-        let mut lost = 0;
+    /// Deletes the oldest readings while the file is too large, and adds them to `lost`.
+    fn make_room(&self, change: &Change<'_>, lost: &mut Vec<Deleted>) -> Result<(), StoreError> {
         while change.used_bytes()? > self.max_size {
-            match change.delete_oldest(ROWS_PER_STEP)? {
-                0 => break,
-                oldest => lost += oldest,
+            let oldest = change.delete_oldest(ROWS_PER_STEP)?;
+            if oldest.is_empty() {
+                break;
             }
+            lost.extend(oldest);
         }
-        Ok(lost)
+        Ok(())
     }
 }

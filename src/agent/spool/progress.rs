@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::page::PageRequest;
 use super::row::{Row, Start};
@@ -12,6 +13,9 @@ use crate::reading::Batch;
 /// The most acknowledged ranges of one agent start that a link may have: as many as a receiver has that refuses readings
 /// in between. A receiver that has more gets the readings beyond them again.
 const MAX_ACK_RANGES: usize = 10_000;
+
+/// A receiver that sends no hello for this long does not acknowledge readings.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The approximate size of a page on the wire, in bytes. On a slow link, a live reading may have to wait for one page.
 const PAGE_BYTES: usize = 8 * 1024;
@@ -38,6 +42,12 @@ pub(super) struct LinkProgress {
     acked: BTreeMap<Name, Ranges>,
     /// Readings that were sent or are about to be, and are not acknowledged.
     in_flight: BTreeMap<Name, Ranges>,
+    /// Readings that this run of the agent has sent or is about to send, by agent start.
+    sent: BTreeMap<Name, Ranges>,
+    /// Whether the receiver at the other end acknowledges readings; `None` before its hello.
+    pub(super) acknowledges: Option<bool>,
+    /// When the first readings were sent to a receiver whose hello is missing.
+    sent_without_hello: Option<Instant>,
     /// From this number of the current agent start on, the link sends readings live.
     pub(super) live_from: u64,
     /// Changes when the readings in flight are reset, which makes earlier page requests obsolete.
@@ -61,18 +71,37 @@ impl LinkProgress {
         self.acked.get(boot).cloned().unwrap_or_default()
     }
 
-    /// Records an acknowledgement; returns the whole acknowledged range around it.
+    /// Records an acknowledgement; returns the whole acknowledged range around its last reading. Ignores readings that were
+    /// not sent: a receiver cannot have them.
     pub(super) fn acknowledge(&mut self, boot: &Name, seqs: SeqRange) -> Option<SeqRange> {
+        let mut claimed = Ranges::default();
+        claimed.insert(seqs);
+        let claimed = claimed.intersection(self.sent.get(boot)?);
         let acked = self.acked.entry(boot.clone()).or_default();
-        if acked.pieces() < MAX_ACK_RANGES || acked.around(seqs.first.saturating_sub(1)).is_some() {
-            acked.insert(seqs);
+        for seqs in claimed.iter() {
+            if acked.pieces() < MAX_ACK_RANGES || acked.around(seqs.first.saturating_sub(1)).is_some() {
+                acked.insert(seqs);
+            }
         }
-        let around = acked.around(seqs.first);
+        let around = claimed.iter().last().and_then(|seqs| acked.around(seqs.last));
         self.clear_in_flight(boot, seqs);
         around
     }
 
-    /// Adds an acknowledgement that was read from the file.
+    /// See [`Links::may_yet_have`](super::links::Links::may_yet_have).
+    pub(super) fn may_yet_have(&self, boot: &Name, seqs: &Ranges, live_from: Option<u64>) -> Ranges {
+        let mut covered = self.acked(boot);
+        let may_say_hello = || self.sent_without_hello.is_none_or(|since| since.elapsed() < HELLO_TIMEOUT);
+        if self.acknowledges.unwrap_or_else(may_say_hello) {
+            covered.extend(&self.in_flight.get(boot).cloned().unwrap_or_default());
+            if let Some(live_from) = live_from {
+                covered.insert(SeqRange::new(self.live_from.max(live_from), u64::MAX - 1));
+            }
+        }
+        seqs.intersection(&covered)
+    }
+
+    /// Adds an acknowledgement that was read from the file, or readings that nobody can acknowledge.
     pub(super) fn restore(&mut self, boot: &Name, seqs: SeqRange) {
         self.acked.entry(boot.clone()).or_default().insert(seqs);
     }
@@ -80,11 +109,15 @@ impl LinkProgress {
     /// Drops the acknowledgements of agent starts for which `is_kept` is false.
     pub(super) fn retain_starts(&mut self, is_kept: impl Fn(&Name) -> bool) {
         self.acked.retain(|boot, _| is_kept(boot));
+        self.sent.retain(|boot, _| is_kept(boot));
     }
 
     /// Records that the link sends `seqs` live.
     pub(super) fn send_live(&mut self, boot: &Name, seqs: SeqRange) {
         self.mark_in_flight(boot, seqs);
+        if self.acknowledges.is_none() {
+            self.sent_without_hello.get_or_insert_with(Instant::now);
+        }
         self.live_from = seqs.last + 1;
     }
 
@@ -109,6 +142,7 @@ impl LinkProgress {
     /// Makes the readings in flight available again, because they may be lost.
     pub(super) fn reset_in_flight(&mut self) {
         self.in_flight.clear();
+        (self.acknowledges, self.sent_without_hello) = (None, None);
         self.epoch += 1;
         self.cursor = Cursor::default();
     }
@@ -132,11 +166,11 @@ impl LinkProgress {
     }
 
     fn mark_in_flight(&mut self, boot: &Name, seqs: SeqRange) {
-        if !self.in_flight.contains_key(boot) {
-            self.in_flight.insert(boot.clone(), Ranges::default());
-        }
-        if let Some(in_flight) = self.in_flight.get_mut(boot) {
-            in_flight.insert(seqs);
+        for ranges in [&mut self.in_flight, &mut self.sent] {
+            match ranges.get_mut(boot) {
+                Some(ranges) => ranges.insert(seqs),
+                None => ranges.entry(boot.clone()).or_default().insert(seqs),
+            }
         }
     }
 

@@ -1,21 +1,23 @@
 //! State shared by the feed, the links and the writer thread: readings in memory, the progress of each link, and the
 //! writer's mailbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::ledger::{Cause, Ledger};
 use super::links::Links;
 use super::page::{Page, PageRequest};
 use super::pending::Pending;
+use super::plan::{Snapshot, StartAcks};
 use super::progress::{Cursor, NextPage, RowChunk};
 use super::row::{AckRow, Row, Start};
 use crate::lock::lock;
 use crate::name::Name;
-use crate::ranges::{Ranges, SeqRange};
-use crate::reading::Batch;
+use crate::ranges::SeqRange;
+use crate::reading::{Batch, FEED_CAPACITY};
 use crate::service::HEARTBEAT_INTERVAL;
 
 /// The shared state, its lock and the signal that wakes the writer.
@@ -31,6 +33,9 @@ pub(super) struct Shared {
 struct Inner {
     pending: Pending,
     links: Links,
+    ledger: Ledger,
+    /// The first numbers of the newest batches, as many as the links' feeds hold.
+    newest: VecDeque<u64>,
     mailbox: Mailbox,
     /// Earlier agent starts that have readings on the disk.
     earlier: Vec<Name>,
@@ -54,30 +59,37 @@ pub(super) struct Work {
     pub(super) stop: bool,
 }
 
-/// The input of a commit, as of its start.
-pub(super) struct Snapshot {
-    /// Batches that some link lacks.
-    pub(super) batches: Vec<Arc<Batch>>,
-    /// Up to this number, no reading has to stay in memory after the commit.
-    pub(super) last_seq: u64,
-    pub(super) cleanup_since: Option<Instant>,
-    pub(super) acks: Vec<StartAcks>,
-}
-
-/// The acknowledged readings of one agent start on the disk.
-pub(super) struct StartAcks {
-    /// The id of the start in the file.
-    pub(super) start: i64,
-    pub(super) by_all: Ranges,
-    /// See [`Links::acks_to_save`].
-    pub(super) by_link: Vec<(String, Ranges)>,
-}
-
 impl Inner {
+    /// Drops the readings up to the number `last_seq`: `written` of them are on the disk, and every link has the others.
+    fn end_commit(&mut self, boot: &Name, last_seq: u64, written: u64) {
+        self.drop_done(boot, last_seq);
+        self.ledger.end_commit(boot, Some(written));
+    }
+
     /// Drops leading batches that are written, up to the number `written`, or acknowledged by every link.
     fn drop_done(&mut self, boot: &Name, written: u64) {
         let links = &self.links;
-        self.pending.drop_while(|batch| batch.last_seq() <= written || links.all_have(boot, batch.seqs()));
+        let is_done = |batch: &Batch| batch.last_seq() <= written || links.all_have(boot, batch.seqs());
+        while let Some(batch) = self.pending.pop_if(is_done) {
+            self.ledger.acknowledge(batch.seqs());
+        }
+    }
+
+    /// Keeps a batch in memory; returns true if the time of the next commit changed.
+    fn push(&mut self, boot: &Name, batch: Arc<Batch>) -> bool {
+        let missed = SeqRange::new(self.pending.last_seq() + 1, batch.seq - 1);
+        if !missed.is_empty() {
+            self.ledger.drop(Cause::Overload, boot, missed);
+        }
+        if self.newest.len() == FEED_CAPACITY {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(batch.seq);
+        let is_new_time = self.pending.push(batch);
+        while let Some(batch) = self.pending.pop_excess() {
+            self.ledger.evict(boot, batch.seqs());
+        }
+        is_new_time
     }
 }
 
@@ -105,7 +117,7 @@ impl Shared {
 /// For the agent and its feed.
 impl Shared {
     pub(super) fn push(&self, batch: Arc<Batch>) {
-        if self.lock().pending.push(batch) {
+        if self.lock().push(&self.boot, batch) {
             self.wake.notify_one();
         }
     }
@@ -115,9 +127,17 @@ impl Shared {
         self.lock().pending.readings()
     }
 
-    /// See [`Pending::take_lost`].
-    pub(super) fn take_lost(&self) -> u64 {
-        self.lock().pending.take_lost()
+    /// The number of readings in memory, and of those that a link has in memory after the spool dropped them.
+    pub(super) fn readings_in_memory(&self) -> u64 {
+        let inner = self.lock();
+        inner.pending.readings() + inner.ledger.undecided()
+    }
+
+    /// See [`Ledger::settle`].
+    pub(super) fn settle(&self) -> Vec<(&'static str, u64)> {
+        let mut inner = self.lock();
+        let Inner { ledger, links, newest, .. } = &mut *inner;
+        ledger.settle(links, &self.boot, newest.front().copied().unwrap_or_default())
     }
 
     pub(super) fn warn_about_unconfigured_links(&self) {
@@ -198,6 +218,11 @@ impl Shared {
         self.lock().links.get_mut(link).release(boot, seqs);
     }
 
+    /// Records whether the link's receiver acknowledges readings.
+    pub(super) fn set_acknowledges(&self, link: usize, acknowledges: bool) {
+        self.lock().links.get_mut(link).acknowledges = Some(acknowledges);
+    }
+
     /// See [`LinkProgress::reset_in_flight`](super::progress::LinkProgress::reset_in_flight).
     pub(super) fn reset_in_flight(&self, link: usize) {
         self.lock().links.get_mut(link).reset_in_flight();
@@ -207,6 +232,8 @@ impl Shared {
         let (reply, page) = oneshot::channel();
         let mut inner = self.lock();
         let epoch = inner.links.get(link).epoch();
+        // While the disk hangs, a peer that reconnects again and again must not fill memory.
+        inner.mailbox.requests.retain(|request| !request.reply.is_closed());
         inner.mailbox.requests.push(PageRequest { link, epoch, reply });
         self.wake.notify_one();
         page
@@ -287,23 +314,35 @@ impl Shared {
         });
         let acks = acks.collect();
         let cleanup_since = inner.mailbox.cleanup_since.take();
+        let (last_seq, readings) = (inner.pending.last_seq(), inner.pending.readings());
+        inner.ledger.start_commit(last_seq, readings);
         Snapshot { batches, last_seq: inner.pending.last_seq(), cleanup_since, acks }
     }
 
     /// Ends a commit that has nothing to write.
     pub(super) fn skip_commit(&self, last_seq: u64) {
-        self.lock().drop_done(&self.boot, last_seq);
+        self.lock().end_commit(&self.boot, last_seq, 0);
     }
 
     /// Records that the commit failed: its cleanup is still due.
     pub(super) fn commit_failed(&self, cleanup_since: Option<Instant>) {
-        self.lock().mailbox.cleanup_since = cleanup_since;
+        let mut inner = self.lock();
+        inner.mailbox.cleanup_since = cleanup_since;
+        inner.ledger.end_commit(&self.boot, None);
     }
 
-    /// Records that the commit wrote everything up to `last_seq` and deleted the agent starts `deleted`.
-    pub(super) fn committed(&self, last_seq: u64, is_on_disk: bool, deleted: &[Name]) {
+    /// Records the readings that a commit deleted.
+    pub(super) fn deleted(&self, acked: u64, dropped: impl Iterator<Item = (Cause, Name, SeqRange)>) {
         let mut inner = self.lock();
-        inner.drop_done(&self.boot, last_seq);
+        inner.ledger.acknowledge_on_disk(acked);
+        dropped.for_each(|(cause, boot, seqs)| inner.ledger.drop(cause, &boot, seqs));
+    }
+
+    /// Records that the commit handled everything up to `last_seq`, wrote `written` readings and deleted the agent starts
+    /// `deleted`.
+    pub(super) fn committed(&self, last_seq: u64, written: u64, is_on_disk: bool, deleted: &[Name]) {
+        let mut inner = self.lock();
+        inner.end_commit(&self.boot, last_seq, written);
         inner.is_on_disk = is_on_disk;
         if !deleted.is_empty() {
             // New agent starts may get the ids of deleted ones.

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::change::Deleted;
 use super::disk::Disk;
+use super::ledger::Cause;
 use super::page::{Page, PageRequest};
-use super::plan::{CommitSummary, Plan, StartPlan};
+use super::plan::{CommitSummary, Plan, Snapshot, StartAcks, StartPlan};
 use super::progress::NextPage;
 use super::row::{Row, Start};
-use super::shared::{Shared, Snapshot, StartAcks};
+use super::shared::Shared;
 use crate::agent::health::Part;
 use crate::backoff::Backoff;
 use crate::config;
@@ -29,10 +31,6 @@ const COPY_RETRY_DELAY: Duration = Duration::from_mins(1);
 
 /// Rows to read from the disk at once.
 const ROWS_PER_READ: usize = 128;
-
-/// Counters in the status. Expired readings may still arrive if a link has them in memory.
-pub(super) const LOST: &str = "readings_lost_no_room";
-const EXPIRED: &str = "readings_expired";
 
 /// The state of the writer thread.
 pub(super) struct Writer {
@@ -197,7 +195,7 @@ impl Writer {
         }
         let summary = disk.commit(|change| plan.write(change));
         let summary = summary.inspect_err(|_| self.shared.commit_failed(plan.cleanup_since))?;
-        disk.readings = (disk.readings + summary.written).saturating_sub(summary.deleted());
+        disk.readings = (disk.readings + summary.added).saturating_sub(summary.deleted());
         let on_disk = disk.readings;
         self.health.gauge("readings_on_disk", on_disk);
         self.committed(plan, &summary, on_disk);
@@ -215,22 +213,28 @@ impl Writer {
         if let Some(id) = summary.start {
             self.starts.insert(id, plan.start);
         }
+        self.report_deleted(summary);
         self.starts.retain(|_, start| !summary.deleted_starts.contains(&start.boot));
         self.saved_acks.retain(|(_, start), _| self.starts.contains_key(start));
         self.health.count("readings_written", summary.written);
-        self.report_lost(summary);
-        self.shared.committed(plan.last_seq, on_disk > 0, &summary.deleted_starts);
+        self.shared.committed(plan.last_seq, summary.written, on_disk > 0, &summary.deleted_starts);
     }
 
-    fn report_lost(&self, CommitSummary { lost, expired, .. }: &CommitSummary) {
-        self.health.count(LOST, *lost);
-        self.health.count(EXPIRED, *expired);
-        if *lost > 0 {
+    /// Hands the deleted readings to the ledger, which counts them.
+    fn report_deleted(&self, CommitSummary { acked, lost, expired, .. }: &CommitSummary) {
+        let dropped = lost.iter().map(|deleted| (Cause::NoRoom, deleted));
+        let dropped = dropped.chain(expired.iter().map(|deleted| (Cause::Expired, deleted)));
+        let boot = |deleted: &Deleted| Some(self.starts.get(&deleted.start)?.boot.clone());
+        let dropped = dropped.filter_map(|(cause, deleted)| Some((cause, boot(deleted)?, deleted.seqs)));
+        self.shared.deleted(*acked, dropped);
+        if !lost.is_empty() {
+            let lost = Deleted::count(lost);
             self.health
-                .warn(LOST, || format!("full; dropped the {lost} oldest readings (later ones are only counted)"));
+                .warn("full", || format!("full; dropped the {lost} oldest readings (later ones are only counted)"));
         }
-        if *expired > 0 {
-            self.health.warn(EXPIRED, || {
+        if !expired.is_empty() {
+            let expired = Deleted::count(expired);
+            self.health.warn("expired", || {
                 format!("deleted {expired} readings older than `keep` (later ones are only counted)")
             });
         }
@@ -300,6 +304,7 @@ impl Writer {
         };
         let may_be_on_disk = page.rows.is_empty() && (self.disk.is_none() || result.is_err());
         if may_be_on_disk && !request.reply.is_closed() {
+            self.parked.retain(|request| !request.reply.is_closed());
             self.parked.push(request);
         } else {
             // A link that no longer waits for the page resets its readings in flight.

@@ -10,12 +10,17 @@ use anyhow::Error;
 use nix::unistd::{AccessFlags, access};
 
 use crate::agent::camera::video;
+use crate::agent::spool::NO_PATH;
 use crate::auth::certificate::{Allowed, KeyPair};
 use crate::auth::token::Tokens;
 use crate::config::{
     Agent, Bytes, Camera, Curve, Either, Endpoint, Flip, Outlet, Quantity, Receiver, Record, Rotate, Source,
     VideoSource, Web,
 };
+use crate::host::Room;
+
+/// The recorder deletes old recordings early while the disk is more than 90 % full. From this percentage on, it may do so soon.
+pub const RECORDINGS_NEARLY_FULL: u64 = 85;
 
 /// What a configuration means.
 pub struct Meaning {
@@ -65,6 +70,14 @@ fn describe_agent(agent: &Agent) -> Meaning {
         let pattern = format!("{:?}", link.pattern).to_lowercase();
         let what = format!("{pattern}, format {}, {cameras}{}", link.format, link.secrecy());
         meaning.link(&link.end, &what, link.curve.as_ref(), "not connected here");
+        if let Some(key) = link.curve.as_ref().map(Curve::own_name).filter(|key| *key != *agent.name) {
+            let what = format!(
+                "a receiver permits only the agent {key} for {key}.key; rename that file to {name}.key there, or add \
+                 `agents = {{ \"{key}\" = [\"{name}\"] }}` to its curve table",
+                name = agent.name
+            );
+            meaning.remark("warning", &what);
+        }
     }
     describe_spool(agent, &mut meaning);
     meaning
@@ -76,10 +89,7 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         _ if !agent.links.iter().any(Outlet::is_acknowledged) => {
             ("none".to_owned(), "no link has the pattern pair or dealer and the format watchpost".to_owned())
         }
-        None => (
-            "none".to_owned(),
-            "off, or this user has no home; set [spool] path. Readings that no receiver takes are lost".to_owned(),
-        ),
+        None => ("none".to_owned(), "Readings that no receiver takes are lost".to_owned()),
         Some(spool) => {
             let old = spool.keep.map(|keep| format!(", none older than {keep}")).unwrap_or_default();
             there = directory(&spool.path, false);
@@ -87,6 +97,9 @@ fn describe_spool(agent: &Agent, meaning: &mut Meaning) {
         }
     };
     meaning.path("spool", &place, &what, there);
+    if agent.wants_spool_path() {
+        meaning.remark("warning", NO_PATH);
+    }
 }
 
 /// The agent's file has sizes and rates of the cameras, and the receiver's file says how much is recorded.
@@ -196,6 +209,12 @@ fn describe_record(receiver: &Receiver, meaning: &mut Meaning) {
         format!("{which}, {rate}, in files of {}, for {}, at most {}", record.segment, record.keep, record.max_size);
     meaning.path("record", &dir.display().to_string(), &what, directory(&dir, true));
     describe_capacity(record, meaning);
+    if let Some(used) =
+        Room::of_disk(&dir).and_then(|room| room.used_percent()).filter(|used| *used >= RECORDINGS_NEARLY_FULL)
+    {
+        let what = format!("its disk is {used} % full; above 90 %, old recordings are deleted before `keep`");
+        meaning.remark("warning", &what);
+    }
 }
 
 /// The receiver's file does not say how large frames are, so this is for a camera with the default size and quality.
@@ -237,6 +256,9 @@ impl Meaning {
                 }
             }
         }
+        if let Some(what) = unknown_interface(link) {
+            self.remark("warning", &what);
+        }
         if let Some(Curve::Server { secret_key_file, allowed_keys_dir }) = curve
             && is_in(secret_key_file, allowed_keys_dir)
         {
@@ -249,6 +271,17 @@ impl Meaning {
     fn remark(&mut self, kind: &str, what: &str) {
         writeln!(self.text, "  {kind}: {what}").expect("writing to a String cannot fail");
     }
+}
+
+/// Says that a link binds to a name that no network interface of this machine has.
+#[must_use]
+pub fn unknown_interface(link: &Endpoint) -> Option<String> {
+    let Endpoint::Bind(address) = link else { return None };
+    let name = address.host_name().filter(|name| !Path::new("/sys/class/net").join(name).exists())?;
+    Some(format!(
+        "this machine has no network interface \"{name}\", and a link cannot bind to the name of a host; \
+         write the address, `*` for every address, or the name of an interface: `ip link` lists them"
+    ))
 }
 
 fn end(end: &Endpoint) -> String {

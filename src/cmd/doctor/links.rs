@@ -28,10 +28,22 @@ pub(super) struct ConfiguredLink<'a> {
     pub(super) curve: Option<&'a Curve>,
 }
 
+/// Whether a link's keys can be used for a handshake.
+#[derive(PartialEq, Eq)]
+enum Keys {
+    Usable,
+    /// Only the service's user may read them.
+    OnlyForService,
+    Unusable,
+}
+
 impl ConfiguredLink<'_> {
     pub(super) async fn examine(&self, users: &[User], findings: &mut Findings<'_>) {
         let what = format!("link {}", self.end.address());
-        let has_usable_keys = self.examine_keys(&what, users, findings);
+        let keys = self.examine_keys(&what, users, findings);
+        if let Some(unknown) = check::unknown_interface(self.end) {
+            return findings.error_of(&what, &unknown);
+        }
         match self.end {
             Endpoint::Bind(address) => match listen_at(address) {
                 Some(Err((cause, remedy))) => findings.error(&format!("{what}: {cause}"), remedy),
@@ -47,34 +59,37 @@ impl ConfiguredLink<'_> {
                     &format!("{what}: the program that listens there does not speak ZeroMQ"),
                     "check host and port: they belong to another program",
                 ),
-                Ok(true) if has_usable_keys => self.greet(&what, findings).await,
-                Ok(true) => findings.ok(&format!("{what}: the other end is there")),
+                Ok(true) if keys == Keys::Usable => self.greet(&what, findings).await,
+                Ok(true) if keys == Keys::OnlyForService => {
+                    findings.ok(&format!("{what}: a program that uses ZeroMQ listens there"));
+                }
+                // The error about the keys is enough.
+                Ok(true) => {}
             },
         }
     }
 
-    /// Examines the link's keys; returns whether this user can use them.
-    fn examine_keys(&self, what: &str, users: &[User], findings: &mut Findings<'_>) -> bool {
-        let Some(curve) = self.curve else { return true };
+    fn examine_keys(&self, what: &str, users: &[User], findings: &mut Findings<'_>) -> Keys {
+        let Some(curve) = self.curve else { return Keys::Usable };
         let secret = curve.secret_key_file();
         let Err(errors) = check::keys(curve) else {
             if let Some(user) = users.iter().find(|user| !user.may(Access::Read, secret)) {
                 let (file, user) = (secret.display(), &user.name);
                 findings.error(&format!("{what}: {user} may not read {file}"), &format!("sudo chown {user} {file}"));
             }
-            return true;
+            return Keys::Usable;
         };
         // Only the service's user may read its files.
         let is_only_for_service =
             !may_read(users.first(), secret) && users.iter().skip(1).any(|user| user.may(Access::Read, secret));
         if is_only_for_service {
             findings.ok(&format!("{what}: {} belongs to the service; use `sudo` to check it", secret.display()));
-        } else {
-            for error in errors {
-                findings.error_of(what, &format!("{error:#}"));
-            }
+            return Keys::OnlyForService;
         }
-        false
+        for error in errors {
+            findings.error_of(what, &format!("{error:#}"));
+        }
+        Keys::Unusable
     }
 
     /// Completes a handshake with the other end, and closes the link.
@@ -83,6 +98,7 @@ impl ConfiguredLink<'_> {
             pattern: self.pattern,
             end: self.end.clone(),
             curve: self.curve.cloned(),
+            identify: false,
             refused: Arc::new(|_| {}),
         };
         let mut link = match options.open() {

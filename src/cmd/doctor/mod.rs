@@ -12,6 +12,7 @@ mod user;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::agent::spool::NO_PATH;
 use crate::config::{Agent, Either, Receiver};
 use crate::host::Roots;
 use links::ConfiguredLink;
@@ -48,6 +49,12 @@ impl<'a> Findings<'a> {
         (self.report)(&format!("error:   {what}\n         {remedy}\n"));
     }
 
+    /// As [`Findings::warning`], for a text that has its remedy after a semicolon.
+    fn warning_of(&mut self, what: &str, text: &str) {
+        let (cause, remedy) = text.split_once("; ").unwrap_or((text, ""));
+        self.warning(&format!("{what}: {cause}"), remedy);
+    }
+
     /// Reports an error of another module, which has its remedy after a semicolon.
     fn error_of(&mut self, what: &str, error: &str) {
         let (cause, remedy) = error.split_once("; ").unwrap_or((error, "fix that, and run `watchpost doctor` again"));
@@ -76,6 +83,8 @@ async fn examine_agent(agent: &Agent, users: &[User], findings: &mut Findings<'_
     sources::examine(agent, users, findings).await;
     if let Some(spool) = storage::spool(agent) {
         storage::examine("spool", spool, false, users, findings).await;
+    } else if agent.wants_spool_path() {
+        findings.warning_of("spool", NO_PATH);
     }
     for link in &agent.links {
         let (pattern, end, curve) = (link.pattern.into(), &link.end, link.curve.as_ref());

@@ -66,7 +66,7 @@ pub(super) async fn examine(what: &str, path: &Path, is_directory: bool, users: 
     let of_disk = format!("{:.1} of {:.1} GB are free", free as f64 / 1e9, room.bytes as f64 / 1e9);
     if free < MIN_FREE_BYTES {
         findings.error(&format!("{what}: the disk is full"), remedy);
-    } else if used > NEARLY_FULL {
+    } else if used > NEARLY_FULL || is_directory && used >= check::RECORDINGS_NEARLY_FULL {
         findings.warning(&format!("{what}: the disk is {used} % full, {of_disk}"), remedy);
     } else {
         findings.ok(&format!("{what}, {of_disk}"));

@@ -1,10 +1,14 @@
 //! A series over a period in a limited number of points: from readings, minutes or hours, the finest that can be read in a
 //! moment. The points keep minimum and maximum.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use std::ops::Range;
+
+use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use super::aggregates::{Bucket, HOUR, MINUTE, bucket_start};
+use super::gaps::{GapRule, NEIGHBOURS, Row};
 use super::read_error::ReadError;
+use super::series_list::Series;
 
 /// The most rows read per point. Hours, the coarsest table, have a limit of 45 years.
 const ROWS_PER_POINT: usize = 20;
@@ -30,6 +34,8 @@ pub struct Chart {
     pub step_us: i64,
     /// The points by time; periods without readings have none.
     pub points: Vec<Point>,
+    /// The indexes of the points after a gap: no line leads there from the point before.
+    pub breaks: Vec<usize>,
 }
 
 /// One point of a chart.
@@ -51,34 +57,63 @@ struct Level {
     columns: &'static str,
     /// Steps are multiples of this. Times of readings are accurate to the millisecond.
     unit_us: i64,
+    /// The period that a row summarises; 0 if it is one reading.
+    row_us: i64,
 }
 
 const LEVELS: [Level; 3] = [
-    Level { table: "readings", columns: "at_us, 1, value, value, value", unit_us: 1_000 },
-    Level { table: "minutes", columns: "at_us, count, sum, min, max", unit_us: MINUTE },
-    Level { table: "hours", columns: "at_us, count, sum, min, max", unit_us: HOUR },
+    Level { table: "readings", columns: "at_us, 1, value, value, value", unit_us: 1_000, row_us: 0 },
+    Level { table: "minutes", columns: "at_us, count, sum, min, max", unit_us: MINUTE, row_us: MINUTE },
+    Level { table: "hours", columns: "at_us, count, sum, min, max", unit_us: HOUR, row_us: HOUR },
 ];
 
 impl Chart {
-    pub(super) fn read(connection: &mut Connection, query: &ChartQuery) -> Result<Chart, ReadError> {
+    /// Reads a chart. `stale_after_us` returns the age at which a series' newest reading is stale, if that is known.
+    pub(super) fn read(
+        connection: &mut Connection,
+        query: &ChartQuery,
+        stale_after_us: impl FnOnce(&Series) -> Option<i64>,
+    ) -> Result<Chart, ReadError> {
         // One snapshot of the file for all reads.
         let transaction = connection.transaction()?;
-        let series = "SELECT 1 FROM series WHERE id = ?";
-        if transaction.query_row(series, [query.series], |_| Ok(())).optional()?.is_none() {
-            return Err(ReadError::NoSeries(query.series));
-        }
+        let series = Series::with_id(&transaction, query.series)?.ok_or(ReadError::NoSeries(query.series))?;
+        let stale_after_us = stale_after_us(&series);
         for level in &LEVELS {
-            if let Some(chart) = level.read(&transaction, query)? {
+            if let Some(chart) = level.read(&transaction, query, stale_after_us)? {
                 return Ok(chart);
             }
         }
         Err(ReadError::TooMuch)
     }
+
+    /// Summarises rows in steps; a step of 0 keeps each row. The flags tell whether there is a gap before a row.
+    fn of(rows: impl Iterator<Item = (Row, bool)>, step_us: i64) -> Chart {
+        let (mut steps, mut breaks) = (Vec::<Row>::new(), Vec::new());
+        for ((at_us, bucket), is_after_gap) in rows {
+            let at_us = if step_us > 0 { bucket_start(at_us, step_us) } else { at_us };
+            if let Some((last_us, last)) = steps.last_mut() {
+                if step_us > 0 && *last_us == at_us {
+                    last.add(&bucket);
+                    continue;
+                }
+                if is_after_gap {
+                    breaks.push(steps.len());
+                }
+            }
+            steps.push((at_us, bucket));
+        }
+        Chart { step_us, points: steps.into_iter().map(Point::of).collect(), breaks }
+    }
 }
 
 impl Level {
     /// Reads the chart from this table; `None` if rows of the period have expired, or there are too many.
-    fn read(&self, connection: &Connection, query: &ChartQuery) -> Result<Option<Chart>, ReadError> {
+    fn read(
+        &self,
+        connection: &Connection,
+        query: &ChartQuery,
+        stale_after_us: Option<i64>,
+    ) -> Result<Option<Chart>, ReadError> {
         let step_us = self.step_us(query);
         // Aligned steps keep the shape of a chart that moves with time.
         let from_us = bucket_start(query.from_us, step_us);
@@ -91,14 +126,30 @@ impl Level {
         if rows.len() > max {
             return Ok(None);
         }
-        if self.unit_us < MINUTE {
-            let in_period: Vec<_> =
-                rows.iter().filter(|(at_us, _)| (query.from_us..query.to_us).contains(at_us)).copied().collect();
-            if in_period.len() <= query.points {
-                return Ok(Some(Chart { step_us: 0, points: in_period.into_iter().map(Point::of).collect() }));
-            }
-        }
-        Ok(Some(Chart { step_us, points: in_steps(&rows, step_us).into_iter().map(Point::of).collect() }))
+        let is_requested = |(at_us, _): &Row| (query.from_us..query.to_us).contains(at_us);
+        let has_room = rows.iter().filter(|row| is_requested(row)).count() <= query.points;
+        let step_us = if self.row_us == 0 && has_room { 0 } else { step_us };
+        let rule = GapRule { row: self.row_us, step: step_us, stale_after: stale_after_us };
+        let rows = self.with_gaps(connection, query.series, from_us..to_us, rows, rule)?;
+        Ok(Some(Chart::of(rows.into_iter().filter(|(row, _)| step_us > 0 || is_requested(row)), step_us)))
+    }
+
+    /// Tells for each row of the period whether there is a gap before it. The rows around the period count, too, so that
+    /// the answer does not depend on the period.
+    fn with_gaps(
+        &self,
+        connection: &Connection,
+        series: i64,
+        period: Range<i64>,
+        rows: Vec<Row>,
+        rule: GapRule,
+    ) -> Result<Vec<(Row, bool)>, ReadError> {
+        let mut all = self.neighbours(connection, series, period.start, "< ? ORDER BY at_us DESC")?;
+        all.reverse();
+        let period_rows = all.len()..all.len() + rows.len();
+        all.extend(rows);
+        all.extend(self.neighbours(connection, series, period.end, ">= ? ORDER BY at_us ASC")?);
+        Ok(period_rows.map(|index| (all[index], rule.is_before(&all, index))).collect())
     }
 
     /// The step that gives at most the requested number of points, wherever the first one starts.
@@ -114,19 +165,28 @@ impl Level {
         Ok(before.is_some_and(|before_us| from_us < before_us))
     }
 
-    fn rows(
+    fn rows(&self, connection: &Connection, series: i64, range: Range<i64>, max: usize) -> Result<Vec<Row>, ReadError> {
+        let condition = "at_us >= ? AND at_us < ? ORDER BY at_us";
+        self.select(connection, condition, (series, range.start, range.end, max as i64))
+    }
+
+    /// The rows nearest to a time, on the side that `condition` says.
+    fn neighbours(
         &self,
         connection: &Connection,
         series: i64,
-        range: std::ops::Range<i64>,
-        max: usize,
-    ) -> Result<Vec<(i64, Bucket)>, ReadError> {
+        at_us: i64,
+        condition: &str,
+    ) -> Result<Vec<Row>, ReadError> {
+        // One more row than intervals.
+        self.select(connection, &format!("at_us {condition}"), (series, at_us, NEIGHBOURS as i64 + 1))
+    }
+
+    fn select(&self, connection: &Connection, condition: &str, parameters: impl Params) -> Result<Vec<Row>, ReadError> {
         let Level { table, columns, .. } = self;
-        let sql = format!(
-            "SELECT {columns} FROM {table} WHERE series = ? AND at_us >= ? AND at_us < ? ORDER BY at_us LIMIT ?"
-        );
-        let mut select = connection.prepare(&sql)?;
-        let rows = select.query_map((series, range.start, range.end, max as i64), |row| {
+        let mut select =
+            connection.prepare(&format!("SELECT {columns} FROM {table} WHERE series = ? AND {condition} LIMIT ?"))?;
+        let rows = select.query_map(parameters, |row| {
             let bucket = Bucket { count: row.get(1)?, sum: row.get(2)?, min: row.get(3)?, max: row.get(4)? };
             Ok((row.get(0)?, bucket))
         })?;
@@ -134,20 +194,8 @@ impl Level {
     }
 }
 
-fn in_steps(rows: &[(i64, Bucket)], step_us: i64) -> Vec<(i64, Bucket)> {
-    let mut steps: Vec<(i64, Bucket)> = Vec::new();
-    for (at_us, bucket) in rows {
-        let at_us = bucket_start(*at_us, step_us);
-        match steps.last_mut() {
-            Some((last_us, last)) if *last_us == at_us => last.add(bucket),
-            _ => steps.push((at_us, *bucket)),
-        }
-    }
-    steps
-}
-
 impl Point {
-    fn of((at_us, bucket): (i64, Bucket)) -> Point {
+    fn of((at_us, bucket): Row) -> Point {
         Point { at_us, min: bucket.min, max: bucket.max, mean: bucket.mean() }
     }
 }

@@ -6,7 +6,7 @@
 //! hours (`aggregates.rs`), and deletes them when they expire (`expiry.rs`, `expiry_pass.rs`). Stored readings are
 //! acknowledged over their link, and agents repeat what was not acknowledged, so a failure here loses nothing and blocks
 //! nothing. Readers (`reader.rs`) have connections of their own, for the list of series (`series_list.rs`), charts
-//! (`chart.rs`) and exports (`export.rs`). Viewers' changes (`maintenance.rs`) go to the writer.
+//! (`chart.rs`, interrupted at `gaps.rs`) and exports (`export.rs`). Viewers' changes (`maintenance.rs`) go to the writer.
 
 mod aggregates;
 mod cache;
@@ -16,6 +16,7 @@ mod database;
 mod expiry;
 mod expiry_pass;
 mod export;
+mod gaps;
 mod label;
 mod maintenance;
 mod read_error;

@@ -13,7 +13,7 @@ use super::chart::{Chart, ChartQuery};
 use super::database::KIND;
 use super::maintenance::{Job, JobError, JobQueue};
 use super::read_error::ReadError;
-use super::series_list::{SeriesPage, SeriesQuery, agents};
+use super::series_list::{Series, SeriesPage, SeriesQuery, agents};
 use super::writer_state::WriterState;
 use crate::store::StoreError;
 
@@ -85,12 +85,17 @@ impl Reader {
         self.read(|connection| agents(connection)).await
     }
 
-    /// Returns a chart of a series.
+    /// Returns a chart of a series. `stale_after_us` returns the age at which a series' newest reading is stale, in
+    /// microseconds, if that is known.
     ///
     /// # Errors
     /// As [`Reader::series`]; when the series does not exist, or its period has too many hours.
-    pub async fn chart(&self, query: ChartQuery) -> Result<Chart, ReadError> {
-        self.read(move |connection| Chart::read(connection, &query)).await
+    pub async fn chart(
+        &self,
+        query: ChartQuery,
+        stale_after_us: impl FnOnce(&Series) -> Option<i64> + Send + 'static,
+    ) -> Result<Chart, ReadError> {
+        self.read(move |connection| Chart::read(connection, &query, stale_after_us)).await
     }
 
     async fn read<T: Send + 'static>(

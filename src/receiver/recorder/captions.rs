@@ -38,12 +38,17 @@ impl Captions {
     pub async fn follow(self, wall: watch::Receiver<Wall>, shutdown: CancellationToken) -> Result<()> {
         let mut ticks = interval(UPDATE_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            let agents = |wall: &Wall| wall.agents.iter().map(|(name, agent)| (name.clone(), text(agent))).collect();
-            let texts = agents(&wall.borrow());
+            let texts = texts(&wall.borrow());
             *lock(&self.0) = texts;
         }
         Ok(())
     }
+}
+
+/// The captions of agents that have cameras; there are no pictures of others.
+fn texts(wall: &Wall) -> BTreeMap<Name, Arc<str>> {
+    let agents = wall.agents.iter().filter(|(_, agent)| !agent.cameras.is_empty());
+    agents.map(|(name, agent)| (name.clone(), text(agent))).collect()
 }
 
 /// One line per current reading, such as `temperature 23.5 °C`, with the port if several have the quantity.

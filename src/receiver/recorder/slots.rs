@@ -34,13 +34,15 @@ pub(super) fn max_total() -> usize {
     (descriptors / DESCRIPTORS_DIVISOR).clamp(MIN_TOTAL, MAX_TOTAL) as usize
 }
 
-/// Finds room for another file of an agent among at most `max` files, given the cameras with a file and their last
-/// frames' arrivals. If there is none, the camera that has been silent for longest makes room: of the agent with the most
-/// files, or of the same agent if it has its full share. It makes room at once if files are then shared more evenly, and
-/// otherwise if it is silent.
-pub(super) fn find<'a>(agent: &Name, max: usize, open: &[(&'a CameraId, Instant)]) -> Room {
+/// Finds room for another file of an agent among at most `max` files, given the cameras with a file and when their last
+/// frames arrived. When all files are in use, the camera that has been silent for longest makes room: of the agent with
+/// the most files, or of the same agent if it has its full share. It makes room at once if files are then shared more
+/// evenly, and otherwise only if it is silent.
+pub(super) fn find(agent: &Name, max: usize, open: &[(&CameraId, Instant)]) -> Room {
     let mut counts = HashMap::<&Name, usize>::new();
-    open.iter().for_each(|(camera, _)| *counts.entry(&camera.0).or_default() += 1);
+    for (camera, _) in open {
+        *counts.entry(&camera.0).or_default() += 1;
+    }
     let own = counts.get(agent).copied().unwrap_or(0);
     let has_share = own < MAX_PER_AGENT;
     if has_share && open.len() < max {

@@ -25,7 +25,7 @@ use crate::store::StoreError;
 /// How long to wait before using a failed disk again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Cameras in memory for each one with a file: what is known of the others only saves files.
+/// Cameras in memory for each one that may have a file. A camera that comes back needs fewer files if it is remembered.
 const KNOWN_CAMERAS: usize = 4;
 
 /// Files being written cannot be deleted. Together they may use this fraction (1/8) of `max_size`.

@@ -18,16 +18,16 @@ const COUNTER: usize = 96;
 impl Wall {
     /// Removes an agent's oldest frame; returns whether there was one.
     pub fn remove_oldest_frame(&mut self, agent: &Name) -> bool {
-        let cameras = self.agents.get_mut(agent).into_iter().flat_map(|agent| agent.cameras.values_mut());
-        let shown = cameras.filter(|camera| camera.newest.is_some());
+        let Some(agent) = self.agents.get_mut(agent) else { return false };
+        let shown = agent.cameras.values_mut().filter(|camera| camera.newest.is_some());
         let Some(oldest) = shown.min_by_key(|camera| camera.changed) else { return false };
         (oldest.newest, oldest.changed) = (None, Instant::now());
         self.edition += 1;
+        agent.edition = self.edition;
         true
     }
 
-    /// Accounts an agent's readings and status. If there is no memory for them, the agents with the largest shares lose
-    /// theirs.
+    /// Accounts an agent's readings and status. If they do not fit, the agents with the largest shares lose theirs.
     pub(super) fn account_texts(&mut self, name: &Name) {
         let Some(agent) = self.agents.get_mut(name) else { return };
         agent.memory = None;

@@ -115,6 +115,8 @@ impl Wall {
                 let (silence, heard_us) = (agent.last_heard.elapsed(), agent.last_heard_us(now_us));
                 agent.presence.away_since_us = Some(heard_us);
                 is_changed = true;
+                self.edition += 1;
+                agent.edition = self.edition;
                 warn!(
                     "agent {name}: silent for {} s; last heard at {}; check its power, network and log",
                     silence.as_secs(),
@@ -124,9 +126,10 @@ impl Wall {
         }
         let before = self.agents.len();
         self.agents.retain(|_, agent| agent.presence.is_known || agent.last_heard.elapsed() < FORGET_UNKNOWN_AFTER);
-        is_changed |= self.agents.len() < before;
+        let is_fewer = self.agents.len() < before;
+        self.edition += u64::from(is_fewer);
+        is_changed |= is_fewer;
         self.report_agents();
-        self.edition += u64::from(is_changed);
         is_changed
     }
 

@@ -1,168 +1,218 @@
-//! The WebSocket that keeps the page live.
+//! The state for viewers: as one answer, and as a WebSocket that keeps the page live.
 //!
 //! The browser sets the pace: it gets the newest frame of a camera, and the next only after it has acknowledged drawing
-//! that one. A slow tab gets fewer frames, never older ones.
+//! that one. A slow tab gets fewer frames, never older ones. Text messages have what changed in the state. They are short,
+//! so that no frame waits behind a long one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
-use axum::extract::State;
-use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Deserialize;
-use serde_json::json;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
 
+use super::Site;
+use super::aged_json::to_json;
 use super::auth::Role;
-use super::{Site, wall_json};
+use super::error::HttpError;
+use super::viewer_socket::ViewerSocket;
+use super::wall_pieces::SentAgent;
 use crate::name::Name;
-use crate::receiver::budget::Share;
-use crate::receiver::live_frame::LiveFrame;
 
-/// Shortest and longest time between two updates of readings and states.
+/// Shortest and longest time between two updates of the state.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long to wait at shutdown for a viewer that accepts no data.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// Copies of a frame while it is sent: the message, and the WebSocket's buffer.
-const COPIES: usize = 2;
+/// A text of changes ends once it has this many bytes, or this many agents; another one follows.
+const MAX_TEXT_BYTES: usize = 32 * 1024;
+const MAX_TEXT_AGENTS: usize = 32;
 
 /// Maximum size of a viewer's messages.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
 pub(super) fn routes() -> Router<Site> {
-    Router::new().route("/live", get(live))
+    let wall = async |State(site): State<Site>, role: Role| {
+        ([(CONTENT_TYPE, "application/json")], complete_wall(&site, role).await).into_response()
+    };
+    Router::new().route("/live", get(live)).route("/api/wall", get(wall))
 }
 
-async fn live(State(site): State<Site>, role: Role, upgrade: WebSocketUpgrade) -> Response {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LiveParams {
+    /// Whether the viewer wants changes instead of the complete state.
+    #[serde(default)]
+    changes: bool,
+}
+
+async fn live(
+    State(site): State<Site>,
+    role: Role,
+    params: Result<Query<LiveParams>, QueryRejection>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, HttpError> {
+    let Query(LiveParams { changes }) = params?;
     let (viewers, shutdown) = (site.viewers.clone(), site.shutdown.clone());
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
-    upgrade.read_buffer_size(MAX_MESSAGE_BYTES).on_upgrade(move |socket| {
+    Ok(upgrade.read_buffer_size(MAX_MESSAGE_BYTES).on_upgrade(move |socket| {
         viewers.track_future(async move {
-            let mut viewer = Viewer { socket, site, role, sent: HashMap::new() };
+            let mut viewer = Viewer::new(socket, site, role, changes);
             tokio::select! {
-                () = shutdown.cancelled() => viewer.close().await,
+                () = shutdown.cancelled() => viewer.socket.close().await,
                 // An error means that the viewer has left.
                 _ = viewer.run() => {}
             }
         })
-    })
+    }))
+}
+
+/// The wall as a viewer with this role sees it. Other tasks get their turn after each agent.
+async fn complete_wall(site: &Site, role: Role) -> String {
+    let mut text = format!("{{\"type\":\"wall\",\"role\":{}", to_json(&role));
+    site.pieces.write_receiver(site, &mut 0, &mut text);
+    text.push_str(",\"agents\":[");
+    let names: Vec<_> = site.wall.borrow().agents.keys().cloned().collect();
+    for name in names {
+        if let Some(agent) = site.wall.borrow().agents.get(&name) {
+            let sent = &mut SentAgent::default();
+            site.pieces.write_agent((&name, agent), &site.commands, sent, usize::MAX, &mut text);
+        }
+        yield_now().await;
+    }
+    text.push_str("]}");
+    text
 }
 
 struct Viewer {
-    socket: WebSocket,
+    socket: ViewerSocket,
     site: Site,
     role: Role,
-    sent: HashMap<(Name, Name), Sent>,
-}
-
-/// The last frame sent of a camera, and whether its acknowledgement is pending.
-#[derive(Clone, Copy, Default)]
-struct Sent {
-    number: u64,
-    is_pending: bool,
-}
-
-/// A viewer's message: the camera (`AGENT/CAMERA`) whose frame it has drawn.
-#[derive(Deserialize)]
-struct Ack {
-    seen: String,
+    /// Whether it gets changes, or always the complete state.
+    changes: bool,
+    /// The newest revisions that it has.
+    receiver: u64,
+    agents: BTreeMap<Name, SentAgent>,
+    /// Agents that left the wall, which the viewer does not know yet.
+    removed: Vec<Name>,
+    /// Agents to look for changes in.
+    queue: VecDeque<Name>,
+    /// The wall's edition at the last update, and when that was.
+    edition: u64,
+    updated: Option<Instant>,
+    /// When the queue last had all agents.
+    visited_all: Option<Instant>,
 }
 
 impl Viewer {
+    fn new(socket: WebSocket, site: Site, role: Role, changes: bool) -> Viewer {
+        Viewer {
+            socket: ViewerSocket::new(socket),
+            site,
+            role,
+            changes,
+            receiver: 0,
+            agents: BTreeMap::new(),
+            removed: Vec::new(),
+            queue: VecDeque::new(),
+            edition: 0,
+            updated: None,
+            visited_all: None,
+        }
+    }
+
     async fn run(&mut self) -> Result<()> {
-        let mut sent_edition = None;
-        let mut sent_at = Instant::now();
         loop {
-            for camera in self.due() {
+            let due = self.socket.frames.due(&self.site.wall.borrow_and_update());
+            for camera in due {
                 // One frame at a time, so that each is the newest when it is sent and a slow viewer takes little
                 // memory.
-                if let Some((frame, _memory)) = self.next_frame(&camera) {
-                    self.socket.send(Frame::Binary(frame)).await?;
+                let frame = self.socket.frames.take(&self.site.wall.borrow(), camera, &self.site.budget);
+                if let Some((frame, _memory)) = frame {
+                    self.socket.send_frame(frame).await?;
                 }
             }
-            let edition = self.site.wall.borrow().edition;
-            let wait = if sent_edition == Some(edition) { MAX_INTERVAL } else { MIN_INTERVAL };
-            if sent_edition.is_none() || sent_at.elapsed() >= wait {
-                (sent_edition, sent_at) = (Some(edition), Instant::now());
-                let text = wall_json::wall(&self.site, self.role).to_string();
-                self.socket.send(Frame::Text(text.into())).await?;
+            let (takes_text, due_at) = (self.socket.takes_text(), self.due_at());
+            if takes_text && due_at <= Instant::now() {
+                let text = self.next_text().await;
+                self.socket.send_text(text).await?;
+                continue;
             }
             tokio::select! {
                 changed = self.site.wall.changed() => changed?,
-                () = sleep_until(sent_at + wait) => {}
-                message = self.socket.recv() => match message {
-                    Some(Ok(Frame::Text(text))) => self.handle_ack(&text),
-                    Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ok(()),
-                    Some(Ok(_)) => {}
-                },
+                () = sleep_until(due_at), if takes_text => {}
+                received = self.socket.receive() => received?,
             }
         }
     }
 
-    /// Closes the WebSocket.
-    async fn close(&mut self) {
-        let _ = timeout(CLOSE_TIMEOUT, self.socket.send(Frame::Close(None))).await;
+    /// When the next text is due.
+    fn due_at(&self) -> Instant {
+        let Some(updated) = self.updated.filter(|_| self.queue.is_empty()) else { return Instant::now() };
+        let is_changed = self.edition != self.site.wall.borrow().edition;
+        updated + if self.changes && is_changed { MIN_INTERVAL } else { MAX_INTERVAL }
     }
 
-    fn handle_ack(&mut self, text: &str) {
-        let ack = serde_json::from_str::<Ack>(text).ok();
-        let name = |text: &str| Name::try_from(text.to_owned()).ok();
-        let seen = ack.and_then(|Ack { seen }| {
-            let (agent, camera) = seen.split_once('/')?;
-            Some((name(agent)?, name(camera)?))
-        });
-        if let Some(sent) = seen.and_then(|seen| self.sent.get_mut(&seen)) {
-            sent.is_pending = false;
+    async fn next_text(&mut self) -> String {
+        if !self.changes {
+            self.updated = Some(Instant::now());
+            return complete_wall(&self.site, self.role).await;
         }
+        let is_first = self.updated.is_none();
+        if self.queue.is_empty() {
+            self.begin_update();
+        }
+        let kind =
+            if is_first { format!("\"wall\",\"role\":{}", to_json(&self.role)) } else { "\"changes\"".to_owned() };
+        self.changes_text(&kind)
     }
 
-    /// Cameras with a new frame whose last one was acknowledged.
-    fn due(&mut self) -> Vec<(Name, Name)> {
-        let wall = self.site.wall.borrow_and_update();
-        let cameras = wall.agents.iter().flat_map(|(agent, view)| {
-            let shown = view.cameras.iter().filter(|(_, camera)| camera.newest.is_some());
-            shown.map(move |(name, camera)| ((agent.clone(), name.clone()), camera.number))
-        });
-        let is_due = |(camera, number): &((Name, Name), u64)| {
-            self.sent.get(camera).is_none_or(|sent| !sent.is_pending && sent.number != *number)
-        };
-        cameras.filter(is_due).map(|(camera, _)| camera).collect()
+    /// Queues the agents that have changed; once a second all, for changes that no message announces.
+    fn begin_update(&mut self) {
+        let (wall, now) = (self.site.wall.borrow(), Instant::now());
+        let is_full = self.visited_all.is_none_or(|at| now - at >= MAX_INTERVAL);
+        if is_full {
+            self.visited_all = Some(now);
+            self.socket.frames.retain(&wall);
+            self.site.pieces.retain(&wall);
+        }
+        let removed = self.agents.extract_if(.., |name, _| !wall.agents.contains_key(name));
+        self.removed.extend(removed.map(|(name, _)| name));
+        let queued = wall.agents.iter().filter(|(_, agent)| is_full || agent.edition > self.edition);
+        self.queue = queued.map(|(name, _)| name.clone()).collect();
+        (self.edition, self.updated) = (wall.edition, Some(now));
     }
 
-    /// A camera's newest frame as a message, and the memory for it while it is sent; marks it as pending. `None` if there is
-    /// none of either.
-    fn next_frame(&mut self, camera: &(Name, Name)) -> Option<(Bytes, Share)> {
+    /// A message of this kind with the changes of the first agents in the queue.
+    fn changes_text(&mut self, kind: &str) -> String {
         let wall = self.site.wall.borrow();
-        let view = wall.agents.get(&camera.0)?.cameras.get(&camera.1)?;
-        let newest = view.newest.as_ref()?;
-        let memory = self.site.budget.outgoing.take_fairly(&camera.0, COPIES * newest.jpeg.len())?;
-        self.sent.insert(camera.clone(), Sent { number: view.number, is_pending: true });
-        Some((frame_message(view.number, newest), memory))
+        let mut text = format!("{{\"type\":{kind}");
+        self.site.pieces.write_receiver(&self.site, &mut self.receiver, &mut text);
+        if !self.removed.is_empty() {
+            text.push_str(",\"removed\":");
+            text.push_str(&to_json(&std::mem::take(&mut self.removed)));
+        }
+        text.push_str(",\"agents\":[");
+        for _ in 0..MAX_TEXT_AGENTS {
+            let Some(name) = self.queue.pop_front() else { break };
+            let Some(agent) = wall.agents.get(&name) else { continue };
+            let sent = self.agents.entry(name.clone()).or_default();
+            let (pieces, commands) = (&self.site.pieces, &self.site.commands);
+            if !pieces.write_agent((&name, agent), commands, sent, MAX_TEXT_BYTES, &mut text) {
+                self.queue.push_front(name);
+            }
+            if text.len() >= MAX_TEXT_BYTES {
+                break;
+            }
+        }
+        text.push_str("]}");
+        text
     }
-}
-
-/// A frame message: length of the header (four bytes, big-endian), header, JPEG.
-fn frame_message(number: u64, frame: &LiveFrame) -> Bytes {
-    let header = json!({
-        "agent": frame.header.agent,
-        "camera": frame.header.camera,
-        "seq": number,
-        "captured_at_us": frame.captured_at_us,
-        "age_ms": frame.age().as_millis() as u64,
-        "width": frame.header.width,
-        "height": frame.header.height,
-    })
-    .to_string();
-    let mut message = BytesMut::with_capacity(4 + header.len() + frame.jpeg.len());
-    message.put_u32(header.len() as u32);
-    message.put_slice(header.as_bytes());
-    message.put_slice(&frame.jpeg);
-    message.freeze()
 }

@@ -1,11 +1,12 @@
 //! The page and the HTTP API.
 //!
 //! `connections.rs` accepts connections, `middleware.rs` and `auth.rs` process every request before it reaches a
-//! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the WebSocket with the state
-//! from `wall_json.rs` and `notices_json.rs`. `agents.rs` lists, forgets and merges agents.
-//! `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read the history,
-//! `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
+//! handler. `assets.rs` serves the page's files, `login.rs` the login form, and `live.rs` the state: `wall_json.rs` and
+//! `notices_json.rs` make its JSON, `wall_pieces.rs` keeps it for all viewers, and `viewer_socket.rs` sends it.
+//! `agents.rs` lists, forgets and merges agents, `cameras.rs` sends commands to cameras, `readings.rs` and `export.rs` read
+//! the history, `footage.rs` and `thumbnail.rs` the recordings. `metrics/` serves Prometheus.
 
+mod aged_json;
 mod agents;
 mod assets;
 mod auth;
@@ -23,8 +24,11 @@ mod metrics;
 mod middleware;
 mod notices_json;
 mod readings;
+mod sent_frames;
 mod thumbnail;
+mod viewer_socket;
 mod wall_json;
+mod wall_pieces;
 
 use std::sync::Arc;
 
@@ -48,6 +52,7 @@ use super::wall::Wall;
 pub use auth::Access;
 use error::HttpError;
 pub(super) use health::causes;
+pub use wall_pieces::WallPieces;
 
 /// State shared by all requests.
 #[derive(Clone)]
@@ -58,6 +63,8 @@ pub struct Site {
     pub wall_editor: watch::Sender<Wall>,
     /// Tokens and roles.
     pub access: Arc<Access>,
+    /// The wall as JSON.
+    pub pieces: WallPieces,
     /// Sends commands to agents.
     pub commands: Commands,
     /// The history, or the reason why it is off; empty if configured so.
@@ -102,7 +109,6 @@ fn routes(site: &Site) -> Router {
         .merge(login::routes())
         .merge(metrics::routes())
         .merge(readings::routes())
-        .merge(wall_json::routes())
         .fallback(async || HttpError(StatusCode::NOT_FOUND, "not found; see docs/http-api.md".into()))
         .layer(from_fn(middleware::read_body))
         .layer(from_fn_with_state(site.clone(), auth::authenticate))

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Site;
 use super::error::{HttpError, json_response};
 use crate::receiver::history::{ChartQuery, Job, JobError, ReadError, Reader, Series, SeriesQuery};
+use crate::receiver::wall::Wall;
 
 /// The most series in one response, which is also the default.
 const MAX_SERIES: usize = 1_000;
@@ -134,11 +135,22 @@ async fn chart(
         let points = text.parse().ok().filter(|points| (2..=MAX_POINTS).contains(points));
         points.ok_or_else(|| bad_request(format!("`points` must be a number from 2 to {MAX_POINTS}, not {text:?}")))
     })?;
-    let chart = reader(&site)?.chart(ChartQuery { series, from_us, to_us, points }).await?;
+    let query = ChartQuery { series, from_us, to_us, points };
+    let wall = site.wall.clone();
+    let chart = reader(&site)?.chart(query, move |series| stale_after_us(&wall.borrow(), series)).await?;
     let points: Vec<_> = chart.points.iter().map(|point| (point.at_us, point.min, point.max, point.mean)).collect();
     Ok(json_response(&json!({
         "series": series, "from_us": from_us, "to_us": to_us, "step_us": chart.step_us, "points": points,
+        "breaks": chart.breaks,
     })))
+}
+
+/// The age at which this series' reading on the wall is stale.
+fn stale_after_us(wall: &Wall, series: &Series) -> Option<i64> {
+    let (_, agent) = wall.agents.iter().find(|(name, _)| ***name == *series.agent)?;
+    let mut readings = agent.readings.values().map(|current| &current.reading);
+    let reading = readings.find(|reading| *reading.port == *series.port && *reading.quantity == *series.quantity)?;
+    i64::try_from(reading.stale_after_ms).ok()?.checked_mul(1_000)
 }
 
 pub(super) fn id(text: &str) -> Result<i64, HttpError> {

@@ -10,20 +10,26 @@ export type Counts = Record<string, number>;
 
 // ---- /api/wall and the text messages of /live ----
 
-export interface WallMessage {
+/** A message with the type `changes` has only the fields, agents and readings that changed. */
+export interface WallMessage extends WallState {
   type: string;
+  agents: AgentMessage[];
+  /** Names of agents that left the wall. */
+  removed?: string[];
+}
+
+export interface WallState {
   role: "view" | "control";
   /** Whether the receiver has tokens. */
   login: boolean;
-  agents: Agent[];
   history: StoreState;
   recorder: StoreState;
   refused: RefusedAgent[];
   quotas: ReachedQuota[];
 }
 
-/** The last wall; its other fields are missing until the first one arrives at `at` > 0. */
-export interface Wall extends Partial<WallMessage> {
+/** The wall; fields other than these are missing until the first message. `at` is when the last message arrived. */
+export interface Wall extends Partial<WallState> {
   agents: Agent[];
   at: PageTime;
 }
@@ -58,9 +64,19 @@ export interface ReachedQuota {
   text: string;
 }
 
+/** Has all fields of an agent except `readings`, or none. */
+export interface AgentMessage extends Partial<Omit<Agent, "readings">> {
+  name: string;
+  /** All readings, or the first of them. */
+  readings?: Reading[];
+  /** Readings that replace those with the same port and quantity, or are new. */
+  changed_readings?: Reading[];
+}
+
 export interface Agent {
   name: string;
-  boot: string | null;
+  /** When these fields arrived. */
+  at: PageTime;
   heard_ms: number;
   /** Since when it is away, in microseconds since 1970; null while it is connected. */
   away_since_us: number | null;
@@ -71,7 +87,8 @@ export interface Agent {
   links: Part[];
   spool: Part | null;
   machine: Machine | null;
-  readings: Reading[];
+  /** By PORT/QUANTITY. */
+  readings: Map<string, Reading>;
 }
 
 /** A camera, port, link or spool: `cause` explains how it is up or why it is down, `for_ms` since when. */
@@ -81,6 +98,8 @@ export interface PartState {
   up: boolean;
   cause: string;
   for_ms: number | null;
+  /** When the state arrived. */
+  at: PageTime;
 }
 
 export interface Part extends PartState {
@@ -131,6 +150,8 @@ export interface Reading {
   unit: string;
   age_ms: number;
   stale_after_ms: number;
+  /** When it arrived, at the age `age_ms`. */
+  at: PageTime;
 }
 
 /** The header before the JPEG in a binary message of /live. */
@@ -183,7 +204,11 @@ export interface SeriesAgentsAnswer {
 export type Point = [number, number, number, number];
 
 export interface ChartAnswer {
+  from_us: number;
+  to_us: number;
   points: Point[];
+  /** The indexes of the points after a gap. */
+  breaks: number[];
   /** The width of a point's bucket; 0: each point is one reading. */
   step_us: number;
 }
@@ -236,10 +261,11 @@ export interface AxisLabel {
 }
 
 export interface ChartData {
-  points: Point[];
+  /** The points by time, split at the gaps; no run is empty. */
+  runs: Point[][];
   stepUs: number;
-  /** Points farther apart than this are not joined. */
-  gapUs: number;
+  /** The span of the answer; null before the first one. */
+  loaded: TimeSpan | null;
 }
 
 /** A point by its names; `us` is the middle of its bucket. */
@@ -269,7 +295,7 @@ export interface Tile extends CameraName, Copy {
   key: string;
   canvas: HTMLCanvasElement;
   context: CanvasRenderingContext2D;
-  /** null: the last wall does not list the camera. */
+  /** null: the wall does not list the camera. */
   status: Camera | null;
   listedAt: PageTime;
   /** When the camera went down, in milliseconds since 1970. */
@@ -296,12 +322,24 @@ export interface ReadingCard extends Copy {
 
 export interface SparklineData {
   /** The last hour as the history has it. */
-  points: Point[];
-  stepUs: number;
+  stored: ChartData;
   requestedAt: PageTime;
   /** Values since the page was opened. */
-  live: Point[];
+  live: LiveValue[];
+  /** The last times between two readings, in microseconds. */
+  intervals: number[];
   drawnAt: PageTime;
+}
+
+/** The readings of a few seconds that arrived while the page was open. */
+export interface LiveValue extends TimeSpan {
+  min: number;
+  max: number;
+  /** The last one. */
+  value: number;
+  isAfterGap: boolean;
+  /** The longest silence before it that is not a gap. */
+  limitUs: number;
 }
 
 export interface AgentRow extends Copy {

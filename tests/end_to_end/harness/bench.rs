@@ -183,17 +183,20 @@ fn virtual_camera() -> &'static Path {
     LIBRARY.get_or_init(|| library("virtual_camera"))
 }
 
-/// Builds tests/NAME.c as a preload library.
+/// Builds tests/NAME.c as a preload library. Other copies of the tests may use the same path at the same time, so the file
+/// is renamed into place.
 pub(super) fn library(name: &str) -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lib{name}.so"));
+    let temporary = library.with_extension(std::process::id().to_string());
     let source = format!("{}/tests/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut compiler = Command::new("cc");
     compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", &source, "-ldl", "-lpthread", "-o"])
-        .arg(&library);
+        .arg(&temporary);
     let result = compiler.status();
     let status = started(&compiler, result);
     assert!(status.success(), "{source} does not compile");
+    fs::rename(temporary, &library).expect("a library");
     library
 }
 

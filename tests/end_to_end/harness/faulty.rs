@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Program, eventually};
+use super::{Program, Stopwatch, eventually};
 
 /// A command that runs watchpost under strace. System calls on these files fail as `faults` say, in the syntax of
 /// strace's `inject=`. With `-D`, strace is the child, so the started process is watchpost itself.
@@ -26,9 +25,9 @@ pub fn faulty(faults: &[&str], files: &[&Path]) -> Command {
     strace
 }
 
-/// Stops the faults by ending strace; returns the time.
+/// Stops the faults by ending strace; returns a stopwatch that runs from then on.
 #[track_caller]
-pub fn repair(program: &Program) -> Instant {
+pub fn repair(program: &Program) -> Stopwatch {
     let tracer = || {
         let status = fs::read_to_string(format!("/proc/{}/status", program.id())).expect("a running process");
         let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).expect("Linux");
@@ -36,7 +35,7 @@ pub fn repair(program: &Program) -> Instant {
     };
     kill(Pid::from_raw(tracer().expect("strace")), Signal::SIGTERM).expect("strace of the same user");
     eventually("strace exits", || tracer().is_none().then_some(()));
-    Instant::now()
+    program.stopwatch()
 }
 
 /// Makes a running program's disk fail until this is dropped or repaired.

@@ -55,6 +55,11 @@ impl Bench {
         format!("curve = {{ secret_key_file = \"{secret}\", server_key = \"{server}\" }}")
     }
 
+    /// The curve table of a receiver that permits the key to send as the agent.
+    pub fn permitting(table: &str, key: &str, agent: &str) -> String {
+        table.replace(" }", &format!(", agents = {{ {key} = [\"{agent}\"] }} }}"))
+    }
+
     /// A plain ZeroMQ socket, connected to a bound end.
     pub fn raw(&self, kind: zmq::SocketType, address: &str, shows: &Shows) -> zmq::Socket {
         let socket = zmq::Context::new().socket(kind).expect("a socket");

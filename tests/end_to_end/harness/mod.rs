@@ -11,6 +11,7 @@ pub mod film;
 pub mod http;
 pub mod hub;
 pub mod installed;
+mod intruder;
 mod keys;
 mod manager;
 mod pi;
@@ -18,7 +19,10 @@ pub mod program;
 pub mod recordings;
 mod sender;
 mod sockets;
+pub mod zmtp;
 mod spool_contents;
+mod stopwatch;
+pub mod viewer;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +37,7 @@ pub use film::film;
 pub use installed::peer;
 #[cfg(feature = "opencv")]
 pub use installed::sample_video;
+pub use intruder::Intruder;
 pub use keys::Shows;
 pub use manager::{Manager, STALL_LIMIT, SuspendedThread, WATCHDOG};
 pub use pi::Pi;
@@ -40,6 +45,7 @@ pub use program::Program;
 pub use sender::Sender;
 pub use sockets::{Peer, free_port, pair, readings, subscriber};
 pub use spool_contents::read_spool;
+pub use stopwatch::Stopwatch;
 
 /// Upper bound of every wait; generous, for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

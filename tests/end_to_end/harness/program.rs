@@ -4,14 +4,14 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{Stopwatch, eventually};
 
 /// Instructions for a test that needs something that is not installed.
 pub const SETUP: &str = "run script/setup test";
@@ -119,7 +119,6 @@ impl Program {
     }
 
     /// The ids of its child processes.
-    #[cfg(feature = "opencv")]
     pub fn children(&self) -> Vec<u32> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("a running process");
         // A thread may exit meanwhile.
@@ -150,11 +149,21 @@ impl Program {
         self.out.lock().unwrap().clear();
     }
 
+    /// Starts to measure the program's time.
+    pub fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::of([self.children(), vec![self.id()]].concat())
+    }
+
     /// Sends SIGTERM, as systemd does; returns the exit status and how long the exit took.
+    #[track_caller]
     pub fn terminate(&mut self) -> (ExitStatus, Duration) {
-        let start = Instant::now();
+        let mut stopwatch = self.stopwatch();
         self.signal(Signal::SIGTERM);
-        (self.wait(), start.elapsed())
+        let status = eventually("the program exits", || {
+            stopwatch.look();
+            self.child.try_wait().expect("a child process")
+        });
+        (status, stopwatch.elapsed())
     }
 
     pub fn signal(&self, signal: Signal) {

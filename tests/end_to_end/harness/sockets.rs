@@ -1,15 +1,33 @@
 //! Peers for links, and helpers for their messages.
 
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A free port of this machine, for programs that cannot choose one.
+/// A free port of this machine, for programs that cannot choose one. It stays this process's own: other copies of the
+/// tests do not get it, and the kernel gives ports of this range to nobody.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    let random = std::iter::repeat_with(|| fastrand::u16(10_000..first_ephemeral_port()));
+    let mut free = random.take(10_000).filter(|port| reserve(*port) && TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a free port")
+}
+
+/// The first port that the kernel gives to sockets without one.
+fn first_ephemeral_port() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux");
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).expect("a port")
+}
+
+/// Reserves a port until this process exits; returns whether it was not reserved yet. The name of an abstract socket
+/// belongs to one process.
+fn reserve(port: u16) -> bool {
+    let name = SocketAddr::from_abstract_name(format!("watchpost-test-port-{port}")).expect("a name");
+    UnixListener::bind_addr(&name).map(std::mem::forget).is_ok()
 }
 
 /// A bound PAIR socket with timeouts, and its address.

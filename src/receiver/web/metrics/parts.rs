@@ -57,8 +57,10 @@ const PARTS: [PartMetrics; 4] = [
         parts: |status| status.spool.as_slice(),
         counters: &[
             ("readings_written", "Readings written to the disk."),
-            ("readings_expired", "Readings removed because of their age."),
-            ("readings_lost_no_room", "Readings removed to make room for newer ones."),
+            ("readings_acknowledged", "Readings that every receiver has acknowledged."),
+            ("readings_expired", "Readings lost because of their age."),
+            ("readings_lost_no_room", "Readings lost to make room for newer ones."),
+            ("readings_lost_overload", "Readings lost because they arrived too fast."),
         ],
         causes: ("faults", "Damaged files and overload, by cause."),
     },

@@ -1,5 +1,7 @@
 // @ts-check
-// The page's entry: starts the views, and renders the wall whenever the receiver sends it.
+/** @import { AgentMessage } from "../types.js" */
+
+// The page's entry: starts the views, and renders the wall whenever it changes.
 
 import * as chart from "./charts/chart.js";
 import { refreshSeries } from "./charts/series.js";
@@ -17,12 +19,12 @@ import * as enlargedTile from "./live/enlarged_tile.js";
 import { showFrame } from "./live/frames.js";
 import { renderEmpty, renderHealth } from "./live/health.js";
 import { layOut } from "./live/layout.js";
-import { cards, renderCard, syncCards } from "./live/reading_cards.js";
+import { cards, dropUnlistedCards, renderCard, syncCards } from "./live/reading_cards.js";
 import * as shortcuts from "./live/shortcuts.js";
 import { renderTile, syncTiles, tiles } from "./live/tiles.js";
 import { byId, setData, setText } from "./shared/dom.js";
 import { addView, startViews } from "./shared/views.js";
-import { agentCount, setWall, wall } from "./shared/wall.js";
+import { agentCount, applyChanges, setWall, wall } from "./shared/wall.js";
 
 const RENDER_INTERVAL_MS = 200;
 
@@ -31,13 +33,14 @@ let renderedAt = 0;
 /** @param {string} text */
 function onText(text) {
   const message = JSON.parse(text);
-  if (message.type !== "wall") return;
-  setWall(message);
+  if (message.type === "wall") setWall(message);
+  else if (message.type === "changes") applyChanges(message);
+  else return;
   syncTiles();
-  syncCards();
+  syncCards(message.agents.map((/** @type {AgentMessage} */ agent) => agent.name));
   syncAgents();
   enlargedTile.updateEnlarged();
-  // Browsers slow down timers in hidden tabs, so a new wall is rendered here if the timer is late.
+  // Browsers slow down timers in hidden tabs, so a changed wall is rendered here if the timer is late.
   if (performance.now() - renderedAt >= RENDER_INTERVAL_MS) render();
 }
 
@@ -62,6 +65,7 @@ function render() {
 
 function tick() {
   dropIfDead(performance.now());
+  dropUnlistedCards(performance.now());
   render();
 }
 

@@ -14,7 +14,7 @@ import {
   zoomed,
 } from "../shared/time_span.js";
 import { addView, isShown, openView, replaceAddress, viewAddress } from "../shared/views.js";
-import { chartData, lastValueIn, noData, pointsIn, valueAt } from "./chart_data.js";
+import { chartData, isGap, lastValueIn, noData, pointsIn, valueAt } from "./chart_data.js";
 import { drawPlot, timesFor, writeLabels, writeTimes } from "./drawing.js";
 import { needSeries, onSeries, refreshSeries, series, seriesName, seriesWithId } from "./series.js";
 
@@ -233,7 +233,8 @@ function renderCursor() {
   for (const [name, us] of Object.entries({ min: span.from, max: span.to, now: cursor ?? middleOf(span) })) {
     area.setAttribute(`aria-value${name}`, (us / 1e6).toFixed(3));
   }
-  area.setAttribute("aria-valuetext", `${node("moment").textContent}: ${node("value").textContent} ${unit}`);
+  const value = found || cursor === null ? `${node("value").textContent} ${unit}` : node("spread").textContent;
+  area.setAttribute("aria-valuetext", `${node("moment").textContent}: ${value}`);
   renderMarked();
 }
 
@@ -244,9 +245,9 @@ function renderCursor() {
 function renderValue(value, cursorUs, unit) {
   const hasRange = value !== null && value.min !== value.max;
   setText(node("value"), value ? valueText(value.mean, unit) : "–");
-  setText(node("unit"), unit);
-  setText(node("spread"),
-    hasRange ? `mean, min ${valueText(value.min, unit)}, max ${valueText(value.max, unit)}` : "");
+  setText(node("unit"), value ? unit : "");
+  const range = hasRange ? `mean, min ${valueText(value.min, unit)}, max ${valueText(value.max, unit)}` : "";
+  setText(node("spread"), cursorUs !== null && isGap(data, cursorUs) ? "no reading" : range);
   const time = value ? `${lastValueName()}, ${dateTime(value.us)}` : "";
   setText(node("moment"), cursorUs === null ? time : dateTime(cursorUs));
 }

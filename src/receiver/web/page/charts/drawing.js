@@ -5,7 +5,7 @@
 
 import { resizeList, setText } from "../shared/dom.js";
 import { partAt } from "../shared/time_span.js";
-import { pointsIn, withNeighbours } from "./chart_data.js";
+import { pointsIn, runsIn } from "./chart_data.js";
 import { paths, valueRange } from "./plot.js";
 import { timeTicks, valueTicks } from "./ticks.js";
 
@@ -29,7 +29,7 @@ export function drawPlot(svg, data, span, times) {
   const x = (us) => partAt(span, us) * width;
   /** @param {number} value */
   const y = (value) => partOf(value) * height;
-  const { line, band } = paths(withNeighbours(data.points, span), { ...data, x, y });
+  const { line, band } = paths(runsIn(data, span), { stepUs: data.stepUs, x, y });
   const values = valueTicks([bottom, top], height / PIXELS_PER_VALUE);
   const rows = values.map(({ value }) => `M0 ${Math.round(y(value)) + 0.5}H${width}`);
   const columns = times.map(({ us }) => `M${Math.round(x(us)) + 0.5} 0V${height}`);

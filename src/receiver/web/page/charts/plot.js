@@ -1,33 +1,17 @@
 // @ts-check
 /** @import { Point } from "../../types.js" */
 
-// Turns a series' points into the SVG paths of a line and of the band from minimum to maximum.
+// Turns the runs of a series' points into the SVG paths of lines and of the bands from minimum to maximum.
 
-const MIN_GAP_US = 15e6;
 const MIN_RANGE_PART = 0.02; // of the largest value
 
 /**
- * Returns the distance in time above which two points are not joined: three times the usual one.
- * @param {Point[]} points @param {number} stepUs
+ * Splits the points at the gaps: each of these indexes begins a new run.
+ * @param {Point[]} points @param {number[]} breaks
  */
-export function gapOf(points, stepUs) {
-  const distances = points.slice(1).map(([at], index) => at - points[index][0]).sort((a, b) => a - b);
-  const usual = distances[distances.length >> 1] ?? 0;
-  return Math.max(3 * usual, stepUs > 0 ? 1.5 * stepUs : MIN_GAP_US);
-}
-
-/**
- * Splits the points at the gaps.
- * @param {Point[]} points @param {number} gapUs
- */
-export function runs(points, gapUs) {
-  /** @type {Point[][]} */
-  const found = [];
-  points.forEach((point, index) => {
-    if (index === 0 || point[0] - points[index - 1][0] > gapUs) found.push([]);
-    found[found.length - 1].push(point);
-  });
-  return found;
+export function runs(points, breaks) {
+  const starts = points.length > 0 ? [0, ...breaks] : [];
+  return starts.map((start, index) => points.slice(start, starts[index + 1]));
 }
 
 /**
@@ -49,15 +33,14 @@ export function valueRange(points, minRange) {
 
 /**
  * Returns the paths. `x` maps a time and `y` a value to a coordinate; a bucket is drawn at its middle.
- * @param {Point[]} points
- * @param {{ stepUs: number, gapUs: number, x: (us: number) => number, y: (value: number) => number }} scale
+ * @param {Point[][]} runs
+ * @param {{ stepUs: number, x: (us: number) => number, y: (value: number) => number }} scale
  */
-export function paths(points, { stepUs, gapUs, x, y }) {
+export function paths(runs, { stepUs, x, y }) {
   /** @param {number} us */
   const middle = (us) => x(us + stepUs / 2).toFixed(1);
   /** @param {number} us @param {number} value */
   const at = (us, value) => `${middle(us)} ${y(value).toFixed(1)}`;
-  const all = runs(points, gapUs);
   // A single point is a dot: a line without length that has round ends.
   /** @param {Point[]} run */
   const line = (run) => `M${run.map(([us, , , mean]) => at(us, mean)).join("L")}${run.length === 1 ? "h0.01" : ""}`;
@@ -69,9 +52,9 @@ export function paths(points, { stepUs, gapUs, x, y }) {
   /** @param {Point[]} run @param {number} floor */
   const area = (run, floor) => `${line(run)}V${floor}H${middle(run[0][0])}Z`;
   return {
-    line: all.map(line).join(""),
-    band: all.map(band).join(""),
+    line: runs.map(line).join(""),
+    band: runs.map(band).join(""),
     /** @param {number} floor */
-    area: (floor) => all.map((run) => area(run, floor)).join(""),
+    area: (floor) => runs.map((run) => area(run, floor)).join(""),
   };
 }

@@ -3,7 +3,7 @@
 
 // A small chart for each chosen series, above the cameras' tracks.
 
-import { chartData, noData, valueAt } from "../charts/chart_data.js";
+import { chartData, isGap, noData, valueAt } from "../charts/chart_data.js";
 import { drawPlot, writeLabels } from "../charts/drawing.js";
 import { agents, chooseAgent, chosenAgent, series, seriesName } from "../charts/series.js";
 import { fetchChart } from "../shared/api.js";
@@ -154,9 +154,9 @@ function renderValue({ series: one, parts, data }) {
   const value = valueAt(data, timeline.at), { unit } = one, { span } = timeline;
   const hasRange = value !== null && value.min !== value.max;
   setText(parts["series-name"], seriesName(one));
+  const range = hasRange ? `${valueText(value.min, unit)} to ${valueText(value.max, unit)}` : "";
   setText(parts["series-value"], value ? `${valueText(value.mean, unit)} ${unit}` : "–");
-  setText(parts["series-spread"],
-    hasRange ? `${valueText(value.min, unit)} to ${valueText(value.max, unit)}` : "");
+  setText(parts["series-spread"], isGap(data, timeline.at) ? "no reading" : range);
   const parameters = { series: one.id, width: Math.round(widthOf(span) / 1e6), to: Math.round(span.to) };
   setHref(parts["series-name"], viewAddress("chart", parameters));
 }

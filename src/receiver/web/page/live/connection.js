@@ -38,7 +38,7 @@ export function startConnection(wanted) {
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/live`);
+  const socket = new WebSocket(`${scheme}://${location.host}/live?changes=true`);
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => receive(socket, data);
   socket.onclose = () => drop(socket);

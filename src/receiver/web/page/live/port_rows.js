@@ -6,7 +6,7 @@
 import { setData, setText, setTitle } from "../shared/dom.js";
 import { count, duration, rate } from "../shared/format.js";
 import { identifierWords } from "../shared/identifiers.js";
-import { stateMs, wall } from "../shared/wall.js";
+import { stateMs } from "../shared/wall.js";
 
 const FLOOD_LINES_PER_S = 1_000; // the agent's limit, too
 const RECENTLY_MS = 60_000;
@@ -41,10 +41,10 @@ function stateText(port, isCurrent, at) {
 }
 
 /** @param {HTMLElement} root @param {HTMLElement} part @param {Port} port @param {PageTime} at */
-function renderRefused(root, part, { up, refused, refused_ago_ms }, at) {
+function renderRefused(root, part, { up, refused, refused_ago_ms, at: arrived }, at) {
   const causes = Object.entries(refused);
   const total = causes.reduce((sum, [, number]) => sum + number, 0);
-  const isRecent = refused_ago_ms !== null && refused_ago_ms + at - wall.at < RECENTLY_MS;
+  const isRecent = refused_ago_ms !== null && refused_ago_ms + at - arrived < RECENTLY_MS;
   setData(root, "refused", total === 0 ? "none" : isRecent ? "lately" : "before");
   // The cause of a port that is down explains its refused lines too.
   const cause = up && total > 0 ? `, ${mainCause(causes)}` : "";

@@ -1,6 +1,6 @@
 // @ts-check
-/** @import { AgentsAnswer, CameraName, CameraSettings, ChartAnswer, RecordedFrame, RecordingsAnswer } from "../../types.js" */
-/** @import { SeriesAgentsAnswer, SeriesAnswer, WallMessage } from "../../types.js" */
+/** @import { AgentsAnswer, CameraName, CameraSettings, ChartAnswer, RecordedFrame } from "../../types.js" */
+/** @import { RecordingsAnswer, SeriesAgentsAnswer, SeriesAnswer, WallMessage } from "../../types.js" */
 
 // Requests to the receiver's HTTP API, which is open to other programs too.
 

@@ -48,11 +48,13 @@ export function openView(name, parameters) {
 }
 
 /**
- * Changes the parameters of the shown view without a step in the browser's history.
+ * Changes the parameters of the shown view without a step in the browser's history. An unchanged address is not replaced,
+ * because that would cancel a step back that has just begun.
  * @param {string} name @param {ViewParameters} parameters
  */
 export function replaceAddress(name, parameters) {
-  if (isShown(name)) history.replaceState(null, "", viewAddress(name, parameters));
+  const address = viewAddress(name, parameters);
+  if (isShown(name) && location.hash !== address) history.replaceState(null, "", address);
 }
 
 /** Shows the view that the address names, now and whenever the address changes. */
