@@ -98,7 +98,21 @@ fn endless_message_is_cut_off() {
         let ended = (0..100).any(|_| endless.write_all(&part).is_err());
         assert!(ended, "the receiver took 790 MB of one message");
     };
-    survives(&plain, &bench, attack, "refused a peer at 127.0.0.2: it sent a message larger than 16 MB");
+    survives(&plain, &bench, attack, "refused a peer at 127.0.0.2: it sent a message larger than 9 MB");
+}
+
+#[test]
+fn endless_message_of_tiny_parts_is_cut_off() {
+    let bench = Bench::new();
+    let plain = Keys::new(&bench, false);
+    let attack = |receiver: &Receiver| {
+        let mut endless = peer(FLOODER, &receiver.link, "DEALER");
+        // Three bytes each, for which the receiver needs 64.
+        let parts = [1, 1, 7].repeat(100_000);
+        let ended = (0..400).any(|_| endless.write_all(&parts).is_err());
+        assert!(ended, "the receiver took 40 million parts of one message");
+    };
+    survives(&plain, &bench, attack, "refused a peer at 127.0.0.2: it sent a message larger than 9 MB");
 }
 
 #[test]
@@ -113,9 +127,9 @@ fn endless_message_of_a_permitted_peer_is_cut_off() {
             rogue.send(&part, zmq::SNDMORE).expect("a part");
         }
         rogue.send("the end", 0).expect("a part");
-        receiver.program.wait_for_log("it sent a message larger than 16 MB", "");
+        receiver.program.wait_for_log("it sent a message larger than 9 MB", "");
     };
-    survives(&encrypted, &bench, attack, "refused a peer at 127.0.0.1: it sent a message larger than 16 MB");
+    survives(&encrypted, &bench, attack, "refused a peer at 127.0.0.1: it sent a message larger than 9 MB");
 }
 
 #[test]
