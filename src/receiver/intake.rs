@@ -189,8 +189,8 @@ impl Intake {
         session.replies.connection_ended();
     }
 
-    /// Accounts a frame's picture to its agent; returns false if there is no memory for it. To make room, the agents with
-    /// the largest shares lose their oldest frames on the wall.
+    /// Accounts a frame's picture to its agent; returns false if it does not fit. To make room, the agents with the largest
+    /// shares lose their oldest frames on the wall.
     fn account(&self, message: &mut Message, session: &mut Session) -> bool {
         let Message::Frame(header, jpeg) = message else { return true };
         loop {
