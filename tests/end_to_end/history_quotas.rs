@@ -194,7 +194,7 @@ fn readings_beyond_a_limit_are_refused_with_its_name() {
         (first..).zip(all).map(|(seq, quantity)| reading(seq, quantity)).collect()
     };
     shed.send(true, &twice(1, &["q1", "q2", "q3", "q4"]));
-    // The first reading of the fourth label is kept, because it was not known yet that there is no room.
+    // The first reading of the fourth label came before the third series.
     shed.expect_ack(1, 7);
     assert_eq!(shed.refusal(), (8, 8, "series_limit".to_owned()));
     shed.send(true, &[reading(9, "q1"), reading(10, "q5"), reading(11, "q6"), reading(12, "q2")]);
@@ -211,7 +211,7 @@ fn readings_beyond_a_limit_are_refused_with_its_name() {
     assert_eq!(count(&bench.history(), "readings"), 3 * 2 + 2 + 2 + 2);
 }
 
-/// Half of the agents are connected at a time, so that the test needs fewer descriptors.
+/// An eighth of the agents is connected at a time, so that the test needs fewer descriptors.
 #[test]
 fn thousand_agents_with_twenty_quantities_get_all_their_series() {
     const AGENTS: u64 = 1_000;

@@ -39,7 +39,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Notes readings that were sent and refused, each once. Returns false if there is no room for them.
+    /// Adds readings that were sent and refused, each once. Returns false if they do not fit.
     pub(super) fn add(&mut self, boot: &Name, seqs: SeqRange, limit: Limit) -> bool {
         if self.ranges >= MAX_RANGES {
             return false;

@@ -55,7 +55,7 @@ struct Start {
     offset: ClockOffset,
 }
 
-/// What a peer is told of the readings `first` to `last`: they are stored, or refused because of a limit.
+/// The answer to a peer about the readings `first` to `last`: the history stored them, or a limit forbids it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Answer {
     pub(super) link: usize,

@@ -14,7 +14,7 @@ use super::series_list::Series;
 /// Readings in memory at once.
 const CHUNK: usize = 500;
 
-/// Series that are looked at for one chunk, most of which may have no readings in the period.
+/// Limit of the series that one chunk reads. Most of them may have no readings in the period.
 const SERIES_PER_CHUNK: usize = 10_000;
 
 /// An unfinished export.

@@ -1,10 +1,10 @@
-//! What makes a series: agent, port, quantity and unit.
+//! Labels of readings: all readings with the same label are one series.
 
 use std::sync::Arc;
 
 use crate::name::Name;
 
-/// The label of a reading.
+/// Agent, port, quantity and unit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Label {
     pub(super) agent: Name,

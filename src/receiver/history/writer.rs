@@ -187,19 +187,20 @@ impl Writer {
 
     /// Stores a viewer's job, unless the disk fails.
     fn accept(&mut self, (job, reply): Request) {
-        let accepted = match &mut self.database {
+        let mut accepted = match &mut self.database {
             Some(database) if self.failing_since.is_none() => database.accept(&job),
             _ => Err(JobError::Failing(self.state.cause())),
         };
-        if accepted.is_ok() {
+        if let Err(JobError::Store(error)) = accepted {
+            accepted = Err(JobError::Failing(error.to_string()));
+            self.retry_later(error);
+        } else if accepted.is_ok() {
             info!("history: accepted the job: {job}");
             self.work_due = Some(Instant::now());
             self.report();
         }
-        // Whoever asked may have left.
-        if let Err(Err(JobError::Store(error))) = reply.send(accepted) {
-            self.retry_later(error);
-        }
+        // The viewer may have left.
+        let _ = reply.send(accepted);
     }
 
     /// Makes the next step of the oldest job, if it is due.
