@@ -140,7 +140,7 @@ impl Api {
 
 /// Returns the JSON of a successful answer; the error is the receiver's message.
 fn parse(answer: &str) -> Result<Value> {
-    let (head, body) = answer.split_once("\r\n\r\n").context("is no HTTP server; another program uses its port")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("does not speak HTTP; another program uses its port")?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     let json: Value = serde_json::from_str(body).context("is not watchpost; another program uses its port")?;
     if !status.starts_with('2') {

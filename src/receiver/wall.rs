@@ -226,6 +226,9 @@ impl Wall {
         if is_status || agent.readings.len() != readings {
             self.account_texts(&name);
         }
+        if !known {
+            self.report_agents();
+        }
         taken
     }
 }

@@ -100,6 +100,8 @@ mod views;
 mod power_cuts;
 /// Shutdown of agent and receiver.
 mod shutdown;
+/// Agents that are away: remembered across restarts, forgotten, merged.
+mod roster;
 /// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
 mod sketches;
 /// The spool: readings are stored until every receiver has acknowledged them.

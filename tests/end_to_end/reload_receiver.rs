@@ -107,7 +107,7 @@ fn systemd_gets_status_reload_and_watchdog_messages() {
     manager.wait_for("READY=1");
     manager.wait_for("the last configuration was rejected, see the log");
     drop(agent);
-    manager.wait_for("STATUS=agents connected: 0, silent: 1");
+    manager.wait_for(&format!("STATUS=agents connected: 0; page at http://{}/; 1 agent is away", receiver.page));
     let held = SuspendedThread::of(&receiver.program, "history");
     let fed = manager.watchdog_fed_for(WATCHDOG, STALL_LIMIT);
     assert!(fed > WATCHDOG && fed + WATCHDOG < STALL_LIMIT, "fed for {fed:?}");

@@ -80,9 +80,9 @@ impl Agent {
         self.presence.away_since_us.unwrap_or_else(|| now_us.saturating_sub(micros(self.last_heard.elapsed())))
     }
 
-    fn update_presence(&mut self) {
+    fn is_known(&self) -> bool {
         let span = self.last_heard.duration_since(self.presence.first_heard);
-        self.presence.is_known |= self.status.is_some() || span >= KNOWN_AFTER;
+        self.presence.is_known || self.status.is_some() || span >= KNOWN_AFTER
     }
 }
 
@@ -110,7 +110,7 @@ impl Wall {
         let now_us = Stamp::now().unix_us();
         let mut is_changed = false;
         for (name, agent) in &mut self.agents {
-            agent.update_presence();
+            agent.presence.is_known = agent.is_known();
             if agent.presence.is_known && !agent.is_connected() && agent.presence.away_since_us.is_none() {
                 let (silence, heard_us) = (agent.last_heard.elapsed(), agent.last_heard_us(now_us));
                 agent.presence.away_since_us = Some(heard_us);
@@ -150,7 +150,7 @@ impl Wall {
     #[must_use]
     pub fn known(&self) -> Vec<(Name, i64)> {
         let now_us = Stamp::now().unix_us();
-        let known = self.agents.iter().filter(|(_, agent)| agent.presence.is_known);
+        let known = self.agents.iter().filter(|(_, agent)| agent.is_known());
         known.map(|(name, agent)| (name.clone(), agent.last_heard_us(now_us))).collect()
     }
 }

@@ -53,7 +53,7 @@ export function renderAgent(agent, at) {
   const since = silent ? agent.away_since_us : null;
   setText(row.parts["agent-words"], since !== null ? `away since ${dateTime(since)}`
     : silent ? `silent for ${heard}` : `heard ${heard} ago`);
-  row.parts["agent-forget"].hidden = row.parts["agent-merge"].hidden = since === null || wall.role !== "control";
+  row.parts["agent-actions"].hidden = since === null || wall.role !== "control";
   setData(row.root, "ports", hasPortRows(agent) ? "rows" : "inline");
   setText(row.parts["agent-links"], isCurrent ? linkNotes(agent).join(", ") : "");
   renderMachine(row.parts["agent-machine"], isCurrent ? agent.machine : null);
