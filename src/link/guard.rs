@@ -17,8 +17,9 @@ use super::ends::{Ends, bytes_read};
 use super::held::{Held, Look};
 use super::{MAX_PART_BYTES, Refusal};
 
-/// Limit on one message: a picture of [`MAX_PART_BYTES`], and as much for everything else. No format has more than a few kB.
-const MAX_MESSAGE_BYTES: u64 = 2 * MAX_PART_BYTES as u64;
+/// Limit on one message: a picture of [`MAX_PART_BYTES`] and 1 MiB for everything else, which is four times the largest
+/// header. libzmq needs 64 bytes for the smallest part, which has three on a plain link, so it must not be much larger.
+const MAX_MESSAGE_BYTES: u64 = MAX_PART_BYTES as u64 + (1 << 20);
 
 /// Limit on the incomplete messages of all connections of a link.
 const MAX_INCOMPLETE_BYTES: u64 = 8 * MAX_PART_BYTES as u64;
@@ -204,8 +205,8 @@ impl Guard {
             return None;
         }
         let (largest, _) = shares.into_iter().max_by_key(|(_, bytes)| *bytes)?;
-        let sharers = self.connections.iter().filter(|(_, connection)| connection.address == largest);
-        let (connection, _) = sharers.max_by_key(|(_, connection)| connection.held.incomplete())?;
+        let of_largest = self.connections.iter().filter(|(_, connection)| connection.address == largest);
+        let (connection, _) = of_largest.max_by_key(|(_, connection)| connection.held.incomplete())?;
         let reason = format!(
             "unfinished messages occupy more than {} MB, and those of that address the most",
             MAX_INCOMPLETE_BYTES >> 20

@@ -219,5 +219,5 @@ fn protocol_examples_decode() {
         assert!(control.is_ok() || message.is_ok(), "{}", String::from_utf8_lossy(&json));
         shown += 1;
     }
-    assert_eq!(shown, 9);
+    assert_eq!(shown, 10);
 }
