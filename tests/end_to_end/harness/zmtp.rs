@@ -28,6 +28,10 @@ pub fn peer(source: [u8; 4], link: &str, socket_type: &str) -> TcpStream {
     ready.extend(socket_type.as_bytes());
     let head = [4, ready.len() as u8];
     peer.write_all(&[&head[..], &ready].concat()).expect("a command");
+    // The other end may refuse messages that arrive before it has accepted this one.
+    let mut head = [0; 2];
+    peer.read_exact(&mut head).expect("a command");
+    peer.read_exact(&mut vec![0; head[1].into()]).expect("a command");
     peer
 }
 
