@@ -81,12 +81,11 @@ impl Guard {
 
     /// Waits until a look is due.
     pub(super) async fn changed(&mut self) -> Result<()> {
-        let wake_at = match self.wake_at {
-            Some(time) => time,
-            None => {
-                self.arrivals.changed().await?;
-                *self.wake_at.insert(self.looked_at + self.look_interval)
-            }
+        let wake_at = if let Some(time) = self.wake_at {
+            time
+        } else {
+            self.arrivals.changed().await?;
+            *self.wake_at.insert(self.looked_at + self.look_interval)
         };
         sleep_until(wake_at).await;
         Ok(())
