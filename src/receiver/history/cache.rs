@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction};
 
 use super::ReceivedReadings;
 use super::aggregates::Changes;
@@ -170,6 +170,7 @@ impl Cache {
         let Cache { starts, series, changes, .. } = self;
         let start = starts.get_mut(&key).expect("it was just inserted");
         let (ranges, had_added) = (start.kept.pieces(), start.added.pieces() > 0);
+        let mut statement = transaction.prepare_cached(INSERT)?;
         let mut refusals = Refusals::default();
         for batch in &message.readings.batches {
             let (at_us, dated) = start.date(batch);
@@ -192,7 +193,7 @@ impl Cache {
                     Place::Unconfirmed => {}
                     Place::Series(series, first) => {
                         for row in first.iter().chain([&row]) {
-                            insert(transaction, changes, series, row)?;
+                            insert(&mut statement, changes, series, row)?;
                         }
                     }
                 }
@@ -256,9 +257,9 @@ impl Cache {
 }
 
 /// Stores a reading.
-fn insert(transaction: &Transaction<'_>, changes: &mut Changes, series: i64, row: &Row) -> Result<(), StoreError> {
+fn insert(statement: &mut Statement<'_>, changes: &mut Changes, series: i64, row: &Row) -> Result<(), StoreError> {
     let Row { at_us, start, seq, value, dated } = *row;
-    if transaction.prepare_cached(INSERT)?.execute((series, at_us, start, seq, value, dated))? > 0 {
+    if statement.execute((series, at_us, start, seq, value, dated))? > 0 {
         changes.add(series, at_us, value);
     }
     Ok(())
