@@ -276,10 +276,10 @@ fn flood(peer: &Peer, round: u32) {
 /// Receives until `is_done` for a status; acknowledges all readings and returns their numbers.
 fn acknowledge_until(peer: &Peer, mut is_done: impl FnMut(&Value) -> bool) -> (BTreeSet<u64>, Value) {
     let (mut acknowledged, end) = (BTreeSet::new(), Instant::now() + 2 * PATIENCE);
-    let mut greeted = Instant::now() - PATIENCE;
+    let mut greeted: Option<Instant> = None;
     while Instant::now() < end {
-        if greeted.elapsed() > Duration::from_secs(1) {
-            greeted = Instant::now();
+        if greeted.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+            greeted = Some(Instant::now());
             peer.send(&hello());
         }
         let header = peer.next();

@@ -125,7 +125,8 @@ fn version_2_file_is_migrated() {
     agent.expect_ack(1, 9);
     drop(receiver);
     let file = Connection::open(bench.history()).expect("the history");
-    file.execute_batch("DROP TABLE unconfirmed; DROP TABLE removed_series; DROP TABLE jobs; PRAGMA user_version = 2").expect("the tables");
+    file.execute_batch("DROP TABLE unconfirmed; DROP TABLE removed_series; DROP TABLE jobs; PRAGMA user_version = 2")
+        .expect("the tables");
     drop(file);
     let receiver = bench.pair_receiver();
     let agent = FakeAgent::on(&receiver);

@@ -32,7 +32,9 @@ impl Keys {
         if !encrypted {
             return Keys { receiver: String::new(), agents: BTreeMap::new() };
         }
-        ["shed", "barn"].iter().for_each(|name| bench.allow(name));
+        for name in ["shed", "barn"] {
+            bench.allow(name);
+        }
         Keys {
             receiver: bench.server("hub"),
             agents: ["shed", "barn"].map(|name| (name, format!(", {}", bench.client(name, "hub")))).into(),
@@ -146,13 +148,13 @@ fn unfinished_messages_of_many_connections_are_cut_off() {
             let part = vec![7; PART_BYTES - 1];
             let mut peers = Vec::new();
             for _ in 0..60 {
-                let mut peer = if !encrypted {
-                    let mut peer = peer(FLOODER, &receiver.link, "DEALER");
-                    peer.write_all(&part_head(PART_BYTES)).expect("a head");
-                    peer
-                } else {
+                let mut peer = if encrypted {
                     let mut peer = connect_from(FLOODER, &receiver.link).expect("a connection");
                     peer.write_all(&head).expect("a head");
+                    peer
+                } else {
+                    let mut peer = peer(FLOODER, &receiver.link, "DEALER");
+                    peer.write_all(&part_head(PART_BYTES)).expect("a head");
                     peer
                 };
                 // The receiver may close it early.

@@ -60,8 +60,8 @@ impl Peer {
             "type": "status", "v": 1, "agent": agent, "boot": "b1", "cameras": [], "ports": ports, "links": [],
             "readings": readings,
         });
-        let parts = [format!("status/{agent}").into_bytes(), header.to_string().into_bytes()];
-        self.socket.send_multipart(parts, 0).expect("the message is sent");
+        let message = [format!("status/{agent}").into_bytes(), header.to_string().into_bytes()];
+        self.socket.send_multipart(message, 0).expect("the message is sent");
     }
 
     /// Waits until the receiver has confirmed the last frame.
@@ -283,7 +283,9 @@ fn seventy_agents_are_shown() {
     let bench = Bench::new();
     let receiver = receiver(&bench, "");
     let mut peers: Vec<_> = (0..70).map(|number| Peer::new(&receiver.link, &format!("agent{number}"))).collect();
-    peers.iter_mut().for_each(|peer| peer.send("door", JPEG));
+    for peer in &mut peers {
+        peer.send("door", JPEG);
+    }
     eventually("all agents on the wall", || (agents(&receiver) == 70).then_some(()));
 }
 

@@ -136,10 +136,10 @@ fn restarted_receiver_knows_the_agents_that_are_away() {
     assert!((heard_us - 60_000_000..=heard_us).contains(&away_us), "{shed}");
     assert_eq!((&shed["cameras"], &shed["readings"], &shed["ports"]), (&json!([]), &json!([]), &json!([])));
     assert_eq!(metric(&receiver, "agent_up{agent=\"shed\"}"), Some(0.0));
-    let away_s = || (now_us() - away_us) as f64 / 1e6;
-    let least = away_s();
+    let elapsed_s = || (now_us() - away_us) as f64 / 1e6;
+    let least = elapsed_s();
     let age = metric(&receiver, "agent_last_message_age_seconds{agent=\"shed\"}").expect("an age");
-    assert!((least..=away_s()).contains(&age), "{age} s, but it is away for at least {least} s");
+    assert!((least..=elapsed_s()).contains(&age), "{age} s, but it is away for at least {least} s");
 
     let shed = Peer::new(&receiver, "shed");
     shed.send_status();
