@@ -235,6 +235,32 @@ fn reached_limit_is_a_problem_of_the_receiver() {
     assert_eq!(wall["refused"], json!([]));
 }
 
+#[test]
+fn refused_agent_is_a_problem_of_the_receiver() {
+    let bench = Bench::new();
+    let receiver = bench.receiver(ROUTER);
+    let (first, mut second) = (Peer::new(&receiver, "shed"), Peer::new(&receiver, "shed"));
+    "another-boot".clone_into(&mut second.boot);
+    first.send_status();
+    wait_for_state(&receiver, "shed", "connected");
+    let health = eventually("the cause", || {
+        first.send_status();
+        second.send_status();
+        let health = get(&receiver.page, "/health").text();
+        health.contains("1 agent is refused because of its name").then_some(health)
+    });
+    assert!(!health.contains("shed") && !health.contains("127.0.0.1"), "{health}");
+    let metrics = get(&receiver.page, "/metrics").text();
+    check_metrics(&metrics);
+    let sample = metrics.lines().find(|line| line.starts_with("watchpost_agent_refused{agent=\"shed\",peer=\""));
+    assert!(sample.is_some_and(|line| line.ends_with("cause=\"name_in_use\"} 1")), "{metrics}");
+    assert!(metric(&receiver, "agents_refused_total{cause=\"name_in_use\"}").is_some_and(|count| count >= 1.0));
+    let (_, wall) = get_json(&receiver.page, "/api/wall");
+    let refused = &wall["refused"][0];
+    assert_eq!((&refused["agent"], &refused["cause"]), (&json!("shed"), &json!("name_in_use")), "{wall}");
+    assert!(refused["text"].as_str().is_some_and(|text| text.starts_with("two agents are named shed")), "{wall}");
+}
+
 /// A receiver that also records every frame.
 fn recording(bench: &Bench) -> Receiver {
     bench.receiver(&format!("{ROUTER}\n[record]\ndir = \"{}\"", bench.path("recordings").display()))
@@ -283,6 +309,8 @@ fn agent_is_forgotten_without_and_with_its_data() {
         let is_explained = body["error"].as_str().is_some_and(|text| text.starts_with("agent barn is connected; stop"));
         (status == 409 && is_explained).then_some(())
     });
+    // Its connection would keep the name.
+    drop(barn);
     assert_eq!(forget(&receiver, "/api/agents/nobody").0, 404);
     assert_eq!(forget(&receiver, "/api/agents/barn?data=some").0, 400);
     wait_for_state(&receiver, "barn", "away");
