@@ -38,7 +38,7 @@
 //! - [`agent`]: reads boards and cameras, and sends to links. Never names the receiver. Its `camera` module knows no wire
 //!   and no link. Its `line` module knows only bytes, quantities and their configuration.
 //! - [`receiver`]: receives from links, and feeds the wall, the page, the history and the recordings. Never names the agent.
-//! - [`cmd`]: the subcommands `check`, `devices`, `doctor`, `keygen` and `demo`.
+//! - [`cmd`]: the subcommands `agents`, `check`, `devices`, `doctor`, `keygen` and `demo`.
 //!
 //! # Threads and tasks
 //!

@@ -97,7 +97,7 @@ struct Logged {
 }
 
 impl LogHistory {
-    /// Notes a message and returns true, unless the same message or too many others were logged recently.
+    /// Records a message and returns true, unless the same message or too many others were logged recently.
     fn should_log(&mut self, text: &str, now: Instant) -> bool {
         let index = self.0.iter().position(|logged| logged.text == text);
         let mut interval = MIN_LOG_INTERVAL;

@@ -295,7 +295,7 @@ fn needs_spool(config: &config::Agent) -> bool {
     config.spool.is_some() && config.links.iter().any(Outlet::is_acknowledged)
 }
 
-/// The part that stands for a spool without a path, if a link could use one.
+/// The status of a spool without a path, if a link could use a spool.
 fn missing_spool(config: &config::Agent) -> Option<Part> {
     let part = || Part::new(Kind::Spool, Name::nearest("spool"), "without a path".to_owned(), &Arc::default());
     let part = config.wants_spool_path().then(part)?;

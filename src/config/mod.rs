@@ -86,7 +86,7 @@ pub fn receiver(path: &Path) -> Result<Receiver, Error> {
 const AGENT_TABLES: &[&str] = &["serial", "camera", "quantity", "spool"];
 const RECEIVER_TABLES: &[&str] = &["web", "history", "record", "limits"];
 
-/// Returns the fault, or `hint` if the file is of the other kind: it has only `tables` of that.
+/// Returns the fault, or `hint` if the file has only `tables`, which belong to the other kind of file.
 fn unless_other_kind(text: &str, fault: Fault, hint: &str, tables: &[&str]) -> Fault {
     let file: toml::Table = toml::from_str(text).unwrap_or_default();
     let mut keys = file.keys().filter(|key| !matches!(key.as_str(), "link" | "name")).peekable();

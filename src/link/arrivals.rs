@@ -1,4 +1,4 @@
-//! Tells when connections receive bytes. A connection reports once and then rests, so that a busy one does not wake the
+//! Reports when connections receive bytes. A connection reports once and then rests, so that a busy one does not wake the
 //! link's task for each packet, and an idle one never does. The kernel drops a report if libzmq has read the bytes by then,
 //! so a report may be late.
 

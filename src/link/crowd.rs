@@ -27,7 +27,7 @@ const HANDSHAKE_END: Duration = Duration::from_millis(HANDSHAKE_TIMEOUT_MS as u6
 static LINKS: AtomicUsize = AtomicUsize::new(0);
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// How many connections a link has, and counts them for all links.
+/// The number of connections of a link. Adds it to that of all links.
 #[derive(Debug)]
 pub(super) struct Crowd(usize);
 

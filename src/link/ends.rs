@@ -1,4 +1,4 @@
-//! What the system knows about a connection of libzmq.
+//! What the kernel knows about a connection of libzmq.
 //!
 //! libzmq may have closed a connection a moment ago, and its descriptor may already be another file. [`Ends`] tells
 //! whether it is still the same connection.
@@ -45,7 +45,7 @@ impl Ends {
 /// Returns how many bytes libzmq has read from a connection; `None` if it is closed or not over TCP.
 pub(super) fn bytes_read(connection: u32) -> Option<u64> {
     let socket = RawFd::try_from(connection).ok()?;
-    // SAFETY: it consists of numbers, for which zero is valid.
+    // SAFETY: the struct consists of numbers, for which zero is valid.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = libc::socklen_t::try_from(size_of_val(&info)).ok()?;
     // SAFETY: the kernel writes at most `length` bytes to `info`.

@@ -2,8 +2,8 @@
 //! over (`held.rs`).
 //!
 //! libzmq keeps the parts of a message until the last one has arrived, however many there are. Nothing wakes the link's
-//! task meanwhile, so `arrivals.rs` does. The kernel does not count the bytes
-//! of Unix sockets, so their peers are trusted not to send endless messages.
+//! task meanwhile, so `arrivals.rs` does. The kernel does not count the bytes of Unix sockets, so their peers are
+//! trusted not to send endless messages.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,7 +18,8 @@ use super::held::{Held, Look};
 use super::{MAX_PART_BYTES, Refusal};
 
 /// Limit on one message: a picture of [`MAX_PART_BYTES`] and 1 MiB for everything else, which is four times the largest
-/// header. libzmq needs 64 bytes for the smallest part, which has three on a plain link, so it must not be much larger.
+/// header. libzmq needs 64 bytes for the smallest part, which takes three bytes on an unencrypted link, so a much
+/// larger limit would let tiny parts fill the memory.
 const MAX_MESSAGE_BYTES: u64 = MAX_PART_BYTES as u64 + (1 << 20);
 
 /// Limit on the incomplete messages of all connections of a link.
@@ -28,7 +29,7 @@ const MAX_INCOMPLETE_BYTES: u64 = 8 * MAX_PART_BYTES as u64;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Looks take at most one part in this many of the time: two thousand connections take a few milliseconds.
+/// Looks take at most this part (1/50) of the time. A look at two thousand connections takes a few milliseconds.
 const LOOK_SHARE: u32 = 50;
 
 /// The connections of a link, by file descriptor.
@@ -107,7 +108,7 @@ impl Guard {
         self.crowd.set(self.connections.len());
     }
 
-    /// Notes a received message of this many bytes; `part` is one of its parts.
+    /// Records a received message of this many bytes; `part` is one of its parts.
     pub(super) fn delivered(&mut self, part: &mut zmq::Message, bytes: u64) {
         self.messages += 1;
         let connection = part.gets("__fd").and_then(|connection| connection.parse().ok());
@@ -154,12 +155,12 @@ impl Guard {
         !self.connections.is_empty() && self.looked_at.elapsed() >= self.look_interval
     }
 
-    /// Whether to look at them although messages wait.
+    /// Whether to look at the connections although messages wait.
     pub(super) fn is_overdue(&self) -> bool {
         self.looked_at.elapsed() >= self.look_interval.max(BUSY_LOOK_INTERVAL)
     }
 
-    /// Notes how much libzmq has read. Call [`Guard::judge`] next.
+    /// Records how much libzmq has read. Call [`Guard::judge`] next.
     pub(super) fn look(&mut self) {
         let now = Instant::now();
         (self.looked_at, self.wake_at) = (now, None);

@@ -1,16 +1,17 @@
-//! How much of a connection's messages libzmq holds. libzmq hands over complete messages only, and does not tell.
+//! How much of a connection's messages libzmq holds. libzmq hands over complete messages only, and does not report
+//! incomplete ones.
 
 /// The state of one connection, in bytes: what libzmq read minus the messages that it handed over.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// What libzmq had read at the last look.
     read: u64,
-    /// What it held at the last look. Too high by the handshake and the framing; a handed over message corrects it.
+    /// What it held at the last look. Too high by the handshake and the framing, until a message is handed over.
     bytes: u64,
     /// Messages handed over since the last look, and their bytes.
     messages: u64,
     message_bytes: u64,
-    /// At the last look, every complete message had been handed over.
+    /// Whether every complete message had been handed over at the last look.
     was_settled: bool,
     /// The link's number of messages at the last look.
     turn: u64,
@@ -29,7 +30,7 @@ pub(super) struct Look {
 }
 
 impl Held {
-    /// Notes a message that libzmq handed over.
+    /// Records a message that libzmq handed over.
     pub(super) fn delivered(&mut self, bytes: u64) {
         self.messages += 1;
         self.message_bytes += bytes;
@@ -39,7 +40,7 @@ impl Held {
         self.messages > 0
     }
 
-    /// Notes how many bytes libzmq has read.
+    /// Records how many bytes libzmq has read.
     pub(super) fn look(&mut self, read: u64, look: Look) {
         let arrived = read.saturating_sub(self.read);
         let before = self.bytes;

@@ -232,7 +232,7 @@ impl Link {
         Ok(self.next_message(|_, _| ())?.map(|(parts, ())| parts))
     }
 
-    /// Lets peers have their turn.
+    /// Attends to the peers once every [`MESSAGES_PER_TURN`] messages.
     fn attend_in_turn(&mut self) -> Result<()> {
         self.messages_this_turn = self.messages_this_turn.wrapping_add(1);
         if self.messages_this_turn.is_multiple_of(MESSAGES_PER_TURN) {
@@ -281,7 +281,7 @@ impl Link {
     pub async fn receive(&mut self) -> Result<Incoming> {
         loop {
             self.attend_in_turn()?;
-            // Before the messages of a connection that follows it.
+            // Report the end before the messages of the next connection.
             if let Some(connection) = self.peers.origins.next_ended() {
                 return Ok(Incoming::Ended(connection));
             }

@@ -1,4 +1,4 @@
-//! Where a link's messages come from: numbers the connections, and notes which of them have ended.
+//! Where a link's messages come from: numbers the connections, and records which of them have ended.
 //!
 //! The gate gives libzmq a user id for each connection, and libzmq attaches it to the connection's messages, together
 //! with the file descriptor. A peer can choose neither.
@@ -120,7 +120,7 @@ impl Origins {
         origin
     }
 
-    /// Notes that the connection with this file descriptor has ended.
+    /// Records that the connection with this file descriptor has ended.
     pub(super) fn lost(&mut self, descriptor: u32) {
         self.ended_at.insert(descriptor, NEWEST.load(Ordering::Relaxed));
         let ended = self.live.extract_if(|_, live| live.descriptor.is_none_or(|known| known == descriptor));

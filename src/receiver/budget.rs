@@ -116,7 +116,7 @@ impl Pool {
         self.take_if(agent, length, |_, free| free)
     }
 
-    /// Takes bytes for a picture of this length if the agent leaves as much free as it then uses, or uses none yet.
+    /// Takes bytes for a picture of this length if at least as many stay free as the agent already uses.
     #[must_use]
     pub fn take_fairly(&self, agent: &Name, length: usize) -> Option<Share> {
         self.take_if(agent, length, |own, free| free.saturating_sub(own))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::clock::Stamp;
 use crate::wire::FrameHeader;
 
-/// A longer age is not plausible: no frame waits for so long.
+/// A longer age is not plausible: no frame waits that long.
 const MAX_AGE_US: u64 = 86_400_000_000;
 
 /// The first capture time that is not plausible: the year 2200, in microseconds since 1970.

@@ -1,9 +1,10 @@
 //! The receiver: takes messages from links and serves the page.
 //!
 //! `running.rs` starts everything, applies reloads and ends it. One task per link (`links.rs`, `intake.rs`) applies
-//! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for the
-//! recent past of cameras and serial ports), unless another agent owns the name that they use (`owners/`). `budget.rs`
-//! bounds what agents put into memory, by default to half of it (`machine_memory.rs`).
+//! messages to the wall, the newest state of all agents (`wall.rs`; `live_frame.rs`, `frame_rate.rs` and `port.rs` for
+//! the recent past of cameras and serial ports), unless another agent owns the name that they use (`owners/`,
+//! `refused_agents.rs`). `budget.rs` bounds what agents put into memory, by default to half of it (`machine_memory.rs`);
+//! `quotas.rs` has every limit and how much of it is in use.
 //! Each viewer of the page (`web/`) and `--save` (`save.rs`) follow the wall at their own pace. Readings are stored in
 //! the history (`history/`) and then acknowledged (`replies.rs`), frames are recorded (`recorder/`), and viewers'
 //! commands return to the agents (`commands.rs`). `roster.rs` remembers agents across restarts.

@@ -1,6 +1,6 @@
 //! Limits on what peers may use of this machine, and how much of each is in use.
 //!
-//! Whoever enforces a limit reports it here; the page, `/health` and the metrics show it.
+//! The modules that enforce limits report them here; the page, `/health` and the metrics show them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use crate::lock::lock;
 /// A refusal counts as current for this long.
 const CURRENT_FOR: Duration = Duration::from_mins(1);
 
-/// What is limited.
+/// A limited resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quota {
     /// Agents that the receiver knows.
@@ -65,7 +65,7 @@ pub struct QuotaState {
     pub limit: u64,
     /// How often something was refused or removed because of the limit.
     pub refused: u64,
-    /// Who was refused last, for example an agent, and when.
+    /// The agent, peer or camera that was refused last, and when.
     pub last: Option<(Arc<str>, Instant)>,
 }
 

@@ -21,7 +21,7 @@ use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
 use presence::Presence;
 
-/// An agent silent for this long is not connected, and makes room for another one. It sends a status every second.
+/// An agent silent for this long makes room for another one. Agents send a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// The current state of all agents.
@@ -249,7 +249,7 @@ impl Agent {
         }
     }
 
-    /// Notes the boot of a message. A new boot resets the agent: its numbers start over, and parts that it no longer has
+    /// Records the boot of a message. A new boot resets the agent: its numbers start over, and parts that it no longer has
     /// must not stay.
     fn note_start(&mut self, name: &Name, boot: Option<&Name>) {
         if boot.is_none() || self.boot.as_ref() == boot {
@@ -290,8 +290,8 @@ impl Agent {
         self.status = Some((status, now));
     }
 
-    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the status had
-    /// no room for all, only stale ones go, and only when there is no room here either.
+    /// Removes the readings that a status does not list: they came from a garbled label or a removed port. If the
+    /// status did not have room for all, removes only stale ones, and only if the wall has no room either.
     fn forget_unlisted(&mut self, listed: &[Reading], is_partial: bool) {
         let listed: BTreeSet<_> = listed.iter().map(|reading| (&*reading.port, &*reading.quantity)).collect();
         let is_full = self.readings.len() == MAX_QUANTITIES;

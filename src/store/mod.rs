@@ -116,8 +116,8 @@ impl Kind {
             private().create(true).append(true).open(path)?;
             return Err(StoreError::Damaged("it is empty, but has a write-ahead log".to_owned()));
         }
-        // SQLite would let every user read a new file. It gives the files next to it the same permissions. An error shows
-        // when SQLite opens the file.
+        // SQLite would let every user read a new file. It gives the files next to it the same permissions. SQLite reports
+        // errors when it opens the file.
         let _ = private().create_new(true).write(true).open(path);
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -1,5 +1,6 @@
-//! Shortens a header that would be longer than a receiver accepts. Readings go first, then a status's counts, then the
-//! ends of its long texts. A part never goes: a receiver would take it for removed.
+//! Shortens a header that would be longer than a receiver accepts. It leaves out readings first, then a status's
+//! counts, then the ends of its long texts. It never leaves out a part, because a receiver would treat that part as
+//! removed.
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,8 @@ pub struct Status {
     /// The machine that it runs on. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Box<HostStatus>>,
-    /// The newest reading of every quantity, as in [`FrameHeader`](super::FrameHeader), for receivers that join late or get no frames.
+    /// The newest reading of every quantity, as in [`FrameHeader`](super::FrameHeader), for receivers that join late or
+    /// get no frames.
     pub readings: Vec<Reading>,
     /// As in [`FrameHeader`](super::FrameHeader).
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -3,7 +3,8 @@
 //! ```text
 //! line  = pair *("-" pair) ["-" rest]
 //! pair  = label "-" value
-//! label = text without a dash, optional spaces and invisible characters around it; unless read by position, dashes before it are skipped
+//! label = text without a dash, optional spaces and invisible characters around it; unless read by position, dashes
+//!         before it are skipped
 //! rest  = text without a dash, possibly empty
 //! value = *space number *space [unit]
 //! number = ["+" / "-"] (1*digit ["." *digit] / "." 1*digit) [("e" / "E") ["+" / "-"] 1*digit]

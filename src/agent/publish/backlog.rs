@@ -112,7 +112,7 @@ impl Backlog {
         count
     }
 
-    /// Says how many readings the receiver cannot keep, and why; `None` if it keeps all.
+    /// Returns how many readings the receiver cannot keep, and why; `None` if it keeps all.
     pub(super) fn refusal_text(&self) -> Option<String> {
         self.refusals.text()
     }
@@ -139,12 +139,12 @@ impl Backlog {
         });
     }
 
-    /// Notes that live readings were sent.
+    /// Records that live readings were sent.
     pub(super) fn live_was_sent(&mut self, boot: &Name, seqs: SeqRange) {
         self.remember(Sent { boot: boot.clone(), seqs, at: Instant::now(), page_bytes: None });
     }
 
-    /// Notes that the link skipped readings, which are in the spool now.
+    /// Records that the link skipped readings, which are in the spool now.
     pub(super) fn expect_more(&mut self) {
         self.may_have_more = true;
     }
@@ -156,7 +156,7 @@ impl Backlog {
         Some(Message::backlog(agent, page.boot(), page.batches(synchronised)))
     }
 
-    /// Notes that the page was sent.
+    /// Records that the page was sent.
     pub(super) fn page_was_sent(&mut self) {
         let Some(page) = self.page.take() else { return };
         let Some(seqs) = page.seqs() else { return };

@@ -97,7 +97,7 @@ impl CameraStream {
         }
     }
 
-    /// Notes that a frame was sent; returns how many frames were skipped since the one before it.
+    /// Records that a frame was sent; returns how many frames were skipped since the one before it.
     pub(super) fn frame_was_sent(&mut self, jpeg: &Jpeg, link: usize) -> u64 {
         // Frames before the first are not missed.
         let skipped = if self.sent > 0 { jpeg.seq - self.sent - 1 } else { 0 };

@@ -52,7 +52,7 @@ impl CongestionWindow {
         self.in_flight += bytes;
     }
 
-    /// Notes the acknowledgement of a page that was sent `delay` ago, and adapts the window.
+    /// Records the acknowledgement of a page that was sent `delay` ago, and adapts the window.
     pub(super) fn acknowledged(&mut self, bytes: usize, delay: Duration, now: Instant) {
         let was_full = self.in_flight + bytes > self.size;
         self.in_flight = self.in_flight.saturating_sub(bytes);
@@ -84,7 +84,7 @@ impl CongestionWindow {
         self.size = (self.size + growth).min(MAX_WINDOW);
     }
 
-    /// Notes that a page was not acknowledged in time.
+    /// Records that a page was not acknowledged in time.
     pub(super) fn lost(&mut self, bytes: usize) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.size = INITIAL_WINDOW.min(self.size);

@@ -32,12 +32,12 @@ impl FlowControl {
         *self = FlowControl::default();
     }
 
-    /// Notes a hello and the number of unacknowledged frames it allows.
+    /// Records a hello and the number of unacknowledged frames it allows.
     pub(super) fn hello(&mut self, window: u32) {
         self.peer = Some(Peer { window: (window as usize).min(MAX_WINDOW), last_message: Instant::now() });
     }
 
-    /// Notes a sign of life of the receiver.
+    /// Records that the receiver is alive.
     pub(super) fn keep_alive(&mut self) {
         if let Some(peer) = &mut self.peer {
             peer.last_message = Instant::now();
@@ -61,7 +61,7 @@ impl FlowControl {
 }
 
 impl InFlight {
-    /// Notes a sent frame; frames sent before the hello count too.
+    /// Records a sent frame. Frames sent before the hello count, too.
     pub(super) fn sent(&mut self, seq: u64) {
         if self.0.len() == MAX_WINDOW {
             self.0.pop_front();

@@ -49,12 +49,12 @@ impl NoSignal {
         NoSignal { size: even(size), due: Instant::now(), card: None }
     }
 
-    /// Notes a sent frame, whose size the next card takes.
+    /// Records a sent frame. The next card has its size.
     pub(super) fn frame_was_sent(&mut self, jpeg: &Jpeg) {
         self.size = even((jpeg.width, jpeg.height));
     }
 
-    /// Notes a sent card.
+    /// Records a sent card.
     pub(super) fn was_sent(&mut self) {
         self.due = Instant::now() + REPEAT_INTERVAL;
     }

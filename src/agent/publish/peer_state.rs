@@ -126,12 +126,12 @@ impl PeerState {
         }
     }
 
-    /// Notes that the peer acknowledged a frame.
+    /// Records that the peer acknowledged a frame.
     pub(super) fn saw_frame(&mut self) {
         self.flow.keep_alive();
     }
 
-    /// Notes that the receiver refuses this agent.
+    /// Records that the receiver refuses this agent.
     pub(super) fn was_rejected(&mut self, cause: &str) {
         self.rejection = Some((format!("the receiver refuses this agent: {}", explain(cause)), Instant::now()));
     }
@@ -141,7 +141,7 @@ impl PeerState {
         self.rejection.take().is_some()
     }
 
-    /// Notes that a message was sent.
+    /// Records that a message was sent.
     pub(super) fn message_was_sent(&mut self) {
         if self.pattern == OutPattern::Req {
             self.reply_due_since = Some(Instant::now());
@@ -179,8 +179,8 @@ impl PeerState {
         self.has_control && !self.flow.has_hello() && is_late()
     }
 
-    /// Reports the link's health. `trouble`: why the receiver does not store all readings. `leaves_out`: frames and statuses
-    /// have no room for all readings.
+    /// Reports the link's health. `trouble`: why the receiver does not store all readings. `leaves_out`: frames and
+    /// statuses have no room for all readings.
     pub(super) fn report(
         &mut self,
         writable: bool,

@@ -71,7 +71,7 @@ impl Refusals {
         due.iter().flat_map(|(boot, ranges)| ranges.iter().map(|range| (boot.clone(), range))).collect()
     }
 
-    /// Says how many readings the receiver cannot keep, and why; `None` if it keeps all. The number is rounded down to a
+    /// Returns how many readings the receiver cannot keep, and why; `None` if it keeps all. The number is rounded down to a
     /// power of ten, so that the text changes rarely.
     pub(super) fn text(&self) -> Option<String> {
         let repeated = self.repeated.filter(|(_, at)| at.elapsed() < ANSWER_TIMEOUT).map_or(0, |(count, _)| count);

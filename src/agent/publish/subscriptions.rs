@@ -22,7 +22,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Notes that a topic has its first subscriber.
+    /// Records that a topic has its first subscriber.
     pub(super) fn add(&mut self, topic: Bytes) {
         if topic.len() > MAX_TOPIC_BYTES || self.topics.contains(&topic) {
             return;
@@ -34,8 +34,8 @@ impl Subscriptions {
         }
     }
 
-    /// Notes that a topic has no more subscribers. If a hostile subscriber unsubscribes from topics that nobody had, the sum
-    /// does not return to 0 and the link keeps preparing every frame.
+    /// Records that a topic has no more subscribers. If a hostile subscriber unsubscribes from topics that nobody had,
+    /// the sum does not return to 0 and the link keeps preparing every frame.
     pub(super) fn remove(&mut self, topic: &[u8]) {
         if topic.len() <= MAX_TOPIC_BYTES && !self.topics.remove(topic) && self.unremembered != 0 {
             self.unremembered = self.unremembered.wrapping_sub(self.hash(topic));

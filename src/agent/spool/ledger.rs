@@ -29,7 +29,7 @@ const LOST: [(Cause, &str); 3] = [
 /// The counts of readings that left the spool.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Dropped readings that are sent or about to be, and may be acknowledged yet; by cause and agent start.
+    /// Dropped readings that are sent or about to be, and may still be acknowledged; by cause and agent start.
     undecided: BTreeMap<(Cause, Name), Ranges>,
     acknowledged: u64,
     commit: Option<Commit>,
@@ -45,12 +45,12 @@ struct Commit {
 }
 
 impl Ledger {
-    /// Notes that a commit handles all readings in memory, which end with the number `last_seq`.
+    /// Records that a commit handles all readings in memory, which end with the number `last_seq`.
     pub(super) fn start_commit(&mut self, last_seq: u64, readings: u64) {
         self.commit = Some(Commit { last_seq, readings, acknowledged: 0, evicted: Ranges::default() });
     }
 
-    /// Notes the end of a commit that wrote this many of them; `None` if it failed. Every link had the others.
+    /// Records the end of a commit that wrote this many readings, or `None` if it failed. Every link had the others.
     pub(super) fn end_commit(&mut self, boot: &Name, written: Option<u64>) {
         let Some(commit) = self.commit.take() else { return };
         if let Some(written) = written {
@@ -61,7 +61,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that readings left memory because every link has them.
+    /// Records that readings left memory because every link has them.
     pub(super) fn acknowledge(&mut self, seqs: SeqRange) {
         match self.commit.as_mut().filter(|commit| seqs.last <= commit.last_seq) {
             Some(commit) => commit.acknowledged += seqs.count(),
@@ -69,12 +69,12 @@ impl Ledger {
         }
     }
 
-    /// Notes that readings were deleted from the file because every link has them.
+    /// Records that readings were deleted from the file because every link has them.
     pub(super) fn acknowledge_on_disk(&mut self, readings: u64) {
         self.acknowledged += readings;
     }
 
-    /// Notes that readings left memory because it is full. They are not lost if a commit writes them.
+    /// Records that readings left memory because it is full. They are not lost if a commit writes them.
     pub(super) fn evict(&mut self, boot: &Name, seqs: SeqRange) {
         match self.commit.as_mut().filter(|commit| seqs.last <= commit.last_seq) {
             Some(commit) => commit.evicted.insert(seqs),
@@ -82,18 +82,18 @@ impl Ledger {
         }
     }
 
-    /// Notes that the spool dropped readings.
+    /// Records that the spool dropped readings.
     pub(super) fn drop(&mut self, cause: Cause, boot: &Name, seqs: SeqRange) {
         self.undecided.entry((cause, boot.clone())).or_default().insert(seqs);
     }
 
-    /// The number of dropped readings that may be acknowledged yet.
+    /// The number of dropped readings that may still be acknowledged.
     pub(super) fn undecided(&self) -> u64 {
         self.undecided.values().map(Ranges::count).sum()
     }
 
     /// Decides which dropped readings are lost; returns the counters' growth since the last call. Lost readings count as
-    /// handled for every link: otherwise each loss would leave a gap among the acknowledged ones for ever.
+    /// handled for every link: otherwise each loss would leave a gap among the acknowledged ones forever.
     /// `oldest_live`: the feed has lost all earlier readings.
     pub(super) fn settle(&mut self, links: &mut Links, boot: &Name, oldest_live: u64) -> Vec<(&'static str, u64)> {
         let mut counts: BTreeMap<Cause, u64> = BTreeMap::new();
@@ -141,7 +141,7 @@ mod tests {
             self.links.get_mut(self.link).acknowledge(&self.boot, SeqRange::new(first, last));
         }
 
-        /// The growth of the counters: lost for want of room, and acknowledged.
+        /// The growth of the counters: lost for lack of room, and acknowledged.
         fn settle(&mut self) -> (u64, u64) {
             let counts: BTreeMap<_, _> =
                 self.ledger.settle(&mut self.links, &self.boot, 1_000_000).into_iter().collect();

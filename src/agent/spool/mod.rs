@@ -6,9 +6,10 @@
 //! them when they are acknowledged.
 //!
 //! The feed, the links and the writer thread share the state in `shared.rs`: the readings in memory (`pending.rs`) and
-//! the links (`links.rs`) with their progress (`progress.rs`). `ledger.rs` counts what becomes of each reading. `writer.rs` is the thread, and `plan.rs` one of its
-//! commits. `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens and repairs it. `row.rs` is a stored
-//! batch, and `page.rs` the batches that a link sends together. `list.rs` is for `watchpost spool`.
+//! the links (`links.rs`) with their progress (`progress.rs`). `ledger.rs` counts what becomes of each reading. `writer.rs`
+//! is the thread, and `plan.rs` one of its commits. `disk.rs` reads the file, `change.rs` changes it, `recovery.rs` opens
+//! and repairs it. `row.rs` is a stored batch, and `page.rs` the batches that a link sends together. `list.rs` is for
+//! `watchpost spool`.
 
 mod change;
 mod checksum;

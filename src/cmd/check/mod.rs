@@ -19,7 +19,8 @@ use crate::config::{
 };
 use crate::host::Room;
 
-/// The recorder deletes old recordings early while the disk is more than 90 % full. From this percentage on, it may do so soon.
+/// The recorder deletes old recordings early while the disk is more than 90 % full. `check` and `doctor` warn from this
+/// percentage on.
 pub const RECORDINGS_NEARLY_FULL: u64 = 85;
 
 /// What a configuration means.
@@ -273,7 +274,7 @@ impl Meaning {
     }
 }
 
-/// Says that a link binds to a name that no network interface of this machine has.
+/// Warns that a link binds to a name that no network interface of this machine has.
 #[must_use]
 pub fn unknown_interface(link: &Endpoint) -> Option<String> {
     let Endpoint::Bind(address) = link else { return None };

@@ -100,7 +100,7 @@ impl Database {
         Ok(written)
     }
 
-    /// How many series there are, and may be.
+    /// The number of series, and its limit.
     pub(super) fn series_usage(&mut self) -> (u64, u64) {
         self.cache.series().usage()
     }

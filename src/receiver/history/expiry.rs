@@ -1,5 +1,6 @@
 //! Deletes expired rows: readings after `keep`, those of unconfirmed labels after a week at most, and minute aggregates
-//! after two years. Hour aggregates stay. The sequence numbers of deleted readings stay too, so that a resent reading is recognised.
+//! after two years. Hour aggregates stay. The sequence numbers of deleted readings stay too, so that a resent reading
+//! is recognised.
 
 use std::time::{Duration, Instant};
 

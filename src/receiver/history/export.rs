@@ -112,7 +112,7 @@ impl Export {
                 None => Series::after(&self.connection, self.after)?,
                 Some(only) => {
                     let Some(id) = only.pop_first() else { break None };
-                    // It may have been removed since.
+                    // The series may have been removed meanwhile.
                     let Some(series) = Series::with_id(&self.connection, id)? else { continue };
                     Some(series)
                 }

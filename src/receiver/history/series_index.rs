@@ -42,7 +42,7 @@ struct Totals {
 
 /// Where a reading belongs.
 pub(super) enum Place {
-    /// To this series; with the first reading of the label if this is the second.
+    /// In this series; with the first reading of the label if this is the second.
     Series(i64, Option<Row>),
     /// It is the first one of its label, and kept as such.
     Unconfirmed,
@@ -63,7 +63,7 @@ impl SeriesIndex {
         Ok(())
     }
 
-    /// How many series there are, and may be.
+    /// The number of series, and its limit.
     pub(super) fn usage(&self) -> (u64, u64) {
         (self.totals.map_or(0, |totals| totals.count), self.limits.total)
     }

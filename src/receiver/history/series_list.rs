@@ -67,7 +67,7 @@ impl SeriesPage {
         // One snapshot of the file for all reads.
         let transaction = connection.transaction()?;
         let SeriesQuery { agent, after, limit } = query;
-        // One more shows whether there is a next part.
+        // One more row shows whether there is a next part.
         let given = (after, *limit as i64 + 1, agent);
         let by_agent = if agent.is_some() { "AND agent = ?3" } else { "AND ?3 IS NULL" };
         let mut select = transaction.prepare(&format!("{COLUMNS} WHERE id > ?1 {by_agent} ORDER BY id LIMIT ?2"))?;

@@ -1,5 +1,5 @@
-//! Readings whose label no other reading had yet. A board that prints a counter in its labels makes many of these and no
-//! series.
+//! The first readings of labels that no second reading has confirmed yet. A board that prints a counter in its labels
+//! makes many of these and no series.
 
 use std::collections::{BTreeSet, HashMap};
 

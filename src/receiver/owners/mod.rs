@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The causes of refusals, as identifiers.
 const NAME_IN_USE: &str = "name_in_use";
 const NAME_NOT_PERMITTED: &str = "name_not_permitted";
-/// The connection's first name is still good.
+/// The connection's first name is still permitted.
 pub const SECOND_NAME: &str = "second_name";
 
 /// Limit on the refused peers of one name that wait to be reported.
@@ -107,7 +107,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Refused messages to report: by whom, and how many.
+/// Refused messages to report: their peer, and how many.
 pub type Report = (RefusedAgent, u64);
 
 /// The answer to a claim.
@@ -146,12 +146,12 @@ impl LinkOwners {
         self.owners.lock().admit(inlet, self.link, origin, claim, now)
     }
 
-    /// Notes that a connection has ended.
+    /// Records that a connection has ended.
     pub fn ended(&self, connection: u64) {
         self.owners.lock().ended(connection);
     }
 
-    /// Notes that all connections of the link have ended.
+    /// Records that all connections of the link have ended.
     pub fn all_ended(&self) {
         let mut state = self.owners.lock();
         let connections = state.connections.iter().filter(|(_, connection)| connection.link == self.link);

@@ -45,7 +45,7 @@ impl Captions {
     }
 }
 
-/// The captions of agents that have cameras; there are no pictures of others.
+/// The captions of agents that have cameras. Agents without cameras have no pictures to caption.
 fn texts(wall: &Wall) -> BTreeMap<Name, Arc<str>> {
     let agents = wall.agents.iter().filter(|(_, agent)| !agent.cameras.is_empty());
     agents.map(|(name, agent)| (name.clone(), text(agent))).collect()

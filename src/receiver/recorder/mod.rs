@@ -3,9 +3,10 @@
 //!
 //! A link's task queues frames without blocking (`queue.rs`). The writer thread (`writer.rs`) takes them in groups and
 //! writes about one second per camera at a time (`camera.rs`, with `timing.rs` for the frames' times) to its files
-//! (`segment.rs`, `slots.rs` for who may have one; `matroska.rs` and `ebml.rs` define their format). The retention thread (`retention.rs`) finishes
-//! complete files and those that an earlier receiver left unfinished, and deletes old ones. `library.rs` has the
-//! catalogue of all files and looks into them with `reader.rs`; `agent_files.rs` deletes and moves an agent's files.
+//! (`segment.rs`; `slots.rs` decides which cameras may have one, `matroska.rs` and `ebml.rs` define their format). The
+//! retention thread (`retention.rs`) finishes complete files and those that an earlier receiver left unfinished, and
+//! deletes old ones. `library.rs` has the catalogue of all files and looks into them with `reader.rs`; `agent_files.rs`
+//! deletes and moves an agent's files.
 //!
 //! Each second of frames is one write without a sync, which spares SD cards. Killing the receiver loses up to a second;
 //! a power cut loses what the system has not flushed, typically 30 seconds. Finished files are synced.
@@ -140,7 +141,7 @@ impl Recorder {
 }
 
 impl Feed {
-    /// Queues a frame, or counts it as lost if there is no memory for it. Ignores placeholders.
+    /// Queues a frame, or counts it as lost if the memory for frames is full. Ignores placeholders.
     pub fn offer(&self, frame: &Arc<LiveFrame>) {
         if frame.header.no_signal.is_none() {
             self.0.put(frame);

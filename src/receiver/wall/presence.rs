@@ -1,4 +1,4 @@
-//! Which agents are away, and since when. An agent that is away stays on the wall until somebody forgets it, or another
+//! Which agents are away, and since when. An agent that is away stays on the wall until a viewer forgets it, or another
 //! agent needs its place.
 
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use super::{Agent, Wall};
 use crate::clock::Stamp;
 use crate::name::Name;
 
-/// An agent silent for this long is not connected; it sends a status every second.
+/// An agent silent for this long is away. Agents send a status every second.
 const CONNECTED_FOR: Duration = Duration::from_secs(5);
 
-/// An agent that sent no status is known once its messages span this time. The names of peers that only pass by are not
-/// kept.
+/// An agent that sent no status is known once its messages span this time. The receiver does not keep the names of
+/// peers that send only for a moment.
 const KNOWN_AFTER: Duration = Duration::from_secs(10);
 
 /// An agent that is not known leaves the wall after this time without a message.
@@ -26,9 +26,9 @@ pub(super) struct Presence {
     first_heard: Instant,
     /// Whether the receiver remembers the agent.
     is_known: bool,
-    /// Since when it is away, in microseconds since 1970 by this machine's clock.
+    /// Since when the agent is away, in microseconds since 1970 by this machine's clock.
     away_since_us: Option<i64>,
-    /// Whether it was not heard since the receiver started.
+    /// Whether the agent has not been heard since the receiver started.
     is_restored: bool,
 }
 
@@ -39,7 +39,7 @@ impl Presence {
 }
 
 impl Agent {
-    /// Notes that a message arrived.
+    /// Records that a message arrived.
     pub(super) fn hear(&mut self, name: &Name) {
         let now = Instant::now();
         if self.presence.is_restored {
@@ -104,8 +104,8 @@ impl Wall {
         self.report_agents();
     }
 
-    /// Notes which agents are away since the last call, and drops silent ones that are not known; returns whether anything
-    /// changed. Call it every second.
+    /// Updates which agents are away, and drops silent ones that are not known; returns whether anything changed. Call it
+    /// every second.
     pub fn update_presence(&mut self) -> bool {
         let now_us = Stamp::now().unix_us();
         let mut is_changed = false;

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Ages that differ by less are the same: they only arrived with another delay.
+/// Ages that differ by less count as the same, because messages arrive with varying delays.
 const TOLERANCE: Duration = Duration::from_millis(500);
 
 /// A time span that grows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
-    /// Milliseconds that it had at `since`.
+    /// Its length at `since`, in milliseconds.
     pub(super) base_ms: u64,
-    /// When it had them.
+    /// When it had that length.
     pub(super) since: Instant,
 }
 

@@ -33,7 +33,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/api/agents/{agent}/merge", post(merge))
 }
 
-/// What the receiver has of an agent.
+/// What the receiver knows about an agent.
 #[derive(Default, Serialize)]
 struct KnownAgent {
     state: Presence,

@@ -99,7 +99,7 @@ fn port(status: &PartStatus, known: Option<&Port>, since: Option<Age>) -> AgedJs
     json
 }
 
-/// A reading without its age, which its last member has to be: `"age_ms":N}` must follow.
+/// A reading without its age, which must follow as the last member: `"age_ms":N}`.
 pub(super) fn reading(current: &Current) -> String {
     #[derive(Serialize)]
     struct Members<'a> {

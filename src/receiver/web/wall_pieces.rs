@@ -1,5 +1,5 @@
-//! The wall's JSON in pieces, which all viewers share. A piece is made when something in it has changed and somebody wants
-//! it; each viewer gets the pieces that are newer than its own.
+//! The wall's JSON in pieces, which all viewers share. A piece is made when something in it has changed and a viewer
+//! wants it; each viewer gets the pieces that are newer than its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -84,8 +84,8 @@ impl WallPieces {
         }
     }
 
-    /// Appends an agent's object, with a comma before it unless the list is empty, if something in it changed since `sent`.
-    /// Readings are left out once the text has `max_bytes`. Returns whether none was.
+    /// Appends an agent's object, with a comma before it unless the list is empty, if something in it changed since
+    /// `sent`. Readings are left out once the text has `max_bytes`. Returns true if no reading was left out.
     pub(super) fn write_agent(
         &self,
         (name, agent): (&Name, &Agent),

@@ -7,8 +7,8 @@ use crate::name::Name;
 use crate::receiver::history::aggregates::Changes;
 use crate::store::StoreError;
 
-/// Gives everything to the new name that has no counterpart there. Starts go along, so that readings that the agent
-/// repeats under its new name are not stored twice.
+/// Moves everything without a counterpart to the new name. Starts move, too, so that readings that the agent repeats
+/// under its new name are not stored twice.
 pub(super) fn start(transaction: &Transaction<'_>, from: &Name, into: &Name) -> Result<(), StoreError> {
     for table in ["starts", "series", "unconfirmed"] {
         let rename = format!("UPDATE OR IGNORE {table} SET agent = ? WHERE agent = ?");
@@ -42,7 +42,7 @@ pub(super) fn step(transaction: &Transaction<'_>, from: &Name, into: &Name) -> R
     let mut moved = 0;
     for _ in 0..SERIES_PER_STEP {
         let Some((old, new)) = next_pair(transaction, from, into)? else { return Ok(true) };
-        // The old name may have got this series since the start.
+        // The old name may have got this series since the merge began.
         let Some(new) = new else {
             let rename = "UPDATE series SET agent = ? WHERE id = ?";
             transaction.prepare_cached(rename)?.execute((&**into, old))?;

@@ -6,7 +6,7 @@ use super::{ROWS_PER_STEP, SERIES_PER_STEP, delete_some};
 use crate::name::Name;
 use crate::store::StoreError;
 
-/// Takes the agent's series off the list; their rows follow. Later readings of the agent make new series.
+/// Takes the agent's series off the list. Later steps delete their rows. Later readings of the agent make new series.
 pub(super) fn start(transaction: &Transaction<'_>, agent: &Name) -> Result<(), StoreError> {
     let move_ids = "INSERT INTO removed_series(series) SELECT id FROM series WHERE agent = ?";
     for statement in [move_ids, "DELETE FROM series WHERE agent = ?", "DELETE FROM unconfirmed WHERE agent = ?"] {
