@@ -14,7 +14,6 @@ use clap::Parser as _;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use watchpost::agent::{self, spool};
@@ -133,10 +132,6 @@ fn receiver_config(file: Option<&Path>) -> Result<config::Receiver, config::Erro
     }
 }
 
-/// How long the kernel may take to close a terminal after it sent SIGHUP, and how often to check.
-const HANGUP_DURATION: Duration = Duration::from_secs(2);
-const HANGUP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
-
 /// Open files that this process may have. Links use at most half of them, because libzmq uses a whole core while none is
 /// free. The usual limit of 1,024 is too low for a thousand agents.
 const MAX_DESCRIPTORS: rlim_t = 65_536;
@@ -197,30 +192,15 @@ fn reloads<T: Send + 'static>(
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         while let Some(Some(())) = shutdown.run_until_cancelled(hangups.recv()).await {
-            if reloads.send(read()).await.is_err() {
-                break;
-            }
-            if at_terminal && terminal_closes(&shutdown).await {
+            if at_terminal && !has_terminal() {
                 info!("stopping because the terminal was closed");
                 shutdown.cancel();
+            } else if reloads.send(read()).await.is_err() {
+                break;
             }
         }
     });
     Ok(received)
-}
-
-/// Whether the terminal is gone, or goes within [`HANGUP_DURATION`]: the kernel sends the signal first.
-async fn terminal_closes(shutdown: &CancellationToken) -> bool {
-    let deadline = Instant::now() + HANGUP_DURATION;
-    while Instant::now() < deadline {
-        if !has_terminal() {
-            return true;
-        }
-        if shutdown.run_until_cancelled(sleep(HANGUP_CHECK_INTERVAL)).await.is_none() {
-            break;
-        }
-    }
-    false
 }
 
 /// Whether the process has a terminal, even if its input and output are redirected.

@@ -240,9 +240,10 @@ fn closing_the_terminal_stops_the_agent() {
     let screen = std::fs::File::options().read(true).write(true).open(path).expect("a terminal");
     let file = bench.path("agent.toml");
     std::fs::write(&file, config(&[DOOR], &[&pair(&peer)])).expect("a temporary file");
-    // Runs as from a prompt, with its output redirected.
-    let mut command = Command::new("setsid");
-    command.args(["--ctty", env!("CARGO_BIN_EXE_watchpost"), "run", "--config"]).arg(&file).stdin(screen);
+    // Runs as from a prompt, with its output redirected, even if the tests run with `nohup`.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", "setsid", "--ctty", env!("CARGO_BIN_EXE_watchpost"), "run", "--config"]);
+    command.arg(&file).stdin(screen);
     let mut agent = Program::start_at(&mut command);
     drop(command);
     peer.wait_for("a frame", is_frame_of("door"));
