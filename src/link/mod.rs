@@ -41,7 +41,7 @@ pub use refusal::{OnRefusal, Refusal};
 use crate::config::{Address, Curve, Endpoint};
 use ends::Ends;
 use peers::Peers;
-use polled::Polled;
+use polled::{Polled, Received, retried};
 
 /// Largest part of a message, in either direction. A peer that sends a larger one is disconnected.
 pub const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
@@ -379,27 +379,8 @@ impl Drop for Link {
     }
 }
 
-/// One part in libzmq's memory, shared instead of copied.
-struct Received(zmq::Message);
-
-impl AsRef<[u8]> for Received {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// Returns the connections of all links of this process, and their limit.
 #[must_use]
 pub fn connection_usage() -> (usize, usize) {
     crowd::usage()
-}
-
-/// Repeats a call that a signal interrupted.
-fn retried<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
-    loop {
-        match call() {
-            Err(zmq::Error::EINTR) => {}
-            result => return result,
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! A libzmq socket for tokio.
+//! A libzmq socket for tokio, and the parts that it receives.
 
 use std::os::fd::RawFd;
 
@@ -26,5 +26,24 @@ impl Polled {
     pub(super) async fn changed(&mut self) -> Result<()> {
         self.changes.readable().await?.clear_ready();
         Ok(())
+    }
+}
+
+/// One part in libzmq's memory, shared instead of copied.
+pub(super) struct Received(pub(super) zmq::Message);
+
+impl AsRef<[u8]> for Received {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+pub(super) fn retried<T>(mut call: impl FnMut() -> zmq::Result<T>) -> zmq::Result<T> {
+    loop {
+        match call() {
+            Err(zmq::Error::EINTR) => {}
+            result => return result,
+        }
     }
 }
