@@ -41,7 +41,12 @@ impl Wall {
             self.quotas.refuse(Quota::MemoryBytes, 1, &largest);
             let what = "no memory for its readings and status; set a higher [limits] memory";
             self.refusals.log(&format_args!("agent {largest}"), &what);
-            self.agents.entry(largest.clone()).and_modify(Agent::clear_texts);
+            self.edition += 1;
+            let edition = self.edition;
+            self.agents.entry(largest.clone()).and_modify(|agent| {
+                agent.clear_texts();
+                agent.edition = edition;
+            });
             if largest == *name {
                 return;
             }

@@ -104,6 +104,8 @@ struct Viewer {
     removed: Vec<Name>,
     /// Agents to look for changes in.
     queue: VecDeque<Name>,
+    /// Agents with changes that did not fit into a text. The next update continues with them, after the others.
+    unfinished: Vec<Name>,
     /// The wall's edition at the last update, and when that was.
     edition: u64,
     updated: Option<Instant>,
@@ -122,6 +124,7 @@ impl Viewer {
             agents: BTreeMap::new(),
             removed: Vec::new(),
             queue: VecDeque::new(),
+            unfinished: Vec::new(),
             edition: 0,
             updated: None,
             visited_all: None,
@@ -155,7 +158,8 @@ impl Viewer {
 
     /// When the next text is due.
     fn due_at(&self) -> Instant {
-        let Some(updated) = self.updated.filter(|_| self.queue.is_empty()) else { return Instant::now() };
+        let is_complete = self.queue.is_empty() && self.unfinished.is_empty();
+        let Some(updated) = self.updated.filter(|_| is_complete) else { return Instant::now() };
         let is_changed = self.edition != self.site.wall.borrow().edition;
         updated + if self.changes && is_changed { MIN_INTERVAL } else { MAX_INTERVAL }
     }
@@ -187,6 +191,8 @@ impl Viewer {
         self.removed.extend(removed.map(|(name, _)| name));
         let queued = wall.agents.iter().filter(|(_, agent)| is_full || agent.edition > self.edition);
         self.queue = queued.map(|(name, _)| name.clone()).collect();
+        self.unfinished.retain(|name| !self.queue.contains(name));
+        self.queue.extend(self.unfinished.drain(..));
         (self.edition, self.updated) = (wall.edition, Some(now));
     }
 
@@ -206,7 +212,7 @@ impl Viewer {
             let sent = self.agents.entry(name.clone()).or_default();
             let (pieces, commands) = (&self.site.pieces, &self.site.commands);
             if !pieces.write_agent((&name, agent), commands, sent, MAX_TEXT_BYTES, &mut text) {
-                self.queue.push_front(name);
+                self.unfinished.push(name);
             }
             if text.len() >= MAX_TEXT_BYTES {
                 break;

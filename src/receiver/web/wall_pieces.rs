@@ -16,6 +16,9 @@ use crate::receiver::wall::{Agent, Current, Wall};
 /// How often to look for changes that no message announces, such as the end of an agent's messages.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A text has room for this many bytes of readings, however long the rest of it is.
+const MIN_READINGS_BYTES: usize = 4 * 1024;
+
 /// The pieces of all agents. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct WallPieces(Arc<Mutex<Pieces>>);
@@ -179,6 +182,8 @@ impl AgentPieces {
         }
         if is_reset || !changed.is_empty() {
             text.push_str(if is_reset { ",\"readings\":[" } else { ",\"changed_readings\":[" });
+            // Each text makes progress, also behind a long head.
+            let max_bytes = max_bytes.max(text.len().saturating_add(MIN_READINGS_BYTES));
             written = write_readings(changed, sent, max_bytes, now, text);
             text.push(']');
         }
