@@ -387,7 +387,8 @@ fn renamed_agent_continues_its_readings_and_recordings() {
     check(&receiver);
 }
 
-/// Minutes and hours of both names are added up, and readings that the agent repeats are not stored twice.
+/// Minutes and hours of both names are added up, and readings that the agent repeats are not stored twice. A label with one
+/// reading under each name gets a series. The new name already has the agent's old start, from its backlog.
 #[test]
 fn merged_minutes_are_sums_and_repeated_readings_are_known() {
     let bench = Bench::new();
@@ -396,6 +397,11 @@ fn merged_minutes_are_sums_and_repeated_readings_are_known() {
     let mut peers = ["old", "new"].map(|agent| Peer::new(&receiver, agent));
     for (peer, value) in peers.iter_mut().zip([1.0, 3.0]) {
         peer.send_status();
+        let soil = json!({
+            "seq": 100 + value as u64, "port": "climate", "captured_at_us": at_us, "age_ms": 5, "stale_after_ms": 10_000,
+            "stale": false, "values": [{ "quantity": "soil", "value": value, "unit": "" }],
+        });
+        peer.send("readings", json!({ "boot": "boot-of-old", "backlog": true, "batches": [soil] }), None);
         (0..4).for_each(|number| peer.send_reading(at_us + number * 1_000_000, value));
         eventually("all readings", || (charts(&receiver, peer.agent).first()?.len() == 4).then_some(()));
     }
@@ -422,6 +428,8 @@ fn merged_minutes_are_sums_and_repeated_readings_are_known() {
     });
     peers[1].send("readings", again, None);
     eventually("the new reading", || (charts(&receiver, "new").first()?.len() == 9).then_some(()));
+    let soil = charts(&receiver, "new").pop().expect("two series");
+    assert_eq!(soil.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [1.0, 3.0]);
 }
 
 /// Runs `watchpost agents` with the receiver's configuration.

@@ -16,9 +16,6 @@ use crate::store::StoreError;
 const MAX_INTERVAL: Duration = Duration::from_mins(1);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the only reading of an unconfirmed label is kept at most.
-const KEEP_UNCONFIRMED: Duration = Duration::from_hours(7 * 24);
-
 /// Pause between steps, so that the disk can serve incoming readings.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -64,7 +61,7 @@ impl Expiry {
             self.due = Instant::now() + STEP_PAUSE;
             return Ok(deleted.readings);
         }
-        let kept = i64::try_from(self.keep.0.min(KEEP_UNCONFIRMED).as_micros()).unwrap_or(i64::MAX);
+        let kept = i64::try_from(self.keep.0.as_micros()).unwrap_or(i64::MAX);
         if database.expire_unconfirmed(now_us.saturating_sub(kept))? {
             self.due = Instant::now() + STEP_PAUSE;
             return Ok(0);

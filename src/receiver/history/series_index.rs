@@ -84,14 +84,15 @@ impl SeriesIndex {
         if let Some(id) = self.find(transaction, &label)? {
             return Ok(Place::Series(id, None));
         }
+        let is_confirmed = is_built_in(&label.quantity, &label.unit) || Unconfirmed::has(transaction, &label)?;
+        if !is_confirmed {
+            self.unconfirmed.add(transaction, &label, row, arrived_us)?;
+            return Ok(Place::Unconfirmed);
+        }
         if let Some(limit) = self.limit(transaction, &label.agent)? {
             return Ok(Place::Refused(limit));
         }
         let first = self.unconfirmed.take(transaction, &label)?;
-        if first.is_none() && !is_built_in(&label.quantity, &label.unit) {
-            self.unconfirmed.add(transaction, &label, row, arrived_us)?;
-            return Ok(Place::Unconfirmed);
-        }
         Ok(Place::Series(self.add(transaction, label)?, first))
     }
 
@@ -155,6 +156,11 @@ impl SeriesIndex {
         self.totals = Some(totals);
         Ok(totals)
     }
+}
+
+/// Returns an id for a new series, which the rows of no removed series have.
+pub(super) fn next_id(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(Totals::read(connection)?.next_id)
 }
 
 impl Totals {

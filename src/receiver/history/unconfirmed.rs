@@ -71,6 +71,15 @@ impl Unconfirmed {
         Ok(())
     }
 
+    /// Whether a label has a first reading.
+    pub(super) fn has(transaction: &Transaction<'_>, label: &Label) -> Result<bool, StoreError> {
+        let Label { agent, port, quantity, unit } = label;
+        let select = "SELECT EXISTS (SELECT 1 FROM unconfirmed
+                          WHERE agent = ? AND port = ? AND quantity = ? AND unit = ?)";
+        let given = (&**agent, &**port, &**quantity, &**unit);
+        Ok(transaction.prepare_cached(select)?.query_row(given, |row| row.get(0))?)
+    }
+
     /// Removes and returns the first reading of a label.
     pub(super) fn take(&mut self, transaction: &Transaction<'_>, label: &Label) -> Result<Option<Row>, StoreError> {
         let Label { agent, port, quantity, unit } = label;

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, Transaction};
 use super::{ROWS_PER_STEP, SERIES_PER_STEP, delete_some};
 use crate::name::Name;
 use crate::receiver::history::aggregates::Changes;
+use crate::receiver::history::series_index::next_id;
 use crate::store::StoreError;
 
 /// Moves everything without a counterpart to the new name. Starts move, too, so that readings that the agent repeats
@@ -14,7 +15,28 @@ pub(super) fn start(transaction: &Transaction<'_>, from: &Name, into: &Name) -> 
         let rename = format!("UPDATE OR IGNORE {table} SET agent = ? WHERE agent = ?");
         transaction.execute(&rename, (&**into, &**from))?;
     }
+    join_starts(transaction, from, into)?;
+    add_series(transaction, from, into)?;
     confirm(transaction, from, into)
+}
+
+/// Lets the new name's starts have the numbers of the same starts under the old name.
+fn join_starts(transaction: &Transaction<'_>, from: &Name, into: &Name) -> Result<(), StoreError> {
+    // Overlapping ranges are joined when they are read.
+    let join = "INSERT INTO kept(start, first, last)
+                SELECT new.id, kept.first, kept.last FROM starts old JOIN starts new USING (boot)
+                JOIN kept ON kept.start = old.id WHERE old.agent = ?1 AND new.agent = ?2
+                ON CONFLICT DO UPDATE SET last = max(last, excluded.last)";
+    transaction.execute(join, (&**from, &**into))?;
+    Ok(())
+}
+
+/// Adds the series of labels that have a first reading under each name, which are two readings.
+fn add_series(transaction: &Transaction<'_>, from: &Name, into: &Name) -> Result<(), StoreError> {
+    let add = "INSERT OR IGNORE INTO series(id, agent, port, quantity, unit)
+               SELECT ?3 + row_number() OVER () - 1, ?2, port, quantity, unit FROM unconfirmed WHERE agent = ?1";
+    transaction.execute(add, (&**from, &**into, next_id(transaction)?))?;
+    Ok(())
 }
 
 /// Adds first readings of labels to the series that the new name has by now.
