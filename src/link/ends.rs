@@ -4,10 +4,11 @@
 //! whether it is still the same connection.
 
 use std::net::IpAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 
 use nix::libc;
-use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, shutdown};
+use nix::sys::socket::sockopt::Linger;
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, getsockname, setsockopt, shutdown};
 
 nix::ioctl_read_bad!(unread_bytes, libc::FIONREAD, libc::c_int);
 
@@ -31,12 +32,17 @@ impl Ends {
         v4.or_else(|| self.peer.as_sockaddr_in6().map(|address| address.ip().to_canonical()))
     }
 
-    /// Ends the connection if the descriptor still belongs to it. libzmq then closes it.
+    /// Ends the connection if the descriptor still belongs to it. libzmq then closes it, which resets it: otherwise a peer
+    /// with a full window would wait for minutes before it learned of the end.
     pub(super) fn shut_down(&self, connection: u32) {
         if Ends::of(connection).as_ref() == Some(self)
             && let Ok(socket) = RawFd::try_from(connection)
         {
+            // SAFETY: only used here, where the descriptor is open. Should libzmq close it right now, both calls fail.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(socket) };
+            let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
             // An error means that the peer ended it first.
+            let _ = setsockopt(&borrowed, Linger, &at_once);
             let _ = shutdown(socket, Shutdown::Both);
         }
     }
