@@ -194,7 +194,7 @@ impl Guard {
         let incomplete = self.connections.iter().map(|(number, connection)| (connection.held.incomplete(), *number));
         if let Some((_, connection)) = incomplete.max().filter(|(bytes, _)| *bytes > MAX_MESSAGE_BYTES) {
             let reason =
-                format!("it sent a message larger than {} MB, or one that does not end", MAX_MESSAGE_BYTES >> 20);
+                format!("it sent a message larger than {} MiB, or one that does not end", MAX_MESSAGE_BYTES >> 20);
             return Some((connection, reason));
         }
         let mut shares = BTreeMap::<Option<IpAddr>, u64>::new();
@@ -208,7 +208,7 @@ impl Guard {
         let of_largest = self.connections.iter().filter(|(_, connection)| connection.address == largest);
         let (connection, _) = of_largest.max_by_key(|(_, connection)| connection.held.incomplete())?;
         let reason = format!(
-            "unfinished messages occupy more than {} MB, and those of that address the most",
+            "unfinished messages occupy more than {} MiB, and those of that address the most",
             MAX_INCOMPLETE_BYTES >> 20
         );
         Some((*connection, reason))
