@@ -1,6 +1,6 @@
 //! The history over HTTP: series, their removal, and charts.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
@@ -67,6 +67,16 @@ fn bad_request(message: String) -> HttpError {
     HttpError(StatusCode::BAD_REQUEST, message)
 }
 
+/// Parses a parameter that must be a number in this range.
+fn number(name: &str, given: Option<String>, range: RangeInclusive<usize>) -> Result<Option<usize>, HttpError> {
+    let Some(text) = given else { return Ok(None) };
+    if let Some(number) = text.parse().ok().filter(|number| range.contains(number)) {
+        return Ok(Some(number));
+    }
+    let (min, max) = range.into_inner();
+    Err(bad_request(format!("`{name}` must be a number from {min} to {max}, not {text:?}")))
+}
+
 pub(super) fn reader(site: &Site) -> Result<Reader, HttpError> {
     let missing = |cause: String| {
         let cause = if cause.is_empty() { "[history] off = true".to_owned() } else { cause };
@@ -89,10 +99,7 @@ async fn series(
 ) -> Result<Response, HttpError> {
     let Query(SeriesParams { agent, after, limit }) = params?;
     let after = after.map_or(Ok(i64::MIN), |text| id(&text))?;
-    let limit = limit.map_or(Ok(MAX_SERIES), |text| {
-        let limit = text.parse().ok().filter(|limit| (1..=MAX_SERIES).contains(limit));
-        limit.ok_or_else(|| bad_request(format!("`limit` must be a number from 1 to {MAX_SERIES}, not {text:?}")))
-    })?;
+    let limit = number("limit", limit, 1..=MAX_SERIES)?.unwrap_or(MAX_SERIES);
     let page = reader(&site)?.series(SeriesQuery { agent, after, limit }).await?;
     let entry = |(series, first_us, last_us): &(Series, i64, i64)| {
         json!({
@@ -131,10 +138,7 @@ async fn chart(
     let series = id(&required("series", params.series)?)?;
     let (from_us, to_us) = (required("from_us", params.from_us)?, required("to_us", params.to_us)?);
     let Range { start: from_us, end: to_us } = times(Some(&from_us), Some(&to_us))?;
-    let points = params.points.map_or(Ok(DEFAULT_POINTS), |text| {
-        let points = text.parse().ok().filter(|points| (2..=MAX_POINTS).contains(points));
-        points.ok_or_else(|| bad_request(format!("`points` must be a number from 2 to {MAX_POINTS}, not {text:?}")))
-    })?;
+    let points = number("points", params.points, 2..=MAX_POINTS)?.unwrap_or(DEFAULT_POINTS);
     let query = ChartQuery { series, from_us, to_us, points };
     let wall = site.wall.clone();
     let chart = reader(&site)?.chart(query, move |series| stale_after_us(&wall.borrow(), series)).await?;
