@@ -137,7 +137,7 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
 }
 
 impl Agent {
-    /// Whether a link could use a spool, but there is no path for its file.
+    /// Whether a link would use a spool whose file has no path.
     #[must_use]
     pub fn wants_spool_path(&self) -> bool {
         self.lacks_spool_path && self.links.iter().any(Outlet::is_acknowledged)
