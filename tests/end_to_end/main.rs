@@ -102,6 +102,7 @@ mod power_cuts;
 mod shutdown;
 /// Agents that are away: remembered across restarts, forgotten, merged.
 mod roster;
+mod roster_changes;
 /// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
 mod sketches;
 /// The spool: readings are stored until every receiver has acknowledged them.
