@@ -23,7 +23,7 @@ use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
 use super::quotas::{Quota, Quotas};
 use super::recorder;
 use super::refused_agents::RefusedAgents;
-use super::replies::Replies;
+use super::replies::{Replies, Sender};
 use super::wall::Wall;
 use crate::config::{InPattern, Inlet};
 use crate::link::{Incoming, Link, LinkOptions, OnRefusal, Origin, Refusal, Shed, connection_usage};
@@ -112,7 +112,7 @@ impl Intake {
                         link.close().await;
                         self.stats.closed(true);
                         self.owners.all_ended();
-                        session.replies.connection_ended();
+                        session.replies.all_ended();
                         let Some(reopened) = shutdown.run_until_cancelled(reopen(options)).await else {
                             return Ok(session.totals);
                         };
@@ -186,7 +186,7 @@ impl Intake {
     fn connection_ended(&self, connection: u64, session: &mut Session) {
         self.owners.ended(connection);
         self.inbox.connection_ended(connection);
-        session.replies.connection_ended();
+        session.replies.connection_ended(connection);
     }
 
     /// Accounts a frame's picture to its agent; returns false if it does not fit. To make room, the agents with the largest
@@ -241,7 +241,7 @@ impl Intake {
                 match verdict.refused {
                     None => self.apply(link, &peer, origin, message, session)?,
                     Some(SECOND_NAME) => {}
-                    Some(cause) => session.replies.refuse(link, &peer, cause)?,
+                    Some(cause) => session.replies.refuse(link, &Sender { route: &peer, origin }, cause)?,
                 }
             }
             Err(error) => {
@@ -281,7 +281,7 @@ impl Intake {
             }
         }
         self.keep(link, peer, &message, session);
-        session.replies.answer(link, peer, &message)?;
+        session.replies.answer(link, &Sender { route: peer, origin }, &message)?;
         if !self.account(&mut message, session) {
             return Ok(());
         }
@@ -308,19 +308,21 @@ fn waiting_agent(next: Option<IpAddr>) -> String {
     format!("another agent{at} is waiting: a pair link serves one agent; use `router` here and `dealer` on the agents")
 }
 
-/// Limit on the refused peers in memory, which the log throttle needs.
+/// Limit on the refused peers that have a log throttle of their own. The others share one.
 const MAX_REFUSED: usize = 64;
 
 /// Returns a callback that logs refused peers.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let refused = Mutex::new(BTreeMap::<String, LogThrottle>::new());
+    let throttles = Mutex::new((BTreeMap::<String, LogThrottle>::new(), LogThrottle::default()));
     Arc::new(move |refusal: &Refusal| {
-        let mut refused = lock(&refused);
-        if refused.len() == MAX_REFUSED && !refused.contains_key(&refusal.who) {
-            refused.clear();
+        let (peers, others) = &mut *lock(&throttles);
+        if peers.len() >= MAX_REFUSED && !peers.contains_key(&refusal.who) {
+            peers.retain(|_, throttle| throttle.is_active());
         }
-        refused.entry(refusal.who.clone()).or_default().log(&format_args!("link {address}"), &refusal.text);
+        let has_room = peers.len() < MAX_REFUSED || peers.contains_key(&refusal.who);
+        let throttle = if has_room { peers.entry(refusal.who.clone()).or_default() } else { others };
+        throttle.log(&format_args!("link {address}"), &refusal.text);
     })
 }
 

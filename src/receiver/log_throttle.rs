@@ -16,6 +16,11 @@ pub(super) struct LogThrottle {
 }
 
 impl LogThrottle {
+    /// Whether the next occurrence would only be counted.
+    pub(super) fn is_active(&self) -> bool {
+        self.logged.is_some_and(|at| at.elapsed() <= LOG_INTERVAL)
+    }
+
     /// Counts an occurrence; `who` has the problem.
     pub(super) fn log(&mut self, who: &dyn Display, what: &dyn Display) {
         self.log_of(1, who, what);
@@ -24,7 +29,7 @@ impl LogThrottle {
     /// Counts several occurrences.
     pub(super) fn log_of(&mut self, times: u64, who: &dyn Display, what: &dyn Display) {
         self.count += times;
-        if self.logged.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+        if !self.is_active() {
             self.logged = Some(Instant::now());
             warn!("{who}: {what} ({} so far)", self.count);
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::commands::Order;
 use super::history::Answer;
 use crate::config::{Format, InPattern, Inlet};
-use crate::link::Link;
+use crate::link::{Link, Origin};
 use crate::name::Name;
 use crate::wire::{Control, Message};
 
@@ -27,11 +27,10 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Replies {
     /// False for one-way patterns and formats.
     is_two_way: bool,
-    is_router: bool,
-    /// By routing id on a router; other patterns have one peer, with an empty id.
-    peers: HashMap<Bytes, Peer>,
-    /// Peers whose messages are refused, by routing id: why, and when the last one arrived.
-    refused: HashMap<Bytes, (&'static str, Instant)>,
+    /// Peers that get replies, by connection.
+    peers: HashMap<u64, Peer>,
+    /// Peers whose messages are refused, by connection.
+    refused: HashMap<u64, RefusedPeer>,
     /// Whether readings are stored here, and acknowledged.
     acks: bool,
     /// Limit on the agents that get replies.
@@ -39,17 +38,31 @@ pub(super) struct Replies {
 }
 
 struct Peer {
+    /// Its routing id on a router; empty for other patterns.
+    route: Bytes,
     last_message: Instant,
     /// The newest frame of each camera.
     seen: HashMap<Name, Control>,
+}
+
+struct RefusedPeer {
+    route: Bytes,
+    cause: &'static str,
+    last_message: Instant,
+}
+
+/// Where a message came from, and where replies to it go.
+pub(super) struct Sender<'a> {
+    /// Its routing id on a router; empty for other patterns.
+    pub(super) route: &'a Bytes,
+    pub(super) origin: &'a Origin,
 }
 
 impl Replies {
     /// The replies of a link, to at most `max_peers`; `acks`: whether readings are stored here.
     pub(super) fn new(inlet: &Inlet, acks: bool, max_peers: usize) -> Replies {
         let is_two_way = inlet.pattern != InPattern::Sub && inlet.format == Format::Watchpost;
-        let is_router = inlet.pattern == InPattern::Router;
-        Replies { is_two_way, is_router, peers: HashMap::new(), refused: HashMap::new(), acks, max_peers }
+        Replies { is_two_way, peers: HashMap::new(), refused: HashMap::new(), acks, max_peers }
     }
 
     /// Whether agents on this link get replies.
@@ -81,30 +94,36 @@ impl Replies {
         Ok(())
     }
 
-    /// Forgets the peer of a link that serves one, because its connection has ended.
-    pub(super) fn connection_ended(&mut self) {
-        if !self.is_router {
-            self.peers.clear();
-            self.refused.clear();
-        }
+    /// Forgets the peer of a connection that has ended.
+    pub(super) fn connection_ended(&mut self, connection: u64) {
+        self.peers.remove(&connection);
+        self.refused.remove(&connection);
+    }
+
+    /// Forgets all peers, because the link was closed.
+    pub(super) fn all_ended(&mut self) {
+        self.peers.clear();
+        self.refused.clear();
     }
 
     /// Tells a peer that its messages are refused.
     ///
     /// # Errors
     /// As [`Link::try_send`].
-    pub(super) fn refuse(&mut self, link: &mut Link, peer: &Bytes, cause: &'static str) -> Result<()> {
-        if !self.is_two_way {
+    pub(super) fn refuse(&mut self, link: &mut Link, from: &Sender<'_>, cause: &'static str) -> Result<()> {
+        if !self.can_reply(from) {
             return Ok(());
         }
-        self.peers.remove(peer);
-        if !self.refused.contains_key(peer) {
+        let connection = from.origin.connection;
+        self.peers.remove(&connection);
+        if !self.refused.contains_key(&connection) {
             if self.refused.len() >= self.max_peers {
                 return Ok(());
             }
-            send(link, peer, &Control::rejected(cause))?;
+            send(link, from.route, &Control::rejected(cause))?;
         }
-        self.refused.insert(peer.clone(), (cause, Instant::now()));
+        let refused = RefusedPeer { route: from.route.clone(), cause, last_message: Instant::now() };
+        self.refused.insert(connection, refused);
         Ok(())
     }
 
@@ -112,18 +131,19 @@ impl Replies {
     ///
     /// # Errors
     /// As [`Link::try_send`].
-    pub(super) fn answer(&mut self, link: &mut Link, peer: &Bytes, message: &Message) -> Result<()> {
-        if !self.is_two_way {
+    pub(super) fn answer(&mut self, link: &mut Link, from: &Sender<'_>, message: &Message) -> Result<()> {
+        if !self.can_reply(from) {
             return Ok(());
         }
-        self.refused.remove(peer);
-        if !self.peers.contains_key(peer) {
+        let (connection, route) = (from.origin.connection, from.route);
+        self.refused.remove(&connection);
+        if !self.peers.contains_key(&connection) {
             if self.peers.len() >= self.max_peers {
                 return Ok(());
             }
-            send(link, peer, &Control::hello(self.acks))?;
+            send(link, route, &Control::hello(self.acks))?;
         }
-        let known = self.peers.entry(peer.clone()).or_insert_with(Peer::new);
+        let known = self.peers.entry(connection).or_insert_with(|| Peer::new(route.clone()));
         known.last_message = Instant::now();
         if let Message::Status(status) = message {
             known.seen.retain(|name, _| status.cameras.iter().any(|camera| camera.name == *name));
@@ -132,12 +152,18 @@ impl Replies {
             && let Some(boot) = header.boot.clone()
         {
             let seen = Control::Seen { camera: header.camera.clone(), boot, seq: header.seq };
-            send(link, peer, &seen)?;
+            send(link, route, &seen)?;
             if known.seen.len() < MAX_CAMERAS || known.seen.contains_key(&header.camera) {
                 known.seen.insert(header.camera.clone(), seen);
             }
         }
         Ok(())
+    }
+
+    /// Whether the sender gets replies. The end of a connection is reported once, so nothing would forget a peer that is
+    /// added later.
+    fn can_reply(&self, from: &Sender<'_>) -> bool {
+        self.is_two_way && !from.origin.has_ended
     }
 
     /// Sends hello to every peer and repeats the frames seen, in case they were lost, and tells refused peers why. Call it
@@ -147,31 +173,31 @@ impl Replies {
     /// As [`Link::try_send`].
     pub(super) fn greet(&mut self, link: &mut Link) -> Result<()> {
         self.peers.retain(|_, peer| peer.last_message.elapsed() < PEER_TIMEOUT);
-        self.refused.retain(|_, (_, at)| at.elapsed() < REFUSED_TIMEOUT);
-        for (name, (cause, _)) in &self.refused {
-            send(link, name, &Control::rejected(cause))?;
+        self.refused.retain(|_, peer| peer.last_message.elapsed() < REFUSED_TIMEOUT);
+        for peer in self.refused.values() {
+            send(link, &peer.route, &Control::rejected(peer.cause))?;
         }
-        for (name, peer) in &self.peers {
-            send(link, name, &Control::hello(self.acks))?;
-            peer.seen.values().try_for_each(|seen| send(link, name, seen))?;
+        for peer in self.peers.values() {
+            send(link, &peer.route, &Control::hello(self.acks))?;
+            peer.seen.values().try_for_each(|seen| send(link, &peer.route, seen))?;
         }
         Ok(())
     }
 }
 
 impl Peer {
-    fn new() -> Peer {
-        Peer { last_message: Instant::now(), seen: HashMap::new() }
+    fn new(route: Bytes) -> Peer {
+        Peer { route, last_message: Instant::now(), seen: HashMap::new() }
     }
 }
 
 /// Sends without blocking: a peer that cannot take it now misses it.
-fn send(link: &mut Link, peer: &Bytes, control: &Control) -> Result<()> {
-    try_send(link, peer, control).map(drop)
+fn send(link: &mut Link, route: &Bytes, control: &Control) -> Result<()> {
+    try_send(link, route, control).map(drop)
 }
 
 /// Sends without blocking; returns whether the link took it.
-fn try_send(link: &mut Link, peer: &Bytes, control: &Control) -> Result<bool> {
-    let (name, control) = (peer.clone(), control.encode());
-    if peer.is_empty() { link.try_send(&[control]) } else { link.try_send(&[name, control]) }
+fn try_send(link: &mut Link, route: &Bytes, control: &Control) -> Result<bool> {
+    let (route, control) = (route.clone(), control.encode());
+    if route.is_empty() { link.try_send(&[control]) } else { link.try_send(&[route, control]) }
 }

@@ -353,3 +353,25 @@ fn parts_beyond_an_agents_limit_are_reported() {
     assert_eq!(cameras(&receiver, "shed").len(), 64);
     receiver.program.wait_for_log("agent shed: more than 64 cameras; the others are not shown", "");
 }
+
+#[test]
+fn ended_connections_leave_room_for_replies() {
+    let bench = Bench::new();
+    let receiver = receiver(&bench, "[limits]\nagents = 2\n");
+    let mut witness = Peer::new(&receiver.link, "witness");
+    witness.send("door", JPEG);
+    witness.wait_until_seen();
+    for number in 0..5 {
+        let mut short = Peer::new(&receiver.link, &format!("short{number}"));
+        // The receiver may notice the end of the earlier connection after this frame.
+        let mut hellos = 0;
+        eventually("a reply", || {
+            short.send("door", JPEG);
+            let reply = short.socket.recv_bytes(zmq::DONTWAIT).ok();
+            let control = witness.socket.recv_bytes(0).expect("a hello every second");
+            hellos += usize::from(control.windows(5).any(|word| word == b"hello"));
+            assert!(hellos < 6, "no reply to {} while others got theirs", short.agent);
+            reply.map(drop)
+        });
+    }
+}
