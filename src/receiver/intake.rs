@@ -1,6 +1,5 @@
 //! One link of the receiver: passes its messages on to the wall, the history and the recorder.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::pending;
 use std::net::IpAddr;
@@ -18,7 +17,7 @@ use super::budget::{Budget, Share};
 use super::commands::Inbox;
 use super::history::{Answer, Feed, NotStored};
 use super::link_stats::LinkStats;
-use super::log_throttle::LogThrottle;
+use super::log_throttle::{LogThrottle, PeerThrottles};
 use super::owners::{Claim, LinkOwners, Report, SECOND_NAME};
 use super::quotas::{Quota, Quotas};
 use super::recorder;
@@ -308,21 +307,12 @@ fn waiting_agent(next: Option<IpAddr>) -> String {
     format!("another agent{at} is waiting: a pair link serves one agent; use `router` here and `dealer` on the agents")
 }
 
-/// Limit on the refused peers that have a log throttle of their own. The others share one.
-const MAX_REFUSED: usize = 64;
-
 /// Returns a callback that logs refused peers.
 #[must_use]
 pub fn on_refusal(address: String) -> OnRefusal {
-    let throttles = Mutex::new((BTreeMap::<String, LogThrottle>::new(), LogThrottle::default()));
+    let throttles = Mutex::new(PeerThrottles::default());
     Arc::new(move |refusal: &Refusal| {
-        let (peers, others) = &mut *lock(&throttles);
-        if peers.len() >= MAX_REFUSED && !peers.contains_key(&refusal.who) {
-            peers.retain(|_, throttle| throttle.is_active());
-        }
-        let has_room = peers.len() < MAX_REFUSED || peers.contains_key(&refusal.who);
-        let throttle = if has_room { peers.entry(refusal.who.clone()).or_default() } else { others };
-        throttle.log(&format_args!("link {address}"), &refusal.text);
+        lock(&throttles).of(&refusal.who).log(&format_args!("link {address}"), &refusal.text);
     })
 }
 
