@@ -1,5 +1,6 @@
 //! Measures the age of frames at receipt on pair and dealer links. The receivers take five of a camera's thirty frames per
 //! second, take all, or stop for a while. For comparison, one receiver sends no `seen`, so its frames wait in sockets.
+//! Measures also how a flood of large frames delays another agent's frames at a receiver.
 //!
 //! `--seconds N` sets the time for each receiver, 60 by default; the stopped receiver takes twice as long. As root, it also
 //! measures a receiver on a slow network.
@@ -10,6 +11,7 @@ mod harness;
 #[path = "../../tests/endurance/network.rs"]
 mod network;
 
+mod flood;
 mod slow_network;
 
 use std::thread::sleep;
@@ -44,6 +46,7 @@ fn main() {
     }
     let silent = Endpoint::of("pair").ages(time.min(Duration::from_secs(20)), SLOW_PROCESSING, false);
     print_row("pair, takes 5 per second, sends no seen", &silent, [f64::MAX; 2]);
+    flood::run(time);
     slow_network::run(time);
     pause_receiver(time * 2);
 }
