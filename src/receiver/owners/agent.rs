@@ -13,7 +13,7 @@ use super::Proof;
 use crate::link::Origin;
 use crate::name::Name;
 
-/// Limit on the cameras of one name whose owners are remembered; the wall shows no more.
+/// Limit on the cameras of one name that can have an owner; the wall shows no more.
 const MAX_CAMERAS: usize = 64;
 
 /// The owners of a name.
@@ -105,7 +105,7 @@ impl Agent {
         match self.cameras.get(camera) {
             Some(known) if is_same(&known.origin, origin) => return Ok(()),
             Some(known) if !outranks(origin, &known.origin) => return Err(InUse::by(&known.origin)),
-            None if self.cameras.len() == MAX_CAMERAS => return Ok(()),
+            None if self.cameras.len() >= MAX_CAMERAS => return self.claim_no_camera(origin),
             Some(_) | None => {}
         }
         if !origin.has_ended {
@@ -115,6 +115,18 @@ impl Agent {
             self.cameras.insert(camera.clone(), CameraOwner { origin: Arc::clone(origin), is_assigned });
         }
         Ok(())
+    }
+}
+
+impl Agent {
+    /// Admits a frame of one camera too many only from a connection that owns other cameras of the name: the wall counts
+    /// and refuses it.
+    fn claim_no_camera(&self, origin: &Origin) -> Result<(), InUse> {
+        let mut owners = self.cameras.values().map(|camera| &camera.origin);
+        match owners.clone().next() {
+            Some(first) if !owners.any(|owner| is_same(owner, origin)) => Err(InUse::by(first)),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -158,6 +158,16 @@ fn programs_without_starts_share_a_name_by_camera() {
 }
 
 #[test]
+fn names_of_too_many_cameras_are_refused_to_others() {
+    let scene = Scene::new();
+    for number in 0..64 {
+        assert_eq!(scene.sends_camera(&plain(1), "host", &format!("camera{number}"), false), None);
+    }
+    assert_eq!(scene.sends_camera(&plain(2), "host", "one more", false), IN_USE);
+    assert_eq!(scene.sends_camera(&plain(1), "host", "one more", false), None, "the wall refuses it");
+}
+
+#[test]
 fn peer_with_a_key_takes_a_name_over() {
     let scene = Scene::new();
     assert_eq!(scene.sends(&plain(1), "pi4", "b"), None);
