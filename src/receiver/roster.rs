@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::log_throttle::LogThrottle;
 use super::wall::Wall;
 use crate::name::Name;
-use crate::store::{StoreError, beside, claim};
+use crate::store::{StoreError, beside, claim, set_aside};
 
 /// How often to look for agents that went silent.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,8 +30,11 @@ const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait for the disk at the start.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A larger file is not ours.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// How long to wait for the disk at the end; see `FOLLOWERS_TIMEOUT` in `running.rs`.
+const END_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A larger file is not ours: this holds 250,000 agents with the longest names.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The file's contents.
 #[derive(Default, Deserialize, Serialize)]
@@ -47,6 +50,8 @@ pub(super) struct Roster {
     /// What the file holds: the agents, and which of them were away.
     saved: BTreeMap<Name, bool>,
     saved_at: Option<Instant>,
+    /// The write that is under way.
+    writing: Option<JoinHandle<io::Result<()>>>,
     failures: LogThrottle,
 }
 
@@ -65,35 +70,57 @@ impl Roster {
                 Ok(Err(_)) => {}
             }
         }
-        Roster { file, saved: BTreeMap::new(), saved_at: None, failures: LogThrottle::default() }
+        let (saved, failures) = (BTreeMap::new(), LogThrottle::default());
+        Roster { file, saved, saved_at: None, writing: None, failures }
     }
 
-    /// Follows the wall and keeps the file up to date until the shutdown.
+    /// Follows the wall and keeps the file up to date until the shutdown. Does not wait for the disk: agents go away while
+    /// it hangs, too.
     pub(super) async fn follow(mut self, wall: watch::Sender<Wall>, shutdown: CancellationToken) -> Result<()> {
         let mut checks = interval(CHECK_INTERVAL);
         while shutdown.run_until_cancelled(checks.tick()).await.is_some() {
             wall.send_if_modified(Wall::update_presence);
-            let agents = agents(&wall.borrow());
-            if agents != self.saved || self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL) {
-                self.save(&wall, agents).await;
+            if self.writing.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.finish_writing().await;
+                self.save_changes(&wall);
             }
         }
-        let agents = agents(&wall.borrow());
-        self.save(&wall, agents).await;
+        let save = async {
+            self.finish_writing().await;
+            self.save(&wall, agents(&wall.borrow()));
+            self.finish_writing().await;
+        };
+        if timeout(END_TIMEOUT, save).await.is_err() {
+            warn!("agents: the disk does not respond; changes of the last minute may be forgotten");
+        }
         Ok(())
     }
 
-    /// Writes the file. After an error, the next try is a minute later.
-    async fn save(&mut self, wall: &watch::Sender<Wall>, agents: BTreeMap<Name, bool>) {
+    fn save_changes(&mut self, wall: &watch::Sender<Wall>) {
+        let agents = agents(&wall.borrow());
+        if agents != self.saved || self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL) {
+            self.save(wall, agents);
+        }
+    }
+
+    /// Starts to write the file. After an error, the next try is a minute later.
+    fn save(&mut self, wall: &watch::Sender<Wall>, agents: BTreeMap<Name, bool>) {
         let Some((file, _)) = &self.file else { return };
         let file = file.clone();
         let contents = Contents { last_heard_us: wall.borrow().known().into_iter().collect() };
-        let written = spawn_blocking(move || write(&file, &contents)).await;
+        self.writing = Some(spawn_blocking(move || write(&file, &contents)));
+        (self.saved, self.saved_at) = (agents, Some(Instant::now()));
+    }
+
+    /// Waits until the last write is complete, and logs its error.
+    async fn finish_writing(&mut self) {
+        let Some(writing) = &mut self.writing else { return };
+        let written = writing.await;
+        self.writing = None;
         if let Ok(Err(error)) = written {
             let what = format_args!("cannot be remembered: {}; retrying every minute", StoreError::from(error));
             self.failures.log(&"agents", &what);
         }
-        (self.saved, self.saved_at) = (agents, Some(Instant::now()));
     }
 }
 
@@ -112,21 +139,30 @@ fn restore(contents: Contents, wall: &mut Wall) {
     info!("agents: remembered {}; away until they connect", names.join(", "));
 }
 
-/// Locks and reads the file. A missing or damaged one is empty.
+/// Locks and reads the file. A missing one is empty; a damaged one is moved aside.
 fn load(path: PathBuf) -> Result<((PathBuf, File), Contents), String> {
     let failed = |error: StoreError| format!("{} cannot be used: {error}", path.display());
     let lock = claim(&path).map_err(failed)?;
-    let bytes = match fs::metadata(&path) {
-        Ok(file) if file.len() <= MAX_FILE_BYTES => fs::read(&path).map_err(|error| failed(error.into()))?,
-        Ok(_) => Vec::new(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(((path, lock), Contents::default())),
+    let contents = match read(&path) {
+        Ok(contents) => contents,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let aside = set_aside(&path, &path).map_err(|error| failed(error.into()))?;
+            let (path, aside) = (path.display(), aside.display());
+            warn!("agents: {path} is damaged ({error}); moved to {aside}; agents are remembered from now on");
+            Contents::default()
+        }
         Err(error) => return Err(failed(error.into())),
     };
-    let contents = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        warn!("agents: {} is damaged ({error}); agents are remembered from now on", path.display());
-        Contents::default()
-    });
     Ok(((path, lock), contents))
+}
+
+fn read(path: &Path) -> io::Result<Contents> {
+    let size = fs::metadata(path)?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} MB", size / 1_000_000)));
+    }
+    serde_json::from_slice(&fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Replaces the file, so that a power cut leaves the old or the new one.

@@ -147,7 +147,8 @@ impl Wall {
     }
 
     /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
-    /// if it is not connected.
+    /// if it is not connected. Agents that were here for a moment go first: many names of one peer must not push out an
+    /// agent that the receiver remembers.
     fn make_room(&mut self) -> bool {
         if self.agents.len() < self.max_agents {
             return true;
@@ -156,10 +157,11 @@ impl Wall {
         if self.full_until.is_some_and(|until| now < until) {
             return false;
         }
-        let longest = self.agents.iter().min_by_key(|(_, agent)| agent.last_heard);
+        let longest = self.agents.iter().min_by_key(|(_, agent)| (agent.is_established(), agent.last_heard));
         let Some((name, since)) = longest.map(|(name, agent)| (name.clone(), agent.last_heard)) else { return false };
         self.full_until = Some(since + SILENT_AFTER).filter(|until| now < *until);
         if self.full_until.is_none() {
+            self.quotas.refuse(Quota::Agents, 1, &name);
             self.refusals
                 .log(&format_args!("agent {name}"), &"forgotten: it is silent, and another agent needs its place");
             self.agents.remove(&name);

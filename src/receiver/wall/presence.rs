@@ -28,13 +28,21 @@ pub(super) struct Presence {
     is_known: bool,
     /// Since when the agent is away, in microseconds since 1970 by this machine's clock.
     away_since_us: Option<i64>,
-    /// Whether the agent has not been heard since the receiver started.
+    /// Whether the receiver remembered the agent when it started.
+    is_remembered: bool,
+    /// Whether it has not been heard since then.
     is_restored: bool,
 }
 
 impl Presence {
     pub(super) fn new() -> Presence {
-        Presence { first_heard: Instant::now(), is_known: false, away_since_us: None, is_restored: false }
+        Presence {
+            first_heard: Instant::now(),
+            is_known: false,
+            away_since_us: None,
+            is_remembered: false,
+            is_restored: false,
+        }
     }
 }
 
@@ -42,9 +50,7 @@ impl Agent {
     /// Records that a message arrived.
     pub(super) fn hear(&mut self, name: &Name) {
         let now = Instant::now();
-        if self.presence.is_restored {
-            (self.presence.is_restored, self.presence.first_heard) = (false, now);
-        }
+        self.presence.is_restored = false;
         self.last_heard = now;
         if let Some(since_us) = self.presence.away_since_us.take() {
             info!("agent {name}: back; it was away since {}", time(since_us));
@@ -81,8 +87,12 @@ impl Agent {
     }
 
     fn is_known(&self) -> bool {
-        let span = self.last_heard.duration_since(self.presence.first_heard);
-        self.presence.is_known || self.status.is_some() || span >= KNOWN_AFTER
+        self.presence.is_known || self.status.is_some() || self.is_established()
+    }
+
+    /// Whether its messages span some time, or the receiver remembered it when it started.
+    pub(super) fn is_established(&self) -> bool {
+        self.presence.is_remembered || self.last_heard.duration_since(self.presence.first_heard) >= KNOWN_AFTER
     }
 }
 
@@ -94,7 +104,8 @@ impl Wall {
         let now = Instant::now();
         for (name, heard_us) in remembered.into_iter().take(self.max_agents) {
             let mut agent = Agent::new();
-            (agent.presence.is_known, agent.presence.is_restored) = (true, true);
+            let presence = &mut agent.presence;
+            (presence.is_known, presence.is_remembered, presence.is_restored) = (true, true, true);
             agent.presence.away_since_us = Some(heard_us);
             // With a wrong clock, the time may be in the future; the agent is away all the same.
             let silence = agent.silence().max(super::SILENT_AFTER);
