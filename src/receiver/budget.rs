@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tracing::info;
 
-use super::history::MAX_PENDING_BYTES;
 use super::machine_memory;
 use super::quotas::{Quota, Quotas};
 use crate::config;
@@ -31,8 +30,14 @@ const MAX_RECORDER_BYTES: u64 = 64 * 1024 * 1024;
 const OUTGOING_DIVISOR: u64 = 8;
 const TEXTS_DIVISOR: u64 = 8;
 
-/// Assumed memory for a picture's header and its places in lists.
-const PICTURE_OVERHEAD: usize = 1024;
+/// Limit on readings that wait for the history's disk. A disk that is slower than that for long would only add delay.
+const HISTORY_QUEUE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Assumed memory for the header of a picture or a message of readings, and its places in lists.
+const OVERHEAD: usize = 1024;
+
+/// Limit on messages that wait for the history's disk: the overhead alone of more fills the queue.
+pub const MAX_QUEUED_READINGS: usize = HISTORY_QUEUE_BYTES as usize / OVERHEAD;
 
 /// The bound and its parts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +51,8 @@ pub struct Budget {
     pub outgoing: Pool,
     /// Readings and statuses on the wall.
     pub texts: Pool,
+    /// Readings that wait for the history's disk.
+    pub history_queue: Pool,
     quotas: Quotas,
 }
 
@@ -59,21 +66,22 @@ impl Budget {
         let (outgoing, texts) = (limit / OUTGOING_DIVISOR, limit / TEXTS_DIVISOR);
         let budget = Budget {
             limit,
-            pictures: Pool::new(limit.saturating_sub(outgoing + texts + MAX_PENDING_BYTES as u64)),
+            pictures: Pool::new(limit.saturating_sub(outgoing + texts + HISTORY_QUEUE_BYTES)),
             recorder: Pool::new((limit / RECORDER_DIVISOR).min(MAX_RECORDER_BYTES)),
             outgoing: Pool::new(outgoing),
             texts: Pool::new(texts),
+            history_queue: Pool::new(HISTORY_QUEUE_BYTES),
             quotas,
         };
         budget.report();
         budget
     }
 
-    /// Reports how much is in use. The history's queue counts as full.
+    /// Reports how much is in use.
     pub fn report(&self) {
-        let pools = [&self.pictures, &self.outgoing, &self.texts];
-        let used = pools.map(Pool::used).iter().sum::<u64>() + MAX_PENDING_BYTES as u64;
-        self.quotas.set(Quota::MemoryBytes, used, self.limit);
+        let pools = [&self.pictures, &self.outgoing, &self.texts, &self.history_queue];
+        self.quotas.set(Quota::MemoryBytes, pools.map(Pool::used).iter().sum(), self.limit);
+        self.quotas.set(Quota::HistoryQueueBytes, self.history_queue.used(), self.history_queue.limit);
     }
 
     /// Reports that an agent's picture was removed or refused.
@@ -116,7 +124,7 @@ impl Pool {
         self.take_if(agent, length, |_, free| free)
     }
 
-    /// Takes bytes for a picture of this length if at least as many stay free as the agent already uses.
+    /// Takes bytes for something of this length if at least as many stay free as the agent already uses.
     #[must_use]
     pub fn take_fairly(&self, agent: &Name, length: usize) -> Option<Share> {
         self.take_if(agent, length, |own, free| free.saturating_sub(own))
@@ -124,7 +132,7 @@ impl Pool {
 
     /// Takes bytes if they do not exceed what `most` returns for the agent's share and the free bytes.
     fn take_if(&self, agent: &Name, length: usize, most: impl Fn(u64, u64) -> u64) -> Option<Share> {
-        let bytes = (length + PICTURE_OVERHEAD) as u64;
+        let bytes = (length + OVERHEAD) as u64;
         let mut used = lock(&self.used);
         let own = used.by_agent.get(agent).copied().unwrap_or(0);
         if bytes > most(own, self.limit.saturating_sub(used.total)) {
@@ -206,7 +214,7 @@ mod tests {
         assert!(pool.take(&name("yard"), 5_000).is_none());
         let (viewers, cluster) = (picture.clone(), picture.slice(2..));
         drop((picture, viewers));
-        assert_eq!(pool.used(), 5_000 + PICTURE_OVERHEAD as u64);
+        assert_eq!(pool.used(), 5_000 + OVERHEAD as u64);
         drop(cluster);
         assert_eq!(pool.used(), 0);
         assert!(pool.take(&name("yard"), 5_000).is_some());
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn fair_pool_always_has_room_for_one_more_agent() {
-        let pool = Pool::new(100 * (1_000 + PICTURE_OVERHEAD as u64));
+        let pool = Pool::new(100 * (1_000 + OVERHEAD as u64));
         let mut held = Vec::new();
         for agent in ["flood 1", "flood 2", "flood 3"] {
             while let Some(share) = pool.take_fairly(&name(agent), 1_000) {

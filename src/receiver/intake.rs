@@ -169,6 +169,7 @@ impl Intake {
         match history.offer(readings, session.replies.is_two_way().then_some(peer)) {
             Ok(()) => {}
             Err(NotStored::NoRoom) => {
+                self.quotas.refuse(Quota::HistoryQueueBytes, 1, &readings.agent);
                 session
                     .not_stored
                     .log(&Named(link), &"readings not stored: they arrive faster than the disk can store them");

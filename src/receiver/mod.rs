@@ -102,7 +102,7 @@ impl Receiver {
             format!("cannot serve the page on {listen}; stop the other receiver, or set [web] listen to another port")
         })?;
         let history = match &config.history {
-            Some(history) => open_history(history, &quotas).await?,
+            Some(history) => open_history(history, &quotas, &budget).await?,
             None => Err(String::new()),
         };
         let recorder = config.record.as_ref().map_or(Ok(None), |record| open_recorder(record, &budget, &quotas))?;
@@ -171,13 +171,13 @@ fn link_options(inlet: &Inlet) -> LinkOptions {
 
 /// Opens the history, or returns why it is missing, because the receiver works without it. Fails if the configuration
 /// names the file.
-async fn open_history(config: &config::History, quotas: &Quotas) -> Result<Result<History, String>> {
+async fn open_history(config: &config::History, quotas: &Quotas, budget: &Budget) -> Result<Result<History, String>> {
     let Some(file) = config.file() else {
         let cause = "this user has no home directory; set [history] path";
         warn!("history: readings are not stored: {cause}");
         return Ok(Err(cause.to_owned()));
     };
-    let error = match History::open(file.clone(), config, quotas.clone()).await {
+    let error = match History::open(file.clone(), config, quotas.clone(), budget.history_queue.clone()).await {
         Ok(history) => return Ok(Ok(history)),
         Err(error) => format!("{} cannot be used ({error})", file.display()),
     };

@@ -20,6 +20,10 @@ pub enum Quota {
     AgentParts,
     /// Series in the history.
     Series,
+    /// Bytes of readings that wait for the history's disk.
+    HistoryQueueBytes,
+    /// Gaps in the numbers of one start of an agent, in the history.
+    NumberGaps,
     /// Cameras that are recorded at the same time.
     RecordedCameras,
     /// Bytes of pictures and queues in memory.
@@ -36,6 +40,8 @@ impl Quota {
             Quota::Agents => "agents",
             Quota::AgentParts => "agent_parts",
             Quota::Series => "series",
+            Quota::HistoryQueueBytes => "history_queue_bytes",
+            Quota::NumberGaps => "number_gaps",
             Quota::RecordedCameras => "recorded_cameras",
             Quota::MemoryBytes => "memory_bytes",
             Quota::Connections => "connections",
@@ -49,6 +55,8 @@ impl Quota {
             Quota::Agents => "the limit of agents is reached: some agents are not shown",
             Quota::AgentParts => "an agent has more cameras, ports or quantities than the limit: some are not shown",
             Quota::Series => "the limit of series is reached: some readings are not stored",
+            Quota::HistoryQueueBytes => "readings arrive faster than the disk stores them: agents repeat some later",
+            Quota::NumberGaps => "the numbers of an agent's readings have too many gaps: some readings are not stored",
             Quota::RecordedCameras => "the limit of recorded cameras is reached: some cameras are not recorded",
             Quota::MemoryBytes => "the limit of memory is reached: some pictures and readings are dropped",
             Quota::Connections => "the limit of connections is reached: some peers are disconnected",

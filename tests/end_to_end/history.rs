@@ -193,6 +193,28 @@ fn impossible_readings_are_malformed_and_not_acknowledged() {
 }
 
 #[test]
+fn starts_without_readings_leave_no_rows() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    let empty = json!({
+        "seq": 1, "port": "climate", "captured_at_us": 0, "synchronised": false, "age_ms": 5, "stale_after_ms": 10_000,
+        "stale": false, "values": [],
+    });
+    for boot in ["b1", "b2", "b3"] {
+        let agent = FakeAgent::new(zmq::DEALER, &receiver.link, "shed", boot);
+        agent.send(true, &[]);
+        agent.send(true, std::slice::from_ref(&empty));
+        if boot == "b3" {
+            agent.send(true, &[batch(1, 2)]);
+            agent.expect_ack(1, 2);
+        }
+    }
+    let history = open_history(&bench.history());
+    let starts: i64 = history.query_row("SELECT count(*) FROM starts", [], |row| row.get(0)).expect("a number");
+    assert_eq!(starts, 1);
+}
+
+#[test]
 fn readings_with_too_many_gaps_are_refused_until_the_gaps_are_filled() {
     let bench = Bench::new();
     let receiver = bench.pair_receiver();
@@ -210,6 +232,8 @@ fn readings_with_too_many_gaps_are_refused_until_the_gaps_are_filled() {
     agent.send_until_acked(&batch(29_999, 30_000), (29_998, 30_000));
     agent.send_until_acked(&batch(30_001, 30_001), (29_998, 30_001));
     receiver.program.wait_for_log("history: readings of agent shed refused: their numbers have too many gaps", "");
+    let metrics = get(&receiver.page, "/metrics").text();
+    assert!(metrics.contains("watchpost_quota_refused_total{quota=\"number_gaps\"} 1\n"), "{metrics}");
 }
 
 /// The sequence numbers stored, of any agent, boot and value.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
+use crate::harness::http::get;
 use crate::harness::{Bench, FakeAgent, Fault, Unacknowledged, batch};
 use crate::history::{all, numbers};
 
@@ -75,6 +76,35 @@ fn failing_disk_does_not_fill_memory_or_lose_readings() {
     fault.repair();
     unsent.send_until_acked(&agent);
     assert_eq!(numbers(&bench.history(), "shed", "b1"), all(200_000));
+}
+
+#[test]
+fn flood_leaves_other_agents_a_share_of_the_queue() {
+    let bench = Bench::new();
+    let receiver = bench.receiver("pattern = \"router\"\nbind = \"tcp://127.0.0.1:*\"");
+    let flood = FakeAgent::new(zmq::DEALER, &receiver.link, "flood", "b1");
+    flood.send(true, &[batch(1, 1)]);
+    flood.expect_ack(1, 1);
+    let fault = Fault::new(&receiver.program, "fdatasync,fsync:error=EIO");
+    let unsent = Unacknowledged::new(200_000);
+    let mut next = 1;
+    while let Some(following) = unsent.send(&flood, next, 500) {
+        next = following;
+    }
+    receiver.program.wait_for_log("readings not stored: they arrive faster than the disk can store them", "");
+    let refusals = || {
+        let metrics = get(&receiver.page, "/metrics").text();
+        let (_, rest) = metrics.split_once("watchpost_quota_refused_total{quota=\"history_queue_bytes\"} ")?;
+        rest.lines().next()?.parse::<u64>().ok()
+    };
+    receiver.program.wait_for_json("the last batch", |message| message["batches"][0]["seq"] == 199_501);
+    let before = refusals();
+    let good = FakeAgent::new(zmq::DEALER, &receiver.link, "good", "b1");
+    good.send(true, &[batch(1, 100)]);
+    receiver.program.wait_for_json("the good agent's message", |message| message["agent"] == "good");
+    fault.repair();
+    good.expect_ack(1, 100);
+    assert!(before > Some(0) && refusals() == before, "{before:?} {:?}", refusals());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::wire::{Batch, Control, Limit};
 
 /// Limit on what the network can put into memory: ranges of numbers per start.
-const MAX_RANGES: usize = 10_000;
+pub(super) const MAX_RANGES: usize = 10_000;
 
 /// Limits of the cache: starts, and ranges of numbers of all starts. A full cache is cleared and filled again from the
 /// file.
@@ -120,11 +120,32 @@ impl Cache {
         self.ranges = 0;
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.starts.len() >= MAX_CACHED_STARTS || self.ranges >= MAX_CACHED_RANGES
     }
 
-    /// Updates clock offsets from a group of messages, before any of its readings is dated.
+    /// Loads the starts of a group's messages, or of the first ones until the cache is full; returns these messages.
+    pub(super) fn load_starts<'a>(
+        &mut self,
+        transaction: &Transaction<'_>,
+        group: &'a [ReceivedReadings],
+    ) -> Result<&'a [ReceivedReadings], StoreError> {
+        if self.is_full() {
+            self.clear_starts();
+        }
+        for (index, message) in group.iter().enumerate() {
+            // A start without readings needs no row.
+            if !message.is_empty() {
+                self.load_start(transaction, message.start())?;
+            }
+            if self.is_full() {
+                return Ok(&group[..=index]);
+            }
+        }
+        Ok(group)
+    }
+
+    /// Updates clock offsets from messages whose starts are loaded, before any of their readings is dated.
     pub(super) fn compare_clocks(
         &mut self,
         transaction: &Transaction<'_>,
@@ -132,9 +153,9 @@ impl Cache {
     ) -> Result<(), StoreError> {
         let is_unsynchronised = |batch: &&Batch| !batch.synchronised && batch.age_ms.is_some();
         for message in group {
+            let Some(start) = self.starts.get_mut(&message.start()) else { continue };
             for batch in message.readings.batches.iter().filter(is_unsynchronised) {
-                let (start, estimate_us) =
-                    (self.start(transaction, message)?, offset_estimate_us(batch, message.at_us));
+                let estimate_us = offset_estimate_us(batch, message.at_us);
                 let before = start.offset.us();
                 if let Some(estimate_us) = estimate_us {
                     start.offset.add_estimate(estimate_us, message.at_us);
@@ -148,27 +169,24 @@ impl Cache {
         Ok(())
     }
 
-    /// The start that a message belongs to.
-    fn start(&mut self, transaction: &Transaction<'_>, message: &ReceivedReadings) -> Result<&mut Start, StoreError> {
-        let key = message.start();
+    fn load_start(&mut self, transaction: &Transaction<'_>, key: (Name, Name)) -> Result<(), StoreError> {
         if !self.starts.contains_key(&key) {
             let start = Start::load(transaction, &key)?;
             self.ranges += start.kept.pieces();
-            self.starts.insert(key.clone(), start);
+            self.starts.insert(key, start);
         }
-        Ok(self.starts.get_mut(&key).expect("it was just inserted"))
+        Ok(())
     }
 
-    /// Writes a message's new readings; returns those that were refused.
+    /// Writes the new readings of a message whose start is loaded; returns those that were refused.
     pub(super) fn write(
         &mut self,
         transaction: &Transaction<'_>,
         message: &ReceivedReadings,
     ) -> Result<Refusals, StoreError> {
         let key = message.start();
-        self.start(transaction, message)?;
         let Cache { starts, series, changes, .. } = self;
-        let start = starts.get_mut(&key).expect("it was just inserted");
+        let Some(start) = starts.get_mut(&key) else { return Ok(Refusals::default()) };
         let (ranges, had_added) = (start.kept.pieces(), start.added.pieces() > 0);
         let mut statement = transaction.prepare_cached(INSERT)?;
         let mut refusals = Refusals::default();

@@ -75,18 +75,10 @@ impl Database {
 
     fn write(&mut self, group: &[ReceivedReadings]) -> Result<Written, StoreError> {
         let cache = &mut self.cache;
-        if cache.is_full() {
-            cache.clear_starts();
-        }
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut refusals = Vec::new();
+        let group = cache.load_starts(&transaction, group)?;
         cache.compare_clocks(&transaction, group)?;
-        for message in group {
-            refusals.push(cache.write(&transaction, message)?);
-            if cache.is_full() {
-                break;
-            }
-        }
+        let refusals = group.iter().map(|message| cache.write(&transaction, message)).collect::<Result<Vec<_>, _>>()?;
         cache.finish(&transaction)?;
         transaction.commit()?;
         self.store.is_in_place()?;

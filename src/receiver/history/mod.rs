@@ -52,6 +52,7 @@ pub use series_list::{Series, SeriesPage, SeriesQuery};
 use crate::clock::Stamp;
 use crate::config;
 use crate::name::Name;
+use crate::receiver::budget::{MAX_QUEUED_READINGS, Pool, Share};
 use crate::receiver::quotas::Quotas;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
@@ -59,10 +60,6 @@ use crate::wire::{Batch, Readings, Value};
 use maintenance::{JobQueue, Request};
 use writer::Writer;
 use writer_state::WriterState;
-
-/// Limits on readings waiting to be written: estimated bytes, and messages not yet in a group.
-pub(super) const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
-const MAX_PENDING_MESSAGES: usize = 1024;
 
 /// Answers waiting for one link's task.
 const ANSWER_QUEUE: usize = 1024;
@@ -78,7 +75,7 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(700);
 /// The history and its writer thread.
 pub struct History {
     incoming: Arc<SyncSender<Input>>,
-    room: Arc<AtomicUsize>,
+    queue: Pool,
     links: AtomicUsize,
     reader: Reader,
     heartbeat: Heartbeat,
@@ -89,8 +86,8 @@ pub struct History {
 pub struct Feed {
     link: usize,
     incoming: SyncSender<Input>,
-    /// Bytes left of [`MAX_PENDING_BYTES`].
-    room: Arc<AtomicUsize>,
+    /// The memory of readings that wait.
+    queue: Pool,
     /// Answers to this link's agents.
     pub answers: mpsc::Receiver<Answer>,
     /// The sender of `answers`, for the writer.
@@ -100,7 +97,7 @@ pub struct Feed {
 /// Why readings were not accepted.
 #[derive(Debug)]
 pub enum NotStored {
-    /// They arrive faster than they are written.
+    /// They arrive faster than they are written, and the agent's share of the queue is full.
     NoRoom,
     /// The writer has stopped.
     Ended,
@@ -119,8 +116,8 @@ struct ReceivedReadings {
     /// When they arrived, in microseconds since 1970, by this machine's clock.
     at_us: i64,
     readings: Readings,
-    /// Estimated bytes in memory.
-    size: usize,
+    /// Its memory in the queue.
+    _memory: Share,
 }
 
 struct Peer {
@@ -131,20 +128,22 @@ struct Peer {
 }
 
 impl History {
-    /// Opens the file at `path`, and reports the number of series to `quotas`. A full or failing disk is not an error:
+    /// Opens the file at `path`, and reports what is refused to `quotas`; readings wait in `queue`. A full or failing disk is not an error:
     /// the writer retries.
     ///
     /// # Errors
     /// When another program uses the file, a newer watchpost wrote it, or permissions forbid its use.
-    pub async fn open(path: PathBuf, config: &config::History, quotas: Quotas) -> Result<History, StoreError> {
-        let (incoming, received) = sync_channel(MAX_PENDING_MESSAGES);
-        let room = Arc::new(AtomicUsize::new(MAX_PENDING_BYTES));
+    pub async fn open(
+        path: PathBuf,
+        config: &config::History,
+        quotas: Quotas,
+        queue: Pool,
+    ) -> Result<History, StoreError> {
+        let (incoming, received) = sync_channel(MAX_QUEUED_READINGS);
         let heartbeat = Heartbeat::of("the history's thread".to_owned());
         let (told, opened) = oneshot::channel();
         let state = Arc::new(WriterState::default());
-        let (writers_room, writers_state) = (Arc::clone(&room), Arc::clone(&state));
-        let writer =
-            Writer::new(path.clone(), config, received, writers_room, quotas, writers_state, heartbeat.clone());
+        let writer = Writer::new(path.clone(), config, received, quotas, Arc::clone(&state), heartbeat.clone());
         let ending = heartbeat.clone();
         heartbeat.starts();
         let run = move || {
@@ -160,7 +159,7 @@ impl History {
         let incoming = Arc::new(incoming);
         let (links, jobs) = (AtomicUsize::new(0), JobQueue::new(Arc::downgrade(&incoming)));
         let reader = Reader::new(path, state, jobs);
-        Ok(History { incoming, room, links, reader, heartbeat, thread })
+        Ok(History { incoming, queue, links, reader, heartbeat, thread })
     }
 
     /// Read access to the history.
@@ -174,7 +173,7 @@ impl History {
     pub fn feed(&self) -> Feed {
         let (answer_sender, answers) = mpsc::channel(ANSWER_QUEUE);
         let link = self.links.fetch_add(1, Ordering::Relaxed);
-        Feed { link, incoming: SyncSender::clone(&self.incoming), room: Arc::clone(&self.room), answers, answer_sender }
+        Feed { link, incoming: SyncSender::clone(&self.incoming), queue: self.queue.clone(), answers, answer_sender }
     }
 
     /// The writer thread's heartbeat.
@@ -203,18 +202,13 @@ impl Feed {
     /// # Errors
     /// When they are not accepted.
     pub fn offer(&self, readings: &Readings, peer: Option<&Bytes>) -> Result<(), NotStored> {
-        let size = size(readings);
-        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(size)).is_err() {
-            return Err(NotStored::NoRoom);
-        }
+        let memory = self.queue.take_fairly(&readings.agent, size(readings)).ok_or(NotStored::NoRoom)?;
         let from = peer.map(|name| Peer { link: self.link, answers: self.answer_sender.clone(), name: name.clone() });
-        let message = ReceivedReadings { from, at_us: Stamp::now().unix_us(), readings: readings.clone(), size };
-        self.incoming.try_send(Input::Readings(message)).map_err(|refused| {
-            self.room.fetch_add(size, Ordering::Relaxed);
-            match refused {
-                TrySendError::Full(_) => NotStored::NoRoom,
-                TrySendError::Disconnected(_) => NotStored::Ended,
-            }
+        let at_us = Stamp::now().unix_us();
+        let message = ReceivedReadings { from, at_us, readings: readings.clone(), _memory: memory };
+        self.incoming.try_send(Input::Readings(message)).map_err(|refused| match refused {
+            TrySendError::Full(_) => NotStored::NoRoom,
+            TrySendError::Disconnected(_) => NotStored::Ended,
         })
     }
 
@@ -226,6 +220,11 @@ impl Feed {
 }
 
 impl ReceivedReadings {
+    /// Whether it has no readings.
+    fn is_empty(&self) -> bool {
+        self.readings.batches.iter().all(|batch| batch.values.is_empty())
+    }
+
     /// Agent and boot.
     fn start(&self) -> (Name, Name) {
         (self.readings.agent.clone(), self.readings.boot.clone())

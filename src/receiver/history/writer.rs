@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::cache::MAX_RANGES;
 use super::database::{Database, Written};
 use super::expiry::Expiry;
 use super::maintenance::{JobError, Request};
@@ -38,8 +38,6 @@ pub(super) struct Writer {
     path: PathBuf,
     limits: SeriesLimits,
     incoming: Receiver<Input>,
-    /// Free room for readings in memory; the group's size is returned to it.
-    room: Arc<AtomicUsize>,
     database: Option<Database>,
     group: Vec<ReceivedReadings>,
     /// When to write the group.
@@ -70,7 +68,6 @@ impl Writer {
         path: PathBuf,
         config: &config::History,
         incoming: Receiver<Input>,
-        room: Arc<AtomicUsize>,
         quotas: Quotas,
         state: Arc<WriterState>,
         heartbeat: Heartbeat,
@@ -81,7 +78,6 @@ impl Writer {
             path,
             limits,
             incoming,
-            room,
             database: None,
             group: Vec::new(),
             due: None,
@@ -275,8 +271,7 @@ impl Writer {
                 // An answer that does not fit is sent when the agent repeats the readings.
                 let _ = links.get(&answer.link).map(|link| link.try_send(answer));
             }
-            let size = self.group.drain(..written.messages).map(|message| message.size).sum();
-            self.room.fetch_add(size, Ordering::Relaxed);
+            self.group.drain(..written.messages);
         }
         if let Some(database) = &self.database {
             database.tidy()?;
@@ -286,9 +281,14 @@ impl Writer {
 
     fn report_refused(&mut self, written: &Written) {
         for ((agent, limit), count) in &written.refused {
-            if *limit != Limit::GapLimit {
-                self.quotas.refuse(Quota::Series, *count, agent);
-            }
+            let quota = match limit {
+                Limit::SeriesLimit | Limit::TotalSeriesLimit => Quota::Series,
+                Limit::GapLimit | Limit::Other => {
+                    self.quotas.set(Quota::NumberGaps, MAX_RANGES as u64, MAX_RANGES as u64);
+                    Quota::NumberGaps
+                }
+            };
+            self.quotas.refuse(quota, *count, agent);
             let SeriesLimits { total, per_agent } = self.limits;
             let what = match limit {
                 Limit::SeriesLimit => {
