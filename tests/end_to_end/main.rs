@@ -27,6 +27,8 @@ mod faults;
 mod flow;
 /// Hostile peers with a valid key, and agents that share a name.
 mod hostile;
+/// HTTP and RTSP cameras that answer in many ways: pictures, or causes in words.
+mod http_cameras;
 /// Key files: permissions, invalid contents, and `watchpost keygen`.
 mod key_files;
 /// The history: every reading is stored once and acknowledged.

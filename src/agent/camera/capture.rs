@@ -58,7 +58,7 @@ impl Capture {
     /// When the source cannot be opened or fails.
     pub(super) fn run(&self) -> Result<()> {
         let mut source = Source::open(&self.config, &self.health)?;
-        while !source.is_open()? {
+        while !source.is_open(&self.config, &self.health)? {
             self.beat(FRAME_TIMEOUT);
             if self.stop.is_cancelled() {
                 return Ok(());

@@ -2,8 +2,9 @@
 //!
 //! `capture.rs` is the thread. It polls a `source.rs` for a `picture.rs`; `finish.rs` turns that into a JPEG, and
 //! `broken.rs` counts pictures that cannot be sent. `usb.rs` chooses formats and picks the newest frame of a V4L2
-//! device; `v4l2.rs` wraps the ioctls, and `videodev2.rs` has the kernel's structs. `video/` reads streams, files and
-//! pipelines, each in its own process. `pattern.rs` draws a test picture.
+//! device; `v4l2.rs` wraps the ioctls, and `videodev2.rs` has the kernel's structs. `network/` asks network cameras for their
+//! streams, and reads those that send JPEGs over HTTP. `video/` reads other streams, files and pipelines, each in its own
+//! process. `refusal.rs` has the answers after which the next attempt must wait. `pattern.rs` draws a test picture.
 //!
 //! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. `offer.rs` lists
 //! the formats of a device, with the sizes and rates of `choices.rs`.
@@ -11,12 +12,14 @@
 mod broken;
 mod capture;
 mod choices;
+mod network;
 pub mod video;
 mod finish;
 pub mod offer;
 pub mod pace;
 mod pattern;
 mod picture;
+mod refusal;
 mod source;
 mod usb;
 mod v4l2;
@@ -40,6 +43,9 @@ use crate::config;
 use crate::frame::Slot;
 use crate::service::Heartbeat;
 use capture::{Capture, FRAME_TIMEOUT, open_timeout};
+use refusal::Refusal;
+
+pub use source::{check, needs_video};
 
 /// Bounds of the delay between attempts to open a camera.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
@@ -123,7 +129,14 @@ impl Camera {
                     not_before = started + MIN_RESTART_INTERVAL;
                     continue;
                 }
-                Outcome::Failed(error) => self.health.down(&format!("{error:#}")),
+                Outcome::Failed(error) => {
+                    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+                        self.health.down(&refusal.status());
+                        self.wait_after_refusal(refusal.retry_delay, &shutdown).await;
+                        continue;
+                    }
+                    self.health.down(&format!("{error:#}"));
+                }
                 Outcome::Hung => self.health.down("hangs in its driver or stream"),
             }
             // Retry soon if the camera worked before, or if the device is not plugged in. Do not check the path if the
@@ -136,6 +149,12 @@ impl Camera {
         if hung.is_some_and(|thread| !thread.is_finished()) {
             warn!("camera {}: did not stop; abandoning its thread", self.config.name);
         }
+    }
+
+    /// Waits for the next attempt after a refusal, or until the camera is switched off: switching it on again retries at once.
+    async fn wait_after_refusal(&mut self, delay: Duration, shutdown: &CancellationToken) {
+        let switched_off = self.demand.wait_for(|demand| !demand.is_on());
+        let _ = shutdown.run_until_cancelled(timeout(delay, switched_off)).await;
     }
 
     /// Waits until a link needs the camera.

@@ -1,12 +1,15 @@
 //! The kinds of sources that a camera can have.
 
 use anyhow::Result;
+use tokio::task::spawn_blocking;
 
+use super::network::address::{Address, Scheme};
+use super::network::{self, NetworkCamera, Opening};
 use super::picture::Poll;
 use super::video::pipe::PictureRequest;
 use super::{pattern, usb, video};
 use crate::agent::health::Part;
-use crate::config::{self, Fps, Quality};
+use crate::config::{self, Fps, Quality, VideoSource};
 
 /// The links' requirements for a camera's next picture.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +22,42 @@ pub(super) struct CaptureRequest {
     pub(super) is_wanted: bool,
 }
 
+/// Whether a camera needs watchpost-video, as far as its table tells. An HTTP camera may send a video, too.
+#[must_use]
+pub fn needs_video(camera: &config::Camera) -> bool {
+    match &camera.source {
+        config::Source::Video(video) => {
+            camera.size.is_some() || network_address(video).is_none_or(|address| !address.is_http())
+        }
+        config::Source::Device(_) | config::Source::Pattern => false,
+    }
+}
+
+/// Checks that a source responds, and asks a network camera for its stream. Takes seconds if it does not.
+///
+/// # Errors
+/// The reason why the source cannot be used, and what to do.
+pub async fn check(source: VideoSource, camera: &config::Camera) -> Result<()> {
+    let Some(address) = network_address(&source) else {
+        // Files and name servers may not respond.
+        return spawn_blocking(move || video::is_usable(&source)).await?;
+    };
+    if network::check(address).await? || needs_video(camera) {
+        video::is_installed()?;
+    }
+    Ok(())
+}
+
+/// The address of a network camera that can be asked for its stream.
+fn network_address(source: &VideoSource) -> Option<Address> {
+    let VideoSource::Stream(text) = source else { return None };
+    Address::parse(text).filter(|address| address.is_http() || address.scheme == Scheme::Rtsp)
+}
+
 pub(super) enum Source {
     Pattern(pattern::Pattern),
     Usb(Box<usb::Usb>),
+    Network(Box<NetworkCamera>),
     Video(Box<video::Video>),
 }
 
@@ -30,17 +66,36 @@ impl Source {
         Ok(match &camera.source {
             config::Source::Pattern => Source::Pattern(pattern::Pattern::new(camera)),
             config::Source::Device(path) => Source::Usb(Box::new(usb::Usb::open(path, camera, health.clone())?)),
-            config::Source::Video(video) => Source::Video(Box::new(video::Video::open(video, camera, health.clone())?)),
+            config::Source::Video(video) => Source::open_video(video, camera, health)?,
         })
     }
 
-    /// Whether the source is open. Waits briefly for a source that needs time to open.
+    fn open_video(video: &VideoSource, camera: &config::Camera, health: &Part) -> Result<Source> {
+        let Some(address) = network_address(video) else {
+            video::is_usable(video)?;
+            return Ok(Source::Video(Box::new(video::Video::open(video, camera, health.clone())?)));
+        };
+        if needs_video(camera) {
+            video::is_installed()?;
+        }
+        Ok(Source::Network(Box::new(NetworkCamera::open(address, camera, health.clone())?)))
+    }
+
+    /// Whether the source is open. Waits briefly for a source that needs time to open. Hands a network camera that does not send
+    /// JPEGs over to watchpost-video.
     ///
     /// # Errors
     /// When the source cannot be opened.
-    pub(super) fn is_open(&mut self) -> Result<bool> {
+    pub(super) fn is_open(&mut self, camera: &config::Camera, health: &Part) -> Result<bool> {
         match self {
             Source::Pattern(_) | Source::Usb(_) => Ok(true),
+            Source::Network(network) => {
+                let opening = network.is_open()?;
+                if let (Opening::Video, config::Source::Video(video)) = (&opening, &camera.source) {
+                    *self = Source::Video(Box::new(video::Video::open(video, camera, health.clone())?));
+                }
+                Ok(matches!(opening, Opening::Open))
+            }
             Source::Video(video) => video.is_open(),
         }
     }
@@ -54,6 +109,7 @@ impl Source {
         match self {
             Source::Pattern(pattern) => Ok(pattern.poll(fps, is_wanted)),
             Source::Usb(usb) => usb.poll(fps, is_wanted),
+            Source::Network(network) => network.poll(fps, is_wanted),
             Source::Video(video) => video.poll(is_wanted.then_some(PictureRequest { fps, quality })),
         }
     }
@@ -63,6 +119,7 @@ impl Source {
         match self {
             Source::Pattern(pattern) => pattern.describe(),
             Source::Usb(usb) => usb.describe(),
+            Source::Network(network) => network.describe(),
             Source::Video(video) => video.describe(),
         }
     }

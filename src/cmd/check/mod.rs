@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Error;
 use nix::unistd::{AccessFlags, access};
 
-use crate::agent::camera::video;
+use crate::agent::camera::{needs_video, video};
 use crate::agent::spool::NO_PATH;
 use crate::auth::certificate::{Allowed, KeyPair};
 use crate::auth::token::Tokens;
@@ -54,9 +54,9 @@ fn describe_agent(agent: &Agent) -> Meaning {
     }
     for camera in &agent.cameras {
         let there = match (&camera.source, video::is_installed()) {
-            (Source::Video(_), Err(missing)) => missing.to_string(),
+            (Source::Video(_), Err(missing)) if needs_video(camera) => missing.to_string(),
             (Source::Device(path) | Source::Video(VideoSource::File(path)), _) => probe(path).to_owned(),
-            (Source::Video(_), Ok(())) => "not checked here".to_owned(),
+            (Source::Video(_), _) => "not checked here".to_owned(),
             (Source::Pattern, _) => "needs no device".to_owned(),
         };
         let size = camera.size.map(|size| format!(", {size}")).unwrap_or_default();

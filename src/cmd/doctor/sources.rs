@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::Findings;
 use super::user::{Access, User};
-use crate::agent::camera::video;
+use crate::agent::camera;
 use crate::cmd::devices::{Devices, Roots};
-use crate::config::{Agent, Source, VideoSource};
+use crate::config::{Agent, Camera, Source, VideoSource};
 use crate::host;
 
-/// Limit of a video source's check: five seconds for its response, and some for a name lookup.
-const VIDEO_TIMEOUT: Duration = Duration::from_secs(8);
+/// Limit of a video source's check: five seconds each for a name lookup, a connection and some answers.
+const VIDEO_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn examine(agent: &Agent, users: &[User], findings: &mut Findings<'_>) {
     let host::Roots { dev, sys, .. } = host::Roots::default();
@@ -30,7 +30,7 @@ pub(super) async fn examine(agent: &Agent, users: &[User], findings: &mut Findin
         match &camera.source {
             Source::Pattern => findings.ok(&format!("{what}: a test picture, which needs no device")),
             Source::Device(path) => examine_device(&what, path, devices, users, findings),
-            Source::Video(video) => examine_video(&format!("{what}: {}", camera.source), video, users, findings).await,
+            Source::Video(video) => examine_video(camera, video, users, findings).await,
         }
     }
     for warning in devices.map(|devices| devices.crowded(agent)).unwrap_or_default() {
@@ -59,7 +59,8 @@ fn examine_device(what: &str, path: &Path, devices: Option<&Devices>, users: &[U
     }
 }
 
-async fn examine_video(what: &str, video: &VideoSource, users: &[User], findings: &mut Findings<'_>) {
+async fn examine_video(camera: &Camera, video: &VideoSource, users: &[User], findings: &mut Findings<'_>) {
+    let what = format!("camera {}: {}", camera.name, camera.source);
     if let VideoSource::File(path) = video
         && path.exists()
         && let Some(user) = users.iter().find(|user| !user.may(Access::Read, path))
@@ -67,10 +68,9 @@ async fn examine_video(what: &str, video: &VideoSource, users: &[User], findings
         let remedy = format!("chmod a+r {}", path.display());
         return findings.error(&format!("{what}: {} may not read it", user.name), &remedy);
     }
-    let wanted = video.clone();
-    match timeout(VIDEO_TIMEOUT, spawn_blocking(move || video::is_usable(&wanted))).await {
-        Ok(Ok(Ok(()))) => findings.ok(&format!("{what}: it responds; pictures are not checked here")),
-        Ok(Ok(Err(error))) => findings.error_of(what, &format!("{error:#}")),
-        Ok(Err(_)) | Err(_) => findings.error_of(what, "no name server answered; check the network"),
+    match timeout(VIDEO_TIMEOUT, camera::check(video.clone(), camera)).await {
+        Ok(Ok(())) => findings.ok(&format!("{what}: it responds; pictures are not checked here")),
+        Ok(Err(error)) => findings.error_of(&what, &format!("{error:#}")),
+        Err(_) => findings.error_of(&what, "no reply in time; check the network"),
     }
 }

@@ -9,6 +9,7 @@ mod faulty;
 pub mod ffmpeg;
 pub mod film;
 pub mod http;
+pub mod http_camera;
 pub mod hub;
 pub mod installed;
 mod intruder;

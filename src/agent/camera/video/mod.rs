@@ -45,19 +45,18 @@ pub fn is_installed() -> Result<()> {
     program::find().map(drop)
 }
 
-/// Checks that `watchpost-video` is installed and that the source's address responds, which may take seconds.
+/// Checks that `watchpost-video` is installed and that the source exists or its address responds, which may take seconds.
 ///
 /// # Errors
 /// The reason why the source cannot be used, and what to do.
-pub fn is_usable(source: &config::VideoSource) -> Result<()> {
+pub(super) fn is_usable(source: &config::VideoSource) -> Result<()> {
     is_installed()?;
     reach::check(source)
 }
 
 impl Video {
-    /// Starts opening a source.
+    /// Starts opening a source, which responded when it was checked.
     pub(super) fn open(source: &config::VideoSource, camera: &Camera, health: Part) -> Result<Video> {
-        is_usable(source)?;
         let text = source.text();
         if text.len() > MAX_TEXT_BYTES {
             bail!("is longer than {MAX_TEXT_BYTES} bytes");
