@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct HttpCamera {
 #[derive(Default)]
 struct Shared {
     ended: AtomicBool,
+    connections: AtomicUsize,
+    writes: AtomicUsize,
     /// The heads of all requests.
     requests: Mutex<Vec<String>>,
 }
@@ -47,11 +49,22 @@ impl HttpCamera {
                     return;
                 }
                 let (shared, answer, tls) = (Arc::clone(&thread_shared), Arc::clone(&answer), tls.clone());
+                shared.connections.fetch_add(1, Ordering::Relaxed);
                 // Each ends when the other end closes its connection, or with the camera.
                 std::thread::spawn(move || serve(stream.expect("a connection"), tls, &shared, &*answer));
             }
         });
         HttpCamera { port, shared, thread: Some(thread) }
+    }
+
+    /// Number of connections so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Number of pieces that were written so far: heads and parts.
+    pub fn writes(&self) -> usize {
+        self.shared.writes.load(Ordering::Relaxed)
     }
 
     /// The heads of all requests so far.
@@ -93,7 +106,7 @@ fn answer_each<S: Read + Write>(
             Some(writer) => writer,
             None => reader.get_mut(),
         };
-        if answer(&head, &mut UntilEnd { stream, ended: &shared.ended }).is_err() {
+        if answer(&head, &mut UntilEnd { stream, shared }).is_err() {
             return;
         }
     }
@@ -112,12 +125,16 @@ fn head<S: Read>(reader: &mut BufReader<S>) -> Option<String> {
 /// A stream that cannot be written to after the camera's end.
 struct UntilEnd<'a> {
     stream: &'a mut dyn Write,
-    ended: &'a AtomicBool,
+    shared: &'a Shared,
 }
 
 impl Write for UntilEnd<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.ended.load(Ordering::Relaxed) { Err(ErrorKind::BrokenPipe.into()) } else { self.stream.write(bytes) }
+        if self.shared.ended.load(Ordering::Relaxed) {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.shared.writes.fetch_add(1, Ordering::Relaxed);
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,7 @@
 mod certificates;
+mod pictures;
+#[cfg(feature = "opencv")]
+mod rtsp;
 mod ways;
 
 use std::io::{self, Write};
@@ -82,9 +85,9 @@ impl Write for Chunks<'_> {
 }
 
 /// The answer to the challenge below for the user "me" with the password "you" (RFC 2069).
-const DIGEST_RESPONSE: &str = "response=\"08be48f17b5b5c4e7590eca495aa8dfa\"";
-const DIGEST: &str = "WWW-Authenticate: Digest realm=\"cam\", nonce=\"7a8b\"\r\n";
-const BASIC: &str = "WWW-Authenticate: Basic realm=\"cam\"\r\n";
+pub const DIGEST_RESPONSE: &str = "response=\"08be48f17b5b5c4e7590eca495aa8dfa\"";
+pub const DIGEST: &str = "WWW-Authenticate: Digest realm=\"cam\", nonce=\"7a8b\"\r\n";
+pub const BASIC: &str = "WWW-Authenticate: Basic realm=\"cam\"\r\n";
 
 /// A camera that asks for a login, and sends pictures to whom sends `wanted`.
 fn guarded(challenge: &'static str, wanted: &'static str) -> HttpCamera {
