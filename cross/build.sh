@@ -3,7 +3,7 @@
 #
 #   cross/build.sh aarch64           for 64-bit Raspberry Pi OS
 #   cross/build.sh armv7             for 32-bit Raspberry Pi OS, on a Pi 2 or later
-#     --lean                         without watchpost-video and OpenCV: no video files, no network cameras
+#     --lean                         without watchpost-video and OpenCV: no video files, no RTSP cameras
 #     --suite trixie                 for Raspberry Pi OS 13 instead of 12 (bookworm)
 #     --test                         runs the library's unit tests instead, in an emulator of the Pi's processor
 #

@@ -45,7 +45,8 @@
 //! One thread runs all tokio tasks: one task for each serial port, camera, link and viewer.
 //!
 //! - Camera drivers block. A camera's task starts a thread while a link takes its frames, and abandons the thread if it hangs.
-//! - Streams, files and pipelines need large libraries that can hang or crash. There the thread starts a process, requests
+//! - The thread of a camera that sends JPEGs over HTTP reads it, with a small runtime of its own.
+//! - Other streams, files and pipelines need large libraries that can hang or crash. There the thread starts a process, requests
 //!   each picture, and kills the process if it does not respond.
 //! - A link is a task. It waits for frames, readings and its socket at once, and authenticates peers in between. A slow peer
 //!   costs only its own turn. libzmq adds two threads for each link, so that a slow name server does not block other links.

@@ -81,7 +81,7 @@ fn login_is_kept_for_the_next_single_jpeg() {
 fn camera_with_a_picture_every_three_seconds_stays_up() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let camera = HttpCamera::start(|_, to| {
-        io::Write::write_all(to, MJPEG.as_bytes())?;
+        to.write_all(MJPEG.as_bytes())?;
         stream_of(&jpegs(), Duration::from_secs(3), (PART, "\r\n"), to)
     });
     let _agent = agent(&bench, &peer, &camera, "");
@@ -98,7 +98,7 @@ fn pictures_change_their_size_in_mid_stream() {
     let films: Vec<Vec<u8>> = sizes.iter().map(|size| film_of(&bench, "film", 1, *size).1.remove(0)).collect();
     let sent = films.clone();
     let camera = HttpCamera::start(move |_, to| {
-        io::Write::write_all(to, MJPEG.as_bytes())?;
+        to.write_all(MJPEG.as_bytes())?;
         stream_of(&sent, INTERVAL, (PART, "\r\n"), to)
     });
     let _agent = agent(&bench, &peer, &camera, "");
@@ -112,7 +112,7 @@ fn pictures_change_their_size_in_mid_stream() {
 fn pictures_that_waited_are_replaced_by_the_newest() {
     let (bench, peer) = (Bench::new(), Peer::new());
     let camera = HttpCamera::start(|_, to| {
-        io::Write::write_all(to, MJPEG.as_bytes())?;
+        to.write_all(MJPEG.as_bytes())?;
         stream_of(&jpegs(), Duration::from_millis(10), (PART, "\r\n"), to)
     });
     let agent = agent(&bench, &peer, &camera, ", fps = 240");

@@ -1,6 +1,6 @@
 //! RTSP cameras that refuse to describe their stream.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::ways::Expected::Cause;
 use super::ways::{Arrived, Way, check, config};
