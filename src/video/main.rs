@@ -2,11 +2,12 @@
 //! hang or a crash affects only this process, and OpenCV stays out of the agent's memory.
 //!
 //! `agent.rs` talks to the agent. `source.rs` encodes the newest picture on request. `reader.rs` is a thread that reads
-//! at the source's rate, so that a slow encoder never adds a delay. `video.rs` wraps OpenCV.
+//! at the source's rate, so that a slow encoder never adds a delay. `segments.rs` is that rate for HLS. `video.rs` wraps OpenCV.
 
 mod agent;
 mod source;
 mod reader;
+mod segments;
 mod video;
 
 use std::io::IsTerminal as _;

@@ -2,15 +2,17 @@
 
 use std::mem::swap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use opencv::core::Mat;
 use watchpost::agent::camera::pace::Pace;
+use watchpost::agent::camera::patience::Patience;
 use watchpost::clock::Stamp;
 use watchpost::config::Fps;
 
+use crate::segments::SegmentPace;
 use crate::video::Video;
 
 /// The longest time between two reports of progress.
@@ -19,7 +21,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// The reader's progress since the last poll.
 #[derive(Clone, Copy)]
 pub(super) enum Progress {
-    /// It waited until a file's next picture was due.
+    /// It waited until the next picture was due, or for a stream's next picture.
     Waiting,
     /// It skipped pictures that are not wanted, or not at this rate.
     Skipped,
@@ -30,21 +32,22 @@ pub(super) enum Progress {
 /// A reader thread. Three pictures exist: the one being filled, the newest, and the one being encoded.
 pub(super) struct Reader {
     shared: Arc<Shared>,
+    /// Whether it reads a stream, whose rate may be slow.
+    is_stream: bool,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     /// The wanted rate; `None` when no picture is wanted.
     wanted: Option<Fps>,
     progress: Option<Progress>,
     newest: Mat,
+    patience: Patience,
 }
 
 impl Shared {
@@ -55,10 +58,13 @@ impl Shared {
 
 impl Reader {
     pub(super) fn start(video: Video) -> Result<Reader> {
-        let shared = Arc::new(Shared::default());
+        let is_stream = video.is_stream();
+        let patience = Patience::new(video.min_patience(), Instant::now());
+        let state = State { wanted: None, progress: None, newest: Mat::default(), patience };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let read_loop = ReadLoop { shared: Arc::clone(&shared), video };
         let thread = Builder::new().name("reader".into()).spawn(|| read_loop.run());
-        Ok(Reader { shared, thread: Some(thread.context("cannot start its reader thread")?) })
+        Ok(Reader { shared, is_stream, thread: Some(thread.context("cannot start its reader thread")?) })
     }
 
     /// Waits for a picture, or for other progress within [`PROGRESS_INTERVAL`]. Blocks while the reader hangs: the
@@ -79,10 +85,16 @@ impl Reader {
                 }
                 return Ok(progress);
             }
+            let is_over = wanted.is_some_and(|fps| state.patience.is_over(fps, Instant::now()));
             drop(state);
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.join()?;
                 bail!("its reader thread exited");
+            }
+            match self.is_stream {
+                true if is_over => bail!("sends no frames"),
+                true => return Ok(Progress::Waiting),
+                false => {}
             }
         }
     }
@@ -106,6 +118,7 @@ impl ReadLoop {
     fn run(mut self) -> Result<()> {
         // A file plays at its own rate; a stream sets the rate itself.
         let mut file_pace = self.video.is_file().then(|| Pace::new(self.video.fps()));
+        let mut segment_pace = self.video.is_segmented().then(SegmentPace::default);
         let (mut pace, mut picture) = (None, Mat::default());
         loop {
             let wanted = self.shared.state().wanted;
@@ -114,6 +127,11 @@ impl ReadLoop {
                 continue;
             }
             self.video.grab()?;
+            if let Some(segment_pace) = &mut segment_pace {
+                let due = segment_pace.due(self.video.position()?, Instant::now());
+                sleep(due.saturating_duration_since(Instant::now()));
+            }
+            self.shared.state().patience.arrived(Instant::now());
             let captured = Stamp::now();
             if wanted.is_some_and(|fps| is_due(&mut pace, fps)) {
                 self.video.retrieve(&mut picture)?;

@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use opencv::core::{CV_8UC3, LogLevel, Mat, MatTraitConst as _, Vector, set_log_level, set_num_threads};
 use opencv::videoio::{
-    CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES,
+    CAP_FFMPEG, CAP_GSTREAMER, CAP_PROP_FPS, CAP_PROP_OPEN_TIMEOUT_MSEC, CAP_PROP_POS_FRAMES, CAP_PROP_POS_MSEC,
     CAP_PROP_READ_TIMEOUT_MSEC, VideoCapture, VideoCaptureTrait as _, VideoCaptureTraitConst as _,
 };
+use watchpost::agent::camera::patience::{MAX_PATIENCE, MIN_PATIENCE};
 use watchpost::config::VideoSource;
 
 /// FFmpeg examines a stream for up to five seconds before it is open.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A stream that is silent for this long is reopened.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// A file on a server that does not respond is reopened after this long.
+const FILE_READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The shortest patience with a stream that arrives in segments, each as long as some of them.
+const SEGMENTS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The rate of a file that does not specify one.
 const DEFAULT_FPS: f64 = 25.0;
@@ -24,6 +28,8 @@ pub(super) struct Video {
     capture: VideoCapture,
     file: Option<PathBuf>,
     fps: f64,
+    is_stream: bool,
+    is_segmented: bool,
 }
 
 impl Video {
@@ -34,7 +40,9 @@ impl Video {
         set_num_threads(1)?;
         let start = Instant::now();
         let capture = match source {
-            VideoSource::File(_) | VideoSource::Stream(_) => ffmpeg(&source.text()),
+            VideoSource::File(_) => ffmpeg(&source.text(), FILE_READ_TIMEOUT),
+            // The reader gives up on a stream before.
+            VideoSource::Stream(_) => ffmpeg(&source.text(), MAX_PATIENCE),
             // Pipeline elements have their own timeouts, and before OpenCV 4.8 only FFmpeg accepts any.
             VideoSource::Pipeline(pipeline) => VideoCapture::from_file(pipeline, CAP_GSTREAMER),
         }
@@ -53,11 +61,33 @@ impl Video {
         let reported = capture.get(CAP_PROP_FPS)?;
         let fps = if reported.is_finite() && reported > 0.0 && reported <= 240.0 { reported } else { DEFAULT_FPS };
         let path = if let VideoSource::File(path) = source { Some(path.clone()) } else { None };
-        Ok(Video { capture, file: path, fps })
+        let is_segmented = matches!(source, VideoSource::Stream(address) if is_playlist(address));
+        let is_stream = matches!(source, VideoSource::Stream(_));
+        Ok(Video { capture, file: path, fps, is_stream, is_segmented })
     }
 
     pub(super) fn is_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Whether it arrives in segments, each of which is read at once.
+    pub(super) fn is_segmented(&self) -> bool {
+        self.is_segmented
+    }
+
+    /// The shortest time that it may be silent.
+    pub(super) fn min_patience(&self) -> Duration {
+        if self.is_segmented { SEGMENTS_PATIENCE } else { MIN_PATIENCE }
+    }
+
+    /// The time of the last picture in the stream.
+    pub(super) fn position(&self) -> opencv::Result<Duration> {
+        let milliseconds = self.capture.get(CAP_PROP_POS_MSEC)?;
+        Ok(Duration::try_from_secs_f64(milliseconds / 1_000.0).unwrap_or_default())
     }
 
     /// The rate that the file specifies; for a stream, it means nothing.
@@ -67,12 +97,8 @@ impl Video {
 
     /// Advances to the next picture. A file starts over at its end.
     pub(super) fn grab(&mut self) -> Result<()> {
-        let start = Instant::now();
         if self.capture.grab()? || self.rewind()? {
             return Ok(());
-        }
-        if self.file.is_none() && start.elapsed() >= READ_TIMEOUT {
-            bail!("sends no frames");
         }
         bail!("ended")
     }
@@ -84,7 +110,7 @@ impl Video {
             return Ok(true);
         }
         // Some files cannot seek although they report success.
-        self.capture = ffmpeg(&file.to_string_lossy())?;
+        self.capture = ffmpeg(&file.to_string_lossy(), FILE_READ_TIMEOUT)?;
         Ok(self.capture.grab()?)
     }
 
@@ -100,8 +126,13 @@ impl Video {
     }
 }
 
-fn ffmpeg(address: &str) -> opencv::Result<VideoCapture> {
-    let (open, read) = (OPEN_TIMEOUT.as_millis() as i32, READ_TIMEOUT.as_millis() as i32);
+/// Whether the address is that of an HLS playlist.
+fn is_playlist(address: &str) -> bool {
+    address.split(['?', '#']).next().is_some_and(|path| path.to_ascii_lowercase().ends_with(".m3u8"))
+}
+
+fn ffmpeg(address: &str, read_timeout: Duration) -> opencv::Result<VideoCapture> {
+    let (open, read) = (OPEN_TIMEOUT.as_millis() as i32, read_timeout.as_millis() as i32);
     let params = Vector::from_slice(&[CAP_PROP_OPEN_TIMEOUT_MSEC, open, CAP_PROP_READ_TIMEOUT_MSEC, read]);
     VideoCapture::from_file_with_params(address, CAP_FFMPEG, &params)
 }

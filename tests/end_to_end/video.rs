@@ -1,11 +1,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
+use crate::harness::http_camera::{HttpCamera, reply};
 use crate::harness::{Bench, Program, Receiver, eventually, sample_video};
 use crate::network_camera::{NetworkCamera, Viewer};
 
@@ -240,4 +242,46 @@ fn library_output_is_logged_only_with_verbose() {
         assert_eq!(agent.log().lines().any(is_of_ffmpeg), is_logged, "{}", agent.log());
         assert!(is_logged || !agent.log().contains("moov"), "{}", agent.log());
     }
+}
+
+/// A live HLS stream whose segments of four seconds arrive in time, and whose pictures have a rate of ten.
+#[test]
+fn live_hls_runs_steadily() {
+    let bench = Bench::new();
+    let receiver = bench.pair_receiver();
+    let (start, segments) = (Instant::now(), hls_segments(&bench));
+    let camera = HttpCamera::start(move |head, to| {
+        let path = head.split(' ').nth(1).expect("a path");
+        if let Some(number) = path.strip_prefix("/segment").and_then(|path| path.split('.').next()) {
+            let number: usize = number.parse().expect("a number");
+            return reply("HTTP/1.1 200 OK", "Content-Type: video/mp2t\r\n", &segments[number], to);
+        }
+        // Three segments are there at first.
+        let last = 2 + (start.elapsed().as_secs() / 4) as usize;
+        let mut playlist =
+            format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{}\n", last - 2);
+        for number in last - 2..=last {
+            playlist += &format!("#EXTINF:4.0,\nsegment{number}.ts\n");
+        }
+        reply("HTTP/1.1 200 OK", "Content-Type: application/vnd.apple.mpegurl\r\n", playlist.as_bytes(), to)
+    });
+    let agent = bench.agent(&config(&receiver, &format!("http://127.0.0.1:{}/live.m3u8", camera.port)));
+    wait_for_frame(&receiver);
+    let process = player(&agent);
+    let frames = |status: &Value| status["cameras"][0]["counts"]["frames"].as_u64().unwrap_or_default();
+    // Longer than all segments that were there.
+    receiver.program.wait_for_json("130 frames", |status| frames(status) >= 130);
+    let status = receiver.program.wait_for_json("its status", |status| frames(status) >= 130);
+    assert_eq!((status["cameras"][0]["counts"]["opened"].as_u64(), player(&agent)), (Some(1), process));
+    assert!(!agent.log().contains("sends no frames"), "{}", agent.log());
+}
+
+/// Twenty segments of a test film.
+fn hls_segments(bench: &Bench) -> Vec<Vec<u8>> {
+    let arguments = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=10:duration=80", "-g", "40"];
+    let output = ["-c:v", "mpeg2video", "-f", "segment", "-segment_time", "4", "-segment_format", "mpegts"];
+    let mut ffmpeg = Command::new("ffmpeg");
+    let status = ffmpeg.args(arguments).args(output).arg(bench.path("segment%d.ts")).status().expect("ffmpeg");
+    assert!(status.success(), "{status}");
+    (0..20).map(|number| fs::read(bench.path(&format!("segment{number}.ts"))).expect("a segment")).collect()
 }

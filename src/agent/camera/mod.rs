@@ -6,7 +6,8 @@
 //! streams, and reads those that send JPEGs over HTTP. `video/` reads other streams, files and pipelines, each in its own
 //! process. `refusal.rs` has the answers after which the next attempt must wait. `pattern.rs` draws a test picture.
 //!
-//! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. `offer.rs` lists
+//! Every source returns its newest picture at the rate of `pace.rs`; frames are never queued here. A stream may be silent for as
+//! long as `patience.rs` says. `offer.rs` lists
 //! the formats of a device, with the sizes and rates of `choices.rs`.
 
 mod broken;
@@ -17,6 +18,7 @@ pub mod video;
 mod finish;
 pub mod offer;
 pub mod pace;
+pub mod patience;
 mod pattern;
 mod picture;
 mod refusal;

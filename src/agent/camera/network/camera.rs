@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use super::address::Address;
 use super::feed::{Arrived, Newest, read_pictures, read_stream};
 use super::multipart::TooLarge;
-use super::patience::Patience;
 use super::{Answer, ask};
 use crate::agent::camera::POLL_TIMEOUT;
 use crate::agent::camera::broken::BrokenFrames;
 use crate::agent::camera::pace::Pace;
+use crate::agent::camera::patience::{MIN_PATIENCE, Patience};
 use crate::agent::camera::picture::{Picture, Poll};
 use crate::agent::health::Part;
 use crate::clock::Stamp;
@@ -104,7 +104,8 @@ impl NetworkCamera {
             }
         };
         let now = Instant::now();
-        self.feed = Some(Feed { task, newest: arrivals, number: 0, patience: Patience::new(now), last_poll: now });
+        let patience = Patience::new(MIN_PATIENCE, now);
+        self.feed = Some(Feed { task, newest: arrivals, number: 0, patience, last_poll: now });
         Ok(Opening::Open)
     }
 

@@ -25,7 +25,7 @@ use program::Program;
 /// The program allows a stream eight seconds to open. GStreamer may first scan all its plugins, which can take long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program stops waiting for a stream after two seconds, and a file may need two of those waits.
+/// The program answers within a second while it waits for a stream. A file may need two waits of two seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Video {

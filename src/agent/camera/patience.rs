@@ -5,32 +5,36 @@ use std::time::{Duration, Instant};
 use crate::config::Fps;
 
 /// A camera of the usual rate is down after this long without a picture.
-const MIN_PATIENCE: Duration = Duration::from_secs(2);
+pub const MIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Until the camera's rate is known.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest time that a camera may take, whatever its rate was.
-const MAX_PATIENCE: Duration = Duration::from_mins(2);
+pub const MAX_PATIENCE: Duration = Duration::from_mins(2);
 
 /// A camera is down after this many of its intervals without a picture.
 const INTERVALS: u32 = 4;
 
 /// Follows the rate of a stream.
-pub(super) struct Patience {
+#[derive(Debug)]
+pub struct Patience {
     last: Instant,
+    min: Duration,
     /// The longest of the last intervals, which fades: a rate can change.
     interval: Option<Duration>,
     has_picture: bool,
 }
 
 impl Patience {
-    pub(super) fn new(now: Instant) -> Patience {
-        Patience { last: now, interval: None, has_picture: false }
+    /// Starts to wait for the first picture. `min` is the shortest patience.
+    #[must_use]
+    pub fn new(min: Duration, now: Instant) -> Patience {
+        Patience { last: now, min, interval: None, has_picture: false }
     }
 
     /// Notes a picture.
-    pub(super) fn arrived(&mut self, now: Instant) {
+    pub fn arrived(&mut self, now: Instant) {
         if self.has_picture {
             let interval = now.duration_since(self.last);
             self.interval = Some(self.interval.map_or(interval, |known| interval.max(known * 3 / 4)));
@@ -39,17 +43,19 @@ impl Patience {
     }
 
     /// Notes that this program was held up, so that the time that has passed says nothing about the camera.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub fn restart(&mut self, now: Instant) {
         self.last = now;
         self.has_picture = false;
     }
 
     /// Whether the camera has sent nothing for too long. `fps` is the rate that was asked for, which tells how slow the camera
     /// may be before its own rate is known.
-    pub(super) fn is_over(&self, fps: Fps, now: Instant) -> bool {
+    #[must_use]
+    pub fn is_over(&self, fps: Fps, now: Instant) -> bool {
         let limit = match self.interval {
-            Some(interval) => (interval * INTERVALS).clamp(MIN_PATIENCE, MAX_PATIENCE),
-            None => Duration::from_secs_f64(f64::from(INTERVALS) / fps.get()).clamp(FIRST_PATIENCE, MAX_PATIENCE),
+            Some(interval) => (interval * INTERVALS).clamp(self.min, MAX_PATIENCE),
+            None => Duration::from_secs_f64(f64::from(INTERVALS) / fps.get())
+                .clamp(FIRST_PATIENCE.max(self.min), MAX_PATIENCE),
         };
         now.duration_since(self.last) > limit
     }
@@ -63,7 +69,7 @@ mod tests {
     fn patience(fps: f64, seconds: &[f64]) -> u32 {
         let start = Instant::now();
         let fps = Fps::try_from(fps).expect("a rate");
-        let mut patience = Patience::new(start);
+        let mut patience = Patience::new(MIN_PATIENCE, start);
         for second in seconds {
             patience.arrived(start + Duration::from_secs_f64(*second));
         }
