@@ -111,7 +111,12 @@ pub(super) fn parse(text: &str) -> Result<Agent, Fault> {
     }
     let serial = distinct("port", serial, |board: &Serial| &board.name, |board| Some(("port", &board.port)))?;
     let quantities = quantity::check(file.quantity)?;
-    let cameras = file.camera.into_iter().map(|table| (table.span(), table.into_inner())).collect();
+    let cameras: Vec<_> = file.camera.into_iter().map(|table| (table.span(), table.into_inner())).collect();
+    for (span, camera) in &cameras {
+        if let Some(what) = Camera::certificate_fault(camera) {
+            return Err(Fault::of("certificate", span.clone(), what.to_owned()));
+        }
+    }
     let cameras = distinct(
         "camera",
         cameras,

@@ -32,6 +32,8 @@ pub struct Camera {
     pub flip: Option<Flip>,
     /// Part of the picture to use, after rotation and mirroring.
     pub crop: Option<Crop>,
+    /// File with the certificate of a camera at an `https://` address, if no authority of this machine vouches for it.
+    pub certificate: Option<PathBuf>,
     /// Whether it is on when the agent starts.
     #[serde(default = "default_on")]
     pub on: bool,
@@ -41,6 +43,16 @@ pub struct Camera {
 }
 
 impl Camera {
+    /// Returns why its `certificate` cannot be used, if it cannot.
+    pub(super) fn certificate_fault(&self) -> Option<&'static str> {
+        let file = self.certificate.as_ref()?;
+        match &self.source {
+            Source::Video(VideoSource::Stream(text)) if text.to_ascii_lowercase().starts_with("https://") => {}
+            _ => return Some("only a camera at an https:// address has a certificate; remove this key"),
+        }
+        (!file.is_absolute()).then_some("not a whole path; write for example \"/etc/watchpost/door.pem\"")
+    }
+
     /// Returns width and height of its frames, as far as they are known before the first one.
     #[must_use]
     pub fn expected_size(&self) -> (u32, u32) {

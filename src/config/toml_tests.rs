@@ -109,6 +109,14 @@ fn wrong_tables_name_the_right_one() {
         ("[[link]]\nbind = \"ipc://x\"", "missing key `pattern`; add for example `pattern = \"pair\"`"),
         ("[[link]]\npattern = \"pear\"", "unknown value `pear`; did you mean `pair`?"),
         ("[[link]]\npattern = \"x\"", "unknown value `x`; the values here are `pair`, `pub`, `dealer`, `req`"),
+        (
+            "[[camera]]\nname = \"a\"\nsource = \"pattern\"\ncertificate = \"/a\"",
+            "only a camera at an https:// address has a certificate",
+        ),
+        (
+            "[[camera]]\nname = \"a\"\nsource = \"HTTPS://a/\"\ncertificate = \"a\"",
+            "not a whole path; write for example \"/etc/watchpost/door.pem\"",
+        ),
         ("[[cameras]]\nname = \"a\"", "unknown key `cameras`; did you mean `camera`?"),
         ("foo = 1", "unknown key `foo`; the keys here are name, serial, "),
     ] {

@@ -42,7 +42,7 @@ pub async fn check(source: VideoSource, camera: &config::Camera) -> Result<()> {
         // Files and name servers may not respond.
         return spawn_blocking(move || video::is_usable(&source)).await?;
     };
-    if network::check(address).await? || needs_video(camera) {
+    if network::check(address, camera).await? || needs_video(camera) {
         video::is_installed()?;
     }
     Ok(())

@@ -45,15 +45,14 @@ fn certificates_are_checked() {
         https(
             "other_name",
             other,
-            Cause("certificate: it is for another host name; use the name in the certificate; retrying every 1 min"),
+            Cause("certificate: it is for another host name; set `certificate` to trust it; retrying every 1 min"),
         ),
         https("expired", expired, Cause("certificate: it has expired; retrying every 1 min")),
         https(
             "stranger",
             stranger,
             Cause(
-                "certificate: its issuer is unknown to this machine; install the issuer's certificate, or use http://; \
-                 retrying every 1 min",
+                "certificate: its issuer is unknown to this machine; set `certificate` to trust it; retrying every 1 min",
             ),
         ),
         https("plain", plain, Cause("TLS: the camera closed the connection")),
@@ -62,4 +61,37 @@ fn certificates_are_checked() {
     // A password is not sent before the camera has proven who it is.
     let requests: usize = ways[1..].iter().map(|way| way.camera.requests().len()).sum();
     assert_eq!(requests, 0);
+}
+
+#[test]
+fn certificate_of_the_table_is_accepted_and_no_other() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (own, first) = encrypted("cam.example", true);
+    let (other, second) = encrypted("127.0.0.1", false);
+    let (broken, missing) = (encrypted("127.0.0.1", false).0, encrypted("127.0.0.1", false).0);
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path.display().to_string()
+    };
+    let pinned = |name, camera, file: &str, expected| Way {
+        scheme: "https",
+        keys: format!(", certificate = \"{file}\""),
+        ..Way::http(name, "", camera, expected)
+    };
+    let first = file("first.pem", &first);
+    let damaged = file("damaged.pem", "-----BEGIN");
+    let damaged_cause = format!("certificate: {damaged} has none in PEM format; retrying every 1 min").leak();
+    let gone = dir.path().join("gone.pem").display().to_string();
+    let gone_cause = format!("certificate: cannot read {gone}: No such file or directory").leak();
+    let other_cause = "certificate: it is not the one in the file `certificate`; retrying every 1 min";
+    let ways = [
+        pinned("own", own, &first, Pictures),
+        pinned("other", other, &first, Cause(other_cause)),
+        pinned("broken", broken, &damaged, Cause(damaged_cause)),
+        pinned("missing", missing, &gone, Cause(gone_cause)),
+    ];
+    // The authority that vouches for the second one does not matter.
+    check_trusting(&ways, &second);
+    assert!(ways[1..].iter().all(|way| way.camera.requests().is_empty()));
 }

@@ -111,7 +111,7 @@ fn pictures_change_their_size_in_mid_stream() {
 
 /// A JPEG that shows a number, with a comment that makes it as large as that of a large picture.
 fn large(number: u8) -> Vec<u8> {
-    let comment = [&[0xff, 0xfe, 0x80, 0x00][..], &[7; 0x7ffe]].concat();
+    let comment = [&[0xff, 0xfe, 0x80, 0x00][..], &vec![7; 0x7ffe]].concat();
     let mut jpeg = numbered(number);
     jpeg.splice(2..2, comment);
     jpeg

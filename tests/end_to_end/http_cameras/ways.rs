@@ -28,6 +28,8 @@ pub struct Way {
     pub path: &'static str,
     pub camera: HttpCamera,
     pub expected: Expected,
+    /// More keys of its table.
+    pub keys: String,
 }
 
 pub enum Expected {
@@ -39,7 +41,7 @@ pub enum Expected {
 
 impl Way {
     pub fn http(name: &'static str, login: &'static str, camera: HttpCamera, expected: Expected) -> Way {
-        Way { name, scheme: "http", login, path: "/", camera, expected }
+        Way { name, scheme: "http", login, path: "/", camera, expected, keys: String::new() }
     }
 
     /// A camera that sends a stream with this head and these texts around each JPEG.
@@ -58,8 +60,8 @@ impl Way {
     }
 
     pub fn table(&self) -> String {
-        let Way { name, scheme, login, path, camera, .. } = self;
-        format!("{{ name = \"{name}\", source = \"{scheme}://{login}127.0.0.1:{}{path}\" }}", camera.port)
+        let Way { name, scheme, login, path, camera, keys, .. } = self;
+        format!("{{ name = \"{name}\", source = \"{scheme}://{login}127.0.0.1:{}{path}\"{keys} }}", camera.port)
     }
 }
 

@@ -74,7 +74,7 @@ impl NetworkCamera {
     ) -> Result<NetworkCamera> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().thread_name("name-lookup").build();
         let runtime = runtime.context("cannot set up its connection")?;
-        let asked = runtime.spawn(ask(address, camera.size.is_some()));
+        let asked = runtime.spawn(ask(address, camera.size.is_some(), camera.certificate.clone()));
         let (pace, broken) = (Pace::of(camera.fps), BrokenFrames::new(health.clone()));
         let fps = watch::Sender::new(camera.fps);
         Ok(NetworkCamera { runtime: Some(runtime), asked, feed: None, fps, pace, broken, health, description: "" })
@@ -100,7 +100,7 @@ impl NetworkCamera {
             }
             Answer::Picture(client, body) => {
                 self.description = "single JPEGs over HTTP";
-                runtime.spawn(read_pictures(client, body, self.fps.subscribe(), newest))
+                runtime.spawn(read_pictures(*client, body, self.fps.subscribe(), newest))
             }
         };
         let now = Instant::now();

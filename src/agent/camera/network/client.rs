@@ -1,5 +1,7 @@
 //! Requests to an HTTP camera: over one connection if possible, with user and password, and never to another host.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -23,15 +25,17 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Client {
     pub(super) address: Address,
+    /// File with the camera's certificate, if its table names one.
+    certificate: Option<PathBuf>,
     login: Login,
     /// The connection, while the camera keeps it open.
     connection: Option<SendRequest<String>>,
 }
 
 impl Client {
-    pub(super) fn new(address: Address) -> Client {
+    pub(super) fn new(address: Address, certificate: Option<PathBuf>) -> Client {
         let login = Login::new(address.login.clone());
-        Client { address, login, connection: None }
+        Client { address, certificate, login, connection: None }
     }
 
     /// Requests the address. Answers challenges and follows redirects on the same host.
@@ -97,7 +101,9 @@ impl Client {
     async fn open(&self) -> Result<SendRequest<String>> {
         let stream = connect(&self.address).await?;
         let stream = match self.address.scheme {
-            Scheme::Https => Either::Right(tls::encrypt(stream, &self.address.host).await?),
+            Scheme::Https => {
+                Either::Right(tls::encrypt(stream, &self.address.host, self.certificate.as_deref()).await?)
+            }
             _ => Either::Left(stream),
         };
         let mut builder = http1::Builder::new();

@@ -18,12 +18,16 @@ mod rtsp;
 mod sdp;
 mod tls;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use address::Address;
 use answer::{Content, content_of_bytes};
 use client::{Client, NotHttp};
 use feed::{Body, content_of};
+
+use crate::config;
 
 pub(super) use camera::{NetworkCamera, Opening};
 
@@ -32,7 +36,7 @@ enum Answer {
     /// A Motion JPEG stream with this boundary.
     Stream(Body, String),
     /// The first of many single JPEGs.
-    Picture(Client, Body),
+    Picture(Box<Client>, Body),
     /// A stream that watchpost-video reads.
     Video,
 }
@@ -41,17 +45,17 @@ enum Answer {
 ///
 /// # Errors
 /// The reason in words why it has none.
-pub(super) async fn check(address: Address) -> Result<bool> {
-    Ok(matches!(ask(address, false).await?, Answer::Video))
+pub(super) async fn check(address: Address, camera: &config::Camera) -> Result<bool> {
+    Ok(matches!(ask(address, camera.size.is_some(), camera.certificate.clone()).await?, Answer::Video))
 }
 
 /// Asks a camera for its stream and decides who reads it. Pictures are not scaled here: watchpost-video does that.
-async fn ask(address: Address, has_size: bool) -> Result<Answer> {
+async fn ask(address: Address, has_size: bool, certificate: Option<PathBuf>) -> Result<Answer> {
     if !address.is_http() {
         rtsp::ask(&address).await?;
         return Ok(Answer::Video);
     }
-    let mut client = Client::new(address);
+    let mut client = Client::new(address, certificate);
     let response = match client.get().await {
         // Some old streaming servers answer in a dialect of HTTP.
         Err(error) if error.is::<NotHttp>() => return Ok(Answer::Video),
@@ -68,7 +72,7 @@ async fn ask(address: Address, has_size: bool) -> Result<Answer> {
     };
     Ok(match content {
         Content::Multipart(boundary) if !has_size => Answer::Stream(body, boundary),
-        Content::Picture if !has_size => Answer::Picture(client, body),
+        Content::Picture if !has_size => Answer::Picture(Box::new(client), body),
         _ => Answer::Video,
     })
 }
