@@ -10,16 +10,22 @@ use serde_json::json;
 
 use super::ways::{Arrived, INTERVAL, MJPEG, PART, jpegs};
 use super::{DIGEST, DIGEST_RESPONSE};
+use crate::harness::ffmpeg::pictures;
 use crate::harness::film::{film_of, numbered};
 use crate::harness::http_camera::{HttpCamera, reply, stream_of};
+use crate::harness::recordings::{files, frames_in, recording};
 use crate::harness::{Bench, Peer, Program, eventually};
 
 /// An agent with one camera, `door`, whose table has these keys after its source.
 fn agent(bench: &Bench, peer: &Peer, camera: &HttpCamera, keys: &str) -> Program {
+    agent_at(bench, &peer.address, camera, keys)
+}
+
+fn agent_at(bench: &Bench, link: &str, camera: &HttpCamera, keys: &str) -> Program {
     bench.agent(&format!(
-        "camera = [{{ name = \"door\", source = \"http://me:you@127.0.0.1:{}/\"{keys} }}]\n\
+        "name = \"shed\"\ncamera = [{{ name = \"door\", source = \"http://me:you@127.0.0.1:{}/\"{keys} }}]\n\
          link = [{{ pattern = \"pair\", connect = \"{}\" }}]\n",
-        camera.port, peer.address
+        camera.port, link
     ))
 }
 
@@ -107,6 +113,27 @@ fn pictures_change_their_size_in_mid_stream() {
     arrived.until("all sizes, twice", &peer, |arrived| arrived.count("door") >= 8);
     assert_eq!(arrived.frames["door"][..8], [&films[..], &films[..]].concat());
     arrived.until("its status", &peer, |arrived| arrived.status["door"]["counts"]["opened"] == 1);
+}
+
+#[test]
+fn recording_is_split_where_the_size_changes() {
+    let bench = Bench::in_memory();
+    let films = [(64, 48), (320, 240)].map(|size| film_of(&bench, "film", 1, size).1.remove(0));
+    let sent = [vec![films[0].clone(); 10], vec![films[1].clone(); 1_000]].concat();
+    let mut receiver = recording(&bench, "");
+    let camera = HttpCamera::start(move |_, to| {
+        to.write_all(MJPEG.as_bytes())?;
+        stream_of(&sent, INTERVAL, (PART, "\r\n"), to)
+    });
+    let _agent = agent_at(&bench, &receiver.link, &camera, "");
+    eventually("frames of both sizes", || (frames_in(&bench) >= 20).then_some(()));
+    receiver.program.terminate();
+    let files = files(&bench, "door");
+    assert_eq!(files.len(), 2, "{files:?}");
+    for (file, jpeg) in files.iter().zip(&films) {
+        let recorded = pictures(file);
+        assert!(recorded.chunks(jpeg.len()).all(|chunk| chunk == jpeg), "{}: another size", file.display());
+    }
 }
 
 /// A JPEG that shows a number, with a comment that makes it as large as that of a large picture.
