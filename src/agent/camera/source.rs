@@ -124,3 +124,30 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::needs_video;
+    use crate::config;
+
+    #[test]
+    fn only_http_cameras_of_their_own_size_may_do_without_video() {
+        for (camera, needed) in [
+            ("source = 'http://cam/'", false),
+            ("source = 'HTTPS://cam/'", false),
+            ("source = 'http://cam/', size = '640x480'", true),
+            ("source = 'rtsp://cam/'", true),
+            ("source = 'rtmp://cam/'", true),
+            ("source = 'film.mp4'", true),
+            ("source = 'pattern'", false),
+            ("source = '/dev/video0', size = '640x480'", false),
+        ] {
+            let text =
+                format!("camera = [{{ name = 'a', {camera} }}]\nlink = [{{ pattern = 'pub', bind = 'ipc://x' }}]");
+            let agent = config::agent_from(&text, Path::new("")).expect("a configuration");
+            assert_eq!(needs_video(&agent.cameras[0]), needed, "{camera}");
+        }
+    }
+}

@@ -126,7 +126,8 @@ fn logins_are_answered_and_refusals_are_named() {
         ),
     ];
     let (bench, peer, agent) = check(&ways);
-    // The agent and doctor have each sent the wrong password once.
+    // Four seconds later, the agent and doctor have each sent the wrong password once.
+    Arrived::default().until("pictures", &peer, |arrived| arrived.count("basic") >= 40);
     for way in ways.iter().filter(|way| way.name.starts_with("wrong")) {
         let sent = way.camera.requests().iter().filter(|head| head.contains("authorization: ")).count();
         assert_eq!(sent, 2, "{}: {:#?}", way.name, way.camera.requests());

@@ -118,8 +118,8 @@ fn pictures_change_their_size_in_mid_stream() {
 #[test]
 fn recording_is_split_where_the_size_changes() {
     let bench = Bench::in_memory();
-    let films = [(64, 48), (320, 240)].map(|size| film_of(&bench, "film", 1, size).1.remove(0));
-    let sent = [vec![films[0].clone(); 10], vec![films[1].clone(); 1_000]].concat();
+    let sizes = [(64, 48), (320, 240)].map(|size| film_of(&bench, "film", 1, size).1.remove(0));
+    let sent = [vec![sizes[0].clone(); 10], vec![sizes[1].clone(); 1_000]].concat();
     let mut receiver = recording(&bench, "");
     let camera = HttpCamera::start(move |_, to| {
         to.write_all(MJPEG.as_bytes())?;
@@ -130,7 +130,7 @@ fn recording_is_split_where_the_size_changes() {
     receiver.program.terminate();
     let files = files(&bench, "door");
     assert_eq!(files.len(), 2, "{files:?}");
-    for (file, jpeg) in files.iter().zip(&films) {
+    for (file, jpeg) in files.iter().zip(&sizes) {
         let recorded = pictures(file);
         assert!(recorded.chunks(jpeg.len()).all(|chunk| chunk == jpeg), "{}: another size", file.display());
     }

@@ -23,6 +23,9 @@ const MAX_REQUESTS: u32 = 6;
 /// The largest head of an answer, and the most that is read ahead of its body.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
+/// How much of a redirect's target a cause shows.
+const MAX_LOCATION_CHARS: usize = 200;
+
 pub(super) struct Client {
     pub(super) address: Address,
     /// File with the camera's certificate, if its table names one.
@@ -63,7 +66,7 @@ impl Client {
     fn redirect(&mut self, response: &Response<Incoming>) -> Result<()> {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let refusal = || {
-            let location = without_passwords(location);
+            let location: String = without_passwords(location).chars().take(MAX_LOCATION_CHARS).collect();
             Refusal::of(format!("redirects to another host or scheme, {location:?}; write that address if it is right"))
         };
         self.address = self.address.redirected(location).ok_or_else(refusal)?;

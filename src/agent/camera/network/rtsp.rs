@@ -1,7 +1,7 @@
 //! Asks an RTSP camera for its stream (RFC 2326, OPTIONS and DESCRIBE), without starting it. FFmpeg does not say why it cannot
 //! open one.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -13,6 +13,9 @@ use super::sdp;
 
 /// The largest answer.
 const MAX_ANSWER_BYTES: u64 = 128 * 1024;
+
+/// How much of the camera's words for a code a cause shows.
+const MAX_REASON_CHARS: usize = 80;
 
 /// How many challenges may follow each other until an answer.
 const MAX_REQUESTS: u32 = 4;
@@ -80,12 +83,17 @@ impl Connection {
     }
 }
 
+/// The camera's words for a code, as far as a cause may show them.
+fn words(reason: &str) -> String {
+    reason.chars().filter(|char| !char.is_control()).take(MAX_REASON_CHARS).collect()
+}
+
 async fn read_answer(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<Answer> {
     let mut answer = Answer::default();
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     let (code, reason) = line.strip_prefix("RTSP/1.")?.get(2..)?.trim().split_once(' ').unwrap_or_default();
-    (answer.code, answer.reason) = (code.parse().ok()?, reason.replace(char::is_control, ""));
+    (answer.code, answer.reason) = (code.parse().ok()?, words(reason));
     let mut length = 0;
     loop {
         line.clear();
@@ -103,7 +111,7 @@ async fn read_answer(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<Answer>
         }
     }
     let mut body = Vec::new();
-    stream.take(length).read_to_end(&mut body).await.context("cannot be reached").ok()?;
+    stream.take(length).read_to_end(&mut body).await.ok()?;
     answer.body = String::from_utf8_lossy(&body).into_owned();
     Some(answer)
 }
@@ -115,6 +123,12 @@ mod tests {
     async fn read(text: &str) -> Option<(u16, usize, String)> {
         let answer = read_answer(&mut text.as_bytes()).await?;
         Some((answer.code, answer.challenges.len(), answer.body))
+    }
+
+    #[test]
+    fn words_of_a_code_are_short_and_printable() {
+        assert_eq!(words("Not\u{7} Found"), "Not Found");
+        assert_eq!(words(&"x".repeat(100_000)).len(), MAX_REASON_CHARS);
     }
 
     #[tokio::test]
