@@ -182,13 +182,13 @@ fn pictures_that_waited_are_replaced_by_the_newest() {
     let before = camera.writes();
     eventually("waiting pictures", || (camera.writes() >= before + 50).then_some(()));
     agent.signal(Signal::SIGCONT);
-    arrived.until("a picture that replaces 40 others", &peer, |arrived| {
+    arrived.until("a picture that replaces 20 others", &peer, |arrived| {
         let shown: Vec<usize> = arrived.frames["door"].iter().map(|frame| numbers[frame]).collect();
-        shown.windows(2).any(|two| (two[1] + 256 - two[0]) % 256 > 40)
+        shown.windows(2).any(|two| (two[1] + 256 - two[0]) % 256 > 20)
     });
     arrived.until("the count of replaced pictures", &peer, |arrived| {
         let door = arrived.status.get("door");
-        door.and_then(|door| door["counts"]["frames_replaced"].as_u64()) >= Some(40)
+        door.and_then(|door| door["counts"]["frames_replaced"].as_u64()) >= Some(20)
     });
 }
 

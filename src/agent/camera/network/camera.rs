@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 use tokio::select;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, yield_now};
 use tokio::time::sleep;
 
 use super::address::Address;
@@ -26,6 +26,9 @@ use crate::jpeg::{self, Fault};
 
 /// After a picture, how long to wait for a newer one that has already arrived.
 const SETTLE_TIME: Duration = Duration::from_millis(1);
+
+/// How often the task may then read what has arrived.
+const READ_TURNS: u32 = 8;
 
 /// How long a camera that sends without a pause may replace its own pictures.
 const MAX_SETTLE_TIME: Duration = Duration::from_millis(100);
@@ -187,7 +190,11 @@ impl Feed {
                 biased;
                 Ok(()) = self.newest.changed() => arrived = Some(self.newest.borrow_and_update().clone()),
                 end = &mut self.task, if arrived.is_none() => return Err(end.unwrap_or_else(panicked)),
-                () = sleep(wait) => break,
+                () = sleep(wait) => {
+                    if arrived.is_none() || !self.has_newer().await {
+                        break;
+                    }
+                }
             }
             wait = SETTLE_TIME;
         }
@@ -196,6 +203,17 @@ impl Feed {
             self.patience.arrived(self.last_poll);
         }
         Ok(arrived)
+    }
+
+    /// Whether a newer picture has arrived. On a busy machine, the time to wait for it may pass before the task could read it.
+    async fn has_newer(&mut self) -> bool {
+        for _ in 0..READ_TURNS {
+            yield_now().await;
+            if self.newest.has_changed().is_ok_and(|changed| changed) {
+                return true;
+            }
+        }
+        false
     }
 
     fn is_silent(&self, fps: Fps) -> bool {
