@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::redaction::without_passwords;
 use super::view::{Crop, Flip, Rotate};
 use crate::name::Name;
 
@@ -126,13 +127,18 @@ impl TryFrom<String> for Source {
             "pattern" => Ok(Source::Pattern),
             device if device.starts_with("/dev/") => Ok(Source::Device(device.into())),
             pipeline if is_pipeline(pipeline) && !pipeline.split_whitespace().any(|word| word == "appsink") => {
-                Err(format!("{pipeline:?} is a pipeline without a sink for frames; end it with \" ! appsink\""))
+                let shown = without_passwords(pipeline);
+                Err(format!("{shown:?} is a pipeline without a sink for frames; end it with \" ! appsink\""))
             }
             word if !is_pipeline(word) && !word.contains(['/', '.', ':']) => {
-                Err(format!("{word:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
+                let shown = without_passwords(word);
+                Err(format!("{shown:?} is neither a device, a stream's address nor a file; did you mean \"pattern\"?"))
             }
             pipeline if is_pipeline(pipeline) => Ok(Source::Video(VideoSource::Pipeline(text))),
-            address if address.contains("://") => Ok(Source::Video(VideoSource::Stream(text))),
+            address if address.contains("://") => match unescaped(address) {
+                Some(character) => Err(unescaped_password(character)),
+                None => Ok(Source::Video(VideoSource::Stream(text))),
+            },
             _ => Ok(Source::Video(VideoSource::File(text.into()))),
         }
     }
@@ -143,34 +149,34 @@ fn is_pipeline(text: &str) -> bool {
     text.contains(" ! ")
 }
 
+/// The first character of an address's password that has to be escaped, because it would end the password.
+fn unescaped(address: &str) -> Option<char> {
+    let (_, rest) = address.split_once("://")?;
+    let (login, _) = rest.rsplit_once('@')?;
+    let (before, character) = (login.split(['/', '?', '#', ' ']).next()?, login.chars());
+    // A host and its port, or a host alone, may be followed by a path with an @.
+    let (_, password) = before.split_once(':')?;
+    let is_port = !password.is_empty() && password.bytes().all(|byte| byte.is_ascii_digit());
+    character.skip(before.chars().count()).next().filter(|_| !is_port && !before.contains('['))
+}
+
+fn unescaped_password(character: char) -> String {
+    let code = u32::from(character);
+    format!("the password has a {:?}; write %{code:02X} instead of it", character.to_string())
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Pattern => f.write_str("pattern"),
-            Source::Device(path) | Source::Video(VideoSource::File(path)) => path.display().fmt(f),
-            Source::Video(VideoSource::Stream(text) | VideoSource::Pipeline(text)) => {
-                f.write_str(&without_passwords(text))
-            }
+            Source::Device(path) => path.display().fmt(f),
+            // An address without its scheme is taken for a path.
+            Source::Video(VideoSource::File(path)) => f.write_str(&without_passwords(&path.to_string_lossy())),
+            // Otherwise, the address would end at a space.
+            Source::Video(VideoSource::Stream(text)) => f.write_str(&without_passwords(&text.replace(' ', "%20"))),
+            Source::Video(VideoSource::Pipeline(text)) => f.write_str(&without_passwords(text)),
         }
     }
-}
-
-/// Returns the text without the passwords in addresses and in elements of a pipeline.
-#[must_use]
-pub fn without_passwords(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        if let Some((key, _)) = word.split_once('=').filter(|(key, _)| key.ends_with("-pw") || key.contains("passw")) {
-            return format!("{key}=…");
-        }
-        let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-        let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let host = host.rsplit_once('@').map_or(host.to_owned(), |(_, host)| format!("…@{host}"));
-        // Many cameras have the password in the path, as in `?user=a&password=b` or `/user=a_password=b_`.
-        let end = path.find('?').into_iter().chain(path.find("user=")).chain(path.find("pass")).min();
-        let path = end.map_or(path.to_owned(), |end| format!("{}…", &path[..end]));
-        format!("{scheme}://{host}{path}")
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Width and height in pixels. Both are even, because chroma is stored for pairs of pixels.
@@ -273,7 +279,7 @@ mod tests {
             ("films/door.mp4", "file", "films/door.mp4"),
             ("rtsp://me:you@cam:554/1", "stream", "rtsp://…@cam:554/1"),
             ("http://10.0.0.9:81?user=me&password=you", "stream", "http://10.0.0.9:81…"),
-            ("http://cam/a@b", "stream", "http://cam/a@b"),
+            ("http://cam/a@b", "stream", "http://…"),
             ("http://cam/v?user=me&pwd=you", "stream", "http://cam/v…"),
             ("rtsp://cam/user=me_password=you_channel=1", "stream", "rtsp://cam/…"),
             (
@@ -285,6 +291,29 @@ mod tests {
             let source = Source::try_from(text.to_owned()).expect("a source");
             assert_eq!(source.to_string(), shown);
             assert!(matches!(source, Source::Video(video) if VideoSource::kind(&video) == kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn unescaped_password_is_refused_without_being_shown() {
+        for (text, code) in [
+            ("rtsp://admin:hun#ter2@host/", Some("%23")),
+            ("rtsp://admin:hun/ter2@host/", Some("%2F")),
+            ("rtsp://admin:hun?ter2@host/", Some("%3F")),
+            ("rtsp://admin:hun ter2@host/", Some("%20")),
+            ("rtsp://admin:#hunter2@host/", Some("%23")),
+            ("rtsp://admin:hun%23ter2@host/", None),
+            ("rtsp://admin:hun@ter2@host/", None),
+            ("http://cam/a@b", None),
+            ("http://cam:8080/a@b", None),
+            ("http://cam?to=a@b", None),
+            ("http://[fe80::1]:80/a@b", None),
+        ] {
+            match (Source::try_from(text.to_owned()), code) {
+                (Ok(_), None) => {}
+                (Err(error), Some(code)) => assert!(error.contains(code) && !error.contains("hun"), "{error}"),
+                (source, _) => panic!("{text}: {source:?}"),
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::redaction::without_passwords;
+
 /// A configuration that cannot be used.
 #[derive(Debug)]
 pub struct Error {
@@ -62,7 +64,7 @@ fn place_of(text: &str, start: usize, key: &str) -> Place {
         .take_while(|(_, line)| !line.trim_start().starts_with('['))
         .find(|(_, line)| line.split('=').next().is_some_and(|left| !key.is_empty() && left.trim() == key))
         .unwrap_or(head);
-    Place { line: index + 1, text: line.trim_end().to_owned() }
+    Place { line: index + 1, text: without_passwords(line.trim_end()) }
 }
 
 impl fmt::Display for Error {

@@ -3,7 +3,8 @@ use std::process::{Command, Output};
 
 use watchpost::config;
 
-use crate::harness::Bench;
+use crate::harness::http::get;
+use crate::harness::{Bench, eventually};
 
 fn watchpost(command: &str, config: &Path) -> Output {
     let mut watchpost = Command::new(env!("CARGO_BIN_EXE_watchpost"));
@@ -340,4 +341,47 @@ fn check_estimates_how_long_recordings_last() {
         assert!(text.contains(words), "{text}");
     }
     assert!(!checked(&bench, &format!("{link}[record]\noff = true\n")).contains("capacity"));
+}
+
+/// Passwords stay out of everything that people read, wherever an address has them.
+#[test]
+fn passwords_of_cameras_are_never_shown() {
+    let (bench, receiver) = (Bench::new(), Bench::new());
+    let receiver = receiver.pair_receiver();
+    let sources = [
+        "rtsp://me:hunter2@127.0.0.1:1/live",
+        "rtsp://me:hunter%232@127.0.0.1:1/live?token=hunter2#hunter2",
+        "http://127.0.0.1:1/user=me_password=hunter2/ch0",
+        "HTTP://127.0.0.1:1/snapshot?usr=me&Pwd=hunter2",
+        "rtspsrc location=rtsp://127.0.0.1:1/ user-pw=\"hunter2 hunter2\" ! appsink",
+    ];
+    let cameras: String = (0..)
+        .zip(sources)
+        .map(|(number, source)| format!("[[camera]]\nname = \"c{number}\"\nsource = '{source}'\n"))
+        .collect();
+    let link = format!("[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n", receiver.link);
+    let config = bench.write("cameras.toml", &format!("{cameras}{link}"));
+    for command in ["check", "doctor"] {
+        let output = watchpost(command, &config);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("c4") && !text.contains("hunter"), "{text}");
+    }
+    let agent = bench.agent(&format!("{cameras}{link}"));
+    let page = &receiver.page;
+    eventually("the causes on the wall", || {
+        let wall = get(page, "/api/wall").text();
+        assert!(!wall.contains("hunter"), "{wall}");
+        wall.contains("\"c4\"").then_some(())
+    });
+    agent.wait_for_log("camera c1 (rtsp://…@127.0.0.1:1/live…): ", "refused");
+    agent.wait_for_log("camera c3 (HTTP://127.0.0.1:1/snapshot…): ", "refused");
+    assert!(!agent.log().contains("hunter") && !receiver.program.log().contains("hunter"), "{}", agent.log());
+    for (source, expected) in
+        [("rtsp://me:hunt#er2@cam/", "write %23"), ("me:hunter2@cam", "c"), ("x ! y=me:hunter2@cam", "line 3")]
+    {
+        let config = bench.write("wrong.toml", &format!("[[camera]]\nname = \"c\"\nsource = \"{source}\"\n{link}"));
+        let output = watchpost("check", &config);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(expected) && !text.contains("hunt"), "{text}");
+    }
 }

@@ -1,9 +1,10 @@
 //! Network cameras: asks each for its stream, and reads those that send JPEGs over HTTP. The others are left to
 //! watchpost-video.
 //!
-//! `mod.rs` decides who reads a camera. `camera.rs` is a camera that is read here, `feed.rs` the task that reads it, `multipart.rs` takes JPEGs out of a stream, with `jpeg_end.rs`. `client.rs` sends
-//! HTTP requests and `rtsp.rs` RTSP requests, both with `address.rs`, `connect.rs` and `login.rs`, HTTP also with `tls.rs`.
-//! `answer.rs` and `sdp.rs` say in words why an answer has no pictures.
+//! `mod.rs` decides who reads a camera. `camera.rs` is a camera that is read here, and `feed.rs` the task that reads it;
+//! `multipart.rs` takes JPEGs out of a stream, with `jpeg_end.rs`. `client.rs` sends HTTP requests and `rtsp.rs` RTSP
+//! requests, both with `address.rs`, `connect.rs` and `login.rs`, HTTP also with `tls.rs`. `answer.rs` and `sdp.rs` say
+//! in words why an answer has no pictures.
 
 pub(super) mod address;
 mod answer;
