@@ -23,7 +23,7 @@ pub struct RefusedAgent {
     pub peer: String,
     /// The other side: the peer that has the name, or the names that the key permits.
     pub other: String,
-    /// Identifies the cause for metrics: `name_in_use`, `name_not_permitted` or `second_name`.
+    /// Identifies the cause for metrics: `name_in_use`, `name_not_permitted`, `too_many_cameras` or `second_name`.
     pub cause: &'static str,
     /// The reason and the remedy, in one sentence.
     pub text: String,

@@ -5,16 +5,15 @@
 //! - In formats without starts, a connection owns each camera whose frames it sends. Programs of one host may share an
 //!   agent name that way. They cannot share it with a start.
 //! - A peer with a key takes a name over from peers without one.
+//! - A name has at most as many cameras as the wall shows. Further ones are refused, because nobody could own them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Proof;
+use crate::config::MAX_CAMERAS;
 use crate::link::Origin;
 use crate::name::Name;
-
-/// Limit on the cameras of one name that can have an owner; the wall shows no more.
-const MAX_CAMERAS: usize = 64;
 
 /// The owners of a name.
 #[derive(Default)]
@@ -35,11 +34,16 @@ struct CameraOwner {
     is_assigned: bool,
 }
 
-/// Another connection owns the name.
-pub(super) struct InUse {
-    pub(super) by: Arc<Origin>,
-    /// It belongs to the same start of the agent.
-    pub(super) is_same_start: bool,
+/// Why a claim fails.
+pub(super) enum Refusal {
+    /// Another connection owns the name.
+    InUse {
+        by: Arc<Origin>,
+        /// It belongs to the same start of the agent.
+        is_same_start: bool,
+    },
+    /// The name has [`MAX_CAMERAS`] cameras, and this is another one.
+    TooManyCameras,
 }
 
 fn is_same(one: &Origin, other: &Origin) -> bool {
@@ -58,7 +62,7 @@ impl Agent {
     }
 
     /// Claims the name. A connection that has ended only asks whether nobody else owns it.
-    pub(super) fn claim(&mut self, origin: &Arc<Origin>, proof: Proof) -> Result<(), InUse> {
+    pub(super) fn claim(&mut self, origin: &Arc<Origin>, proof: Proof) -> Result<(), Refusal> {
         match proof {
             Proof::Start(boot) => self.claim_start(origin, Some(boot)),
             Proof::Backlog => self.claim_start(origin, None),
@@ -79,11 +83,11 @@ impl Agent {
         is_over
     }
 
-    fn claim_start(&mut self, origin: &Arc<Origin>, boot: Option<&Name>) -> Result<(), InUse> {
+    fn claim_start(&mut self, origin: &Arc<Origin>, boot: Option<&Name>) -> Result<(), Refusal> {
         let mut senders =
             self.cameras.values().filter(|camera| !camera.is_assigned && !is_same(&camera.origin, origin));
         if let Some(other) = senders.find(|camera| !outranks(origin, &camera.origin)) {
-            return Err(InUse::by(&other.origin));
+            return Err(Refusal::by(&other.origin));
         }
         let start = self.start.as_mut().filter(|start| !start.is_outranked_by(origin));
         match start {
@@ -97,15 +101,15 @@ impl Agent {
         }
     }
 
-    fn claim_camera(&mut self, origin: &Arc<Origin>, camera: &Name, is_assigned: bool) -> Result<(), InUse> {
+    fn claim_camera(&mut self, origin: &Arc<Origin>, camera: &Name, is_assigned: bool) -> Result<(), Refusal> {
         let start = self.start.as_ref().filter(|start| !is_assigned && !start.is_outranked_by(origin));
         if let Some(start) = start {
-            return if start.has(origin) { Ok(()) } else { Err(InUse::by(&start.owners[0])) };
+            return if start.has(origin) { Ok(()) } else { Err(Refusal::by(&start.owners[0])) };
         }
         match self.cameras.get(camera) {
             Some(known) if is_same(&known.origin, origin) => return Ok(()),
-            Some(known) if !outranks(origin, &known.origin) => return Err(InUse::by(&known.origin)),
-            None if self.cameras.len() >= MAX_CAMERAS => return self.claim_no_camera(origin),
+            Some(known) if !outranks(origin, &known.origin) => return Err(Refusal::by(&known.origin)),
+            None if self.cameras.len() >= MAX_CAMERAS => self.make_room(origin)?,
             Some(_) | None => {}
         }
         if !origin.has_ended {
@@ -116,17 +120,16 @@ impl Agent {
         }
         Ok(())
     }
-}
 
-impl Agent {
-    /// Admits a frame of one camera too many only from a connection that owns other cameras of the name: the wall counts
-    /// and refuses it.
-    fn claim_no_camera(&self, origin: &Origin) -> Result<(), InUse> {
-        let mut owners = self.cameras.values().map(|camera| &camera.origin);
-        match owners.clone().next() {
-            Some(first) if !owners.any(|owner| is_same(owner, origin)) => Err(InUse::by(first)),
-            _ => Ok(()),
+    /// Makes room for a camera of a peer with a key: a camera of a peer without one loses its owner.
+    fn make_room(&mut self, origin: &Origin) -> Result<(), Refusal> {
+        let mut cameras = self.cameras.iter();
+        let outranked = cameras.find(|(_, camera)| outranks(origin, &camera.origin)).map(|(name, _)| name.clone());
+        let outranked = outranked.ok_or(Refusal::TooManyCameras)?;
+        if !origin.has_ended {
+            self.cameras.remove(&outranked);
         }
+        Ok(())
     }
 }
 
@@ -139,7 +142,7 @@ impl Start {
         self.owners.iter().any(|known| is_same(known, origin))
     }
 
-    fn claim(&mut self, origin: &Arc<Origin>, boot: Option<&Name>) -> Result<(), InUse> {
+    fn claim(&mut self, origin: &Arc<Origin>, boot: Option<&Name>) -> Result<(), Refusal> {
         let is_same_boot = boot.is_some() && self.boot.as_ref() == boot;
         if self.has(origin) {
             if is_same_boot || boot.is_none() {
@@ -158,12 +161,12 @@ impl Start {
             }
             return Ok(());
         }
-        Err(InUse { is_same_start: is_same_boot, ..InUse::by(&self.owners[0]) })
+        Err(Refusal::InUse { by: Arc::clone(&self.owners[0]), is_same_start: is_same_boot })
     }
 }
 
-impl InUse {
-    fn by(origin: &Arc<Origin>) -> InUse {
-        InUse { by: Arc::clone(origin), is_same_start: false }
+impl Refusal {
+    fn by(origin: &Arc<Origin>) -> Refusal {
+        Refusal::InUse { by: Arc::clone(origin), is_same_start: false }
     }
 }

@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::refused_agents::RefusedAgent;
-use crate::config::{Format, Inlet};
+use crate::config::{Format, Inlet, MAX_CAMERAS};
 use crate::link::Origin;
 use crate::lock::lock;
 use crate::name::Name;
 use crate::wire::Message;
-use agent::{Agent, InUse};
+use agent::{Agent, Refusal};
 
 /// A power cut leaves a connection half-open for up to four seconds, in which its agent may already have another one. A
 /// name counts as used twice once its owner sends again, or after this time.
@@ -28,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The causes of refusals, as identifiers.
 const NAME_IN_USE: &str = "name_in_use";
 const NAME_NOT_PERMITTED: &str = "name_not_permitted";
+const TOO_MANY_CAMERAS: &str = "too_many_cameras";
 /// The connection's first name is still permitted.
 pub const SECOND_NAME: &str = "second_name";
 
@@ -113,7 +114,7 @@ pub type Report = (RefusedAgent, u64);
 /// The answer to a claim.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// Why the message is refused: `name_in_use`, `name_not_permitted` or `second_name`.
+    /// Why the message is refused: `name_in_use`, `name_not_permitted`, `too_many_cameras` or `second_name`.
     pub refused: Option<&'static str>,
     /// What to report now. Most messages have nothing to report, not even each refused one.
     pub reports: Vec<Report>,
@@ -192,15 +193,15 @@ impl State {
         }
         if origin.has_ended {
             let named = self.agents.get_mut(name);
-            let in_use = named.is_some_and(|named| named.agent.claim(origin, claim.proof).is_err());
-            return Verdict { refused: in_use.then_some(NAME_IN_USE), reports: Vec::new() };
+            let refusal = named.and_then(|named| named.agent.claim(origin, claim.proof).err());
+            return Verdict { refused: refusal.as_ref().map(Refusal::cause), reports: Vec::new() };
         }
         let named = self.agents.entry(name.clone()).or_default();
         match named.agent.claim(origin, claim.proof) {
             Ok(()) => Verdict { refused: None, reports: named.take_contenders() },
-            Err(in_use) => {
-                let reports = named.contend(name_in_use(name, origin, &in_use), now);
-                Verdict { refused: Some(NAME_IN_USE), reports }
+            Err(refusal) => {
+                let reports = named.contend(refusal.report(name, origin), now);
+                Verdict { refused: Some(refusal.cause()), reports }
             }
         }
     }
@@ -272,8 +273,25 @@ fn second_name(origin: &Origin, first: &Name, agent: &Name) -> RefusedAgent {
     }
 }
 
-fn name_in_use(agent: &Name, origin: &Origin, InUse { by, is_same_start }: &InUse) -> RefusedAgent {
-    let text = if *is_same_start {
+impl Refusal {
+    fn cause(&self) -> &'static str {
+        match self {
+            Refusal::InUse { .. } => NAME_IN_USE,
+            Refusal::TooManyCameras => TOO_MANY_CAMERAS,
+        }
+    }
+
+    fn report(&self, agent: &Name, origin: &Origin) -> RefusedAgent {
+        let (other, text) = match self {
+            Refusal::InUse { by, is_same_start } => (by.to_string(), name_in_use(agent, origin, by, *is_same_start)),
+            Refusal::TooManyCameras => too_many_cameras(agent, origin),
+        };
+        RefusedAgent { agent: agent.clone(), peer: origin.to_string(), other, cause: self.cause(), text }
+    }
+}
+
+fn name_in_use(agent: &Name, origin: &Origin, by: &Origin, is_same_start: bool) -> String {
+    if is_same_start {
         format!(
             "agent {agent} is connected from {by}, and another connection from {origin} is refused; \
              an agent with several links to this receiver needs CURVE keys"
@@ -288,7 +306,14 @@ fn name_in_use(agent: &Name, origin: &Origin, InUse { by, is_same_start }: &InUs
             "two agents are named {agent}: one at {by} is connected, the other at {origin} is refused; \
              give one of them another `name`"
         )
-    };
-    let (peer, other) = (origin.to_string(), by.to_string());
-    RefusedAgent { agent: agent.clone(), peer, other, cause: NAME_IN_USE, text }
+    }
+}
+
+fn too_many_cameras(agent: &Name, origin: &Origin) -> (String, String) {
+    let other = format!("the name has {MAX_CAMERAS} cameras");
+    let text = format!(
+        "refused a camera of {origin} as agent {agent}: programs with this name already send {MAX_CAMERAS} cameras, the \
+         most of one agent; give some of them another name"
+    );
+    (other, text)
 }

@@ -158,13 +158,30 @@ fn programs_without_starts_share_a_name_by_camera() {
 }
 
 #[test]
-fn names_of_too_many_cameras_are_refused_to_others() {
+fn cameras_beyond_the_limit_are_refused() {
     let scene = Scene::new();
-    for number in 0..64 {
-        assert_eq!(scene.sends_camera(&plain(1), "host", &format!("camera{number}"), false), None);
+    let (first, second) = (plain(1), plain(2));
+    for camera in 0..64 {
+        assert_eq!(scene.sends_camera(&first, "host", &format!("camera{camera}"), false), None);
     }
-    assert_eq!(scene.sends_camera(&plain(2), "host", "one more", false), IN_USE);
-    assert_eq!(scene.sends_camera(&plain(1), "host", "one more", false), None, "the wall refuses it");
+    let camera = name("gate");
+    let verdict = scene.verdict(&second, "host", Proof::Camera { camera: &camera, is_assigned: false });
+    assert_eq!(verdict.refused, Some("too_many_cameras"));
+    assert_eq!(scene.sends_camera(&plain(3), "host", "gate", false), Some("too_many_cameras"));
+    assert_eq!(scene.sends_camera(&first, "host", "gate", true), Some("too_many_cameras"), "of its own owner");
+    let reports = scene.verdict(&first, "host", Proof::Camera { camera: &name("camera0"), is_assigned: false }).reports;
+    assert_eq!(
+        reports[0].0.text,
+        "refused a camera of 10.0.0.5 as agent host: programs with this name already send 64 cameras, the most of one \
+         agent; give some of them another name"
+    );
+    // A key makes room.
+    let owner = peer(0, 4, "10.0.0.9", Some("host"));
+    assert_eq!(scene.sends_camera(&owner, "host", "gate", false), None);
+    assert_eq!(scene.sends_camera(&second, "host", "gate", false), IN_USE);
+    // So does a program that ends.
+    scene.leaves(&first);
+    assert_eq!(scene.sends_camera(&second, "host", "yard", false), None);
 }
 
 #[test]
