@@ -59,11 +59,28 @@ impl TryFrom<String> for Name {
     type Error = NotAName;
 
     fn try_from(text: String) -> Result<Name, NotAName> {
-        let length = text.chars().count();
-        let has_length = (1..=MAX_CHARS).contains(&length) && text.len() <= MAX_BYTES;
-        let is_valid = has_length && !text.starts_with('.') && text.chars().all(is_allowed);
+        let is_valid = text.len() <= MAX_BYTES && is_well_formed(&text);
         if is_valid { Ok(Name(text.into())) } else { Err(NotAName(text)) }
     }
+}
+
+/// A name that was stored. Earlier versions limited a name only to 64 characters, so one of theirs may be longer than the
+/// limit of a [`Name`] in bytes. Its data must expire and be removed like that of others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct StoredName(pub Name);
+
+impl TryFrom<String> for StoredName {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<StoredName, NotAName> {
+        if is_well_formed(&text) { Ok(StoredName(Name(text.into()))) } else { Err(NotAName(text)) }
+    }
+}
+
+/// Whether the text is a name but for its length in bytes.
+fn is_well_formed(text: &str) -> bool {
+    (1..=MAX_CHARS).contains(&text.chars().count()) && !text.starts_with('.') && text.chars().all(is_allowed)
 }
 
 impl Serialize for Name {

@@ -20,6 +20,7 @@ use crate::config::{MAX_CAMERAS, MAX_PORTS};
 use crate::name::Name;
 use crate::wire::{Batch, FrameHeader, MAX_QUANTITIES, Message, Reading, Status};
 use presence::Presence;
+pub use presence::Remembered;
 
 /// An agent silent for this long makes room for another one. Agents send a status every second.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -32,12 +33,14 @@ pub struct Wall {
     /// Grows with each change, except when only frames changed.
     pub edition: u64,
     max_agents: usize,
-    /// While all agents are connected: when the first of them can have been silent for long enough to make room.
+    /// While no agent may be forgotten: when the first of them can have been silent for long enough to make room.
     full_until: Option<Instant>,
     quotas: Quotas,
     /// The memory of readings and statuses.
     texts: Pool,
     refusals: LogThrottle,
+    /// Agents that made room for others.
+    forgotten: LogThrottle,
 }
 
 /// One agent.
@@ -136,8 +139,9 @@ impl Wall {
     /// A wall for this many agents, with memory for their readings and statuses.
     #[must_use]
     pub fn new(max_agents: usize, texts: Pool, quotas: Quotas) -> Wall {
-        let (agents, edition, full_until, refusals) = (BTreeMap::new(), 0, None, LogThrottle::default());
-        let wall = Wall { agents, edition, max_agents, full_until, quotas, texts, refusals };
+        let (agents, edition, full_until) = (BTreeMap::new(), 0, None);
+        let (refusals, forgotten) = (LogThrottle::default(), LogThrottle::default());
+        let wall = Wall { agents, edition, max_agents, full_until, quotas, texts, refusals, forgotten };
         wall.report_agents();
         wall
     }
@@ -146,9 +150,9 @@ impl Wall {
         self.quotas.set(Quota::Agents, self.agents.len() as u64, self.max_agents as u64);
     }
 
-    /// Makes room for another agent when all places are taken: forgets the agent that has been silent for longest, but only
-    /// if it is not connected. Agents that were here for a moment go first: many names of one peer must not push out an
-    /// agent that the receiver remembers.
+    /// Makes room for another agent when all places are taken: forgets the first agent [in this order](Agent::rank), but
+    /// only if it is silent. While agents that are not established take places, established ones keep theirs: otherwise a
+    /// peer that keeps changing its name could use up all places faster than its own names become silent.
     fn make_room(&mut self) -> bool {
         if self.agents.len() < self.max_agents {
             return true;
@@ -157,16 +161,22 @@ impl Wall {
         if self.full_until.is_some_and(|until| now < until) {
             return false;
         }
-        let longest = self.agents.iter().min_by_key(|(_, agent)| (agent.is_established(), agent.last_heard));
-        let Some((name, since)) = longest.map(|(name, agent)| (name.clone(), agent.last_heard)) else { return false };
+        let first = self.agents.iter().min_by_key(|(_, agent)| agent.rank());
+        let Some((name, since)) = first.map(|(name, agent)| (name.clone(), agent.last_heard)) else { return false };
         self.full_until = Some(since + SILENT_AFTER).filter(|until| now < *until);
         if self.full_until.is_none() {
-            self.quotas.refuse(Quota::Agents, 1, &name);
-            self.refusals
-                .log(&format_args!("agent {name}"), &"forgotten: it is silent, and another agent needs its place");
-            self.agents.remove(&name);
+            self.forget_for_another(&name);
         }
         self.full_until.is_none()
+    }
+
+    fn forget_for_another(&mut self, name: &Name) {
+        let forgotten = self.agents.remove(name);
+        if forgotten.is_some_and(|agent| agent.is_known()) {
+            self.quotas.refuse(Quota::Agents, 1, name);
+        }
+        self.forgotten
+            .log(&format_args!("agent {name}"), &"forgotten: it is silent, and another agent needs its place");
     }
 
     /// Applies a message; returns its frame if it is new.

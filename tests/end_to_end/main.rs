@@ -105,6 +105,8 @@ mod shutdown;
 /// Agents that are away: remembered across restarts, forgotten, merged.
 mod roster;
 mod roster_changes;
+/// Agents that are away, when the disk hangs, their file is damaged, or there are too many.
+mod roster_faults;
 /// The Arduino sketches of docs/boards.md compile, and the agent reads their lines.
 mod sketches;
 /// The spool: readings are stored until every receiver has acknowledged them.
@@ -117,6 +119,8 @@ mod spool_damage;
 mod spool_drain;
 /// Readings while the spool's disk fails.
 mod spool_faults;
+/// Names of earlier versions, longer than those of today: their data is shown and removed.
+mod stored_names;
 /// Network cameras: four at once, killed, silent, or faster than the encoder.
 #[cfg(feature = "opencv")]
 mod streams;

@@ -174,41 +174,6 @@ fn damaged_or_foreign_file_does_not_stop_the_receiver() {
 }
 
 #[test]
-fn incomplete_file_is_moved_aside() {
-    let bench = Bench::new();
-    let file = bench.path("state/watchpost/history.agents.json");
-    std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
-    for content in ["", "{\"last_heard_us\":{\"sh"] {
-        std::fs::write(&file, content).expect("a file");
-        let receiver = bench.receiver(ROUTER);
-        let aside = receiver.program.wait_for_log("; moved to ", "; agents are remembered from now on");
-        assert_eq!(std::fs::read_to_string(aside).expect("the damaged file"), content);
-    }
-}
-
-#[test]
-fn remembered_agent_keeps_its_place_among_passing_ones() {
-    let bench = Bench::new();
-    let config = format!("[[link]]\n{ROUTER}\n[web]\nlisten = \"127.0.0.1:0\"\n[limits]\nagents = 2\n");
-    let mut receiver = bench.receiver_of(&config);
-    introduce(&receiver, &["shed"]);
-    receiver.program.terminate();
-    let receiver = bench.receiver_of(&config);
-    wait_for_state(&receiver, "shed", "away");
-    let passing = Peer::new(&receiver, "passing");
-    passing.send_status();
-    receiver.program.wait_for_log("agent passing connected", "");
-    drop(passing);
-    let peer = Peer::new(&receiver, "greenhouse");
-    eventually("greenhouse on the wall", || {
-        peer.send_status();
-        (known(&receiver, "greenhouse")["state"] == "connected").then_some(())
-    });
-    assert_eq!(known(&receiver, "shed")["state"], "away");
-    assert_eq!(known(&receiver, "passing"), Value::Null);
-}
-
-#[test]
 fn silent_agent_is_logged_once_and_so_is_its_return() {
     let bench = Bench::new();
     let receiver = bench.receiver(ROUTER);
