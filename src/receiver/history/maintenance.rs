@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Input;
-use crate::name::Name;
+use crate::name::{Name, StoredName};
 use crate::store::StoreError;
 
 /// Limit of the jobs that are not complete.
@@ -36,11 +36,11 @@ pub enum Job {
     /// stored again.
     RemoveSeries(i64),
     /// Removes all series of an agent.
-    RemoveAgent(Name),
+    RemoveAgent(StoredName),
     /// Adds the series of an agent to those of another one: it was renamed.
     MergeAgents {
         /// The old name.
-        from: Name,
+        from: StoredName,
         /// The new name.
         into: Name,
     },
@@ -95,8 +95,8 @@ impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Job::RemoveSeries(series) => write!(f, "remove series {series}"),
-            Job::RemoveAgent(agent) => write!(f, "remove the series of agent {agent}"),
-            Job::MergeAgents { from, into } => write!(f, "merge agent {from} into {into}"),
+            Job::RemoveAgent(agent) => write!(f, "remove the series of agent {}", agent.0),
+            Job::MergeAgents { from, into } => write!(f, "merge agent {} into {into}", from.0),
         }
     }
 }
@@ -117,8 +117,8 @@ impl Job {
                     return Err(JobError::NoSeries(*series));
                 }
             }
-            Job::RemoveAgent(agent) => remove_agent::start(transaction, agent)?,
-            Job::MergeAgents { from, into } => merge_agents::start(transaction, from, into)?,
+            Job::RemoveAgent(agent) => remove_agent::start(transaction, &agent.0)?,
+            Job::MergeAgents { from, into } => merge_agents::start(transaction, &from.0, into)?,
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Job {
                 Ok(true)
             }
             Job::RemoveAgent(_) => remove_agent::step(transaction),
-            Job::MergeAgents { from, into } => merge_agents::step(transaction, from, into),
+            Job::MergeAgents { from, into } => merge_agents::step(transaction, &from.0, into),
         }
     }
 }

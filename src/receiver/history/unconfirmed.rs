@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::label::Label;
-use crate::name::Name;
+use crate::name::{Name, StoredName};
 use crate::store::StoreError;
 
 /// Limits of the rows: of one agent, and of all. More than an agent with twenty ports of 64 labels needs.
@@ -44,8 +44,7 @@ impl Unconfirmed {
         let mut select = connection.prepare("SELECT agent, count(*) FROM unconfirmed GROUP BY agent")?;
         for row in select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
             let (agent, rows) = row?;
-            let agent = Name::try_from(agent).map_err(|error| StoreError::Damaged(error.to_string()))?;
-            by_agent.insert(agent, rows as u64);
+            by_agent.insert(stored(agent)?, rows as u64);
         }
         let total = by_agent.values().sum();
         Ok(Unconfirmed { by_agent, total, grown: BTreeSet::new(), removed: None })
@@ -131,7 +130,7 @@ impl Unconfirmed {
         let removed = delete.query_map((ROWS_PER_STEP as i64, before_us), |row| row.get::<_, String>(0))?;
         let mut count = 0;
         for agent in removed {
-            let agent = Name::try_from(agent?).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            let agent = stored(agent?)?;
             self.subtract(&agent, 1);
             self.note_removed(agent, 1);
             count += 1;
@@ -158,4 +157,9 @@ impl Unconfirmed {
             }
         }
     }
+}
+
+fn stored(agent: String) -> Result<Name, StoreError> {
+    let StoredName(agent) = StoredName::try_from(agent).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok(agent)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::library::{CameraId, Entry, Library};
 use super::segment::{Times, US_PER_MS, dir_of};
-use crate::name::Name;
+use crate::name::{Name, StoredName};
 use crate::store::StoreError;
 
 /// Files that one call changes.
@@ -71,9 +71,8 @@ impl Library {
         let directory = self.dir().join(&**agent);
         let mut changed = 0;
         for camera in entries(&directory)? {
-            let Ok(name) = Name::try_from(camera.file_name().unwrap_or_default().to_string_lossy().into_owned()) else {
-                continue;
-            };
+            let name = camera.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Ok(StoredName(name)) = StoredName::try_from(name) else { continue };
             let id = (agent.clone(), name);
             for path in entries(&camera)?.into_iter().filter(|path| is_recording(path)) {
                 if changed == FILES_PER_CALL {
@@ -155,11 +154,11 @@ fn free_place(directory: &Path, path: &Path) -> PathBuf {
     names.into_iter().find(|place| !place.exists()).unwrap_or_else(|| directory.join(stem))
 }
 
-/// The entries of a directory; none if it is missing.
+/// The entries of a directory; none if it is missing. No directory can have the longest names of earlier versions.
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
@@ -174,7 +173,12 @@ fn remove_if_empty(directory: &Path) -> io::Result<()> {
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
         result => result,
     }
+}
+
+/// Whether a file or directory does not exist, or cannot exist with so long a name.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }

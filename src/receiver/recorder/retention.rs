@@ -17,7 +17,7 @@ use super::reader::scan;
 use super::segment::{OpenFile, Times, dir_of};
 use crate::clock::{Stamp, WallClock};
 use crate::config::Record;
-use crate::name::Name;
+use crate::name::{Name, StoredName};
 use crate::receiver::log_throttle::LogThrottle;
 use crate::service::Heartbeat;
 use crate::store::StoreError;
@@ -341,8 +341,9 @@ fn entries(dir: &Path) -> impl Iterator<Item = DirEntry> + use<> {
     fs::read_dir(dir).into_iter().flatten().flatten()
 }
 
-/// The name of a directory, if it is valid for an agent or a camera.
+/// The name of a directory, if an agent or a camera may have it or had it in an earlier version.
 fn valid_name(entry: &DirEntry) -> Option<Name> {
     let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-    Name::try_from(entry.file_name().into_string().ok().filter(|_| is_dir)?).ok()
+    let StoredName(name) = StoredName::try_from(entry.file_name().into_string().ok().filter(|_| is_dir)?).ok()?;
+    Some(name)
 }

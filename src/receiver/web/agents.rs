@@ -19,7 +19,7 @@ use tracing::info;
 use super::Site;
 use super::error::{HttpError, json_response};
 use crate::clock::Stamp;
-use crate::name::Name;
+use crate::name::{Name, StoredName};
 use crate::receiver::history::Job;
 use crate::receiver::recorder::{ChangeError, FileChange, Library};
 
@@ -77,7 +77,7 @@ async fn known_agents(site: &Site) -> Result<KnownAgents, HttpError> {
         entry.last_heard_us = Some(agent.last_heard_us(now_us));
     }
     if let Ok(history) = &site.history {
-        for name in history.agents().await?.into_iter().filter_map(|name| Name::try_from(name).ok()) {
+        for StoredName(name) in history.agents().await?.into_iter().filter_map(|name| StoredName::try_from(name).ok()) {
             known.entry(name).or_default().series = true;
         }
     }
@@ -113,7 +113,7 @@ async fn forget(
     let known = known_agents(&site).await?;
     let agent = absent(&known, agent)?;
     if data == Data::Delete {
-        change_data(&site, Job::RemoveAgent(agent.clone()), &agent, FileChange::Delete).await?;
+        change_data(&site, Job::RemoveAgent(StoredName(agent.clone())), &agent, FileChange::Delete).await?;
     }
     site.wall_editor.send_if_modified(|wall| wall.forget(&agent));
     let what = if data == Data::Delete { "its readings and recordings are deleted" } else { "its data stays" };
@@ -135,10 +135,13 @@ async fn merge(State(site): State<Site>, Path(agent): Path<String>, body: Bytes)
     let _permit = permit()?;
     let known = known_agents(&site).await?;
     let (from, into) = (absent(&known, agent)?, find(&known, into)?);
+    // No agent can use a name of an earlier version any more.
+    let into =
+        Name::try_from(into.to_string()).map_err(|error| HttpError(StatusCode::BAD_REQUEST, error.to_string()))?;
     if from == into {
         return Err(HttpError(StatusCode::BAD_REQUEST, "an agent cannot be merged into itself".into()));
     }
-    let job = Job::MergeAgents { from: from.clone(), into: into.clone() };
+    let job = Job::MergeAgents { from: StoredName(from.clone()), into: into.clone() };
     change_data(&site, job, &from, FileChange::MoveTo(into.clone())).await?;
     site.wall_editor.send_if_modified(|wall| wall.forget(&from));
     info!("agent {from}: merged into {into} on request");
@@ -182,8 +185,8 @@ fn permit() -> Result<SemaphorePermit<'static>, HttpError> {
 
 fn find(known: &KnownAgents, name: String) -> Result<Name, HttpError> {
     let unknown = format!("no agent {name:?}; /api/agents lists them");
-    let name = Name::try_from(name).ok().filter(|name| known.contains_key(name));
-    name.ok_or(HttpError(StatusCode::NOT_FOUND, unknown))
+    let name = StoredName::try_from(name).ok().map(|StoredName(name)| name);
+    name.filter(|name| known.contains_key(name)).ok_or(HttpError(StatusCode::NOT_FOUND, unknown))
 }
 
 /// The name, if the agent is known and not connected.

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::cameras::attachment;
 use super::error::{HttpError, json_response};
 use super::{Site, thumbnail};
-use crate::name::Name;
+use crate::name::StoredName;
 use crate::receiver::recorder::{Library, Picture, Range};
 
 /// Limits concurrent reads from disks, and how long a request waits for its permit.
@@ -47,8 +47,8 @@ pub(super) fn routes() -> Router<Site> {
 struct SpansParams {
     from_us: i64,
     to_us: i64,
-    agent: Option<Name>,
-    camera: Option<Name>,
+    agent: Option<StoredName>,
+    camera: Option<StoredName>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +62,7 @@ async fn recordings(
     params: Result<Query<SpansParams>, QueryRejection>,
 ) -> Result<Response, HttpError> {
     let Query(SpansParams { from_us, to_us, agent, camera }) = params?;
+    let (agent, camera) = (agent.map(|StoredName(name)| name), camera.map(|StoredName(name)| name));
     let library = library(&site)?;
     check_order(from_us, to_us)?;
     let response = with_permit(move || {
@@ -75,10 +76,10 @@ async fn recordings(
 
 async fn frame(
     State(site): State<Site>,
-    camera: Result<Path<(Name, Name)>, PathRejection>,
+    camera: Result<Path<(StoredName, StoredName)>, PathRejection>,
     params: Result<Query<FrameParams>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let (Path((agent, camera)), Query(FrameParams { at_us, width })) = (camera?, params?);
+    let (Path((StoredName(agent), StoredName(camera))), Query(FrameParams { at_us, width })) = (camera?, params?);
     let library = library(&site)?;
     if width.is_some_and(|width| !thumbnail::WIDTHS.contains(&width)) {
         let message =
@@ -115,10 +116,10 @@ struct RangeParams {
 
 async fn range(
     State(site): State<Site>,
-    camera: Result<Path<(Name, Name)>, PathRejection>,
+    camera: Result<Path<(StoredName, StoredName)>, PathRejection>,
     params: Result<Query<RangeParams>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let (Path((agent, camera)), Query(RangeParams { from_us, to_us })) = (camera?, params?);
+    let (Path((StoredName(agent), StoredName(camera))), Query(RangeParams { from_us, to_us })) = (camera?, params?);
     let library = library(&site)?;
     check_order(from_us, to_us)?;
     let Ok(slot) = EXPORTS.try_acquire() else { return Err(busy()) };
