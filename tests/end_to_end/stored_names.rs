@@ -15,7 +15,7 @@ fn long_names() -> [String; 3] {
 
 /// A name as a part of a path.
 fn encoded(name: &str) -> String {
-    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -84,7 +84,9 @@ fn history_of_long_names_is_read_merged_and_removed() {
     let bench = Bench::new();
     let config = format!("{ROUTER}\n[record]\ndir = \"{}\"", bench.path("recordings").display());
     let mut receiver = bench.receiver(&config);
-    ["old", "gone", "new"].iter().for_each(|agent| leave_readings(&receiver, agent));
+    for agent in ["old", "gone", "new"] {
+        leave_readings(&receiver, agent);
+    }
     eventually("all first readings of labels", || {
         let history = Connection::open(bench.history()).ok()?;
         let count: i64 = history.query_row("SELECT count(*) FROM unconfirmed", [], |row| row.get(0)).ok()?;
