@@ -153,11 +153,11 @@ fn is_pipeline(text: &str) -> bool {
 fn unescaped(address: &str) -> Option<char> {
     let (_, rest) = address.split_once("://")?;
     let (login, _) = rest.rsplit_once('@')?;
-    let (before, character) = (login.split(['/', '?', '#', ' ']).next()?, login.chars());
+    let before = login.split(['/', '?', '#', ' ']).next()?;
     // A host and its port, or a host alone, may be followed by a path with an @.
     let (_, password) = before.split_once(':')?;
     let is_port = !password.is_empty() && password.bytes().all(|byte| byte.is_ascii_digit());
-    character.skip(before.chars().count()).next().filter(|_| !is_port && !before.contains('['))
+    login[before.len()..].chars().next().filter(|_| !is_port && !before.contains('['))
 }
 
 fn unescaped_password(character: char) -> String {

@@ -355,10 +355,8 @@ fn passwords_of_cameras_are_never_shown() {
         "HTTP://127.0.0.1:1/snapshot?usr=me&Pwd=hunter2",
         "rtspsrc location=rtsp://127.0.0.1:1/ user-pw=\"hunter2 hunter2\" ! appsink",
     ];
-    let cameras: String = (0..)
-        .zip(sources)
-        .map(|(number, source)| format!("[[camera]]\nname = \"c{number}\"\nsource = '{source}'\n"))
-        .collect();
+    let camera = |(number, source)| format!("[[camera]]\nname = \"c{number}\"\nsource = '{source}'\n");
+    let cameras = sources.iter().enumerate().map(camera).collect::<Vec<_>>().concat();
     let link = format!("[[link]]\npattern = \"pair\"\nconnect = \"{}\"\n", receiver.link);
     let config = bench.write("cameras.toml", &format!("{cameras}{link}"));
     for command in ["check", "doctor"] {
